@@ -1,0 +1,1 @@
+"""From a checkpoint to one fused ONNX graph, its typed forms, and a TensorRT engine in a bundle."""

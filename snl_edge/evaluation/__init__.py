@@ -1,0 +1,1 @@
+"""How well a model detects: metrics, the decision threshold, and the report."""

@@ -1,0 +1,69 @@
+"""From an image file to the model's input: the one definition that training and run time share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Reads an image file as ``uint8 [H, W, 3]`` RGB.
+
+    Grey becomes three equal channels, an alpha channel is dropped, the EXIF orientation is applied.
+    16-bit images are scaled by 1/257 (65535 to 255), the same for every image: stretching each one
+    to its own range would hide exactly the faults that change the brightness.
+
+    Raises:
+        DataError: the file is missing, empty, no image, or has no pixels.
+    """
+    try:
+        encoded = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DataError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
+    if encoded.size == 0:
+        raise DataError(f"{path} is empty", fix="remove it or record it again")
+    image = _decode(encoded)
+    if image is None:
+        raise DataError(f"{path} is no readable image", "the decoder refused it", "remove it or save it again as PNG")
+    if image.dtype == np.uint16:
+        image = np.round(image / 257.0).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise DataError(f"{path} has pixels of type {image.dtype}", fix="save it with 8 or 16 bits per channel")
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)  # pyright: ignore[reportReturnType]
+
+
+def _decode(encoded: NDArray[np.uint8]) -> NDArray | None:
+    try:
+        return cv2.imdecode(encoded, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+    except cv2.error:  # raised, not None, for headers that promise absurd sizes
+        return None
+
+
+def fit_to_input(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resizes ``uint8 [H, W, 3]`` to the model's input ``size = (height, width)``.
+
+    The whole frame is used and stretched to the input's aspect: nothing at the edge of a part may
+    fall out of sight. Shrinking averages areas (no aliasing of fine texture), enlarging is bilinear.
+    """
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    shrinks = image.shape[0] >= height and image.shape[1] >= width
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=interpolation)  # pyright: ignore[reportReturnType]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files directly in ``folder``, sorted by name; hidden files and other suffixes are left out."""
+    return sorted(
+        path
+        for path in Path(folder).iterdir()
+        if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )

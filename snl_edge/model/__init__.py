@@ -1,0 +1,1 @@
+"""Structural Teacher-Student Normality Learning (SNL) in plain PyTorch."""

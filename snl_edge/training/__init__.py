@@ -1,0 +1,1 @@
+"""Training SNL on images of good products."""
