@@ -1,0 +1,27 @@
+"""The fused module: bytes of an image in, calibrated anomaly map and score out."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from snl_edge.model.snl import Snl
+
+
+class FusedGraph(nn.Module):
+    """SNL with its score calibration, as one module; everything the device computes is in here.
+
+    Args:
+        model: a trained model in evaluation mode.
+        gain: factor from the raw to the calibrated scale
+            (:attr:`snl_edge.calibration.score.ScoreCalibration.gain`), a constant of the graph.
+    """
+
+    def __init__(self, model: Snl, gain: float) -> None:
+        super().__init__()
+        self.model = model
+        self.gain = gain
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """``uint8 [B, H, W, 3]`` RGB to the map ``float32 [B, H, W]`` and score ``float32 [B]``; 0.5 decides."""
+        anomaly_map, score = self.model(images)
+        return anomaly_map * self.gain, score * self.gain

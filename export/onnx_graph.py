@@ -1,0 +1,170 @@
+"""PyTorch to one simplified FP32 ONNX graph that carries its own description."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxsim
+import torch
+
+from snl_edge.atomic import replacing
+from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.errors import ExportError
+from snl_edge.model.config import SnlConfig
+from snl_edge.model.snl import Snl
+
+from .fused_graph import FusedGraph
+
+OPSET = 18
+"""Read by TensorRT 10 and later, OpenVINO and ONNX Runtime alike."""
+METADATA_KEY = "snl_edge"
+
+
+def export_onnx(model: Snl, calibration: ScoreCalibration, products: tuple[str, ...]) -> onnx.ModelProto:
+    """Exports the fused graph of ``model`` with a dynamic batch dimension, simplified and fully checked.
+
+    Raises:
+        ExportError: the graph cannot be exported, simplified or does not pass ONNX's own checker.
+    """
+    fused = FusedGraph(model.eval(), calibration.gain).eval()
+    height, width = model.config.size
+    example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
+    device = next(model.parameters()).device
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                fused,
+                (example.to(device),),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["images"],
+                output_names=["anomaly_map", "score"],
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
+            )
+        assert program is not None
+        graph, simplified = onnxsim.simplify(program.model_proto)
+    except Exception as error:  # the exporter raises errors of many libraries
+        raise ExportError(
+            f"the {model.config.teacher.architecture} model cannot be exported to ONNX",
+            str(error).strip().split("\n")[0][:200],
+            "choose a teacher made of plain convolutions",
+        ) from error
+    if not simplified:
+        raise ExportError("onnx-simplifier could not confirm that the simplified graph computes the same")
+    _tidy(graph, model.config, calibration, products)
+    check_graph(graph)
+    return graph
+
+
+def check_graph(graph: onnx.ModelProto) -> None:
+    """Runs ONNX's full checker and compares inputs and outputs with the fused graph's contract.
+
+    Raises:
+        ExportError: the graph is invalid or is no SNL graph.
+    """
+    try:
+        onnx.checker.check_model(graph, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError("the ONNX graph is invalid", str(error).strip().split("\n")[0]) from error
+    signature = {
+        value.name: (onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type), len(value.type.tensor_type.shape.dim))
+        for value in [*graph.graph.input, *graph.graph.output]
+    }
+    expected = {"images": ("UINT8", 4), "anomaly_map": ("FLOAT", 3), "score": ("FLOAT", 1)}
+    if signature != expected:
+        raise ExportError(
+            "this ONNX file is no SNL graph",
+            f"it has {signature}, not {expected}",
+            "give a graph that `snl-edge export` wrote",
+        )
+    if not graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise ExportError("the ONNX graph has a fixed batch size", fix="export it again with this version")
+
+
+def save_graph(graph: onnx.ModelProto, target: Path) -> Path:
+    """Writes the graph, whole or not at all."""
+    with replacing(target) as temporary:
+        onnx.save(graph, temporary)
+    return target
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """Reads and checks a fused graph.
+
+    Raises:
+        ExportError: the file is missing, no ONNX, or no SNL graph.
+    """
+    try:
+        graph = onnx.load(path)
+    except Exception as error:  # protobuf's errors depend on its implementation
+        raise ExportError(f"cannot read ONNX graph {path}", str(error).split("\n")[0], "export it again") from error
+    try:
+        check_graph(graph)
+    except ExportError as error:
+        raise ExportError(f"{path}: {error.what}", error.why, error.fix) from error
+    return graph
+
+
+def graph_metadata(graph: onnx.ModelProto) -> Mapping[str, Any]:
+    """What the graph says of itself: model configuration, calibration, products, precision."""
+    entries = {entry.key: entry.value for entry in graph.metadata_props}
+    return json.loads(entries.get(METADATA_KEY, "{}"))
+
+
+def set_metadata(graph: onnx.ModelProto, **values: object) -> None:
+    """Adds ``values`` to the description that the graph carries."""
+    merged = {**graph_metadata(graph), **values}
+    kept = {entry.key: entry.value for entry in graph.metadata_props if entry.key != METADATA_KEY}
+    onnx.helper.set_model_props(graph, {**kept, METADATA_KEY: json.dumps(merged, sort_keys=True)})
+
+
+def _tidy(graph: onnx.ModelProto, config: SnlConfig, calibration: ScoreCalibration, products: tuple[str, ...]) -> None:
+    """Names the batch dimension, drops what only a debugger of the exporter would read, and adds our description."""
+    height, width = config.size
+    shapes = {"images": ("batch", height, width, 3), "anomaly_map": ("batch", height, width), "score": ("batch",)}
+    for value in [*graph.graph.input, *graph.graph.output]:
+        for dim, size in zip(value.type.tensor_type.shape.dim, shapes[value.name], strict=True):
+            if isinstance(size, str):
+                dim.dim_param = size
+            else:
+                dim.dim_value = size
+    del graph.graph.value_info[:]
+    for node in graph.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    graph.graph.name = "snl"
+    graph.producer_name = "snl-edge"
+    set_metadata(
+        graph,
+        model=config.model_dump(mode="json"),
+        calibration=calibration.model_dump(mode="json"),
+        products=list(products),
+        precision="fp32",
+    )
+
+
+class _quiet:  # noqa: N801
+    """Silences the exporter's progress lines and deprecation warnings, which say nothing to a user of ours."""
+
+    def __enter__(self) -> None:
+        self._streams = (redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()))
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")
+        for stream in self._streams:
+            stream.__enter__()
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *exception: object) -> None:
+        logging.disable(logging.NOTSET)
+        for stream in self._streams:
+            stream.__exit__(None, None, None)
+        self._warnings.__exit__(None, None, None)

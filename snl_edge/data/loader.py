@@ -1,0 +1,51 @@
+"""Batches of decoded images for training: read once, kept in memory as far as a budget allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snl_edge.image import fit_to_input, read_image
+
+from .samples import Sample
+
+
+class ImageStore:
+    """Gives ``uint8 [B, H, W, 3]`` batches by index; decodes in threads and keeps what fits in ``budget`` bytes.
+
+    Images that do not fit together are decoded anew at every call: slower, never out of memory.
+    """
+
+    def __init__(self, samples: Sequence[Sample], size: tuple[int, int], budget: int) -> None:
+        self.samples = samples
+        self.size = size
+        needed = len(samples) * size[0] * size[1] * 3
+        self.cached_bytes = needed if needed <= budget else 0
+        self._images = np.empty((len(samples), *size, 3), np.uint8) if self.cached_bytes else None
+        self._filled = np.zeros(len(samples), bool)
+        self._threads = ThreadPoolExecutor()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def batch(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """The images at ``indices`` as ``uint8 [B, H, W, 3]``."""
+        return np.stack(list(self._threads.map(self._image, indices)))
+
+    def fill(self, progress: Callable[[int, int], None]) -> None:
+        """Decodes every image that will be kept, so that training does not start slowly."""
+        if self._images is not None:
+            for done, _ in enumerate(self._threads.map(self._image, range(len(self))), start=1):
+                progress(done, len(self))
+
+    def _image(self, index: int) -> NDArray[np.uint8]:
+        if self._filled[index]:
+            return self._images[index]  # pyright: ignore[reportOptionalSubscript]
+        image = fit_to_input(read_image(self.samples[index].path), self.size)
+        if self._images is not None:
+            self._images[index] = image
+            self._filled[index] = True
+        return image

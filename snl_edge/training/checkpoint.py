@@ -1,0 +1,121 @@
+"""Checkpoints: ``checkpoint.json`` describes a trained model and names its weights, a safetensors file with a known hash."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from snl_edge.atomic import replacing, write_text
+from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.errors import CheckpointError
+from snl_edge.model.config import SnlConfig
+from snl_edge.model.snl import Snl
+
+from .config import TrainingConfig
+
+FILE = "checkpoint.json"
+
+
+class Checkpoint(BaseModel):
+    """What ``checkpoint.json`` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    model: SnlConfig
+    training: TrainingConfig
+    products: tuple[str, ...]
+    training_images: int
+    calibration: ScoreCalibration
+    weights: str
+    """File name of the weights, in the same folder."""
+    weights_sha256: str
+    seconds: float
+    created: str
+    revision: str
+    machine: dict[str, str | int]
+    versions: dict[str, str]
+
+
+def save_weights(model: Snl, folder: Path) -> tuple[str, str]:
+    """Writes the model's weights under a name made from their hash; returns (file name, SHA-256).
+
+    A new name for new weights means that an older ``checkpoint.json`` in the folder stays valid until
+    the new one replaces it.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    pending = folder / "weights.safetensors"
+    with replacing(pending) as temporary:
+        save_file(state, temporary)
+    digest = sha256(pending)
+    name = f"weights-{digest[:12]}.safetensors"
+    pending.replace(folder / name)
+    return name, digest
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
+    """Writes ``checkpoint.json`` and then removes weights that it no longer names."""
+    target = folder / FILE
+    write_text(target, checkpoint.model_dump_json(indent=2) + "\n")
+    for stale in set(folder.glob("weights-*.safetensors")) - {folder / checkpoint.weights}:
+        stale.unlink()
+    return target
+
+
+def read_checkpoint(run: Path) -> Checkpoint:
+    """Reads the description in the run folder ``run``, without its weights.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or from another version.
+    """
+    path = run / FILE
+    try:
+        return Checkpoint.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"no readable checkpoint in {run}",
+            f"{FILE} is missing or unreadable",
+            "give the folder that `snl-edge train --out` wrote, or finish an interrupted run with --resume",
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise CheckpointError(
+            f"{path} is damaged or from another version", f"{where}: {first['msg']}", "train again with this version"
+        ) from error
+
+
+def load_model(run: Path, *, device: str | torch.device = "cpu") -> tuple[Snl, Checkpoint]:
+    """Builds the model of the run folder ``run`` and loads its weights; evaluation mode, on ``device``.
+
+    Raises:
+        CheckpointError: description or weights are missing, damaged, or do not belong together.
+    """
+    checkpoint = read_checkpoint(run)
+    path = run / checkpoint.weights
+    remedy = "copy the run folder again, or train again"
+    if not path.is_file():
+        raise CheckpointError(f"weights {path} are missing", fix=remedy)
+    if sha256(path) != checkpoint.weights_sha256:
+        raise CheckpointError(f"weights {path} are damaged", f"their SHA-256 is not the one in {FILE}", remedy)
+    model = Snl(checkpoint.model, pretrained=False)
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f"weights {path} do not fit the model", str(error).split("\n")[0], remedy) from error
+    return model.to(device).eval(), checkpoint
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,201 @@
+"""The training loop: good images in, a calibrated checkpoint out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snl_edge import provenance
+from snl_edge.calibration.score import ScoreCalibration, calibrate_scores
+from snl_edge.data.check import check_samples
+from snl_edge.data.loader import ImageStore
+from snl_edge.data.samples import Dataset, Sample
+from snl_edge.errors import ConfigError, SnlEdgeError
+from snl_edge.evaluation.threshold import choose_threshold
+from snl_edge.model.config import SnlConfig
+from snl_edge.model.losses import snl_loss
+from snl_edge.model.snl import Snl
+from snl_edge.progress import progress_bar
+
+from . import resume as resume_state
+from .checkpoint import Checkpoint, save_checkpoint, save_weights
+from .config import TrainingConfig
+from .curves import draw_curves
+from .feature_cache import FeatureSource
+from .resume import RunState, load_state, run_identity, save_state
+from .split import split_holdout
+
+SAVE_SECONDS = 60.0
+"""Most work that a power cut can cost."""
+
+
+class Interrupted(SnlEdgeError):
+    """Training was stopped by the user; its state is on disk."""
+
+
+def train(config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder: Path, *, resume: bool = False) -> Checkpoint:
+    """Trains SNL on the good images of ``dataset`` and writes a checkpoint into ``folder``.
+
+    The same seed, images and machine give the same model; an interrupted and resumed run gives the same
+    model as one that ran through. No defect and no test image is ever looked at.
+
+    Raises:
+        DataError: an image cannot be used; nothing has been written then.
+        ConfigError, CheckpointError: the settings cannot work or the teacher's weights cannot be had.
+        Interrupted: Ctrl-C; ``resume=True`` goes on from there.
+    """
+    if training.augment == "dihedral" and config.height != config.width:
+        raise ConfigError(f"quarter turns need a square input, not {config.height}x{config.width}", fix="use --augment flips")
+    device = choose_device(training.device)
+    with progress_bar("checking images") as report:
+        check_samples(dataset.train, progress=report)
+    samples, held_out = split_holdout(dataset.train, training.holdout, training.seed)
+
+    torch.manual_seed(training.seed)
+    model = Snl(config, pretrained=True).to(device).train()
+    optimiser = torch.optim.AdamW(model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay)
+    store = ImageStore(samples, config.size, int(training.cache_gib * 2**30))
+    source = FeatureSource(model, store, training, device)
+    with progress_bar("teacher features") as report:
+        source.prepare(training.batch_size, report)
+
+    identity = run_identity(config, training, samples)
+    state = load_state(folder, identity, model, optimiser) if resume else RunState(0, [], 0.0)
+    draw = batch_sampler(samples, training)
+    saved = started = time.monotonic() - state.seconds
+    saved = time.monotonic()
+    try:
+        with progress_bar("training") as report, ThreadPoolExecutor(1) as prefetch:
+            fetch = lambda step: source.batch(draw(step), augmentation(training, step))  # noqa: E731
+            upcoming = prefetch.submit(fetch, state.step)
+            for step in range(state.step, training.steps):
+                pixels, features = upcoming.result()
+                if step + 1 < training.steps:
+                    upcoming = prefetch.submit(fetch, step + 1)
+                for group in optimiser.param_groups:
+                    group["lr"] = learning_rate(step, training)
+                torch.manual_seed(training.seed + step)  # dropout repeats after --resume
+                with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision(device)):
+                    student = model.imitate(pixels, features)
+                terms = snl_loss(features, student, config.loss)
+                optimiser.zero_grad(set_to_none=True)
+                terms["total"].backward()
+                torch.nn.utils.clip_grad_norm_(model.student.parameters(), training.clip)
+                optimiser.step()
+
+                state.step, state.seconds = step + 1, time.monotonic() - started
+                if step % 10 == 0 or state.step == training.steps:
+                    losses = {name: value.item() for name, value in terms.items()}
+                    if not math.isfinite(losses["total"]):
+                        raise ConfigError(f"the loss became {losses['total']} at step {step}", fix="lower --learning-rate")
+                    state.history.append({"step": step, **losses, "learning_rate": learning_rate(step, training)})
+                    report(state.step, training.steps, f"loss {losses['total']:.3f}")
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    save_state(folder, identity, state, model, optimiser)
+                    saved = time.monotonic()
+    except KeyboardInterrupt:
+        save_state(folder, identity, state, model, optimiser)
+        raise Interrupted(
+            f"training interrupted after {state.step} of {training.steps} steps", fix="go on with the same command and --resume"
+        ) from None
+
+    model.eval()
+    calibration = calibrate(model, held_out, training, device)
+    draw_curves(state.history, folder / "losses.png")
+    weights, digest = save_weights(model, folder)
+    checkpoint = Checkpoint(
+        model=config,
+        training=training,
+        products=tuple(sorted({sample.product for sample in samples})),
+        training_images=len(samples),
+        calibration=calibration,
+        weights=weights,
+        weights_sha256=digest,
+        seconds=round(state.seconds, 1),
+        created=provenance.now(),
+        revision=provenance.revision(),
+        machine=provenance.machine(),
+        versions=provenance.versions(),
+    )
+    save_checkpoint(checkpoint, folder)
+    (folder / resume_state.FILE).unlink(missing_ok=True)
+    return checkpoint
+
+
+@torch.no_grad()
+def calibrate(model: Snl, held_out: Sequence[Sample], training: TrainingConfig, device: torch.device) -> ScoreCalibration:
+    """The score calibration from good images that were not trained on."""
+    store = ImageStore(held_out, model.config.size, budget=0)
+    scores: list[float] = []
+    with progress_bar("setting the threshold") as report:
+        for start in range(0, len(held_out), training.batch_size):
+            indices = range(start, min(start + training.batch_size, len(held_out)))
+            _, score = model(torch.from_numpy(store.batch(indices)).to(device))
+            scores += score.tolist()
+            report(indices.stop, len(held_out))
+    return calibrate_scores(choose_threshold(np.array(scores), training.false_reject_budget))
+
+
+def batch_sampler(samples: Sequence[Sample], training: TrainingConfig) -> Callable[[int], list[int]]:
+    """Gives the indices of step n's batch as a pure function of seed and n, so that a resumed run repeats none.
+
+    Every product is drawn equally often, however few images it has.
+    """
+    counts = Counter(sample.product for sample in samples)
+    weights = np.array([1 / counts[sample.product] for sample in samples])
+    weights /= weights.sum()
+    batch = min(training.batch_size, len(samples))
+
+    def draw(step: int) -> list[int]:
+        return np.random.default_rng((training.seed, step)).choice(len(samples), batch, replace=False, p=weights).tolist()
+
+    return draw
+
+
+def augmentation(training: TrainingConfig, step: int) -> Callable[[Tensor], Tensor]:
+    """A seeded augmentation of ``[B, 3, H, W]``, the same for the whole batch of a step."""
+    rng = np.random.default_rng((training.seed, step, 1))
+    mirror_x, mirror_y, turns = rng.random() < 0.5, rng.random() < 0.5, int(rng.integers(4))
+
+    def apply(pixels: Tensor) -> Tensor:
+        if training.augment == "none":
+            return pixels
+        axes = [axis for axis, mirrored in ((3, mirror_x), (2, mirror_y)) if mirrored]
+        pixels = pixels.flip(axes) if axes else pixels
+        return pixels.rot90(turns, (2, 3)) if training.augment == "dihedral" else pixels
+
+    return apply
+
+
+def learning_rate(step: int, training: TrainingConfig) -> float:
+    """Linear warm-up, then half a cosine down to 1 % of the peak."""
+    warmup = training.warmup * training.steps
+    if step < warmup:
+        return training.learning_rate * (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(1.0, training.steps - warmup)
+    return training.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` takes a CUDA GPU if there is one.
+
+    Raises:
+        ConfigError: CUDA is asked for and absent.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError("no CUDA GPU is available", fix="use --device cpu, or run `snl-edge doctor`")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def mixed_precision(device: torch.device) -> bool:
+    """BF16 where a GPU computes it natively (Ampere and later); needs no loss scaling."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

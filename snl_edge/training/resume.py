@@ -1,0 +1,82 @@
+"""The state of an interrupted run: enough to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from snl_edge.atomic import replacing
+from snl_edge.data.samples import Sample
+from snl_edge.errors import CheckpointError
+from snl_edge.model.config import SnlConfig
+from snl_edge.model.snl import Snl
+
+from .config import TrainingConfig
+
+FILE = "resume.safetensors"
+
+
+@dataclass
+class RunState:
+    """Where a run stands: steps done, losses so far, seconds spent."""
+
+    step: int
+    history: list[dict[str, float]]
+    seconds: float
+
+
+def run_identity(model: SnlConfig, training: TrainingConfig, samples: Sequence[Sample]) -> str:
+    """A hash of everything that must be the same for a run to be continued."""
+    files = [[s.product, s.path.name, s.path.stat().st_size] for s in samples]
+    text = json.dumps([model.model_dump(), training.model_dump(exclude={"device", "cache_gib"}), files], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save_state(folder: Path, identity: str, state: RunState, model: Snl, optimiser: torch.optim.Optimizer) -> None:
+    """Writes model, optimiser and position to ``resume.safetensors``, whole or not at all."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, entries in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in entries.items()}
+    metadata = {"identity": identity, "state": json.dumps([state.step, state.history, state.seconds])}
+    with replacing(folder / FILE) as temporary:
+        save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, temporary, metadata)
+
+
+def load_state(folder: Path, identity: str, model: Snl, optimiser: torch.optim.Optimizer) -> RunState:
+    """Restores what :func:`save_state` wrote and returns the position.
+
+    Raises:
+        CheckpointError: there is no such state, it is damaged, or it belongs to another run.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise CheckpointError(f"there is nothing to resume in {folder}", f"{FILE} is missing", "train without --resume")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        step, history, seconds = json.loads(metadata["state"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged", str(error).split("\n")[0], "train again without --resume") from error
+    if metadata.get("identity") != identity:
+        raise CheckpointError(
+            f"{path} belongs to another run",
+            "settings or images differ from those it was started with",
+            "repeat the command that was interrupted, or train without --resume",
+        )
+    model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
+    entries: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, key = name.split(".", 2)
+            entries.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": entries})
+    return RunState(step, history, seconds)
