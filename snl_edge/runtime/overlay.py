@@ -1,0 +1,74 @@
+"""The anomaly map drawn over the picture: where a part is faulty, at a glance."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+# In fractions of the threshold: below the first the picture stays untouched, at the last the heat is fullest.
+_VISIBLE_FROM = 0.5
+_FULLEST_AT = 2.0
+_STRONGEST_ALPHA = 0.7
+_CONTOUR = (255, 255, 255)
+_CONTOUR_EDGE = (0, 0, 0)
+
+
+def draw_overlay(
+    image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], threshold: float = 0.5
+) -> NDArray[np.uint8]:
+    """Draws a heat map over ``image`` and a contour where the map crosses ``threshold``.
+
+    The colours are Inferno's, whose lightness rises evenly with the value (S. van der Walt and
+    N. Smith, SciPy 2015). Opacity rises smoothly from zero at half the threshold, so a normal area shows
+    the plain picture, and colour depends on the threshold alone: two frames of one line compare.
+
+    Args:
+        image: ``uint8 [H, W, 3]`` RGB, of any size; not changed.
+        anomaly_map: ``float32 [h, w]`` on the calibrated scale; resized to the picture.
+        threshold: the verdict's threshold on the same scale, above zero.
+
+    Returns:
+        ``uint8 [H, W, 3]`` RGB.
+
+    Raises:
+        DataError: a shape, a type or the threshold cannot be drawn.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise DataError(
+            f"cannot draw over an image of {image.dtype} {list(image.shape)}",
+            fix="give uint8 [H, W, 3] in RGB",
+        )
+    if anomaly_map.ndim != 2 or anomaly_map.size == 0:
+        raise DataError(
+            f"an anomaly map of shape {list(anomaly_map.shape)} cannot be drawn",
+            fix="give one image's map, [h, w]",
+        )
+    if not threshold > 0 or not np.isfinite(anomaly_map).all():
+        raise DataError(
+            "the anomaly map cannot be drawn",
+            f"threshold {threshold} or a value of the map is no positive, finite number",
+            "check the threshold and the graph's precision",
+        )
+    height, width = image.shape[:2]
+    heat = (
+        cv2.resize(anomaly_map.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        / threshold
+    )
+    level = np.clip((heat - _VISIBLE_FROM) / (_FULLEST_AT - _VISIBLE_FROM), 0.0, 1.0)  # [H, W]
+    colour = cv2.applyColorMap(np.round(level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    alpha = _STRONGEST_ALPHA * np.sqrt(level)[..., None]  # [H, W, 1]
+    blended = image * (1 - alpha) + cv2.cvtColor(colour, cv2.COLOR_BGR2RGB) * alpha
+    drawn = np.ascontiguousarray(np.round(blended).astype(np.uint8))
+    return _with_contour(drawn, heat > 1.0)
+
+
+def _with_contour(picture: NDArray[np.uint8], above: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Outlines ``above`` in white on black, visible on light and dark parts alike."""
+    outlines, _ = cv2.findContours(above.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    line = max(1, round(min(picture.shape[:2]) / 300))
+    cv2.drawContours(picture, outlines, -1, _CONTOUR_EDGE, line + 2)
+    cv2.drawContours(picture, outlines, -1, _CONTOUR, line)
+    return picture
