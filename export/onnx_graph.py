@@ -14,9 +14,9 @@ from typing import Any
 import onnx
 import onnxsim
 import torch
+from snl_edge.calibration.score import ScoreCalibration
 
 from snl_edge.atomic import replacing
-from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.errors import ExportError
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.snl import Snl
@@ -75,7 +75,10 @@ def check_graph(graph: onnx.ModelProto) -> None:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError("the ONNX graph is invalid", str(error).strip().split("\n")[0]) from error
     signature = {
-        value.name: (onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type), len(value.type.tensor_type.shape.dim))
+        value.name: (
+            onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type),
+            len(value.type.tensor_type.shape.dim),
+        )
         for value in [*graph.graph.input, *graph.graph.output]
     }
     expected = {"images": ("UINT8", 4), "anomaly_map": ("FLOAT", 3), "score": ("FLOAT", 1)}
@@ -129,7 +132,11 @@ def set_metadata(graph: onnx.ModelProto, **values: object) -> None:
 def _tidy(graph: onnx.ModelProto, config: SnlConfig, calibration: ScoreCalibration, products: tuple[str, ...]) -> None:
     """Names the batch dimension, drops what only a debugger of the exporter would read, and adds our description."""
     height, width = config.size
-    shapes = {"images": ("batch", height, width, 3), "anomaly_map": ("batch", height, width), "score": ("batch",)}
+    shapes = {
+        "images": ("batch", height, width, 3),
+        "anomaly_map": ("batch", height, width),
+        "score": ("batch",),
+    }
     for value in [*graph.graph.input, *graph.graph.output]:
         for dim, size in zip(value.type.tensor_type.shape.dim, shapes[value.name], strict=True):
             if isinstance(size, str):

@@ -58,7 +58,7 @@ def command() -> str:
 
 
 def revision() -> str:
-    """The git revision of the source tree, ``+dirty`` with uncommitted changes, ``unknown`` when installed from a wheel."""
+    """The git revision of the source tree, ``+dirty`` with uncommitted changes; ``unknown`` outside a checkout."""
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:

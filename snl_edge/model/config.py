@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from snl_edge.errors import ConfigError
 
 
 class _Frozen(BaseModel):
@@ -25,7 +29,7 @@ class TeacherConfig(_Frozen):
 class CramConfig(_Frozen):
     """The central residual aggregation module; see :class:`snl_edge.model.cram.Cram`."""
 
-    centres: int = Field(50, ge=2)
+    centres: int = Field(default=50, ge=2)
     residual: Literal["unit", "mean", "none"] = "unit"
     """Residuals added to the centres: L2-normalised, averaged, or none at all."""
     skip: bool = False
@@ -36,12 +40,12 @@ class StudentConfig(_Frozen):
     """The trained network that learns to reproduce the teacher on good images."""
 
     direction: Literal["reverse", "forward"] = "reverse"
-    """``reverse``: bottleneck and mirrored decoder fed by the teacher (RD); ``forward``: a second network fed by the image (FD)."""
-    embedding: int = Field(192, ge=8)
+    """``reverse``: bottleneck and decoder, fed by the teacher (RD); ``forward``: a second network, fed by the image (FD)."""
+    embedding: int = Field(default=192, ge=8)
     """Channels of the bottleneck's embedding (reverse only)."""
-    depth: int = Field(2, ge=1)
+    depth: int = Field(default=2, ge=1)
     """Residual blocks per decoder stage (reverse only)."""
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of embedding values zeroed during training, so that the decoder cannot learn to copy (reverse only)."""
     cram: CramConfig | None = CramConfig()
 
@@ -49,13 +53,13 @@ class StudentConfig(_Frozen):
 class LossConfig(_Frozen):
     """Weights of the distillation terms of :mod:`snl_edge.model.losses`; 0 switches a term off."""
 
-    spatial: float = Field(1.0, ge=0.0)
-    channel: float = Field(1.0, ge=0.0)
-    intra_affinity: float = Field(0.1, ge=0.0)
-    inter_affinity: float = Field(0.1, ge=0.0)
+    spatial: float = Field(default=1.0, ge=0.0)
+    channel: float = Field(default=1.0, ge=0.0)
+    intra_affinity: float = Field(default=0.1, ge=0.0)
+    inter_affinity: float = Field(default=0.1, ge=0.0)
     inter_reading: Literal["batch", "teacher_student"] = "batch"
     """Inter-affinity relates different images of the batch, or the teacher's locations to the student's."""
-    affinity_grid: int = Field(16, ge=2)
+    affinity_grid: int = Field(default=16, ge=2)
     """Maps larger than this many cells a side are average-pooled before their affinities are taken."""
 
     @model_validator(mode="after")
@@ -70,15 +74,15 @@ class MapConfig(_Frozen):
 
     level_weights: tuple[float, float, float] = (0.25, 0.5, 1.0)
     """Weights of the strides 4, 8 and 16; they are normalised to sum 1."""
-    sigma: float = Field(4.0, gt=0.0)
+    sigma: float = Field(default=4.0, gt=0.0)
     """Standard deviation of the Gaussian smoothing, in input pixels."""
 
 
 class SnlConfig(_Frozen):
     """One SNL model."""
 
-    height: int = Field(256, ge=64, multiple_of=32)
-    width: int = Field(256, ge=64, multiple_of=32)
+    height: int = Field(default=256, ge=64, multiple_of=32)
+    width: int = Field(default=256, ge=64, multiple_of=32)
     teacher: TeacherConfig = TeacherConfig()
     student: StudentConfig = StudentConfig()
     loss: LossConfig = LossConfig()
@@ -88,3 +92,35 @@ class SnlConfig(_Frozen):
     def size(self) -> tuple[int, int]:
         """``(height, width)`` of the model's input."""
         return self.height, self.width
+
+
+def override(config: SnlConfig, settings: Sequence[str]) -> SnlConfig:
+    """Applies settings such as ``student.cram.centres=32``; values are JSON, or else plain text.
+
+    Raises:
+        ConfigError: a setting does not exist or has an impossible value.
+    """
+    values: dict[str, Any] = config.model_dump()
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(
+                f"--set {setting} is not understood", fix="write NAME=VALUE, as in student.cram.centres=32"
+            )
+        *parents, leaf = name.split(".")
+        group = values
+        for parent in parents:
+            group = group.get(parent) if isinstance(group, dict) else None
+        if not isinstance(group, dict) or leaf not in group:
+            raise ConfigError(f"there is no setting {name}", fix='see the settings in a checkpoint.json under "model"')
+        try:
+            group[leaf] = json.loads(text)
+        except json.JSONDecodeError:
+            group[leaf] = text
+    try:
+        return SnlConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+        ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from .anomaly_map import AnomalyMap
@@ -42,8 +41,3 @@ class Snl(nn.Module):
         pixels = self.teacher.normalise(images)
         features = self.teacher(pixels)
         return self.anomaly_map(features, self.imitate(pixels, features))
-
-    @torch.no_grad()
-    def parameters_in_use(self) -> int:
-        """Number of weights that inference uses, teacher and student together."""
-        return sum(p.numel() for p in self.parameters())

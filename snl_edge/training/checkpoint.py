@@ -1,4 +1,4 @@
-"""Checkpoints: ``checkpoint.json`` describes a trained model and names its weights, a safetensors file with a known hash."""
+"""Checkpoints: ``checkpoint.json`` describes a model and names its weights, a safetensors file with a known hash."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def read_checkpoint(run: Path) -> Checkpoint:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise CheckpointError(
-            f"{path} is damaged or from another version", f"{where}: {first['msg']}", "train again with this version"
+            f"{path} is damaged or from another version",
+            f"{where}: {first['msg']}",
+            "train again with this version",
         ) from error
 
 

@@ -12,21 +12,21 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(1500, ge=1)
-    batch_size: int = Field(16, ge=2)
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    warmup: float = Field(0.1, ge=0, lt=1)
+    steps: int = Field(default=1500, ge=1)
+    batch_size: int = Field(default=16, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises; it then falls along a cosine."""
-    clip: float = Field(1.0, gt=0)
+    clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
     augment: Literal["none", "flips", "dihedral"] = "none"
     """Mirror images at random (``flips``), or turn them by quarter turns as well (``dihedral``, square inputs)."""
-    holdout: float = Field(0.1, gt=0, le=0.5)
+    holdout: float = Field(default=0.1, gt=0, le=0.5)
     """Share of each product's good images kept out of training to set the decision threshold."""
-    false_reject_budget: float = Field(0.01, gt=0, lt=0.5)
+    false_reject_budget: float = Field(default=0.01, gt=0, lt=0.5)
     """Share of good parts that the threshold may reject."""
-    seed: int = Field(0, ge=0)
-    cache_gib: float = Field(4.0, ge=0)
+    seed: int = Field(default=0, ge=0)
+    cache_gib: float = Field(default=4.0, ge=0)
     """Memory for decoded images and teacher features."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

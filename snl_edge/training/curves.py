@@ -19,7 +19,13 @@ def draw_curves(history: Sequence[dict[str, float]], target: Path) -> None:
     for name in sorted(terms, key=lambda term: term != "total"):
         total = name == "total"
         label = name.replace("_", "-")
-        axes.plot(steps, [entry[name] for entry in history], label=label, lw=2.2 if total else 1.2, color="black" if total else None)
+        axes.plot(
+            steps,
+            [entry[name] for entry in history],
+            label=label,
+            lw=2.2 if total else 1.2,
+            color="black" if total else None,
+        )
     axes.set(xlabel="step", ylabel="weighted loss", yscale="log", title="Distillation losses")
     axes.grid(alpha=0.25)
     rate = axes.twinx()

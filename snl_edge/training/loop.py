@@ -30,6 +30,7 @@ from .checkpoint import Checkpoint, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .curves import draw_curves
 from .feature_cache import FeatureSource
+from .reference import save_reference
 from .resume import RunState, load_state, run_identity, save_state
 from .split import split_holdout
 
@@ -37,11 +38,13 @@ SAVE_SECONDS = 60.0
 """Most work that a power cut can cost."""
 
 
-class Interrupted(SnlEdgeError):
+class TrainingInterruptedError(SnlEdgeError):
     """Training was stopped by the user; its state is on disk."""
 
 
-def train(config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder: Path, *, resume: bool = False) -> Checkpoint:
+def train(
+    config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder: Path, *, resume: bool = False
+) -> Checkpoint:
     """Trains SNL on the good images of ``dataset`` and writes a checkpoint into ``folder``.
 
     The same seed, images and machine give the same model; an interrupted and resumed run gives the same
@@ -50,10 +53,13 @@ def train(config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder:
     Raises:
         DataError: an image cannot be used; nothing has been written then.
         ConfigError, CheckpointError: the settings cannot work or the teacher's weights cannot be had.
-        Interrupted: Ctrl-C; ``resume=True`` goes on from there.
+        TrainingInterruptedError: Ctrl-C; ``resume=True`` goes on from there.
     """
     if training.augment == "dihedral" and config.height != config.width:
-        raise ConfigError(f"quarter turns need a square input, not {config.height}x{config.width}", fix="use --augment flips")
+        raise ConfigError(
+            f"quarter turns need a square input, not {config.height}x{config.width}",
+            fix="use --augment flips",
+        )
     device = choose_device(training.device)
     with progress_bar("checking images") as report:
         check_samples(dataset.train, progress=report)
@@ -61,7 +67,9 @@ def train(config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder:
 
     torch.manual_seed(training.seed)
     model = Snl(config, pretrained=True).to(device).train()
-    optimiser = torch.optim.AdamW(model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay)
+    optimiser = torch.optim.AdamW(
+        model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay
+    )
     store = ImageStore(samples, config.size, int(training.cache_gib * 2**30))
     source = FeatureSource(model, store, training, device)
     with progress_bar("teacher features") as report:
@@ -70,8 +78,8 @@ def train(config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder:
     identity = run_identity(config, training, samples)
     state = load_state(folder, identity, model, optimiser) if resume else RunState(0, [], 0.0)
     draw = batch_sampler(samples, training)
-    saved = started = time.monotonic() - state.seconds
     saved = time.monotonic()
+    started = saved - state.seconds
     try:
         with progress_bar("training") as report, ThreadPoolExecutor(1) as prefetch:
             fetch = lambda step: source.batch(draw(step), augmentation(training, step))  # noqa: E731
@@ -95,7 +103,9 @@ def train(config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder:
                 if step % 10 == 0 or state.step == training.steps:
                     losses = {name: value.item() for name, value in terms.items()}
                     if not math.isfinite(losses["total"]):
-                        raise ConfigError(f"the loss became {losses['total']} at step {step}", fix="lower --learning-rate")
+                        raise ConfigError(
+                            f"the loss became {losses['total']} at step {step}", fix="lower --learning-rate"
+                        )
                     state.history.append({"step": step, **losses, "learning_rate": learning_rate(step, training)})
                     report(state.step, training.steps, f"loss {losses['total']:.3f}")
                 if time.monotonic() - saved > SAVE_SECONDS:
@@ -103,13 +113,15 @@ def train(config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder:
                     saved = time.monotonic()
     except KeyboardInterrupt:
         save_state(folder, identity, state, model, optimiser)
-        raise Interrupted(
-            f"training interrupted after {state.step} of {training.steps} steps", fix="go on with the same command and --resume"
+        raise TrainingInterruptedError(
+            f"training interrupted after {state.step} of {training.steps} steps",
+            fix="go on with the same command and --resume",
         ) from None
 
     model.eval()
     calibration = calibrate(model, held_out, training, device)
     draw_curves(state.history, folder / "losses.png")
+    save_reference(held_out, config.size, folder)
     weights, digest = save_weights(model, folder)
     checkpoint = Checkpoint(
         model=config,
@@ -131,7 +143,9 @@ def train(config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder:
 
 
 @torch.no_grad()
-def calibrate(model: Snl, held_out: Sequence[Sample], training: TrainingConfig, device: torch.device) -> ScoreCalibration:
+def calibrate(
+    model: Snl, held_out: Sequence[Sample], training: TrainingConfig, device: torch.device
+) -> ScoreCalibration:
     """The score calibration from good images that were not trained on."""
     store = ImageStore(held_out, model.config.size, budget=0)
     scores: list[float] = []
@@ -155,7 +169,9 @@ def batch_sampler(samples: Sequence[Sample], training: TrainingConfig) -> Callab
     batch = min(training.batch_size, len(samples))
 
     def draw(step: int) -> list[int]:
-        return np.random.default_rng((training.seed, step)).choice(len(samples), batch, replace=False, p=weights).tolist()
+        return (
+            np.random.default_rng((training.seed, step)).choice(len(samples), batch, replace=False, p=weights).tolist()
+        )
 
     return draw
 

@@ -1,0 +1,47 @@
+# Two commands for newcomers: `make demo` and `make test`. Both set up their own environment in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One heavy test run at a time on small machines: idle OpenMP threads must sleep, not spin.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: demo test lint format summary wheel clean
+
+demo: $(VENV)/ready
+	$(BIN)/snl-edge demo
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/ready build/types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+
+format: $(VENV)/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Every figure in README and docs comes from benchmarks/results through this.
+summary: $(VENV)/ready
+	$(BIN)/python -m snl_edge.benchmarks.summary
+
+wheel: $(VENV)/ready
+	$(BIN)/uv build --quiet --out-dir dist
+
+# uv, inside the environment, resolves and installs in seconds what takes pip minutes.
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --python $(BIN)/python --editable ".[dev]"
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps tensorrt-stubs
+	touch $@
+
+# The type checker does not follow setuptools' package-dir: show it the three top-level folders where they import.
+.PHONY: build/types
+build/types:
+	rm -rf $@ && mkdir -p $@/snl_edge
+	ln -s $(CURDIR)/snl_edge/* $(CURDIR)/export $(CURDIR)/calibration $(CURDIR)/benchmarks $@/snl_edge/
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info

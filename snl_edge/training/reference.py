@@ -1,0 +1,43 @@
+"""Reference images: a few held-out good parts kept with the run, so that every later graph can be compared on them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from snl_edge.atomic import replacing
+from snl_edge.data.samples import Sample
+from snl_edge.errors import CheckpointError
+from snl_edge.image import fit_to_input, list_images, read_image
+
+FOLDER = "reference"
+MOST = 16
+
+
+def save_reference(samples: Sequence[Sample], size: tuple[int, int], run: Path) -> None:
+    """Writes one held-out image per product (up to 16 in all), fitted to the model's input, as PNG."""
+    folder = run / FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    first = {sample.product: sample for sample in reversed(samples)}
+    for product in sorted(first)[:MOST]:
+        image = fit_to_input(read_image(first[product].path), size)
+        with replacing(folder / f"{product}.png") as temporary:
+            cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def load_reference(run: Path) -> NDArray[np.uint8]:
+    """The reference images of a run as ``uint8 [N, H, W, 3]``.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    folder = run / FOLDER
+    images = [read_image(path) for path in list_images(folder)] if folder.is_dir() else []
+    if not images:
+        raise CheckpointError(f"{folder} holds no images", fix="copy the whole run folder, or train again")
+    return np.stack(images)

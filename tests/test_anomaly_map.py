@@ -1,0 +1,45 @@
+"""The matrix-product post-processing against resizing and convolving."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from snl_edge.model.anomaly_map import AnomalyMap, cosine_distance, smooth_upsampling
+from snl_edge.model.config import MapConfig
+
+
+@pytest.mark.parametrize(("height", "width", "sigma"), [(64, 64, 4.0), (64, 128, 2.0)])
+def test_equals_bilinear_upsampling_then_gaussian_blur(height, width, sigma):
+    rng = np.random.default_rng(0)
+    coarse = rng.random((height // 8, width // 8), dtype=np.float32)
+    fine = F.interpolate(torch.from_numpy(coarse)[None, None], size=(height, width), mode="bilinear")[0, 0].numpy()
+    side = 2 * int(4 * sigma + 0.5) + 1
+    expected = cv2.GaussianBlur(fine, (side, side), sigma, borderType=cv2.BORDER_REFLECT_101)
+    rows, columns = (smooth_upsampling(n // 8, n, sigma) for n in (height, width))
+    np.testing.assert_allclose((rows @ torch.from_numpy(coarse) @ columns.T).numpy(), expected, atol=2e-5)
+
+
+def test_a_constant_distance_stays_constant():
+    torch.testing.assert_close(smooth_upsampling(16, 256, 4.0).sum(1), torch.ones(256))
+
+
+def test_cosine_distance_at_its_landmarks():
+    t = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
+    for s, expected in (([3.0, 0.0], 0.0), ([0.0, 1.0], 1.0), ([-1.0, 0.0], 2.0), ([0.0, 0.0], 1.0)):
+        assert cosine_distance(t, torch.tensor(s).view(1, 2, 1, 1)).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_peak_lies_where_the_student_fails():
+    levels = [torch.ones(1, 4, 64 // s, 64 // s) for s in (4, 8, 16)]
+    student = [level.clone() for level in levels]
+    for level, stride in zip(student, (4, 8, 16), strict=True):
+        level[:, :2, 48 // stride, 16 // stride] = -1
+    anomaly_map, score = AnomalyMap((64, 64), MapConfig(sigma=2.0))(levels, student)
+    y, x = divmod(int(anomaly_map[0].argmax()), 64)
+    assert abs(y - 52) <= 6
+    assert abs(x - 20) <= 6
+    assert score.item() == pytest.approx(anomaly_map.max().item())
