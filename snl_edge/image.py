@@ -21,7 +21,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     to its own range would hide exactly the faults that change the brightness.
 
     Raises:
-        DataError: the file is missing, empty, no image, or has no pixels.
+        DataError: the file is missing, empty, cut short or no image.
     """
     try:
         encoded = np.fromfile(path, dtype=np.uint8)
@@ -29,6 +29,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
     if encoded.size == 0:
         raise DataError(f"{path} is empty", fix="remove it or record it again")
+    if _is_cut_short(encoded.tobytes()):
+        raise DataError(f"{path} is cut short", "the JPEG lacks its end", "copy it again or remove it")
     image = _decode(encoded)
     if image is None:
         raise DataError(f"{path} is no readable image", "the decoder refused it", "remove it or save it again as PNG")
@@ -44,6 +46,19 @@ def _decode(encoded: NDArray[np.uint8]) -> NDArray | None:
         return cv2.imdecode(encoded, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
     except cv2.error:  # raised, not None, for headers that promise absurd sizes
         return None
+
+
+def _is_cut_short(encoded: bytes) -> bool:
+    """Whether a JPEG has no end-of-image marker after its first scan (ITU-T T.81, annex B).
+
+    OpenCV before 5 fills the lost part of such a file with grey and says nothing; other formats it refuses.
+    """
+    if not encoded.startswith(b"\xff\xd8"):
+        return False
+    segment = 2
+    while encoded[segment : segment + 1] == b"\xff" and encoded[segment + 1 : segment + 2] != b"\xda":
+        segment += 2 + int.from_bytes(encoded[segment + 2 : segment + 4], "big")  # skips an EXIF thumbnail whole
+    return encoded.find(b"\xff\xd9", segment) < 0
 
 
 def fit_to_input(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

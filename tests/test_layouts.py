@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from snl_edge.data.layouts import open_dataset
+from snl_edge.errors import DataError
+
+HEADER = "object,split,label,image,mask\n"
+
+
+def touch(*paths: Path) -> None:
+    """Opening a data set lists files and decodes none, so empty files do."""
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def make_mvtec(root: Path, *products: str) -> Path:
+    for product in products:
+        touch(*(root / product / "train" / "good" / f"{i:03}.png" for i in range(3)))
+        touch(root / product / "test" / "good" / "000.png", root / product / "test" / "crack" / "000.png")
+        touch(root / product / "ground_truth" / "crack" / "000_mask.png")
+    return root
+
+
+def make_visa(root: Path, *products: str) -> Path:
+    rows = []
+    for product in products:
+        images, masks = Path(product, "Data", "Images"), Path(product, "Data", "Masks", "Anomaly")
+        touch(*(root / images / "Normal" / f"{i:04}.JPG" for i in range(3)))
+        touch(root / images / "Anomaly" / "000.JPG", root / masks / "000.png")
+        rows += [f"{product},train,normal,{images}/Normal/{i:04}.JPG,\n" for i in range(2)]
+        rows += [f"{product},test,normal,{images}/Normal/0002.JPG,\n"]
+        rows += [f"{product},test,anomaly,{images}/Anomaly/000.JPG,{masks}/000.png\n"]
+    split = root / "split_csv" / "1cls.csv"
+    split.parent.mkdir(parents=True)
+    split.write_text(HEADER + "".join(rows))
+    return root
+
+
+def append(split: Path, row: str) -> None:
+    split.write_text(split.read_text() + row + "\n")
+
+
+def test_mvtec(tmp_path: Path) -> None:
+    dataset = open_dataset(make_mvtec(tmp_path, "nut", "bottle"))
+    assert dataset.layout == "mvtec"
+    assert dataset.products == ("bottle", "nut")
+    assert len(dataset.train) == 6
+    assert all(sample.is_good and sample.mask is None for sample in dataset.train)
+    crack = next(sample for sample in dataset.test if sample.product == "nut" and not sample.is_good)
+    assert crack.defect == "crack"
+    assert crack.mask == tmp_path / "nut" / "ground_truth" / "crack" / "000_mask.png"
+    assert [sample.defect for sample in dataset.test if sample.product == "bottle"] == ["crack", "good"]
+
+
+def test_a_single_mvtec_product_may_be_the_root(tmp_path: Path) -> None:
+    dataset = open_dataset(make_mvtec(tmp_path, "nut", "bottle") / "nut")
+    assert dataset.products == ("nut",)
+    assert len(dataset.test) == 2
+
+
+def test_a_mvtec_product_without_test_images_can_be_trained_on(tmp_path: Path) -> None:
+    touch(tmp_path / "nut" / "train" / "good" / "0.png")
+    assert open_dataset(tmp_path).test == ()
+
+
+def test_masks_named_like_their_image(tmp_path: Path) -> None:
+    make_mvtec(tmp_path, "nut")
+    masks = tmp_path / "nut" / "ground_truth" / "crack"
+    (masks / "000_mask.png").rename(masks / "000.png")
+    assert {sample.mask for sample in open_dataset(tmp_path).test} == {masks / "000.png", None}
+
+
+def test_visa(tmp_path: Path) -> None:
+    dataset = open_dataset(make_visa(tmp_path, "candle", "pcb1"))
+    assert dataset.layout == "visa"
+    assert dataset.products == ("candle", "pcb1")
+    assert len(dataset.train) == 4
+    assert [(sample.product, sample.defect) for sample in dataset.test[:2]] == [
+        ("candle", "good"),
+        ("candle", "anomaly"),
+    ]
+    assert dataset.test[1].mask == tmp_path / "candle" / "Data" / "Masks" / "Anomaly" / "000.png"
+
+
+def test_the_visa_split_may_name_products_that_were_not_downloaded(tmp_path: Path) -> None:
+    split = make_visa(tmp_path, "candle") / "split_csv" / "1cls.csv"
+    append(split, "pcb1,train,normal,pcb1/Data/Images/Normal/0.JPG,")
+    assert open_dataset(tmp_path).products == ("candle",)
+
+
+def test_plain_folders(tmp_path: Path) -> None:
+    touch(tmp_path / "line" / "nut" / "a.png", tmp_path / "line" / "cap" / "a.jpg", tmp_path / "line" / "cap" / "b.BMP")
+    touch(tmp_path / "line" / ".cache" / "x.png")
+    dataset = open_dataset(tmp_path / "line")
+    assert dataset.layout == "folder"
+    assert dataset.products == ("cap", "nut")
+    assert (len(dataset.train), dataset.test) == (3, ())
+    single = open_dataset(tmp_path / "line" / "cap")
+    assert single.products == ("cap",)
+    assert [sample.path.name for sample in single.train] == ["a.jpg", "b.BMP"]
+
+
+def test_only_chosen_products_are_opened_and_have_to_be_complete(tmp_path: Path) -> None:
+    make_mvtec(tmp_path, "nut", "bottle")
+    (tmp_path / "nut" / "ground_truth" / "crack" / "000_mask.png").unlink()
+    assert open_dataset(tmp_path, products=["bottle"]).products == ("bottle",)
+    with pytest.raises(DataError, match=r"no product cap, gear\. Choose among bottle, nut"):
+        open_dataset(tmp_path, products=["gear", "nut", "cap"])
+    with pytest.raises(DataError, match=r"no product chosen\. Choose among bottle, nut"):
+        open_dataset(tmp_path, products=[])
+
+
+def test_a_missing_root(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone is no folder\. Give the folder"):
+        open_dataset(tmp_path / "gone")
+
+
+def test_no_known_layout_lists_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "stuff" / "deep" / "er").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"train/good.*split_csv/1cls\.csv.*one folder per product"):
+        open_dataset(tmp_path)
+
+
+def test_a_wrong_layout_says_what_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no visa layout: looked for visa: split_csv/1cls\.csv.*--layout"):
+        open_dataset(make_mvtec(tmp_path, "nut"), "visa")
+
+
+def test_a_product_without_training_images(tmp_path: Path) -> None:
+    make_mvtec(tmp_path, "nut", "bottle")
+    for path in (tmp_path / "nut" / "train" / "good").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"no training images of nut in .*nut/train/good"):
+        open_dataset(tmp_path)
+    (tmp_path / "nut" / "train" / "good").rmdir()
+    with pytest.raises(DataError, match=r"no training images of nut in .*nut/train/good: there is no such folder"):
+        open_dataset(tmp_path)
+
+
+def test_an_empty_test_folder(tmp_path: Path) -> None:
+    (make_mvtec(tmp_path, "nut") / "nut" / "test" / "dent").mkdir()
+    with pytest.raises(DataError, match=r"no test images of nut in .*test/dent"):
+        open_dataset(tmp_path)
+
+
+def test_an_empty_product_folder(tmp_path: Path) -> None:
+    touch(tmp_path / "nut" / "a.png")
+    (tmp_path / "cap").mkdir()
+    with pytest.raises(DataError, match=r"no good images of cap in .*cap.*--products"):
+        open_dataset(tmp_path)
+
+
+def test_loose_images_beside_folders_of_images(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png", tmp_path / "nut" / "a.png")
+    with pytest.raises(DataError, match=r"holds images and folders with images \(nut\)"):
+        open_dataset(tmp_path)
+
+
+def test_defects_without_masks_are_counted_and_named(tmp_path: Path) -> None:
+    touch(*(make_mvtec(tmp_path, "nut") / "nut" / "test" / "bent" / f"{i}.png" for i in range(7)))
+    with pytest.raises(DataError, match=r"7 defective images .*bent/0\.png.* and 2 more.*<stem>_mask\.png"):
+        open_dataset(tmp_path)
+
+
+def test_a_missing_visa_split(tmp_path: Path) -> None:
+    (make_visa(tmp_path, "candle") / "split_csv" / "1cls.csv").unlink()
+    with pytest.raises(DataError, match=r"1cls\.csv is missing.*[Cc]opy split_csv"):
+        open_dataset(tmp_path)
+
+
+def test_files_missing_from_visa(tmp_path: Path) -> None:
+    make_visa(tmp_path, "candle")
+    (tmp_path / "candle" / "Data" / "Masks" / "Anomaly" / "000.png").unlink()
+    with pytest.raises(DataError, match=r"1 files named by .*1cls\.csv are missing: .*Anomaly/000\.png"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("candle,train,anomaly,candle/Data/Images/Anomaly/000.JPG,m.png", "line 6 cannot be used"),
+        ("candle,val,normal,candle/Data/Images/Normal/0000.JPG,", "line 6 cannot be used"),
+        ("candle,train", "line 6 cannot be used"),
+        ("candle,test,anomaly,candle/Data/Images/Anomaly/000.JPG,", "line 6 names no mask for candle"),
+    ],
+)
+def test_a_faulty_line_in_the_visa_split(tmp_path: Path, row: str, message: str) -> None:
+    append(make_visa(tmp_path, "candle") / "split_csv" / "1cls.csv", row)
+    with pytest.raises(DataError, match=message):
+        open_dataset(tmp_path)
+
+
+def test_a_visa_split_of_another_kind(tmp_path: Path) -> None:
+    split = make_visa(tmp_path, "candle") / "split_csv" / "1cls.csv"
+    split.write_text("object,image\n")
+    with pytest.raises(DataError, match="has no column label, mask, split"):
+        open_dataset(tmp_path)
+    split.write_text(HEADER)
+    with pytest.raises(DataError, match="gives no training images of candle"):
+        open_dataset(tmp_path)
+    split.write_bytes(b"\xff\xfe\x00\xd8")
+    with pytest.raises(DataError, match="no readable CSV file"):
+        open_dataset(tmp_path)
