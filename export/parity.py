@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -26,13 +26,20 @@ class Parity(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    precision: str
+    precision: Literal["fp32", "fp16"]
     images: int
     map_difference: float
     score_difference: float
     verdict_flips: int
     """Verdicts that change although the score is further from the threshold than the tolerance."""
     tolerance: float
+
+    def summary(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.precision} graph against PyTorch on {self.images} images: score differs by at most "
+            f"{self.score_difference:.1e}, map by {self.map_difference:.1e} (scores allowed {self.tolerance:g})"
+        )
 
 
 def parity_images(reference: NDArray[np.uint8], seed: int = 0) -> NDArray[np.uint8]:
@@ -68,7 +75,7 @@ def run_graph(graph: onnx.ModelProto, images: NDArray[np.uint8]) -> tuple[NDArra
 
 
 def measure_parity(
-    precision: str,
+    precision: Literal["fp32", "fp16"],
     graph: onnx.ModelProto,
     images: NDArray[np.uint8],
     expected: tuple[NDArray[np.float32], NDArray[np.float32]],

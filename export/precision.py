@@ -19,8 +19,8 @@ from .onnx_graph import check_graph, set_metadata
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "Gemm"})
 """Operators that always compute in FP16."""
 FOLLOWERS = frozenset(
-    ("Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "MaxPool", "AveragePool")
-    + ("GlobalAveragePool", "Concat", "Pad", "Add")
+    {"Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Add", "Concat", "Pad"}
+    | {"MaxPool", "AveragePool", "GlobalAveragePool"}
 )
 """Operators that compute in FP16 where everything they read was computed in FP16."""
 GATES = frozenset({"Sigmoid", "HardSigmoid"})

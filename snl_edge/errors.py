@@ -12,6 +12,8 @@ class SnlEdgeError(Exception):
         fix: what to do now, as an imperative sentence.
     """
 
+    exit_code = 1
+
     def __init__(self, what: str, why: str = "", fix: str = "") -> None:
         self.what, self.why, self.fix = (_one_line(part) for part in (what, why, fix))
         cause = f": {self.why}" if self.why else ""

@@ -1,0 +1,69 @@
+"""Result files: one JSON per run, with where it came from; the only source of figures in README and docs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from snl_edge import provenance
+from snl_edge.atomic import write_text
+from snl_edge.errors import DataError
+
+FOLDER = Path(__file__).resolve().parent / "results"
+SUMMARY = "summary.json"
+
+
+class Result(BaseModel):
+    """One measured run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    kind: str
+    """What was measured: ``quality``."""
+    name: str
+    created: str
+    revision: str
+    command: str
+    machine: dict[str, str | int]
+    versions: dict[str, str]
+    settings: dict[str, Any]
+    figures: dict[str, Any]
+
+
+def save_result(kind: str, name: str, *, settings: dict[str, Any], figures: dict[str, Any], folder: Path = FOLDER) -> Path:
+    """Writes a result file named after kind, name and day; returns its path."""
+    result = Result(
+        kind=kind,
+        name=name,
+        created=provenance.now(),
+        revision=provenance.revision(),
+        command=provenance.command(),
+        machine=provenance.machine(),
+        versions=provenance.versions(),
+        settings=settings,
+        figures=figures,
+    )
+    target = folder / f"{kind}-{name}-{result.created[:10]}.json"
+    write_text(target, result.model_dump_json(indent=1) + "\n")
+    return target
+
+
+def read_results(folder: Path = FOLDER) -> dict[str, Result]:
+    """All result files by file name, sorted.
+
+    Raises:
+        DataError: a file is no result.
+    """
+    results: dict[str, Result] = {}
+    for path in sorted(folder.glob("*.json")):
+        if path.name != SUMMARY:
+            try:
+                results[path.name] = Result.model_validate(json.loads(path.read_text(encoding="utf-8")))
+            except (ValueError, ValidationError) as error:
+                reason = str(error).split("\n")[0]
+                raise DataError(f"{path} is no result file", reason, "measure again or remove it") from error
+    return results

@@ -1,0 +1,120 @@
+"""Makes ``results/summary.json`` and the tables in README and docs from the result files.
+
+``python -m snl_edge.benchmarks.summary`` writes them; ``--check`` fails if any is out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from snl_edge.atomic import write_text
+from snl_edge.errors import DataError
+
+from .results import FOLDER, SUMMARY, Result, read_results
+
+ROOT = FOLDER.parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+BLOCK = re.compile(r"(<!-- figures: (?P<table>[\w-]+) -->\n)(?P<body>.*?)(<!-- end of figures -->)", re.DOTALL)
+METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro")
+HEADINGS = ("image AUROC", "AP", "F1-max", "pixel AUROC", "AP", "F1-max", "AUPRO")
+
+
+def main(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if something is out of date.")] = False,
+) -> None:
+    """Writes, or checks, everything that shows figures."""
+    results = read_results()
+    wanted = {FOLDER / SUMMARY: json.dumps(summarise(results), indent=1, sort_keys=True) + "\n"}
+    wanted |= {page: fill(page, results) for page in PAGES}
+    stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    if check and stale:
+        names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
+        raise SystemExit(f"out of date: {names}. Run: python -m snl_edge.benchmarks.summary")
+    for path in stale:
+        write_text(path, wanted[path])
+    typer.echo(f"{len(results)} result files; {'all pages are up to date' if not stale else f'{len(stale)} files written'}")
+
+
+def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
+    """The headline figures of every kind of result, in percent, with the file each came from."""
+    quality = {
+        result.name: {
+            **{metric: percent(result.figures["pytorch"]["mean"][metric]) for metric in METRICS},
+            "products": len(result.figures["pytorch"]["products"]),
+            "seeds": [result.settings["training"]["seed"]],
+            "file": name,
+        }
+        for name, result in results.items()
+        if result.kind == "quality"
+    }
+    return {"quality_runs": quality}
+
+
+def fill(page: Path, results: Mapping[str, Result]) -> str:
+    """The text of ``page`` with every marked block made anew.
+
+    Raises:
+        DataError: a block asks for a table that does not exist, or its result file is missing.
+    """
+
+    def block(match: re.Match[str]) -> str:
+        kind, _, name = match["table"].partition("-")
+        result = next((r for r in results.values() if r.kind == "quality" and r.name == name), None)
+        if kind not in TABLES or result is None:
+            raise DataError(f"{page} asks for figures {match['table']!r}", "there is no such table or result file")
+        return f"{match[1]}{TABLES[kind](result)}{match[4]}"
+
+    return BLOCK.sub(block, page.read_text(encoding="utf-8"))
+
+
+def quality_table(result: Result) -> str:
+    """One row per product and the mean, in percent."""
+    evaluation = result.figures["pytorch"]
+    rows = [*evaluation["products"].items(), ("**mean**", evaluation["mean"])]
+    lines = [
+        "| product | " + " | ".join(HEADINGS) + " |",
+        "|---|" + "---:|" * len(HEADINGS),
+        *(f"| {name} | " + " | ".join(f"{percent(row[metric]):.1f}" for metric in METRICS) + " |" for name, row in rows),
+    ]
+    return "\n".join(lines) + "\n\n" + source(result) + "\n"
+
+
+def parity_table(result: Result) -> str:
+    """Differences of every graph from PyTorch, and sizes."""
+    bundle = result.figures["bundle"]
+    lines = ["| graph | largest difference of a score | of a map value | verdicts flipped | size |", "|---|---:|---:|---:|---:|"]
+    for precision, parity in bundle["parity"].items():
+        size = bundle["graph_bytes"][precision] / 1e6
+        lines.append(
+            f"| {precision.upper()} | {parity['score_difference']:.1e} | {parity['map_difference']:.1e} "
+            f"| {parity['verdict_flips']} | {size:.1f} MB |"
+        )
+    return "\n".join(lines) + "\n\n" + source(result) + "\n"
+
+
+def source(result: Result) -> str:
+    """One line that says where a table comes from."""
+    machine, training = result.machine, result.settings["training"]
+    minutes = result.figures["training_seconds"] / 60
+    return (
+        f"<sub>{result.settings['preset']} preset, seed {training['seed']}, {training['steps']} steps of {training['batch_size']}, "
+        f"{minutes:.0f} minutes of training on {machine['cores']} cores ({machine['processor']}, no GPU), {result.created[:10]}, "
+        f"revision {result.revision}; `{result.command}`</sub>"
+    )
+
+
+def percent(fraction: float) -> float:
+    """A fraction in percent, two decimals."""
+    return round(100 * fraction, 2)
+
+
+TABLES: dict[str, Callable[[Result], str]] = {"quality": quality_table, "parity": parity_table}
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,317 @@
+"""The command line: one command per verb, each a few lines that call the part that does the work."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from snl_edge import __version__
+from snl_edge.errors import ConfigError, SnlEdgeError
+from snl_edge.progress import console, progress_bar
+
+if TYPE_CHECKING:
+    from snl_edge.data.samples import Dataset
+    from snl_edge.evaluation.evaluate import Evaluation
+
+app = typer.Typer(
+    help="One visual anomaly detector for every product on the line.\n\n"
+    "The way of one model: train → evaluate → build → infer. New here? Run: snl-edge demo",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RUN = Path("runs/snl")
+
+
+class Layout(str, Enum):
+    """Where images lie in a data set's folder."""
+
+    auto = "auto"
+    mvtec = "mvtec"
+    visa = "visa"
+    folder = "folder"
+
+
+class Precision(str, Enum):
+    """Number format of convolutions; delicate parts are FP32 in each."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+
+
+class Flavour(str, Enum):
+    """Kinds of TensorRT."""
+
+    tensorrt = "tensorrt"
+    tensorrt_rtx = "tensorrt_rtx"
+
+
+class Augment(str, Enum):
+    """Random changes of training images."""
+
+    none = "none"
+    flips = "flips"
+    dihedral = "dihedral"
+
+
+class Device(str, Enum):
+    """Where training runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Data = Annotated[Path, typer.Argument(help="Data set: MVTec AD or VisA layout, or a folder (per product) of good images.")]
+LayoutOption = Annotated[Layout, typer.Option(help="Layout of DATA, if it is not recognised by itself.")]
+Products = Annotated[Optional[str], typer.Option(help="Only these products, separated by commas.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Backend = Annotated[str, typer.Option(help="auto, tensorrt, openvino or onnxruntime.")]
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Run folder: checkpoint, loss curves, reference images.")] = RUN,
+    preset: Annotated[str, typer.Option(help="edge (EfficientNet-Lite0), balanced (ResNet-18), accurate (WRN-50-2).")] = "accurate",
+    weights: Annotated[Optional[str], typer.Option(help="Teacher's weights: timm, packaged, or a .safetensors or .pth file.")] = None,
+    size: Annotated[Optional[str], typer.Option(help="Input size, as 256 or HEIGHTxWIDTH; multiples of 32.")] = None,
+    settings: Annotated[Optional[list[str]], typer.Option("--set", help="Any model setting, as student.cram.centres=32.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 1500,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images per step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    augment: Annotated[Augment, typer.Option(help="none; flips; dihedral, for parts that lie any way round.")] = Augment.none,
+    false_reject_budget: Annotated[float, typer.Option(help="Share of good parts the threshold may reject.")] = 0.01,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, images and machine: same model.")] = 0,
+    cache_gib: Annotated[float, typer.Option(min=0, help="Memory for decoded images and teacher features, in GiB.")] = 4.0,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    layout: LayoutOption = Layout.auto,
+    products: Products = None,
+) -> None:
+    """Learn what good parts look like, from images of good parts only.
+
+    Example: [bold]snl-edge train mvtec/ --preset edge --out runs/line3[/bold]
+    """
+    _require("torch", "timm", "safetensors", "matplotlib", extra="train")
+    from snl_edge.model.config import override
+    from snl_edge.model.presets import preset as named
+    from snl_edge.training.config import TrainingConfig
+    from snl_edge.training.loop import train as run_training
+
+    changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
+    checkpoint = run_training(
+        override(named(preset), changes),
+        TrainingConfig(
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            augment=augment.value,
+            false_reject_budget=false_reject_budget,
+            seed=seed,
+            cache_gib=cache_gib,
+            device=device.value,
+        ),
+        _open(data, layout, products),
+        out,
+        resume=resume,
+    )
+    calibration = checkpoint.calibration
+    console.print(
+        f"trained on {checkpoint.training_images} good images of {len(checkpoint.products)} products "
+        f"in {checkpoint.seconds:.0f} s; threshold from {calibration.good_images} held-out images ({calibration.method})"
+    )
+    console.print(f"next: snl-edge evaluate {data} --model {out}   or: snl-edge build {out} --precision fp16")
+
+
+@app.command()
+def evaluate(
+    data: Data,
+    model: Annotated[Path, typer.Option(help="Run folder, or bundle.")] = RUN,
+    out: Annotated[Optional[Path], typer.Option(help="Report folder; MODEL/report if not given.")] = None,
+    backend: Backend = "auto",
+    threshold: Annotated[Optional[float], typer.Option(help="Another threshold than the model's own.")] = None,
+    layout: LayoutOption = Layout.auto,
+    products: Products = None,
+    as_json: Json = False,
+) -> None:
+    """Measure detection on a labelled test set and write an HTML report.
+
+    Example: [bold]snl-edge evaluate mvtec/ --model runs/line3[/bold]
+    """
+    from snl_edge.evaluation.report import write_report
+    from snl_edge.evaluation.run import evaluate_model
+
+    evaluation, provenance = evaluate_model(model, _open(data, layout, products), backend=backend, threshold=threshold)
+    html, metrics = write_report(evaluation, out or model / "report", title=f"{model.name} on {data.name}", provenance=provenance)
+    _show_evaluation(evaluation, metrics, as_json=as_json)
+    console.print(f"report: {html}")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder that `train` wrote.")] = RUN,
+    out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("snl.onnx"),
+    precision: Annotated[Precision, typer.Option(help="Types written into the graph.")] = Precision.fp32,
+) -> None:
+    """Write one fused ONNX graph: image bytes in, calibrated anomaly map and score out.
+
+    Example: [bold]snl-edge export runs/line3 --precision fp16 --out line3.onnx[/bold]
+    """
+    _require("torch", "timm", "onnx", "onnxsim", extra="train")
+    from snl_edge.export.build import make_graphs
+    from snl_edge.export.onnx_graph import save_graph
+
+    _, graphs, _ = make_graphs(run, precision.value)
+    save_graph(graphs[precision.value], out)
+    console.print(f"wrote {out}")
+
+
+@app.command()
+def build(
+    source: Annotated[Path, typer.Argument(help="Run folder (needs torch), or a bundle (on the device, without torch).")] = RUN,
+    precision: Annotated[Precision, typer.Option(help="Precision of graph and engine.")] = Precision.fp16,
+    out: Annotated[Optional[Path], typer.Option(help="Bundle folder; SOURCE/bundle if not given.")] = None,
+    onnx_only: Annotated[bool, typer.Option("--onnx-only", help="No engine: the bundle runs on OpenVINO or ONNX Runtime.")] = False,
+    max_batch: Annotated[Optional[int], typer.Option(min=1, help="Largest batch; 8, or what the bundle says.")] = None,
+    flavour: Annotated[Optional[Flavour], typer.Option(help="Which TensorRT, if both are installed.")] = None,
+    compute_capability: Annotated[
+        Optional[list[str]], typer.Option(help="Target GPU, as 8.6 (repeatable; TensorRT-RTX): builds without a GPU.")
+    ] = None,
+    workspace_mib: Annotated[Optional[int], typer.Option(min=1, help="Limit of TensorRT's scratch memory while building.")] = None,
+) -> None:
+    """Make the bundle that a device needs, with a TensorRT engine in it.
+
+    Example: [bold]snl-edge build --precision fp16[/bold]   on the device: [bold]snl-edge build bundle/ --precision fp16[/bold]
+    """
+    from snl_edge.export.build import build as run_build
+
+    bundle = run_build(
+        source,
+        out,
+        precision.value,
+        engine=not onnx_only,
+        max_batch=max_batch,
+        flavour=flavour.value if flavour else None,
+        compute_capabilities=compute_capability,
+        workspace_bytes=workspace_mib * 2**20 if workspace_mib else None,
+    )
+    console.print(f"next: snl-edge infer IMAGES --bundle {bundle}")
+
+
+@app.command()
+def infer(
+    images: Annotated[list[str], typer.Argument(help="Image files, folders (searched through) or quoted globs.")],
+    bundle: Annotated[Path, typer.Option(help="Bundle folder.")] = RUN / "bundle",
+    out: Annotated[Optional[Path], typer.Option(help="Folder for heatmap overlays and verdicts.jsonl.")] = None,
+    backend: Backend = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or fp16.")] = "auto",
+    threshold: Annotated[Optional[float], typer.Option(help="Another threshold for this call; 0.5 is the default.")] = None,
+    product: Annotated[Optional[str], typer.Option(help="The product shown, to use its own threshold.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per image on stdout.")] = False,
+) -> None:
+    """Give a verdict and a heatmap for each image. Leaves with 1 if an image could not be read.
+
+    Example: [bold]snl-edge infer camera/*.png --bundle runs/line3/bundle --out verdicts/[/bold]
+    """
+    from snl_edge.runtime.batch import infer_files
+
+    failed = infer_files(
+        images, bundle, out, backend=backend, precision=precision, threshold=threshold, product=product, as_json=as_json
+    )
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="Run folder, bundle, ONNX graph or engine.")],
+    as_json: Json = False,
+) -> None:
+    """Say what a file or folder of ours is, where it came from, and whether it is intact.
+
+    Example: [bold]snl-edge inspect runs/line3/bundle[/bold]
+    """
+    from snl_edge.inspection import inspect as describe
+
+    _print_record(describe(path), as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine can do and what to install for the rest.
+
+    Example: [bold]snl-edge doctor[/bold]
+    """
+    from snl_edge.doctor import examine, print_findings
+
+    findings = examine()
+    if as_json:
+        print(json.dumps(findings, indent=2))
+    else:
+        print_findings(findings)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="Two products and a few steps: shows that all works, not how well.")] = False,
+) -> None:
+    """Draw a synthetic production line, then train, evaluate, build FP16 and infer on it.
+
+    Example: [bold]snl-edge demo[/bold]
+    """
+    _require("torch", "timm", "onnx", "onnxsim", extra="train")
+    from snl_edge.demo import run_demo
+
+    run_demo(out, quick=quick)
+
+
+def main() -> None:
+    """Entry point: runs a command; an error of ours becomes one line on stderr and exit code 1, Ctrl-C 130."""
+    try:
+        app()
+    except SnlEdgeError as error:
+        print(f"snl-edge: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("snl-edge: interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _require(*modules: str, extra: str) -> None:
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ConfigError(
+            f"this command needs {', '.join(missing)}", "the base install leaves them out", f'run: pip install "snl-edge[{extra}]"'
+        )
+
+
+def _open(data: Path, layout: Layout, products: str | None) -> Dataset:
+    from snl_edge.data.layouts import open_dataset
+
+    return open_dataset(data, layout.value, [name.strip() for name in products.split(",")] if products else None)
+
+
+def _size_settings(size: str | None) -> list[str]:
+    if size is None:
+        return []
+    height, _, width = size.lower().partition("x")
+    return [f"height={height}", f"width={width or height}"]

@@ -1,0 +1,67 @@
+"""`snl-edge demo`: the whole way of one model on a synthetic line, in a few minutes on two CPU cores."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from snl_edge.data.layouts import open_dataset
+from snl_edge.data.synthetic import PRODUCTS, write_synthetic_line
+from snl_edge.evaluation.report import write_report
+from snl_edge.evaluation.run import evaluate_model
+from snl_edge.export.build import build
+from snl_edge.model.config import override
+from snl_edge.model.presets import preset
+from snl_edge.progress import console, progress_bar
+from snl_edge.runtime.batch import infer_files
+from snl_edge.training.config import TrainingConfig
+from snl_edge.training.loop import train
+
+LINE_SEED = 7
+
+
+def run_demo(folder: Path, *, quick: bool = False) -> None:
+    """Draws a line, trains the edge preset on it, evaluates, builds an FP16 bundle and infers.
+
+    With TensorRT-RTX or TensorRT installed the bundle gets its engine too (RTX builds it without a GPU).
+
+    Raises:
+        SnlEdgeError: a step failed; what earlier steps wrote stays in ``folder``.
+    """
+    line, run = folder / "line", folder / "run"
+    products = list(PRODUCTS)[:2] if quick else list(PRODUCTS)
+    train_images, good, defective = (12, 2, 4) if quick else (40, 10, 20)
+    console.rule("1/5 draw a production line")
+    with progress_bar("drawing") as report:
+        write_synthetic_line(
+            line, seed=LINE_SEED, train=train_images, good=good, defective=defective, products=products, progress=report
+        )
+    dataset = open_dataset(line)
+
+    console.rule("2/5 train on good parts only")
+    size = 128 if quick else 256
+    config = override(preset("edge"), [f"height={size}", f"width={size}"])
+    train(config, TrainingConfig(steps=20 if quick else 300, batch_size=8), dataset, run)
+
+    console.rule("3/5 evaluate")
+    evaluation, provenance = evaluate_model(run, dataset)
+    html, _ = write_report(evaluation, run / "report", title="Synthetic line", provenance=provenance)
+
+    console.rule("4/5 build the FP16 bundle")
+    engine = any(importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx"))
+    if not engine:
+        console.print("no TensorRT here: the bundle gets its graphs, no engine (snl-edge doctor tells how to get one)")
+    bundle = build(run, None, "fp16", engine=engine)
+
+    console.rule("5/5 infer")
+    infer_files(
+        [str(line / name / "test") for name in products],
+        bundle,
+        folder / "verdicts",
+        backend="auto",
+        precision="auto",
+        threshold=None,
+        product=None,
+        as_json=False,
+    )
+    console.print(f"\nreport: {html}\nheatmaps: {folder / 'verdicts'}\nbundle: {bundle}")

@@ -1,0 +1,85 @@
+"""`snl-edge evaluate`: a run folder or a bundle, measured on a data set's test images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from snl_edge import provenance
+from snl_edge.calibration.score import DECISION
+from snl_edge.data.check import check_samples
+from snl_edge.data.samples import Dataset
+from snl_edge.errors import BundleError, DataError
+from snl_edge.progress import console, progress_bar
+from snl_edge.runtime.detector import Detector
+from snl_edge.runtime.manifest import FILE as MANIFEST
+
+from .evaluate import Evaluation, Predict, evaluate
+
+CHECKPOINT = "checkpoint.json"
+
+
+def evaluate_model(
+    model: Path, dataset: Dataset, *, backend: str = "auto", threshold: float | None = None
+) -> tuple[Evaluation, dict[str, str]]:
+    """Evaluates the run folder (PyTorch) or bundle (a backend) ``model`` on ``dataset.test``.
+
+    Returns:
+        the evaluation, and where it came from in words.
+
+    Raises:
+        DataError: there is no test set, or an image or mask cannot be used.
+        BundleError, BackendError, CheckpointError: the model cannot be loaded.
+    """
+    if not dataset.test:
+        raise DataError(
+            f"{dataset.root} has no test images", "a plain folder holds good images only", "give a set in MVTec AD or VisA layout"
+        )
+    with progress_bar("checking images") as report:
+        check_samples(dataset.test, progress=report)
+    if (model / CHECKPOINT).is_file():
+        predict, size, limit, what = _from_run(model)
+    elif (model / MANIFEST).is_file():
+        detector = Detector.load(model, backend=backend)
+        console.print(detector.backend_reason)
+        manifest = detector.bundle.manifest
+        predict, size, limit = detector.predict, manifest.input.size, manifest.threshold
+        what = f"bundle {model.name}, {detector.backend.description}"
+    else:
+        raise BundleError(
+            f"{model} is neither a run folder nor a bundle",
+            f"it holds no {CHECKPOINT} and no {MANIFEST}",
+            "give what `snl-edge train` or `snl-edge build` wrote",
+        )
+    with progress_bar("evaluating") as report:
+        evaluation = evaluate(
+            predict, dataset.test, size, threshold=limit if threshold is None else threshold, progress=report
+        )
+    return evaluation, {
+        "model": what,
+        "data": f"{dataset.root.name} ({dataset.layout} layout)",
+        "command": provenance.command(),
+        "revision": provenance.revision(),
+        "created": provenance.now(),
+        **{key: str(value) for key, value in provenance.machine().items()},
+        "versions": ", ".join(f"{name} {version}" for name, version in provenance.versions().items()),
+    }
+
+
+def _from_run(run: Path) -> tuple[Predict, tuple[int, int], float, str]:
+    import torch
+
+    from snl_edge.export.fused_graph import FusedGraph
+    from snl_edge.training.checkpoint import load_model
+    from snl_edge.training.loop import choose_device
+
+    device = choose_device("auto")
+    model, checkpoint = load_model(run, device=device)
+    fused = FusedGraph(model, checkpoint.calibration.gain).eval()
+
+    @torch.inference_mode()
+    def predict(images):  # noqa: ANN001, ANN202
+        anomaly_map, score = fused(torch.from_numpy(images).to(device))
+        return anomaly_map.cpu().numpy(), score.cpu().numpy()
+
+    what = f"run {run.name}: {checkpoint.model.teacher.architecture}, {checkpoint.model.student.direction} student, PyTorch on {device}"
+    return predict, checkpoint.model.size, DECISION, what

@@ -1,0 +1,146 @@
+"""`snl-edge infer`: verdicts for image files, one broken file never stopping the rest."""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+from rich.console import Console
+from rich.table import Table
+
+from snl_edge.atomic import replacing, write_text
+from snl_edge.errors import DataError
+from snl_edge.image import IMAGE_SUFFIXES, read_image
+from snl_edge.progress import console, progress_bar
+
+from .detector import Detector
+from .overlay import draw_overlay
+
+LONGEST_TABLE = 40
+"""Rows printed for people; more are summed up, and all are in the JSON lines."""
+
+
+def infer_files(
+    arguments: Sequence[str],
+    bundle: Path,
+    out: Path | None,
+    *,
+    backend: str,
+    precision: str,
+    threshold: float | None,
+    product: str | None,
+    as_json: bool,
+) -> int:
+    """Judges every image that ``arguments`` (files, folders, globs) name; returns how many could not be read.
+
+    Prints a table, or JSON lines with ``as_json``. With ``out``, writes ``verdicts.jsonl`` and an overlay per
+    image there.
+
+    Raises:
+        DataError: an argument names nothing.
+        BundleError, BackendError, EngineError: the bundle cannot be loaded or run.
+        OutputError: ``out`` cannot be written.
+    """
+    paths = find_images(arguments)
+    names = overlay_names(paths)
+    lines: list[dict[str, object]] = []
+    with Detector.load(bundle, backend=backend, precision=precision) as detector, progress_bar("inspecting") as report:
+        console.print(detector.backend_reason)
+        for done, path in enumerate(paths, start=1):
+            lines.append(_judge(detector, path, out and out / names[path], threshold=threshold, product=product))
+            if as_json:
+                print(json.dumps(lines[-1]), flush=True)  # noqa: T201
+            report(done, len(paths))
+    if out is not None:
+        write_text(out / "verdicts.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    if not as_json:
+        _print_table(lines, paths)
+    return sum("error" in line for line in lines)
+
+
+def find_images(arguments: Sequence[str]) -> list[Path]:
+    """Files as given, images below folders, and matches of globs; in order, without repetition.
+
+    Raises:
+        DataError: an argument names no file, or a folder without images.
+    """
+    found: dict[Path, None] = {}
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            matches = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+        elif path.exists():
+            matches = [path]
+        else:
+            matches = sorted(Path(match) for match in glob.glob(argument, recursive=True) if Path(match).is_file())
+        if not matches:
+            reason = "the folder holds no images" if path.is_dir() else "there is no such file, folder or match"
+            raise DataError(f"nothing to inspect in {argument}", reason, "check the path; quote globs")
+        found |= dict.fromkeys(matches)
+    return list(found)
+
+
+def _judge(
+    detector: Detector,
+    path: Path,
+    target: Path | None,
+    *,
+    threshold: float | None,
+    product: str | None,
+) -> dict[str, object]:
+    try:
+        image = read_image(path)
+    except DataError as error:
+        return {"path": str(path), "error": str(error)}
+    verdict = detector.detect([image], product)[0]
+    limit = verdict.threshold if threshold is None else threshold
+    line: dict[str, object] = {
+        "path": str(path),
+        "verdict": "reject" if verdict.score > limit else "good",
+        "score": round(verdict.score, 6),
+        "threshold": limit,
+    }
+    if target is not None:
+        overlay = draw_overlay(image, verdict.anomaly_map, limit)
+        with replacing(target) as temporary:
+            cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+        line["overlay"] = str(target)
+    return line
+
+
+def overlay_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """A PNG name for each path: the file's own, with as many parent folders in front as make it unique."""
+    names: dict[Path, str] = {}
+    undecided, depth = list(paths), 1
+    while undecided:
+        tails = {path: "_".join(part.strip("/") for part in path.parts[-depth:]) for path in undecided}
+        counts = Counter(tails.values())
+        whole = {path for path in undecided if depth >= len(path.parts)}
+        names |= {path: f"{tail}.png" for path, tail in tails.items() if counts[tail] == 1 or path in whole}
+        undecided = [path for path in undecided if path not in names]
+        depth += 1
+    return names
+
+
+def _print_table(lines: Sequence[dict[str, object]], paths: Sequence[Path]) -> None:
+    table = Table("image", "verdict", "score", box=None, header_style="bold")
+    styles = {"good": "green", "reject": "bold red"}
+    for line in lines[:LONGEST_TABLE]:
+        if "error" in line:
+            table.add_row(str(line["path"]), "[yellow]unreadable[/]", "-")
+        else:
+            verdict = str(line["verdict"])
+            table.add_row(str(line["path"]), f"[{styles[verdict]}]{verdict}[/]", f"{line['score']:.3f}")
+    out = Console()
+    out.print(table)
+    if len(lines) > LONGEST_TABLE:
+        out.print(f"… and {len(lines) - LONGEST_TABLE} more (--json prints all)")
+    counts = {verdict: sum(line.get("verdict") == verdict for line in lines) for verdict in ("good", "reject")}
+    unreadable = [line for line in lines if "error" in line]
+    out.print(f"{len(paths)} images: {counts['good']} good, {counts['reject']} reject, {len(unreadable)} unreadable")
+    for line in unreadable:
+        console.print(f"snl-edge: {line['error']}", style="yellow", soft_wrap=True)

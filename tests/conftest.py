@@ -1,0 +1,70 @@
+"""One small real line, one real trained run and one real bundle, shared by the tests that need them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+SIZE = 64
+
+
+@pytest.fixture(scope="session")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic line of two products in MVTec AD layout."""
+    from snl_edge.data.synthetic import PRODUCTS, write_synthetic_line
+
+    root = tmp_path_factory.mktemp("data") / "line"
+    write_synthetic_line(root, seed=3, train=8, good=3, defective=4, size=SIZE, products=list(PRODUCTS)[:2])
+    return root
+
+
+@pytest.fixture(scope="session")
+def run(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder: the edge preset trained for a few steps on ``line``."""
+    from snl_edge.data.layouts import open_dataset
+    from snl_edge.training.loop import train
+
+    folder = tmp_path_factory.mktemp("runs") / "line"
+    train(small_model(), short_training(), open_dataset(line), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of ``run`` with FP32 and FP16 graphs, no engine."""
+    from snl_edge.export.build import build
+
+    return build(run, tmp_path_factory.mktemp("bundles") / "line", "fp16", engine=False, max_batch=4)
+
+
+@pytest.fixture
+def snl_edge(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in an empty folder, as a user would."""
+
+    def call(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snl_edge", *map(str, arguments)]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, **{"cwd": tmp_path, "timeout": 300, **options}
+        )
+
+    return call
+
+
+def small_model():
+    from snl_edge.model.config import override
+    from snl_edge.model.presets import preset
+
+    return override(preset("edge"), [f"height={SIZE}", f"width={SIZE}", "student.embedding=32", "student.cram.centres=8"])
+
+
+def short_training(**changes: object):
+    from snl_edge.training.config import TrainingConfig
+
+    return TrainingConfig(**{"steps": 12, "batch_size": 4, "device": "cpu", **changes})

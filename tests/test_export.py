@@ -1,0 +1,197 @@
+"""The fused graph: its contract, its types, its agreement with PyTorch in every runtime, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from snl_edge.data.layouts import open_dataset
+from snl_edge.errors import ExportError
+from snl_edge.export.build import make_graphs
+from snl_edge.export.fused_graph import FusedGraph
+from snl_edge.export.onnx_graph import graph_metadata, read_graph, save_graph
+from snl_edge.export.parity import measure_parity, parity_images, run_graph, run_pytorch
+from snl_edge.export.precision import CONVOLUTIONS, to_fp16
+from snl_edge.export.rounding import simulate_fp16
+from snl_edge.image import fit_to_input, read_image
+from snl_edge.training.checkpoint import load_model
+from snl_edge.training.reference import load_reference
+
+DELICATE = {"Softmax", "MatMul", "ReduceSum", "ReduceMax", "Sqrt", "Reciprocal", "Div", "Sub", "Pow"}
+
+
+@pytest.fixture(scope="module")
+def graphs(run) -> dict[str, onnx.ModelProto]:
+    return make_graphs(run, "fp16")[1]
+
+
+@pytest.fixture(scope="module")
+def pictures(line) -> np.ndarray:
+    """Test images of the line, good and defective."""
+    return np.stack([fit_to_input(read_image(sample.path), (64, 64)) for sample in open_dataset(line).test])
+
+
+@pytest.fixture(scope="module")
+def expected(run, pictures):
+    model, checkpoint = load_model(run)
+    return run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), pictures)
+
+
+def test_contract_of_inputs_and_outputs(graphs):
+    for graph in graphs.values():
+        session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+        (images,) = session.get_inputs()
+        assert (images.name, images.type, images.shape) == ("images", "tensor(uint8)", ["batch", 64, 64, 3])
+        outputs = {o.name: (o.type, o.shape) for o in session.get_outputs()}
+        assert outputs == {
+            "anomaly_map": ("tensor(float)", ["batch", 64, 64]),
+            "score": ("tensor(float)", ["batch"]),
+        }
+
+
+def test_any_batch_gives_the_same_answers(graphs, pictures):
+    session = onnxruntime.InferenceSession(graphs["fp32"].SerializeToString(), providers=["CPUExecutionProvider"])
+    _, whole = session.run(None, {"images": pictures})
+    for size in (1, 3):
+        parts = [session.run(None, {"images": pictures[i : i + size]})[1] for i in range(0, len(pictures), size)]
+        np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+
+
+def test_fp32_agrees_with_pytorch_in_onnxruntime_and_openvino(graphs, pictures, expected, tmp_path):
+    maps, scores = run_graph(graphs["fp32"], pictures)
+    np.testing.assert_allclose(maps, expected[0], atol=1e-4)
+    np.testing.assert_allclose(scores, expected[1], atol=1e-4)
+    openvino = pytest.importorskip("openvino")
+    path = save_graph(graphs["fp32"], tmp_path / "fp32.onnx")
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    result = compiled(pictures)
+    np.testing.assert_allclose(result["anomaly_map"], expected[0], atol=1e-4)
+    np.testing.assert_allclose(result["score"], expected[1], atol=1e-4)
+
+
+def test_fp16_scores_agree_and_flip_no_clear_verdict(graphs, pictures, expected):
+    _, scores = run_graph(graphs["fp16"], pictures)
+    difference = np.abs(scores - expected[1])
+    assert difference.max() < 5e-3
+    assert difference.max() > 1e-6  # the simulation does round
+    clear = np.abs(expected[1] - 0.5) > 5e-3
+    assert ((scores > 0.5) == (expected[1] > 0.5))[clear].all()
+
+
+def test_fp16_graph_types_are_explicit(graphs):
+    typed = onnx.shape_inference.infer_shapes(graphs["fp16"], strict_mode=True, data_prop=True).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in typed.value_info}
+    types |= {tensor.name: tensor.data_type for tensor in typed.initializer}
+    for node in typed.node:
+        kinds = {types[name] for name in node.input if name in types}
+        if node.op_type in CONVOLUTIONS:
+            assert kinds == {TensorProto.FLOAT16}, node.name
+        elif node.op_type in DELICATE:
+            assert TensorProto.FLOAT16 not in kinds, node.name
+    assert graphs["fp16"].ByteSize() < 0.6 * graphs["fp32"].ByteSize()
+
+
+def test_graph_carries_its_description(graphs, run):
+    for precision, graph in graphs.items():
+        metadata = graph_metadata(graph)
+        assert metadata["precision"] == precision
+        assert len(metadata["products"]) == 2
+        assert metadata["calibration"]["raw_threshold"] == load_model(run)[1].calibration.raw_threshold
+        assert metadata["model"]["teacher"]["architecture"] == "tf_efficientnet_lite0"
+
+
+def test_threshold_stands_at_one_half(run, line, expected):
+    """Held-out good images set the threshold, so on the calibrated scale their scores end at or below 0.5."""
+    model, checkpoint = load_model(run)
+    fused = FusedGraph(model, checkpoint.calibration.gain).eval()
+    raw = run_pytorch(FusedGraph(model, 1.0).eval(), load_reference(run))[1]
+    np.testing.assert_allclose(run_pytorch(fused, load_reference(run))[1], raw * 0.5 / checkpoint.calibration.raw_threshold)
+    assert run_pytorch(fused, load_reference(run))[1].max() <= 0.5 + 1e-6
+
+
+def test_a_graph_that_computes_something_else_is_refused(graphs, run):
+    model, checkpoint = load_model(run)
+    images = parity_images(load_reference(run))
+    reference = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
+    spoilt = onnx.ModelProto()
+    spoilt.CopyFrom(graphs["fp32"])
+    weight = max((t for t in spoilt.graph.initializer if t.data_type == TensorProto.FLOAT), key=lambda t: len(t.raw_data))
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.05, weight.name))
+    with pytest.raises(ExportError, match="fp32 graph disagrees with PyTorch"):
+        measure_parity("fp32", spoilt, images, reference)
+
+
+def small_graph(*nodes: onnx.NodeProto, constants: dict[str, np.ndarray]) -> onnx.ModelProto:
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", 4, 4, 3])
+    outputs = [
+        helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, ["batch", 4, 4]),
+        helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch"]),
+    ]
+    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(list(nodes), "small", [images], outputs, initializers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def convolution_graph(weight: float) -> onnx.ModelProto:
+    return small_graph(
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["floats"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["nchw", "w"], ["features"], kernel_shape=[1, 1]),
+        helper.make_node("Sigmoid", ["features"], ["gate"]),
+        helper.make_node("Mul", ["features", "gate"], ["gated"]),
+        helper.make_node("Mul", ["features", "gated"], ["distance"]),
+        helper.make_node("ReduceSum", ["distance", "channel"], ["anomaly_map"], keepdims=0),
+        helper.make_node("ReduceMax", ["anomaly_map", "pixels"], ["score"], keepdims=0),
+        constants={
+            "w": np.full((2, 3, 1, 1), weight, np.float32),
+            "channel": np.array([1], np.int64),
+            "pixels": np.array([1, 2], np.int64),
+        },
+    )
+
+
+def test_gates_follow_convolutions_but_distances_do_not():
+    half = to_fp16(convolution_graph(0.01))
+    producers = {node.output[0]: node for node in half.graph.node}
+    assert producers["gated"].input[:] == ["features", "gate"]  # read as FP16, no cast between
+    assert producers["distance"].input[:] == ["features.fp32", "gated.fp32"]
+
+
+def test_a_weight_too_large_for_fp16_is_refused():
+    with pytest.raises(ExportError, match=r"weight w does not fit into FP16.*--precision fp32"):
+        to_fp16(convolution_graph(1e6))
+
+
+def test_simulated_rounding_is_that_of_fp16():
+    half = to_fp16(convolution_graph(0.0123456))
+    images = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3), dtype=np.uint8)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(simulate_fp16(half).SerializeToString(), options, providers=["CPUExecutionProvider"])
+    simulated = session.run(["anomaly_map"], {"images": images})[0]
+    weight = np.float16(0.0123456).astype(np.float32)
+    features = (images.astype(np.float32).sum(-1) * weight).astype(np.float16).astype(np.float32)
+    gate = (1 / (1 + np.exp(-features))).astype(np.float16).astype(np.float32)
+    gated = (features * gate).astype(np.float16).astype(np.float32)
+    np.testing.assert_allclose(simulated, 2 * features * gated, rtol=2e-3)
+
+
+@pytest.mark.parametrize("content", [b"", b"not ONNX at all"])
+def test_what_is_no_onnx_is_refused(tmp_path, content):
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ExportError, match=r"broken\.onnx"):
+        read_graph(path)
+
+
+def test_an_onnx_that_is_no_snl_graph_is_refused(tmp_path):
+    node = helper.make_node("Relu", ["x"], ["y"])
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in "xy"]
+    path = tmp_path / "relu.onnx"
+    onnx.save(helper.make_model(helper.make_graph([node], "g", values[:1], values[1:])), path)
+    with pytest.raises(ExportError, match=r"relu\.onnx: this ONNX file is no SNL graph.*snl-edge export"):
+        read_graph(path)
