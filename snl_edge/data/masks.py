@@ -33,7 +33,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         mask = None
     if mask is None:
         raise DataError(f"mask {path} is no readable image", fix="save it again as PNG")
-    return np.not_equal(np.atleast_3d(mask)[..., :3], 0).any(axis=-1)
+    return np.asarray(np.atleast_3d(mask)[..., :3].any(axis=-1))
 
 
 def fit_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -40,7 +40,7 @@ class StudentConfig(_Frozen):
     """The trained network that learns to reproduce the teacher on good images."""
 
     direction: Literal["reverse", "forward"] = "reverse"
-    """``reverse``: bottleneck and decoder, fed by the teacher (RD); ``forward``: a second network, fed by the image (FD)."""
+    """``reverse``: bottleneck and decoder, fed by the teacher (RD); ``forward``: a network fed by the image (FD)."""
     embedding: int = Field(default=192, ge=8)
     """Channels of the bottleneck's embedding (reverse only)."""
     depth: int = Field(default=2, ge=1)

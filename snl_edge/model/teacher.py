@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 import timm
-from timm.models import FeatureInfo
 import torch
+from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from snl_edge.errors import CheckpointError, ConfigError

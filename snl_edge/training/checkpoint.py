@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,7 @@ from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.errors import CheckpointError
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.snl import Snl
+from snl_edge.runtime.manifest import sha256_of
 
 from .config import TrainingConfig
 
@@ -53,7 +53,7 @@ def save_weights(model: Snl, folder: Path) -> tuple[str, str]:
     pending = folder / "weights.safetensors"
     with replacing(pending) as temporary:
         save_file(state, temporary)
-    digest = sha256(pending)
+    digest = sha256_of(pending)
     name = f"weights-{digest[:12]}.safetensors"
     pending.replace(folder / name)
     return name, digest
@@ -104,7 +104,7 @@ def load_model(run: Path, *, device: str | torch.device = "cpu") -> tuple[Snl, C
     remedy = "copy the run folder again, or train again"
     if not path.is_file():
         raise CheckpointError(f"weights {path} are missing", fix=remedy)
-    if sha256(path) != checkpoint.weights_sha256:
+    if sha256_of(path) != checkpoint.weights_sha256:
         raise CheckpointError(f"weights {path} are damaged", f"their SHA-256 is not the one in {FILE}", remedy)
     model = Snl(checkpoint.model, pretrained=False)
     try:
@@ -113,11 +113,3 @@ def load_model(run: Path, *, device: str | torch.device = "cpu") -> tuple[Snl, C
         raise CheckpointError(f"weights {path} do not fit the model", str(error).split("\n")[0], remedy) from error
     return model.to(device).eval(), checkpoint
 
-
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

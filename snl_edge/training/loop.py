@@ -41,6 +41,8 @@ SAVE_SECONDS = 60.0
 class TrainingInterruptedError(SnlEdgeError):
     """Training was stopped by the user; its state is on disk."""
 
+    exit_code = 130  # what a shell expects after Ctrl-C
+
 
 def train(
     config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder: Path, *, resume: bool = False
