@@ -53,10 +53,7 @@ def draw_overlay(
             "check the threshold and the graph's precision",
         )
     height, width = image.shape[:2]
-    heat = (
-        cv2.resize(anomaly_map.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-        / threshold
-    )
+    heat = cv2.resize(anomaly_map.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) / threshold
     level = np.clip((heat - _VISIBLE_FROM) / (_FULLEST_AT - _VISIBLE_FROM), 0.0, 1.0)  # [H, W]
     colour = cv2.applyColorMap(np.round(level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     alpha = _STRONGEST_ALPHA * np.sqrt(level)[..., None]  # [H, W, 1]

@@ -1,0 +1,136 @@
+"""What a backend is, and which ones there are, as data: `auto`, `doctor` and error messages read the same table."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError, ConfigError, EngineError
+from .engine_record import FlavourName
+from .gpu import gpu
+from .manifest import Precision
+from .tensorrt_flavour import HOW_TO_INSTALL, TITLES, load_flavour
+
+BackendName = Literal["tensorrt", "tensorrt_rtx", "openvino", "onnxruntime"]
+
+
+class Backend(Protocol):
+    """Runs one fused graph. Not safe for several threads at once: the `Detector` takes care of that."""
+
+    @property
+    def name(self) -> BackendName:
+        """Its name in the table."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """For people: program and version, precision, device."""
+        ...
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch that `infer` takes."""
+        ...
+
+    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Runs ``uint8 [B, H, W, 3]``; returns anomaly map ``float32 [B, H, W]`` and score ``float32 [B]``.
+
+        The arrays may be views of buffers that the next call overwrites: copy what should last.
+
+        Raises:
+            EngineError: the program that runs the graph failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives back what the backend holds; a second call does nothing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a backend can run here, and the version or the reason why not."""
+
+    available: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class BackendKind:
+    """One row of the table: what a backend needs and how to get it."""
+
+    name: BackendName
+    title: str
+    modules: tuple[str, ...]
+    install: str
+    precisions: tuple[Precision, ...]
+    flavour: FlavourName | None = None
+    """The TensorRT it runs engines with; None for backends that run the ONNX graph on the CPU."""
+
+    def probe(self, device: int = 0) -> Availability:
+        """Tries what the backend needs on this machine, GPU ``device`` included; loads no graph."""
+        versions: list[str] = []
+        name = self.name
+        try:
+            if self.flavour is not None:
+                versions += [gpu(device).name, load_flavour(self.flavour).version]
+            for name in self.modules:
+                module = importlib.import_module(name)
+                versions += [str(getattr(module, "__version__", ""))]
+        except EngineError as error:
+            return Availability(False, f"{error.what} ({error.why})")
+        except Exception as error:  # a half-installed package raises errors of many kinds
+            return Availability(False, f"import {name} failed ({error})")
+        return Availability(True, ", ".join(version for version in versions if version))
+
+
+_GPU_PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+
+BACKENDS: tuple[BackendKind, ...] = (
+    BackendKind(
+        "tensorrt",
+        TITLES["tensorrt"],
+        ("pycuda.driver",),
+        HOW_TO_INSTALL["tensorrt"],
+        _GPU_PRECISIONS,
+        flavour="tensorrt",
+    ),
+    BackendKind(
+        "tensorrt_rtx",
+        TITLES["tensorrt_rtx"],
+        ("pycuda.driver",),
+        HOW_TO_INSTALL["tensorrt_rtx"],
+        _GPU_PRECISIONS,
+        flavour="tensorrt_rtx",
+    ),
+    BackendKind("openvino", "OpenVINO", ("openvino",), 'pip install "snl-edge[openvino]"', ("fp32", "fp16", "int8")),
+    BackendKind("onnxruntime", "ONNX Runtime", ("onnxruntime",), "pip install onnxruntime", ("fp32", "fp16", "int8")),
+)
+"""In the order in which `auto` tries them, fastest first; precisions in the order in which it prefers them."""
+
+
+def backend_kind(name: str) -> BackendKind:
+    """The row of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for kind in BACKENDS:
+        if kind.name == name:
+            return kind
+    raise ConfigError(f"unknown backend {name!r}", fix=f"choose auto, {', '.join(get_args(BackendName))}")
+
+
+def require(kind: BackendKind, device: int = 0) -> None:
+    """Refuses a backend that cannot run here.
+
+    Raises:
+        BackendError: with the reason and how to get it.
+    """
+    found = kind.probe(device)
+    if not found.available:
+        raise BackendError(f"backend {kind.name} is not available", found.reason, f"get it: {kind.install}")

@@ -1,0 +1,104 @@
+"""A bundle: the folder that is all a device needs. Opening it checks every file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..atomic import write_text
+from ..errors import BundleError, ConfigError
+from .engine_record import EngineRecord, read_record
+from .manifest import FILE, Manifest, Precision, first_faults, read_manifest, sha256_of
+
+ENGINES = "engines"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle; its graphs were whole when it was opened."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path) -> Bundle:
+        """Reads the manifest and checks that every file it lists is there and unchanged.
+
+        Raises:
+            BundleError: the folder is no bundle, or a file is missing or damaged.
+        """
+        path = Path(path)
+        manifest = read_manifest(path / FILE)
+        for name, expected in manifest.files.items():
+            _check_file(path / name, expected)
+        return cls(path, manifest)
+
+    def graph(self, precision: Precision) -> Path:
+        """The ONNX graph of this precision.
+
+        Raises:
+            BundleError: the bundle has none.
+        """
+        if precision not in self.manifest.graphs:
+            raise BundleError(
+                f"bundle {self.path} has no {precision} graph",
+                f"it has {', '.join(self.manifest.graphs)}",
+                f"use one of these, or export it again with --precision {precision}",
+            )
+        return self.path / self.manifest.graphs[precision]
+
+    def graph_sha256(self, precision: Precision) -> str:
+        """SHA-256 of the graph, as checked at opening."""
+        self.graph(precision)
+        return self.manifest.files[self.manifest.graphs[precision]]
+
+    def engines(self) -> list[EngineRecord]:
+        """What the side files in ``engines/`` say, by file name; reading an engine checks it (`read_engine`).
+
+        Raises:
+            EngineError: a side file cannot be read or is damaged.
+        """
+        return [read_record(path) for path in sorted((self.path / ENGINES).glob("*.json"))]
+
+    def engine_path(self, record: EngineRecord) -> Path:
+        """Where the engine of this record lies."""
+        return self.path / ENGINES / record.file
+
+    def set_threshold(self, value: float, product: str | None = None) -> Bundle:
+        """Sets the threshold in force, for all products or for one, and rewrites the manifest in one step.
+
+        A running detector keeps the threshold it was loaded with.
+
+        Raises:
+            ConfigError: the value is not positive and finite, or the product is unknown.
+            OutputError: the bundle cannot be written.
+        """
+        manifest = self.manifest
+        manifest.threshold_for(product)  # refuses an unknown product
+        change = (
+            {"threshold": value}
+            if product is None
+            else {"product_thresholds": {**manifest.product_thresholds, product: value}}
+        )
+        try:
+            changed = Manifest.model_validate({**manifest.model_dump(), **change})
+        except ValidationError as error:
+            raise ConfigError(
+                f"{value} cannot be a threshold", first_faults(error), "give a number above 0, such as 0.5"
+            ) from error
+        write_text(self.path / FILE, changed.model_dump_json(indent=2) + "\n")
+        return replace(self, manifest=changed)
+
+
+def _check_file(path: Path, expected: str) -> None:
+    anew = "copy the bundle again from where it was exported, or run `snl-edge export` again"
+    try:
+        found = sha256_of(path)
+    except FileNotFoundError as error:
+        raise BundleError(f"{path} is missing", f"{FILE} lists it", anew) from error
+    except OSError as error:
+        raise BundleError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
+    if found != expected:
+        raise BundleError(f"{path} is damaged", f"its SHA-256 is not the one in {FILE}", anew)

@@ -1,0 +1,120 @@
+"""Writing a bundle: built beside its place, then moved there, so that a half-written one never exists."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import JsonValue, ValidationError
+
+from snl_edge.calibration.score import DECISION, ScoreCalibration
+
+from ..errors import BundleError, OutputError, SnlEdgeError
+from ..provenance import now
+from .bundle import Bundle
+from .manifest import FILE, InputSpec, Manifest, Precision, first_faults, read_manifest, sha256_of
+
+
+def write_bundle(
+    folder: Path,
+    graphs: Mapping[Precision, Path],
+    *,
+    name: str,
+    input: InputSpec,
+    products: Sequence[str],
+    calibration: ScoreCalibration,
+    threshold: float = DECISION,
+    product_thresholds: Mapping[str, float] | None = None,
+    parity: Mapping[Precision, Mapping[str, JsonValue]] | None = None,
+    metrics: Mapping[str, JsonValue] | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> Bundle:
+    """Writes graphs and manifest as a bundle; an earlier bundle at ``folder`` is replaced as a whole.
+
+    Engines of an earlier bundle go with it: they were built from its graphs.
+
+    Raises:
+        BundleError: a graph is missing, the manifest would not be valid, or ``folder`` is no bundle.
+        OutputError: the place cannot be written.
+    """
+    folder = Path(folder)
+    _check_replaceable(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+            new = Path(temporary) / "new"
+            new.mkdir()
+            for precision, graph in graphs.items():
+                _copy_synced(graph, new / f"{precision}.onnx")
+            manifest = _manifest(
+                name=name,
+                created=now(),
+                input=input,
+                products=tuple(products),
+                threshold=threshold,
+                product_thresholds=dict(product_thresholds or {}),
+                calibration=calibration,
+                graphs={precision: f"{precision}.onnx" for precision in graphs},
+                files={f"{precision}.onnx": sha256_of(new / f"{precision}.onnx") for precision in graphs},
+                parity={precision: dict(record) for precision, record in (parity or {}).items()},
+                metrics=dict(metrics) if metrics is not None else None,
+                versions=dict(versions or {}),
+            )
+            _write_synced(new / FILE, manifest.model_dump_json(indent=2) + "\n")
+            _swap_in(new, folder, old=Path(temporary) / "old")
+    except OSError as error:
+        raise OutputError(
+            f"cannot write bundle {folder}",
+            error.strerror or str(error),
+            "choose a folder you may write to, with space left",
+        ) from error
+    return Bundle.open(folder)
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Only a bundle or an empty folder may be replaced: a mistyped path must not cost anyone their data."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        read_manifest(folder / FILE)
+    except SnlEdgeError as error:
+        raise BundleError(
+            f"{folder} exists and is no bundle", error.why, "choose another folder, or remove it first"
+        ) from error
+
+
+def _manifest(**fields: object) -> Manifest:
+    try:
+        return Manifest.model_validate(fields)
+    except ValidationError as error:
+        raise BundleError("this bundle would not be valid", first_faults(error), "correct what is named") from error
+
+
+def _swap_in(new: Path, folder: Path, old: Path) -> None:
+    if folder.exists():
+        folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+
+
+def _copy_synced(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError as error:
+        raise BundleError(f"graph {source} is missing", fix="export it again") from error
+    with target.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def _write_synced(target: Path, text: str) -> None:
+    with target.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,106 @@
+"""The side file of an engine: what it was built from, with what, for what.
+
+A prefix inside the engine file would keep trtexec from reading it, so the record stands beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..atomic import write_text
+from ..errors import EngineError
+from .manifest import Precision, Sha256, first_faults
+
+FlavourName = Literal["tensorrt", "tensorrt_rtx"]
+ComputeCapability = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
+
+
+class Profile(BaseModel):
+    """Batch sizes of the engine's one optimisation profile; TensorRT tunes for ``opt``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min: int = Field(ge=1)
+    opt: int
+    max: int
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Profile:
+        if not self.min <= self.opt <= self.max:
+            raise ValueError(f"min {self.min}, opt {self.opt}, max {self.max} are not in ascending order")
+        return self
+
+
+class EngineRecord(BaseModel):
+    """One engine. A TensorRT engine runs on the kind of GPU it was built on, a TensorRT-RTX engine on those listed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str = Field(pattern=r"^[^/\\]+\.engine$")
+    flavour: FlavourName
+    version: str
+    compute_capabilities: tuple[ComputeCapability, ...] = Field(min_length=1)
+    gpu: str | None
+    precision: Precision
+    profile: Profile
+    onnx_sha256: Sha256
+    engine_sha256: Sha256
+    layers: dict[str, int]
+    """Number of layers by kind and data type, such as ``{"convolution float16": 20}``."""
+    built: str
+
+    def write(self, engine: Path) -> None:
+        """Writes the side file of ``engine``, whole or not at all.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        write_text(side_file(engine), self.model_dump_json(indent=2) + "\n")
+
+
+def side_file(engine: Path) -> Path:
+    """``engines/<stem>.json`` for ``engines/<stem>.engine``."""
+    return engine.with_suffix(".json")
+
+
+def read_record(path: Path) -> EngineRecord:
+    """Reads a side file.
+
+    Raises:
+        EngineError: it cannot be read, is damaged, or belongs to another engine file.
+    """
+    fix = f"build the engine again: snl-edge build {path.parent.parent}"
+    try:
+        record = EngineRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise EngineError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
+    except ValidationError as error:
+        raise EngineError(f"{path} is not valid", first_faults(error), fix) from error
+    if Path(record.file).stem != path.stem:
+        raise EngineError(f"{path} is not valid", f"it describes {record.file}", fix)
+    return record
+
+
+def read_engine(path: Path, record: EngineRecord) -> bytes:
+    """The engine's bytes, checked against its side file.
+
+    Raises:
+        EngineError: the file is missing, cannot be read or was changed.
+    """
+    rebuild = rebuild_command(path.parent.parent, record)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise EngineError(f"cannot read engine {path}", error.strerror or str(error), rebuild) from error
+    if hashlib.sha256(content).hexdigest() != record.engine_sha256:
+        raise EngineError(f"engine {path} is damaged", "its SHA-256 is not the one in its side file", rebuild)
+    return content
+
+
+def rebuild_command(bundle: Path, record: EngineRecord) -> str:
+    """The remedy for an engine that does not fit, as an imperative sentence."""
+    return f"build it again on this device: snl-edge build {bundle} --precision {record.precision}"

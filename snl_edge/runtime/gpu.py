@@ -1,0 +1,94 @@
+"""Which NVIDIA GPUs the driver sees, asked of the driver itself: no CUDA toolkit, no context, no pycuda.
+
+Functions and attribute numbers after the CUDA driver API (``cuInit``, ``cuDeviceGet…``, NVIDIA).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+
+from ..errors import EngineError
+
+_DRIVER = "libcuda.so.1"
+_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
+_NO_DEVICE = 100
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU, numbered as CUDA numbers it (after ``CUDA_VISIBLE_DEVICES``)."""
+
+    index: int
+    name: str
+    compute_capability: str
+    memory_bytes: int
+
+
+def present_gpus() -> tuple[Gpu, ...]:
+    """The GPUs that the driver offers; none where there is no driver, or it offers none."""
+    try:
+        return _ask_driver()
+    except EngineError:
+        return ()
+
+
+def gpu(index: int) -> Gpu:
+    """The GPU of this number.
+
+    Raises:
+        EngineError: there is no driver, it does not work, or has no such GPU.
+    """
+    found = _ask_driver()
+    if not 0 <= index < len(found):
+        present = ", ".join(f"{g.index} {g.name}" for g in found)
+        raise EngineError(f"there is no GPU {index}", f"the driver offers {present}", "choose one of these")
+    return found[index]
+
+
+@cache
+def _ask_driver() -> tuple[Gpu, ...]:
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+    except OSError as error:
+        raise EngineError(
+            "there is no NVIDIA GPU to use",
+            f"the driver's library {_DRIVER} cannot be loaded",
+            "install NVIDIA's driver",
+        ) from error
+    status = driver.cuInit(0)
+    if status == _NO_DEVICE:
+        raise EngineError(
+            "there is no NVIDIA GPU to use", "the driver finds none", "check CUDA_VISIBLE_DEVICES and `nvidia-smi`"
+        )
+    _check(driver, status, "cuInit")
+    count = ctypes.c_int()
+    _check(driver, driver.cuDeviceGetCount(ctypes.byref(count)), "cuDeviceGetCount")
+    return tuple(_describe(driver, index) for index in range(count.value))
+
+
+def _describe(driver: ctypes.CDLL, index: int) -> Gpu:
+    device, name, memory = ctypes.c_int(), ctypes.create_string_buffer(256), ctypes.c_size_t()
+    _check(driver, driver.cuDeviceGet(ctypes.byref(device), index), "cuDeviceGet")
+    _check(driver, driver.cuDeviceGetName(name, len(name), device), "cuDeviceGetName")
+    _check(driver, driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device), "cuDeviceTotalMem")
+    major, minor = (
+        _attribute(driver, device, number) for number in (_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR)
+    )
+    return Gpu(index, name.value.decode(errors="replace"), f"{major}.{minor}", memory.value)
+
+
+def _attribute(driver: ctypes.CDLL, device: ctypes.c_int, number: int) -> int:
+    value = ctypes.c_int()
+    _check(driver, driver.cuDeviceGetAttribute(ctypes.byref(value), number, device), "cuDeviceGetAttribute")
+    return value.value
+
+
+def _check(driver: ctypes.CDLL, status: int, function: str) -> None:
+    if status == 0:
+        return
+    name = ctypes.c_char_p()
+    driver.cuGetErrorName(status, ctypes.byref(name))
+    reason = name.value.decode() if name.value else f"error {status}"
+    raise EngineError("the NVIDIA driver does not work", f"{function} says {reason}", "check `nvidia-smi`")

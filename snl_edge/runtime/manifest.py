@@ -1,0 +1,136 @@
+"""`manifest.json`: what a bundle says of itself, and the thresholds in force."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from snl_edge.calibration.score import DECISION, ScoreCalibration
+
+from ..errors import BundleError, ConfigError
+
+SCHEMA_VERSION = 1
+FILE = "manifest.json"
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+def _inside(path: str) -> str:
+    """A bundle may come from elsewhere: nothing in its manifest may point outside its folder."""
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in path or not parts.parts:
+        raise ValueError(f"{path!r} does not stay inside the bundle")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_inside)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+PositiveFinite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class InputSpec(BaseModel):
+    """The graph's input: ``images`` uint8 ``[B, height, width, 3]`` RGB with B from 1 to ``max_batch``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    max_batch: int = Field(ge=1)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)``."""
+        return self.height, self.width
+
+
+class Manifest(BaseModel):
+    """The content of ``manifest.json``. All thresholds are on the calibrated scale, where 0.5 is the default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str = Field(min_length=1)
+    created: str
+    input: InputSpec
+    products: tuple[str, ...] = Field(min_length=1)
+    threshold: PositiveFinite = DECISION
+    product_thresholds: dict[str, PositiveFinite] = {}
+    calibration: ScoreCalibration
+    graphs: dict[Precision, RelativePath] = Field(min_length=1)
+    files: dict[RelativePath, Sha256]
+    parity: dict[Precision, dict[str, JsonValue]] = {}
+    metrics: dict[str, JsonValue] | None = None
+    versions: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Manifest:
+        if unlisted := sorted(set(self.graphs.values()) - set(self.files)):
+            raise ValueError(f"graph {unlisted[0]} has no SHA-256 under files")
+        if unknown := sorted(set(self.product_thresholds) - set(self.products)):
+            raise ValueError(f"product_thresholds names {unknown[0]!r}, which is not under products")
+        return self
+
+    def threshold_for(self, product: str | None) -> float:
+        """The threshold in force for ``product``; for ``None``, the bundle's own.
+
+        Raises:
+            ConfigError: the model was not trained for this product.
+        """
+        if product is None:
+            return self.threshold
+        if product not in self.products:
+            raise ConfigError(
+                f"unknown product {product!r}",
+                f"bundle {self.name} knows {', '.join(self.products)}",
+                "give one of these",
+            )
+        return self.product_thresholds.get(product, self.threshold)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Reads and checks ``manifest.json``.
+
+    Raises:
+        BundleError: it is missing, no JSON, made by a newer version, or says something that cannot be.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{path.parent} is no bundle", f"{path.name} is missing", "give a folder that `snl-edge export` wrote"
+        ) from error
+    except OSError as error:
+        raise BundleError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
+    except ValueError as error:  # no UTF-8, no JSON
+        raise BundleError(f"{path} is damaged", str(error), "copy the bundle again, or export it again") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise BundleError(
+            f"{path} has schema version {version}",
+            f"this snl-edge reads up to version {SCHEMA_VERSION}",
+            "upgrade it: pip install --upgrade snl-edge",
+        )
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        raise BundleError(f"{path} is not valid", first_faults(error), "export the bundle again") from error
+
+
+def first_faults(error: ValidationError, limit: int = 3) -> str:
+    """The first faults that pydantic found, in one line: where, what is wrong."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    named = [f"{'.'.join(map(str, fault['loc'])) or 'content'}: {fault['msg']}" for fault in faults[:limit]]
+    more = f" (and {len(faults) - limit} more)" if len(faults) > limit else ""
+    return "; ".join(named) + more

@@ -1,0 +1,47 @@
+"""The fused graph on ONNX Runtime's CPU provider: slowest, and runs everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ..errors import EngineError
+from .backend import BackendName
+from .manifest import Precision
+
+
+class OnnxRuntimeBackend:
+    """One ONNX Runtime session; it computes FP16 graphs in FP32.
+
+    Raises:
+        EngineError: ONNX Runtime refuses the graph.
+    """
+
+    name: BackendName = "onnxruntime"
+
+    def __init__(self, graph: Path, precision: Precision, max_batch: int, threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors; they are raised, too
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            # The path, not the bytes: external weights lie beside the graph.
+            self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors share no base class
+            raise EngineError(f"ONNX Runtime refuses {graph}", str(error), "export the bundle again") from error
+        self.max_batch = max_batch
+        self.description = f"ONNX Runtime {onnxruntime.__version__}, {precision}, CPU"
+
+    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `Backend.infer`; the arrays are new ones."""
+        try:
+            anomaly_map, score = self._session.run(["anomaly_map", "score"], {"images": images})
+        except Exception as error:
+            raise EngineError("ONNX Runtime failed", str(error), "check the bundle with `snl-edge doctor`") from error
+        return np.asarray(anomaly_map), np.asarray(score)
+
+    def close(self) -> None:
+        """Memory goes with the object; nothing else is held."""

@@ -1,0 +1,111 @@
+"""Which backend runs a bundle on this machine, and why not another."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from ..errors import BackendError, ConfigError
+from .backend import BACKENDS, Backend, BackendKind, backend_kind, require
+from .bundle import Bundle
+from .engine_record import EngineRecord
+from .gpu import gpu
+from .manifest import Precision
+from .tensorrt_flavour import load_flavour
+
+
+def select_backend(
+    bundle: Bundle, backend: str, precision: str, device: int = 0, threads: int | None = None
+) -> tuple[Backend, str]:
+    """Loads the backend asked for; for ``auto`` the first of the table that this machine and bundle can run.
+
+    Only what is missing makes ``auto`` go on: an engine that fits and then fails is an error, not a reason to
+    run slower in silence.
+
+    Args:
+        backend: a name of the table, or ``auto``.
+        precision: ``fp32``, ``fp16``, ``int8``, or ``auto``: what the engine is on a GPU, FP32 on a CPU.
+        device: number of the GPU.
+        threads: CPU threads of OpenVINO and ONNX Runtime; all cores if not given.
+
+    Returns:
+        the backend, and in words which it is and why those before it were not taken.
+
+    Raises:
+        ConfigError: there is no such backend, precision or number of threads.
+        BackendError: the backend asked for is not available, with the remedy; or none is.
+        BundleError: the bundle has no graph of this precision.
+        EngineError: the engine or graph cannot be loaded.
+    """
+    if precision not in ("auto", *get_args(Precision)):
+        raise ConfigError(f"unknown precision {precision!r}", fix=f"choose auto, {', '.join(get_args(Precision))}")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"{threads} threads cannot compute", fix="give 1 or more, or leave it out for all cores")
+    wanted: Precision | Literal["auto"] = precision  # pyright: ignore[reportAssignmentType]
+    if backend != "auto":
+        kind = backend_kind(backend)
+        require(kind, device)
+        loaded = _load(bundle, kind, wanted, device, threads)
+        if isinstance(loaded, str):
+            raise BackendError(
+                f"backend {kind.name} has nothing to run",
+                loaded,
+                f"build an engine on this device: snl-edge build {bundle.path}",
+            )
+        return loaded, f"{loaded.description}, as asked for"
+    refused: list[str] = []
+    for kind in BACKENDS:
+        probed = kind.probe(device)
+        loaded = _load(bundle, kind, wanted, device, threads) if probed.available else probed.reason
+        if not isinstance(loaded, str):
+            return loaded, loaded.description + "".join(f"; not {reason}" for reason in refused)
+        refused.append(f"{kind.title}: {loaded}")
+    raise BackendError("no backend can run here", "; ".join(refused), f"get one: {BACKENDS[-1].install}")
+
+
+def _load(
+    bundle: Bundle, kind: BackendKind, precision: Precision | Literal["auto"], device: int, threads: int | None
+) -> Backend | str:
+    """The loaded backend, or why the bundle has nothing for it."""
+    if kind.flavour is not None:
+        record = _fitting_engine(bundle, kind, precision, device)
+        if isinstance(record, str):
+            return record
+        from .tensorrt_backend import TensorRtBackend
+
+        return TensorRtBackend(bundle, record, device)
+    if precision == "auto":
+        precision = next(candidate for candidate in kind.precisions if candidate in bundle.manifest.graphs)
+    arguments = (bundle.graph(precision), precision, bundle.manifest.input.max_batch, threads)
+    if kind.name == "openvino":
+        from .openvino_backend import OpenVinoBackend
+
+        return OpenVinoBackend(*arguments)
+    from .onnxruntime_backend import OnnxRuntimeBackend
+
+    return OnnxRuntimeBackend(*arguments)
+
+
+def _fitting_engine(
+    bundle: Bundle, kind: BackendKind, precision: Precision | Literal["auto"], device: int
+) -> EngineRecord | str:
+    """The engine of the preferred precision that fits this machine, or why none does."""
+    assert kind.flavour is not None
+    flavour, present = load_flavour(kind.flavour), gpu(device)
+    reasons: list[str] = []
+    for wanted in kind.precisions if precision == "auto" else (precision,):
+        for record in bundle.engines():
+            if record.flavour != kind.flavour or record.precision != wanted:
+                continue
+            reason = flavour.misfit(record, present) or _stale(bundle, record)
+            if reason is None:
+                return record
+            reasons.append(f"engine {record.file} does not fit: {reason}")
+    of_precision = "" if precision == "auto" else f" of precision {precision}"
+    return "; ".join(reasons) or f"bundle {bundle.path} has no {kind.title} engine{of_precision}"
+
+
+def _stale(bundle: Bundle, record: EngineRecord) -> str | None:
+    graphs = bundle.manifest.graphs
+    if record.precision in graphs and record.onnx_sha256 == bundle.graph_sha256(record.precision):
+        return None
+    return "it was built from another graph than the bundle's"
