@@ -51,7 +51,7 @@ VIAS = [
 PITCH = 0.12  # of the controller's legs
 LEGS = [(step * PITCH, y) for step in (-1, 0, 1) for y in (-0.24, 0.29)]
 SIDE_LEGS = [(x, step * PITCH + 0.03) for step in (-1, 0, 1) for x in (-0.275, 0.275)]
-LABELS = [("R1", -0.80, -0.58), ("R2", -0.80, -0.42), ("C1", -0.80, -0.27), ("J4", 0.24, 0.82), ("REV B", -0.16, 0.88)]
+LABELS = [("R1", -0.80, -0.58), ("R2", -0.80, -0.42), ("C1", -0.80, -0.27), ("J4", 0.30, 0.76), ("REV B", 0.00, 0.82)]
 COLOURS = {  # from the bottom up
     "copper": "2f8a55", "print": "dfe6df", "pad": "d9b768", "hole": "14181a",
     "solder": "b9bdc2", "body": "26282b", "ceramic": "b08d62", "mark": "b4b8b6",

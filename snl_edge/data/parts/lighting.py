@@ -51,8 +51,8 @@ def illuminate(surface: Surface, light: Light) -> Field:
     half = np.array([lx, ly, lz + 1])
     hx, hy, hz = (half / np.linalg.norm(half)).astype(np.float32)
     toward = np.maximum((hz - slope_x * hx - slope_y * hy) / length, 0)
-    specular = toward**4
-    specular = surface.gloss * specular**6
+    eighth = np.square(np.square(np.square(toward)))
+    specular = surface.gloss * eighth * eighth * eighth  # Blinn and Phong's exponent is 24
 
     open_sky = np.clip(1 + 7 * (surface.height - _blur(surface.height, 0.045)), 0.45, 1.15)
     radiance = AMBIENT * open_sky + (1 - AMBIENT) * diffuse * _shadow(surface, light)
@@ -69,7 +69,7 @@ def expose(picture: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
     blurred = cv2.GaussianBlur(picture, (0, 0), 0.55 * rng.uniform(0.9, 1.15) * max(1.0, size / 256))
     # After the square root, noise that grows with the root of the signal has the same strength everywhere.
     grain = rng.standard_normal(picture.shape, np.float32)
-    return np.clip(blurred * 255 + 2.1 * grain + 0.5, 0, 255).astype(np.uint8)
+    return np.clip(blurred * 255 + (grain * 2.1 + 0.5), 0, 255).astype(np.uint8)
 
 
 def _shadow(surface: Surface, light: Light) -> Field:

@@ -19,7 +19,7 @@ def draw_textile(rng: np.random.Generator, size: int, fault: Fault | None = None
     u = (x + 0.012 * noise(rng, size, 4)) / pitch + 200
     v = (y + 0.012 * noise(rng, size, 4)) / pitch + 200
     column, row = np.floor(u).astype(np.int32), np.floor(v).astype(np.int32)
-    across, along = u - column - 0.5, v - row - 0.5  # -0.5…0.5 within a thread
+    across, along = np.mod(u, 1) - 0.5, np.mod(v, 1) - 0.5  # -0.5…0.5 within a thread
 
     warp_up = np.mod(column - row, 4) < 2
     thickness = rng.normal(0, 1, (2, 400)).astype(np.float32)
@@ -32,8 +32,8 @@ def draw_textile(rng: np.random.Generator, size: int, fault: Fault | None = None
     warp_round = np.sqrt(np.clip(1 - np.square(2.1 * across), 0, 1))
     weft_round = np.sqrt(np.clip(1 - np.square(2.1 * along), 0, 1))
     # A thread dives at the ends of its float of two.
-    warp_bow = np.cos(np.pi * (np.mod(v - column, 2) - 1) * 0.5) * 0.5
-    weft_bow = np.cos(np.pi * (np.mod(u - row, 2) - 1) * 0.5) * 0.5
+    warp_bow = np.cos(np.pi * (np.mod(v - column.astype(np.float32), 2) - 1) * 0.5) * 0.5
+    weft_bow = np.cos(np.pi * (np.mod(u - row.astype(np.float32), 2) - 1) * 0.5) * 0.5
     relief = np.where(warp_up, 0.35 * warp_round + 0.35 * warp_bow, 0.35 * weft_round + 0.35 * weft_bow)
     relief = np.where(gone, relief - 0.35, relief)
 
