@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.runtime.bundle import Bundle
+from snl_edge.runtime.bundle_writer import write_bundle
+from snl_edge.runtime.manifest import InputSpec, Precision
 
 HEIGHT, WIDTH = 24, 40
 
 
 def contract_model(
-    precision: Literal["fp32", "fp16"] = "fp32", size: tuple[int, int] = (HEIGHT, WIDTH)
+    precision: Literal["fp32", "fp16"] = "fp32", size: tuple[int, int] = (HEIGHT, WIDTH), scale: float = 1 / 255
 ) -> onnx.ModelProto:
     """Cast, layout, scaling, two convolutions (in FP16 between two casts if wanted), map and score."""
     height, width = size
@@ -21,7 +28,7 @@ def contract_model(
     half = precision == "fp16"
     kind = np.float16 if half else np.float32
     constants = {
-        "scale": np.array(1 / 255, np.float32),
+        "scale": np.array(scale, np.float32),
         "first": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(kind),
         "second": rng.normal(0, 0.3, (1, 8, 3, 3)).astype(kind),
         "channel": np.array([1], np.int64),
@@ -60,3 +67,24 @@ def write_contract_graph(path: Path, precision: Literal["fp32", "fp16"] = "fp32"
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(contract_model(precision), path)
     return path
+
+
+def write_contract_bundle(folder: Path, max_batch: int = 4, **manifest: Any) -> Bundle:
+    """A bundle of the contract graph in FP32 and FP16; ``manifest`` changes what it says."""
+    said = {
+        "name": "contract",
+        "input": InputSpec(height=HEIGHT, width=WIDTH, max_batch=max_batch),
+        "products": ("bolt", "washer"),
+        "calibration": ScoreCalibration(raw_threshold=0.2, false_reject_budget=0.01, good_images=40, method="test"),
+        **manifest,
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        graphs: dict[Precision, Path] = {
+            "fp32": write_contract_graph(Path(temporary) / "fp32.onnx"),
+            "fp16": write_contract_graph(Path(temporary) / "fp16.onnx", "fp16"),
+        }
+        return write_bundle(folder, graphs, **said)
+
+
+def contract_images(batch: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (batch, HEIGHT, WIDTH, 3), dtype=np.uint8)

@@ -1,0 +1,260 @@
+"""Writing, opening and adjusting bundles."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contract_graph import write_contract_bundle, write_contract_graph
+
+from snl_edge.errors import BundleError, ConfigError, EngineError, OutputError
+from snl_edge.runtime.bundle import Bundle
+from snl_edge.runtime.bundle_writer import write_bundle
+from snl_edge.runtime.engine_record import EngineRecord, Profile, read_engine
+from snl_edge.runtime.manifest import FILE, Manifest, sha256_of
+
+
+def _edit_manifest(folder: Path, **changes: Any) -> None:
+    content = json.loads((folder / FILE).read_text())
+    (folder / FILE).write_text(json.dumps({**content, **changes}))
+
+
+def _flip_a_byte(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_written_bundle_opens_with_what_was_given(tmp_path: Path) -> None:
+    written = write_contract_bundle(tmp_path / "line", metrics={"image_auroc": 0.98}, threshold=0.6)
+    opened = Bundle.open(tmp_path / "line")
+    assert opened == written
+    assert opened.manifest.threshold == 0.6
+    assert opened.manifest.metrics == {"image_auroc": 0.98}
+    assert sha256_of(opened.graph("fp16")) == opened.graph_sha256("fp16")
+    assert opened.engines() == []
+    assert stat.S_IMODE((tmp_path / "line").stat().st_mode) & stat.S_IRUSR
+
+
+def test_other_users_of_the_device_may_read_it(tmp_path: Path) -> None:
+    previous = os.umask(0o022)
+    try:
+        write_contract_bundle(tmp_path / "line")
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE((tmp_path / "line").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("name", ["fp32.onnx", "fp16.onnx", FILE])
+@pytest.mark.parametrize("position", [0, -2])
+def test_one_changed_byte_is_found(tmp_path: Path, name: str, position: int) -> None:
+    write_contract_bundle(tmp_path / "line")
+    _flip_a_byte(tmp_path / "line" / name, position)
+    with pytest.raises(BundleError, match=f"{name} is damaged.*[Cc]opy the bundle again"):
+        Bundle.open(tmp_path / "line")
+
+
+@pytest.mark.parametrize("name", ["fp32.onnx", FILE])
+def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    write_contract_bundle(tmp_path / "line")
+    (tmp_path / "line" / name).unlink()
+    with pytest.raises(BundleError, match=f"{name} is missing.*snl-edge"):
+        Bundle.open(tmp_path / "line")
+
+
+def test_manifest_of_a_newer_version_asks_for_an_upgrade(tmp_path: Path) -> None:
+    write_contract_bundle(tmp_path / "line")
+    _edit_manifest(tmp_path / "line", schema_version=2, something_new=1)
+    with pytest.raises(BundleError, match=r"schema version 2.*pip install --upgrade snl-edge"):
+        Bundle.open(tmp_path / "line")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"colour": "red"}, "colour: Extra inputs"),
+        ({"threshold": -1}, "threshold: .*greater than 0"),
+        ({"input": {"height": 0, "width": 8, "max_batch": 1}}, "input.height"),
+        ({"product_thresholds": {"nut": 0.4}}, "names 'nut', which is not under products"),
+        ({"graphs": {"fp32": "../fp32.onnx"}}, "does not stay inside the bundle"),
+        ({"graphs": {"fp32": "/etc/passwd"}}, "does not stay inside the bundle"),
+        ({"graphs": {"fp32": "other.onnx"}}, "other.onnx has no SHA-256"),
+        ({"schema_version": "one"}, "schema_version"),
+    ],
+)
+def test_manifest_that_cannot_be_is_refused_in_one_line(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    write_contract_bundle(tmp_path / "line")
+    _edit_manifest(tmp_path / "line", **changes)
+    with pytest.raises(BundleError, match=says) as caught:
+        Bundle.open(tmp_path / "line")
+    assert "\n" not in str(caught.value)
+    assert FILE in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "3"])
+def test_manifest_that_is_no_object_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(BundleError, match="is not valid"):
+        Bundle.open(tmp_path)
+
+
+def test_threshold_is_kept_and_can_differ_by_product(tmp_path: Path) -> None:
+    changed = write_contract_bundle(tmp_path / "line").set_threshold(0.7).set_threshold(0.4, "bolt")
+    opened = Bundle.open(tmp_path / "line").manifest
+    assert opened == changed.manifest
+    assert opened.threshold_for(None) == 0.7
+    assert opened.threshold_for("bolt") == 0.4
+    assert opened.threshold_for("washer") == 0.7
+
+
+def test_threshold_that_cannot_be_leaves_the_manifest_alone(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    for value in (0.0, -0.5, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="cannot be a threshold"):
+            bundle.set_threshold(value)
+    with pytest.raises(ConfigError, match="unknown product 'nut'.*bolt, washer"):
+        bundle.set_threshold(0.5, "nut")
+    assert Bundle.open(tmp_path / "line") == bundle
+
+
+@pytest.fixture
+def read_only_bundle() -> Iterator[Bundle]:
+    """A bundle in a folder that may not be written, by root neither (who becomes nobody for the test)."""
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    bundle = write_contract_bundle(place / "line")
+    (place / "line").chmod(0o555)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield bundle
+    finally:
+        if is_root:
+            os.seteuid(0)
+        (place / "line").chmod(0o755)
+        shutil.rmtree(place)
+
+
+def test_read_only_bundle_opens_and_refuses_changes(read_only_bundle: Bundle) -> None:
+    assert Bundle.open(read_only_bundle.path) == read_only_bundle
+    with pytest.raises(OutputError, match=r"cannot write .*manifest\.json: Permission denied"):
+        read_only_bundle.set_threshold(0.6)
+
+
+def test_bundle_replaces_a_bundle_as_a_whole(tmp_path: Path) -> None:
+    write_contract_bundle(tmp_path / "line", threshold=0.6)
+    (tmp_path / "line" / "engines").mkdir()
+    (tmp_path / "line" / "engines" / "old.engine").write_bytes(b"old")
+    write_contract_bundle(tmp_path / "line", threshold=0.8)
+    assert Bundle.open(tmp_path / "line").manifest.threshold == 0.8
+    assert sorted(path.name for path in (tmp_path / "line").iterdir()) == ["fp16.onnx", "fp32.onnx", FILE]
+    assert [path.name for path in tmp_path.iterdir()] == ["line"]
+
+
+def test_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "line").mkdir()
+    (tmp_path / "line" / "photo.png").write_bytes(b"precious")
+    with pytest.raises(BundleError, match="exists and is no bundle"):
+        write_contract_bundle(tmp_path / "line")
+    assert (tmp_path / "line" / "photo.png").read_bytes() == b"precious"
+
+
+def test_failing_to_write_leaves_the_old_bundle(tmp_path: Path) -> None:
+    old = write_contract_bundle(tmp_path / "line")
+    graph = write_contract_graph(tmp_path / "graph.onnx")
+    with pytest.raises(BundleError, match=r"missing\.onnx is missing"):
+        write_bundle(
+            tmp_path / "line",
+            {"fp32": graph, "fp16": tmp_path / "missing.onnx"},
+            name="new",
+            input=old.manifest.input,
+            products=["nut"],
+            calibration=old.manifest.calibration,
+        )
+    assert Bundle.open(tmp_path / "line") == old
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["graph.onnx", "line"]
+
+
+def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write bundle"):
+        write_contract_bundle(tmp_path / "file" / "line")
+
+
+def test_unknown_precision_names_those_present(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    with pytest.raises(BundleError, match="no int8 graph: it has fp32, fp16"):
+        bundle.graph("int8")
+
+
+def _engine(bundle: Bundle, content: bytes = b"engine") -> EngineRecord:
+    folder = bundle.path / "engines"
+    folder.mkdir(exist_ok=True)
+    engine = folder / "tensorrt-fp16-sm87.engine"
+    engine.write_bytes(content)
+    record = EngineRecord(
+        file=engine.name,
+        flavour="tensorrt",
+        version="10.3.0",
+        compute_capabilities=("8.7",),
+        gpu="Orin",
+        precision="fp16",
+        profile=Profile(min=1, opt=1, max=4),
+        onnx_sha256=bundle.graph_sha256("fp16"),
+        engine_sha256=sha256_of(engine),
+        layers={"convolution float16": 2},
+        built="2026-11-23T12:00:00+00:00",
+    )
+    record.write(engine)
+    return record
+
+
+def test_engines_are_read_with_their_side_files(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    record = _engine(bundle)
+    assert bundle.engines() == [record]
+    assert read_engine(bundle.engine_path(record), record) == b"engine"
+
+
+def test_changed_or_missing_engine_says_how_to_build_it_again(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    record = _engine(bundle)
+    path = bundle.engine_path(record)
+    _flip_a_byte(path, 2)
+    rebuild = f"snl-edge build {bundle.path} --precision fp16"
+    with pytest.raises(EngineError, match=f"{path} is damaged.*{rebuild}"):
+        read_engine(path, record)
+    path.unlink()
+    with pytest.raises(EngineError, match=f"cannot read engine {path}.*{rebuild}"):
+        read_engine(path, record)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"flavour": "onnxruntime"}, "flavour"),
+        ({"compute_capabilities": ["sm87"]}, "compute_capabilities"),
+        ({"profile": {"min": 1, "opt": 8, "max": 4}}, "ascending order"),
+        ({"file": "../other.engine"}, "file"),
+        ({"file": "other.engine"}, "describes other.engine"),
+    ],
+)
+def test_side_file_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    record = _engine(bundle)
+    side = bundle.engine_path(record).with_suffix(".json")
+    side.write_text(json.dumps({**record.model_dump(mode="json"), **changes}))
+    with pytest.raises(EngineError, match=f"{side} is not valid: .*{says}"):
+        bundle.engines()
+
+
+def test_manifest_is_frozen() -> None:
+    assert Manifest.model_config.get("frozen")
