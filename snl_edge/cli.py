@@ -13,7 +13,7 @@ import typer
 
 from snl_edge import __version__
 from snl_edge.errors import ConfigError, SnlEdgeError
-from snl_edge.progress import console, progress_bar
+from snl_edge.progress import console
 
 if TYPE_CHECKING:
     from snl_edge.data.samples import Dataset
@@ -249,9 +249,19 @@ def inspect(
 
     Example: [bold]snl-edge inspect runs/line3/bundle[/bold]
     """
-    from snl_edge.inspection import inspect as describe
+    from snl_edge.inspection import as_lines, describe
 
-    _print_record(describe(path), as_json=as_json)
+    if (path / "checkpoint.json").exists():
+        _require("torch", "safetensors", extra="train")
+    elif path.suffix == ".onnx":
+        _require("onnx", "onnxsim", extra="train")
+    record = describe(path)
+    if as_json:
+        print(json.dumps(record, indent=2))
+    else:
+        width = max(len(name) for name, _ in as_lines(record))
+        for name, value in as_lines(record):
+            print(f"{name:<{width}}  {value}")
 
 
 @app.command()

@@ -93,11 +93,11 @@ def read_checkpoint(run: Path) -> Checkpoint:
         ) from error
 
 
-def load_model(run: Path, *, device: str | torch.device = "cpu") -> tuple[Snl, Checkpoint]:
-    """Builds the model of the run folder ``run`` and loads its weights; evaluation mode, on ``device``.
+def verify_checkpoint(run: Path) -> Checkpoint:
+    """Reads the description in ``run`` and checks the weights that it names.
 
     Raises:
-        CheckpointError: description or weights are missing, damaged, or do not belong together.
+        CheckpointError: description or weights are missing or damaged.
     """
     checkpoint = read_checkpoint(run)
     path = run / checkpoint.weights
@@ -106,10 +106,21 @@ def load_model(run: Path, *, device: str | torch.device = "cpu") -> tuple[Snl, C
         raise CheckpointError(f"weights {path} are missing", fix=remedy)
     if sha256_of(path) != checkpoint.weights_sha256:
         raise CheckpointError(f"weights {path} are damaged", f"their SHA-256 is not the one in {FILE}", remedy)
+    return checkpoint
+
+
+def load_model(run: Path, *, device: str | torch.device = "cpu") -> tuple[Snl, Checkpoint]:
+    """Builds the model of the run folder ``run`` and loads its weights; evaluation mode, on ``device``.
+
+    Raises:
+        CheckpointError: description or weights are missing, damaged, or do not belong together.
+    """
+    checkpoint = verify_checkpoint(run)
+    path = run / checkpoint.weights
     model = Snl(checkpoint.model, pretrained=False)
     try:
         model.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"weights {path} do not fit the model", str(error).split("\n")[0], remedy) from error
+        raise CheckpointError(f"weights {path} do not fit the model", str(error).split("\n")[0], "train again") from error
     return model.to(device).eval(), checkpoint
 

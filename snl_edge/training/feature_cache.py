@@ -57,7 +57,8 @@ class FeatureSource:
         """Normalised pixels ``[B, 3, H, W]`` (None where nobody needs them) and standardised features."""
         if self._cache:
             raw = [level[list(indices)] for level in self._cache]
-            features = [s(f) for s, f in zip(self.model.teacher.standardise, raw, strict=True)]
+            standardised = [s(f) for s, f in zip(self.model.teacher.standardise, raw, strict=True)]
+            features = [f.contiguous(memory_format=torch.channels_last) for f in standardised]
             forward = self.model.config.student.direction == "forward"
             return (self._pixels(indices) if forward else None), features
         pixels = augment(self._pixels(indices))
