@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -177,12 +178,20 @@ def _parse(flavour: Flavour, network: Any, content: bytes, onnx: Path) -> None:
     if not faults or any(fault.code() == flavour.trt.ErrorCode.MODEL_DESERIALIZE_FAILED for fault in faults):
         raise EngineError(f"{onnx} is no ONNX graph", "it cannot be decoded", "export it again")
     # One fault of the parser is often reported once per function it passes through.
-    named = dict.fromkeys(f"{fault.node_operator()} node {fault.node_name()!r}: {fault.desc()}" for fault in faults)
+    named = dict.fromkeys(
+        f"{fault.node_operator()} node {fault.node_name()!r}: {_cause(fault.desc())}" for fault in faults
+    )
     raise EngineError(
         f"{flavour} refuses {onnx}",
         "; ".join(named),
         "export the model again with this snl-edge, or run the graph with OpenVINO or ONNX Runtime",
     )
+
+
+def _cause(description: str) -> str:
+    """The parser's own words, without places in its source and what failed in consequence."""
+    found = re.search(r"API Usage Error \((.+?)\.? In \w+ at ", description, re.DOTALL)
+    return found.group(1) if found else description
 
 
 def _check_contract(network: Any, onnx: Path) -> None:

@@ -74,7 +74,7 @@ class Detector:
         Raises:
             DataError: a frame has another type or shape.
             ConfigError: the product is unknown.
-            EngineError: the backend failed, or its score is no number.
+            EngineError: the backend failed, or its result is no number.
         """
         threshold = self.bundle.manifest.threshold_for(product)
         size = self.bundle.manifest.input.size
@@ -95,7 +95,7 @@ class Detector:
 
         Raises:
             DataError: the images have another type or shape.
-            EngineError: the backend failed, or a score is no number: such a part must not pass as good.
+            EngineError: the backend failed, or a result is no number: such a part must not pass as good.
         """
         size = self.bundle.manifest.input.size
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (*size, 3):
@@ -111,9 +111,10 @@ class Detector:
             for start in range(0, len(images), step):
                 part = slice(start, start + step)
                 maps[part], scores[part] = self.backend.infer(np.ascontiguousarray(images[part]))
-        if not np.isfinite(scores).all():
+        # The map, too: a maximum may pass over NaN.
+        if not (np.isfinite(scores).all() and np.isfinite(maps).all()):
             raise EngineError(
-                f"{self.backend.description} gave a score that is no finite number",
+                f"{self.backend.description} gave a score or map with no finite number",
                 "numbers overflowed in the graph",
                 "run the fp32 graph and check the bundle with `snl-edge doctor`",
             )

@@ -1,0 +1,207 @@
+"""The Detector on the contract graph, with the CPU backends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from contract_graph import HEIGHT, WIDTH, contract_images, contract_model, write_contract_bundle
+
+from snl_edge.errors import BundleError, ConfigError, DataError, EngineError
+from snl_edge.image import fit_to_input
+from snl_edge.runtime.bundle_writer import write_bundle
+from snl_edge.runtime.detector import Detector
+
+CPU_BACKENDS = ("onnxruntime", "openvino")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("detector") / "line"
+    write_contract_bundle(folder, max_batch=3)
+    return folder
+
+
+@pytest.fixture(scope="module", params=CPU_BACKENDS)
+def detector(request: pytest.FixtureRequest, folder: Path) -> Iterator[Detector]:
+    pytest.importorskip(request.param)
+    with Detector.load(folder, backend=request.param, threads=1) as loaded:
+        yield loaded
+
+
+def _reference(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The contract graph, computed by ONNX's own reference implementation."""
+    from onnx.reference import ReferenceEvaluator
+
+    anomaly_map, score = ReferenceEvaluator(contract_model()).run(None, {"images": images})
+    return np.asarray(anomaly_map), np.asarray(score)
+
+
+def test_results_are_those_of_the_graph(detector: Detector) -> None:
+    images = contract_images(2)
+    maps, scores = detector.predict(images)
+    expected_maps, expected_scores = _reference(images)
+    assert (maps.dtype, scores.dtype) == (np.float32, np.float32)
+    np.testing.assert_allclose(maps, expected_maps, atol=1e-5)
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5)
+
+
+def test_batches_larger_than_the_backends_are_split(detector: Detector) -> None:
+    images = contract_images(7)
+    assert detector.backend.max_batch == 3
+    maps, scores = detector.predict(images)
+    for index in range(7):
+        one_map, one_score = detector.predict(images[index : index + 1])
+        np.testing.assert_allclose(maps[index], one_map[0], atol=1e-6)
+        np.testing.assert_allclose(scores[index], one_score[0], rtol=1e-6)
+
+
+def test_backends_agree(folder: Path) -> None:
+    pytest.importorskip("openvino")
+    images = contract_images(4)
+    with Detector.load(folder, backend="openvino") as one, Detector.load(folder, backend="onnxruntime") as other:
+        for ours, theirs in zip(one.predict(images), other.predict(images), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_fp16_graph_runs_and_is_close(folder: Path) -> None:
+    with Detector.load(folder, backend="onnxruntime", precision="fp16") as detector:
+        assert "fp16" in detector.backend.description
+        maps, _ = detector.predict(contract_images(2))
+    np.testing.assert_allclose(maps, _reference(contract_images(2))[0], atol=5e-3)
+
+
+def test_frames_of_any_size_are_fitted_and_judged(detector: Detector) -> None:
+    rng = np.random.default_rng(1)
+    frames = [
+        rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((480, 640), (HEIGHT, WIDTH), (10, 9), (64, 20))
+    ]
+    verdicts = detector.detect(frames)
+    fitted = np.stack([fit_to_input(frame, (HEIGHT, WIDTH)) for frame in frames])
+    maps, scores = detector.predict(fitted)
+    for verdict, anomaly_map, score in zip(verdicts, maps, scores, strict=True):
+        assert verdict.score == pytest.approx(float(score), rel=1e-6)
+        assert verdict.reject == (verdict.score > verdict.threshold)
+        np.testing.assert_allclose(verdict.anomaly_map, anomaly_map, atol=1e-6)
+
+
+def test_results_are_the_callers_own(detector: Detector) -> None:
+    first, scores = detector.predict(contract_images(1, seed=1))
+    kept, kept_scores = first.copy(), scores.copy()
+    detector.predict(contract_images(1, seed=2))
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(scores, kept_scores)
+
+
+def test_threshold_of_the_product_decides(tmp_path: Path) -> None:
+    frame = contract_images(1)
+    bundle = write_contract_bundle(tmp_path / "line")
+    with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+        score = detector.detect(frame)[0].score
+    bundle.set_threshold(score * 1.1).set_threshold(score * 0.9, "bolt")
+    with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+        assert not detector.detect(frame)[0].reject
+        assert not detector.detect(frame, product="washer")[0].reject
+        assert detector.detect(frame, product="bolt")[0].reject
+        with pytest.raises(ConfigError, match="unknown product 'nut'.*bolt, washer"):
+            detector.detect(frame, product="nut")
+
+
+def test_score_equal_to_the_threshold_is_good(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+        score = detector.detect(contract_images(1))[0].score
+    bundle.set_threshold(score)
+    with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+        assert not detector.detect(contract_images(1))[0].reject
+
+
+def test_no_frames_give_no_verdicts(detector: Detector) -> None:
+    assert detector.detect([]) == []
+    maps, scores = detector.predict(contract_images(0))
+    assert maps.shape == (0, HEIGHT, WIDTH)
+    assert scores.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        ([np.zeros((8, 8, 3), np.float32)], r"frame 0 is float32 \[8, 8, 3\].*uint8"),
+        ([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)], r"frame 1 is uint8 \[8, 8\]"),
+        ([np.zeros((8, 8, 4), np.uint8)], r"frame 0 is uint8 \[8, 8, 4\]"),
+        ([np.zeros((0, 8, 3), np.uint8)], r"frame 0 is uint8 \[0, 8, 3\]"),
+        (np.zeros((8, 8, 3), np.uint8), r"frame 0 is uint8 \[8, 3\].*several as a sequence"),
+        (["part.png"], "frame 0 is a str"),
+    ],
+)
+def test_frames_of_another_kind_are_refused(detector: Detector, images: Any, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        detector.detect(images)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, HEIGHT, WIDTH, 3), np.float32),
+        np.zeros((HEIGHT, WIDTH, 3), np.uint8),
+        np.zeros((1, WIDTH, HEIGHT, 3), np.uint8),
+        [[1, 2]],
+    ],
+)
+def test_predict_takes_the_input_shape_only(detector: Detector, images: Any) -> None:
+    with pytest.raises(DataError, match=rf"the input is uint8 \[B, {HEIGHT}, {WIDTH}, 3\]"):
+        detector.predict(images)
+
+
+def test_views_and_reversed_images_give_the_same(detector: Detector) -> None:
+    images = contract_images(2)
+    bgr = np.ascontiguousarray(images[..., ::-1])
+    for ours, theirs in zip(detector.predict(bgr[..., ::-1]), detector.predict(images), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_threads_share_a_detector(detector: Detector) -> None:
+    batches = [contract_images(2, seed) for seed in range(8)]
+    expected = [detector.predict(batch)[1] for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda batch: detector.predict(batch)[1], batches))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_graph_that_overflows_never_calls_a_part_good(tmp_path: Path, backend: str) -> None:
+    pytest.importorskip(backend)
+    made = write_contract_bundle(tmp_path / "made").manifest
+    onnx.save(contract_model(scale=5e35), tmp_path / "overflowing.onnx")
+    write_bundle(
+        tmp_path / "line",
+        {"fp32": tmp_path / "overflowing.onnx"},
+        name="overflowing",
+        input=made.input,
+        products=made.products,
+        calibration=made.calibration,
+    )
+    with (
+        Detector.load(tmp_path / "line", backend=backend) as detector,
+        pytest.raises(EngineError, match="no finite number.*fp32"),
+    ):
+        detector.detect(contract_images(1))
+
+
+def test_damaged_bundle_is_not_loaded(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    graph = bundle.graph("fp16")
+    graph.write_bytes(graph.read_bytes()[:-1])
+    with pytest.raises(BundleError, match="fp16.onnx is damaged"):
+        Detector.load(tmp_path / "line")
+
+
+def test_closing_twice_is_harmless(folder: Path) -> None:
+    detector = Detector.load(folder, backend="onnxruntime")
+    detector.close()
+    detector.close()

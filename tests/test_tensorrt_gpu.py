@@ -1,0 +1,275 @@
+"""Engines on a real GPU, through pycuda: each TensorRT that is installed, against ONNX Runtime in FP32."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from contract_graph import HEIGHT, WIDTH, contract_images, write_contract_bundle
+
+from snl_edge.errors import BackendError, EngineError
+from snl_edge.runtime.bundle import Bundle
+from snl_edge.runtime.detector import Detector
+from snl_edge.runtime.engine_record import FlavourName
+from snl_edge.runtime.gpu import present_gpus
+from snl_edge.runtime.tensorrt_flavour import installed_flavours
+
+MAX_BATCH = 4
+TOLERANCE = {"fp32": 2e-5, "fp16": 5e-3}
+
+
+def _missing() -> str:
+    """What these tests lack here; empty if nothing."""
+    if not present_gpus():
+        return "no NVIDIA GPU, or no driver"
+    try:
+        importlib.import_module("pycuda.driver")
+    except ImportError as error:
+        return f"pycuda cannot be imported ({error})"
+    return "" if installed_flavours() else "neither tensorrt nor tensorrt_rtx is installed"
+
+
+MISSING = _missing()
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(MISSING), reason=MISSING)]
+FLAVOURS = [flavour.name for flavour in installed_flavours()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Compiled kernels go to a fresh folder, not to the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module", params=FLAVOURS)
+def flavour(request: pytest.FixtureRequest) -> FlavourName:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(flavour: FlavourName, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with an FP32 and an FP16 engine of this flavour, built on this GPU."""
+    from snl_edge.export.engine import build_bundle_engine
+
+    bundle = write_contract_bundle(tmp_path_factory.mktemp("gpu") / "line", max_batch=MAX_BATCH)
+    precisions: tuple[Literal["fp32", "fp16"], ...] = ("fp32", "fp16")
+    for precision in precisions:
+        build_bundle_engine(bundle, precision=precision, flavour=flavour)
+    return bundle.path
+
+
+@pytest.fixture(scope="module")
+def detector(folder: Path, flavour: FlavourName) -> Iterator[Detector]:
+    with Detector.load(folder, backend=flavour, precision="fp16") as loaded:
+        yield loaded
+
+
+def _free_memory() -> int:
+    from pycuda import driver  # pyright: ignore[reportMissingImports]
+
+    from snl_edge.runtime import cuda
+
+    with cuda.current(0):
+        return driver.mem_get_info()[0]
+
+
+def _reference(folder: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    with Detector.load(folder, backend="onnxruntime", precision="fp32") as reference:
+        return reference.predict(images)
+
+
+def test_record_names_this_gpu(folder: Path) -> None:
+    present = present_gpus()[0]
+    for record in Bundle.open(folder).engines():
+        assert record.compute_capabilities == (present.compute_capability,)
+        assert record.gpu == present.name
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("batch", range(1, MAX_BATCH + 1))
+def test_engine_agrees_with_onnx_runtime(folder: Path, flavour: FlavourName, precision: str, batch: int) -> None:
+    images = contract_images(batch, seed=batch)
+    expected_maps, expected_scores = _reference(folder, images)
+    with Detector.load(folder, backend=flavour, precision=precision) as detector:
+        assert detector.backend.name == flavour
+        maps, scores = detector.predict(images)
+    np.testing.assert_allclose(maps, expected_maps, atol=TOLERANCE[precision])
+    np.testing.assert_allclose(scores, expected_scores, atol=TOLERANCE[precision])
+
+
+def test_auto_takes_the_engine(folder: Path, flavour: FlavourName) -> None:
+    with Detector.load(folder) as detector:
+        assert detector.backend.name == flavour
+        assert "fp16" in detector.backend_reason
+
+
+def test_larger_batches_are_split(detector: Detector) -> None:
+    images = contract_images(2 * MAX_BATCH + 1)
+    maps, scores = detector.predict(images)
+    for index in range(len(images)):
+        one_map, one_score = detector.predict(images[index : index + 1])
+        np.testing.assert_allclose(maps[index], one_map[0], atol=TOLERANCE["fp16"])
+        np.testing.assert_allclose(scores[index], one_score[0], atol=TOLERANCE["fp16"])
+
+
+def test_batch_sizes_may_alternate(detector: Detector) -> None:
+    images = contract_images(MAX_BATCH)
+    expected = {batch: detector.predict(images[:batch]) for batch in range(1, MAX_BATCH + 1)}
+    for batch in (4, 1, 3, 2, 4, 2, 1):
+        for found, before in zip(detector.predict(images[:batch]), expected[batch], strict=True):
+            np.testing.assert_array_equal(found, before)
+
+
+def test_repeated_calls_give_equal_results(detector: Detector) -> None:
+    images = contract_images(3)
+    first = detector.predict(images)
+    for _ in range(50):
+        for found, before in zip(detector.predict(images), first, strict=True):
+            np.testing.assert_array_equal(found, before)
+
+
+def test_two_detectors_do_not_disturb_each_other(folder: Path, flavour: FlavourName, detector: Detector) -> None:
+    images = contract_images(2)
+    alone = detector.predict(images)
+    with Detector.load(folder, backend=flavour, precision="fp32") as other:
+        for seed in range(5):
+            other.predict(contract_images(4, seed))
+            for found, before in zip(detector.predict(images), alone, strict=True):
+                np.testing.assert_array_equal(found, before)
+    for found, before in zip(detector.predict(images), alone, strict=True):
+        np.testing.assert_array_equal(found, before)
+
+
+def test_other_threads_may_run_it(detector: Detector) -> None:
+    images = contract_images(2)
+    expected = detector.predict(images)[1]
+    found: list[np.ndarray] = []
+    threads = [threading.Thread(target=lambda: found.append(detector.predict(images)[1])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == len(threads)
+    for scores in found:
+        np.testing.assert_array_equal(scores, expected)
+
+
+def test_thread_that_loaded_it_may_end_before_it(folder: Path, flavour: FlavourName) -> None:
+    loaded: list[Detector] = []
+    thread = threading.Thread(target=lambda: loaded.append(Detector.load(folder, backend=flavour)))
+    thread.start()
+    thread.join(120)
+    assert loaded
+    with loaded[0] as detector:
+        assert detector.predict(contract_images(1))[1].shape == (1,)
+
+
+def test_calls_take_no_more_memory(detector: Detector) -> None:
+    batches = [contract_images(batch) for batch in range(1, MAX_BATCH + 1)]
+    for images in batches:
+        detector.predict(images)
+    before = _free_memory()
+    for _ in range(50):
+        for images in batches:
+            detector.predict(images)
+    assert before - _free_memory() < 1 << 20
+
+
+def test_closing_gives_memory_back_on_any_thread(folder: Path, flavour: FlavourName) -> None:
+    def load_and_close(elsewhere: bool) -> None:
+        detector = Detector.load(folder, backend=flavour)
+        if elsewhere:
+            thread = threading.Thread(target=detector.close)
+            thread.start()
+            thread.join(60)
+        detector.close()
+
+    load_and_close(False)
+    gc.collect()
+    before = _free_memory()
+    for elsewhere in (False, True) * 3:
+        load_and_close(elsewhere)
+    gc.collect()
+    assert before - _free_memory() < 8 << 20
+
+
+def test_closed_detector_says_so(folder: Path, flavour: FlavourName) -> None:
+    detector = Detector.load(folder, backend=flavour)
+    detector.close()
+    with pytest.raises(EngineError, match="closed"):
+        detector.predict(contract_images(1))
+
+
+def test_kernels_are_kept_for_the_next_start(flavour: FlavourName, detector: Detector, kernel_cache: Path) -> None:
+    if flavour != "tensorrt_rtx":
+        pytest.skip("only TensorRT-RTX compiles kernels when loading")
+    assert detector.predict(contract_images(1))[1].shape == (1,)
+    assert any(path.stat().st_size for path in (kernel_cache / "snl-edge").glob("*.kernels"))
+
+
+@pytest.fixture
+def own_folder(flavour: FlavourName, tmp_path: Path) -> Path:
+    from snl_edge.export.engine import build_bundle_engine
+
+    bundle = write_contract_bundle(tmp_path / "line", max_batch=MAX_BATCH)
+    build_bundle_engine(bundle, precision="fp16", flavour=flavour)
+    return bundle.path
+
+
+def _edit_side_file(folder: Path, **changes: object) -> None:
+    (side,) = (folder / "engines").glob("*.json")
+    side.write_text(json.dumps({**json.loads(side.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"version": "10.0.0"}, "it was built with TensorRT.* 10.0.0, and"),
+        ({"compute_capabilities": ["5.0"]}, "it was built for compute capability 5.0, and"),
+        ({"onnx_sha256": "0" * 64}, "another graph"),
+    ],
+)
+def test_engine_that_does_not_fit_is_refused(
+    own_folder: Path, flavour: FlavourName, changes: dict[str, object], says: str
+) -> None:
+    _edit_side_file(own_folder, **changes)
+    with pytest.raises(BackendError, match=rf"{says}.*snl-edge build {own_folder}"):
+        Detector.load(own_folder, backend=flavour)
+    with Detector.load(own_folder) as detector:
+        assert detector.backend.name in ("openvino", "onnxruntime")
+        assert "does not fit" in detector.backend_reason
+
+
+def test_side_file_with_another_profile_is_refused(own_folder: Path, flavour: FlavourName) -> None:
+    _edit_side_file(own_folder, profile={"min": 1, "opt": 1, "max": 64})
+    with pytest.raises(EngineError, match="not what its side file says.*snl-edge build"):
+        Detector.load(own_folder, backend=flavour)
+
+
+def test_damaged_engine_stops_even_auto(own_folder: Path) -> None:
+    (engine,) = (own_folder / "engines").glob("*.engine")
+    content = bytearray(engine.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    engine.write_bytes(content)
+    with pytest.raises(EngineError, match=r"is damaged.*snl-edge build .* --precision fp16"):
+        Detector.load(own_folder)
+
+
+def test_gpu_that_is_not_there_is_named(folder: Path, flavour: FlavourName) -> None:
+    with pytest.raises(BackendError, match="there is no GPU 99"):
+        Detector.load(folder, backend=flavour, device=99)
+
+
+def test_results_have_the_contracts_types(detector: Detector) -> None:
+    maps, scores = detector.predict(contract_images(2))
+    assert (maps.dtype, maps.shape) == (np.float32, (2, HEIGHT, WIDTH))
+    assert (scores.dtype, scores.shape) == (np.float32, (2,))
