@@ -100,10 +100,7 @@ def build_engine(
     capabilities = installed.capabilities(compute_capabilities, gpu)
     profile = _profile(opt_batch, max_batch)
     content = _read(onnx)
-    with installed.recording() as log:
-        builder = trt.Builder(installed.logger)
-    if builder is None:
-        raise EngineError(f"{installed} cannot start a builder", "; ".join(log), "check the driver with `nvidia-smi`")
+    builder = installed.builder()
     network = installed.create_network(builder)
     _parse(installed, network, content, onnx)
     _check_contract(network, onnx)
@@ -222,8 +219,8 @@ def _add_profile(builder: Any, config: Any, network: Any, batches: Profile) -> N
 
 def _try_on_gpu(flavour: Flavour, content: bytes, gpu: Gpu, onnx: Path) -> dict[str, int]:
     """Loads the new engine where it will run, and counts its layers."""
+    runtime = flavour.runtime()
     with flavour.recording() as log:
-        runtime = flavour.trt.Runtime(flavour.logger)
         invalid = flavour.invalidity(runtime, content)
         engine = None if invalid else runtime.deserialize_cuda_engine(content)
     if engine is None:

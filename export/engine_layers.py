@@ -48,10 +48,14 @@ def count_engine_layers(trt: Any, engine: Any) -> dict[str, int]:
     Fusion leaves fewer layers than the network had. Empty where the engine tells no types.
     """
     told = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+    try:
+        layers = json.loads(told).get("Layers", [])
+    except ValueError:  # no JSON: this engine tells nothing of its layers
+        return {}
     counts: Counter[str] = Counter()
-    for layer in json.loads(told).get("Layers", []):
+    for layer in layers:
         outputs = layer.get("Outputs", []) if isinstance(layer, dict) else []
-        if outputs:
+        if outputs and isinstance(outputs[0], dict):
             counts[f"engine layer {_inspected_type(outputs[0].get('Format/Datatype', ''))}"] += 1
     return dict(counts)
 

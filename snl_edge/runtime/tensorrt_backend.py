@@ -15,8 +15,9 @@ from . import cuda
 from .backend import BackendName
 from .bundle import Bundle
 from .engine_record import EngineRecord, read_engine, rebuild_command
+from .execution import Execution
 from .gpu import Gpu, gpu
-from .tensorrt_flavour import Execution, Flavour, load_flavour
+from .tensorrt_flavour import Flavour, load_flavour
 
 _CONTRACT = {"images": "UINT8", "anomaly_map": "FLOAT", "score": "FLOAT"}
 
@@ -71,8 +72,8 @@ class _Loaded:
     def __init__(
         self, flavour: Flavour, content: bytes, record: EngineRecord, size: tuple[int, int], kernel_cache: Path | None
     ) -> None:
+        self.runtime: Any = flavour.runtime()
         with flavour.recording() as log:
-            self.runtime: Any = flavour.trt.Runtime(flavour.logger)
             invalid = flavour.invalidity(self.runtime, content)
             self.engine: Any = None if invalid else self.runtime.deserialize_cuda_engine(content)
         if self.engine is None:

@@ -7,7 +7,6 @@ engines, engine compatibility, runtime cache), and the bindings' own docstrings.
 from __future__ import annotations
 
 import importlib
-import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +17,9 @@ from types import ModuleType
 from typing import Any
 
 from ..atomic import replacing
-from ..errors import EngineError, OutputError
+from ..errors import EngineError
 from .engine_record import EngineRecord, FlavourName
+from .execution import Execution
 from .gpu import Gpu
 
 FLAVOURS: tuple[FlavourName, ...] = ("tensorrt", "tensorrt_rtx")
@@ -77,6 +77,33 @@ class Flavour:
             yield messages
         finally:
             messages.extend(self.log)
+
+    def builder(self) -> Any:
+        """A builder.
+
+        Raises:
+            EngineError: TensorRT cannot start, as with a driver older than its CUDA.
+        """
+        return self._start("Builder")
+
+    def runtime(self) -> Any:
+        """A runtime, which reads engines.
+
+        Raises:
+            EngineError: TensorRT cannot start.
+        """
+        return self._start("Runtime")
+
+    def _start(self, kind: str) -> Any:
+        self.log.clear()
+        try:
+            return getattr(self.trt, kind)(self.logger)
+        except TypeError as error:  # the bindings' word for a constructor that returned null
+            raise EngineError(
+                f"{self} cannot start a {kind.lower()}",
+                " | ".join(self.log) or str(error),
+                "check the driver: nvidia-smi",
+            ) from error
 
     def create_network(self, builder: Any) -> Any:
         """An empty strongly typed network; TensorRT 11 knows no other kind, and may drop the flag."""
@@ -202,31 +229,6 @@ class Flavour:
         settings.set_runtime_cache(kernels)
         context = engine.create_execution_context(runtime_config=settings)
         return Execution(context, settings, kernels, kernel_cache, saved_bytes=len(known) if fits else 0)
-
-
-@dataclass
-class Execution:
-    """An execution context and, with TensorRT-RTX, the kernels compiled for it, which must outlive it."""
-
-    context: Any
-    settings: Any = None
-    kernels: Any = None
-    kernel_cache: Path | None = None
-    saved_bytes: int = 0
-
-    def save_kernels(self) -> None:
-        """Writes the compiled kernels if there are new ones; failing to costs the next start time, nothing else."""
-        if self.kernels is None or self.kernel_cache is None:
-            return
-        content = self.kernels.serialize()
-        if content is None or content.nbytes == self.saved_bytes:
-            return
-        try:
-            with replacing(self.kernel_cache) as temporary:
-                temporary.write_bytes(bytes(content))
-            self.saved_bytes = content.nbytes
-        except OutputError as error:
-            logging.getLogger(__name__).warning("kernels will be compiled again at the next start: %s", error)
 
 
 def load_flavour(name: FlavourName | None = None) -> Flavour:
