@@ -161,8 +161,11 @@ def evaluate(
 
     evaluation, provenance = evaluate_model(model, _open(data, layout, products), backend=backend, threshold=threshold)
     html, metrics = write_report(evaluation, out or model / "report", title=f"{model.name} on {data.name}", provenance=provenance)
-    _show_evaluation(evaluation, metrics, as_json=as_json)
-    console.print(f"report: {html}")
+    if as_json:
+        print(json.dumps(evaluation.figures(), indent=2))
+    else:
+        _print_evaluation(evaluation)
+    console.print(f"report: {html}, figures: {metrics}")
 
 
 @app.command()
@@ -325,3 +328,20 @@ def _size_settings(size: str | None) -> list[str]:
         return []
     height, _, width = size.lower().partition("x")
     return [f"height={height}", f"width={width or height}"]
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro")
+    table = Table("product", *(name.replace("_", " ") for name in columns), "false rejects", "escapes", box=None)
+    rows = [
+        (name, [getattr(r, c) for c in columns], r.at_threshold.false_reject_rate, r.at_threshold.escape_rate)
+        for name, r in evaluation.products.items()
+    ]
+    mean = evaluation.mean
+    rows.append(("mean", [mean[c] for c in columns], mean["false_reject_rate"], mean["escape_rate"]))
+    for name, values, false_rejects, escapes in rows:
+        table.add_row(name, *(f"{100 * value:.1f}" for value in [*values, false_rejects, escapes]))
+    Console().print(table)

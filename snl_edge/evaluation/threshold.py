@@ -1,0 +1,102 @@
+"""The decision threshold: from scores of held-out good parts and a false-reject budget."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from snl_edge.errors import ConfigError, DataError
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and what it rests on."""
+
+    value: float
+    method: Literal["order statistic", "log-normal tail"]
+    good_images: int
+    budget: float
+    false_reject_bound: float
+    """With 95 % confidence, the true false-reject rate is at most this, whatever the scores' distribution."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What a threshold does to a labelled set; a rate is NaN where there is nothing to count."""
+
+    false_reject_rate: float
+    escape_rate: float
+    false_rejects: int
+    escapes: int
+    good: int
+    defective: int
+
+
+def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01) -> Threshold:
+    """The lowest threshold that keeps false rejects within the budget; a part is rejected above it.
+
+    With N scores and ``ceil((N + 1)(1 - budget)) <= N`` it is that order statistic: a new good part then
+    exceeds it with a probability of at most the budget, for any distribution (split conformal prediction,
+    Vovk et al. 2005; N = 99 for 1 %). With fewer scores no order statistic can promise the budget. The tail
+    is then extrapolated as log-normal from median and median absolute deviation, never below the largest
+    score, and ``false_reject_bound`` tells how little the N scores alone can vouch for.
+
+    Raises:
+        DataError: no scores, or one that is no finite number.
+        ConfigError: the budget is not between 0 and 1.
+    """
+    scores = np.sort(np.asarray(good_scores, dtype=np.float64).ravel())
+    if not 0 < false_reject_budget < 1:
+        raise ConfigError(f"a false-reject budget of {false_reject_budget} is impossible", fix="choose one such as 0.01")
+    if scores.size == 0:
+        raise DataError("there are no good images to set the threshold from", fix="hold out some good images")
+    if not np.isfinite(scores).all():
+        raise DataError("a good image has a score that is no finite number", fix="check the model with FP32")
+    count = scores.size
+    rank = math.ceil((count + 1) * (1 - false_reject_budget) - 1e-9)
+    if rank <= count:
+        return Threshold(
+            float(scores[rank - 1]), "order statistic", count, false_reject_budget, _upper_bound(count - rank, count)
+        )
+    value = max(float(scores[-1]), _log_normal_quantile(scores, 1 - false_reject_budget))
+    return Threshold(value, "log-normal tail", count, false_reject_budget, _upper_bound(0, count))
+
+
+def operating_point(scores: ArrayLike, defective: ArrayLike, threshold: float) -> OperatingPoint:
+    """False rejects among good parts and escapes among defective ones at ``threshold``."""
+    rejected = np.asarray(scores) > threshold
+    bad: NDArray[np.bool_] = np.asarray(defective, dtype=bool)
+    false_rejects, escapes = int((rejected & ~bad).sum()), int((~rejected & bad).sum())
+    good, bad_count = int((~bad).sum()), int(bad.sum())
+    return OperatingPoint(
+        false_rejects / good if good else math.nan,
+        escapes / bad_count if bad_count else math.nan,
+        false_rejects,
+        escapes,
+        good,
+        bad_count,
+    )
+
+
+def _log_normal_quantile(scores: NDArray[np.float64], share: float) -> float:
+    logarithms = np.log(np.maximum(scores, np.finfo(np.float64).tiny))
+    centre = float(np.median(logarithms))
+    spread = float(np.median(np.abs(logarithms - centre))) / NormalDist().inv_cdf(0.75)
+    return math.exp(centre + NormalDist().inv_cdf(share) * spread)
+
+
+def _upper_bound(exceeding: int, count: int) -> float:
+    """Clopper-Pearson: the rate p at which at most ``exceeding`` of ``count`` would be seen with probability 5 %."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        p = (low + high) / 2
+        terms = (math.comb(count, k) * p**k * (1 - p) ** (count - k) for k in range(exceeding + 1))
+        low, high = (p, high) if sum(terms) > 1 - CONFIDENCE else (low, p)
+    return high
