@@ -128,7 +128,9 @@ def build_engine(
     if timing_cache is not None:
         installed.save_timing_cache(config, timing_cache)
     engine = bytes(engine)
-    if gpu is not None and gpu.compute_capability in capabilities:
+    if gpu is not None and gpu.compute_capability not in capabilities:
+        gpu = None  # built here for others
+    if gpu is not None:
         layers |= _try_on_gpu(installed, engine, gpu, onnx)
     with replacing(target) as temporary:
         temporary.write_bytes(engine)

@@ -8,8 +8,10 @@ must not end with a context on its stack (the process is aborted).
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,6 +23,9 @@ from pycuda import driver  # pyright: ignore[reportMissingImports]
 from ..errors import EngineError
 
 
+_retaining = threading.Lock()
+
+
 @contextmanager
 def current(device: int) -> Iterator[None]:
     """Makes the GPU's primary context current for the body, on whatever thread it runs, and undoes that after.
@@ -29,7 +34,8 @@ def current(device: int) -> Iterator[None]:
         EngineError: a CUDA call in the body failed.
     """
     try:
-        context = _primary_context(device)
+        with _retaining:
+            context = _primary_context(device).context
         context.push()
         try:
             yield
@@ -45,15 +51,30 @@ def current(device: int) -> Iterator[None]:
         ) from error
 
 
-@cache
-def _primary_context(device: int) -> Any:
-    """The primary context, which TensorRT's CUDA runtime uses too; retained once and kept until the process ends.
+class _PrimaryContext:
+    """The primary context, which TensorRT's CUDA runtime uses too; kept until the process ends.
 
     One object for all detectors: pycuda frees memory only under the object it was allocated under, and
-    releasing it would leave CUDA's own stack of contexts pointing to a dead one.
+    releasing it earlier would leave CUDA's own stack of contexts pointing to a dead one.
     """
-    driver.init()
-    return driver.Device(device).retain_primary_context()
+
+    def __init__(self, device: int) -> None:
+        driver.init()
+        self.context: Any = driver.Device(device).retain_primary_context()
+        # Finalisers run last made first, so detectors are freed before. Without detach(), pycuda's destructor
+        # would try to detach the primary context like an ordinary one, and warn.
+        weakref.finalize(self, _detach, self.context)
+
+
+def _detach(context: Any) -> None:
+    with suppress(driver.Error):  # the process is ending, and a broken GPU has been reported
+        context.push()
+        context.detach()
+
+
+@cache
+def _primary_context(device: int) -> _PrimaryContext:
+    return _PrimaryContext(device)
 
 
 @dataclass
