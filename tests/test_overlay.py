@@ -46,9 +46,7 @@ def test_no_contour_below_the_threshold() -> None:
 def test_colour_depends_on_the_ratio_to_the_threshold_alone() -> None:
     image = _picture(40, 40)
     anomaly_map = np.random.default_rng(1).random((40, 40), dtype=np.float32)
-    np.testing.assert_array_equal(
-        draw_overlay(image, anomaly_map, 0.5), draw_overlay(image, anomaly_map * 2, 1.0)
-    )
+    np.testing.assert_array_equal(draw_overlay(image, anomaly_map, 0.5), draw_overlay(image, anomaly_map * 2, 1.0))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from pycuda import driver  # pyright: ignore[reportMissingImports]
 
 from ..errors import EngineError
 
-
 _retaining = threading.Lock()
 
 
