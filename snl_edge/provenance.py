@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -53,8 +54,10 @@ def machine() -> dict[str, str | int]:
 
 
 def command() -> str:
-    """The command line of this process, with the program's path cut to its name."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command line of this process as it could be typed again, without the path of the interpreter."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    program = f"python -m {module.name.removesuffix('.__main__')}" if module else Path(sys.argv[0]).name
+    return shlex.join([*program.split(), *sys.argv[1:]])
 
 
 def revision() -> str:

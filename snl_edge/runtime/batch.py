@@ -113,14 +113,20 @@ def _judge(
 
 
 def overlay_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """A PNG name for each path: the file's own, with as many parent folders in front as make it unique."""
+    """A PNG name for each path: its stem, with as many parent folders in front as make it unique.
+
+    Files that differ in nothing but the suffix keep theirs.
+    """
     names: dict[Path, str] = {}
     undecided, depth = list(paths), 1
     while undecided:
-        tails = {path: "_".join(part.strip("/") for part in path.parts[-depth:]) for path in undecided}
+        tails = {path: "_".join(part.strip("/") for part in path.with_suffix("").parts[-depth:]) for path in undecided}
         counts = Counter(tails.values())
-        whole = {path for path in undecided if depth >= len(path.parts)}
-        names |= {path: f"{tail}.png" for path, tail in tails.items() if counts[tail] == 1 or path in whole}
+        for path, tail in tails.items():
+            if counts[tail] == 1:
+                names[path] = f"{tail}.png"
+            elif depth >= len(path.parts):
+                names[path] = f"{tail}{path.suffix.replace('.', '_')}.png"
         undecided = [path for path in undecided if path not in names]
         depth += 1
     return names

@@ -1,0 +1,151 @@
+"""The command line as a user meets it: results on stdout, one line per error, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+
+import cv2
+import numpy as np
+import pytest
+
+from snl_edge.data.layouts import open_dataset
+
+COMMANDS = ("train", "evaluate", "export", "build", "infer", "inspect", "doctor", "demo")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_with_an_example(snl_edge, command):
+    result = snl_edge(command, "--help", env={**os.environ, "COLUMNS": "200"})
+    assert result.returncode == 0
+    assert f"Example: snl-edge {command}" in result.stdout
+
+
+def failed_with_one_line(result) -> str:
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("snl-edge: ")]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def test_infer_judges_and_goes_on_after_a_broken_image(snl_edge, line, bundle, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for index, sample in enumerate(open_dataset(line).test[:3]):
+        shutil.copy(sample.path, images / f"{index}.png")
+    (images / "broken.png").write_bytes(b"no image")
+    (images / "empty.png").write_bytes(b"")
+    result = snl_edge("infer", images, "--bundle", bundle, "--out", "out", "--backend", "onnxruntime")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "5 images" in result.stdout
+    assert "2 unreadable" in result.stdout
+    assert "broken.png" in result.stderr
+    assert "empty.png" in result.stderr
+    lines = [json.loads(text) for text in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()]
+    assert [("error" in entry) for entry in lines] == [False, False, False, True, True]
+    overlay = cv2.imread(lines[0]["overlay"] if os.path.isabs(lines[0]["overlay"]) else str(tmp_path / lines[0]["overlay"]))
+    assert overlay.shape == (64, 64, 3)
+
+
+def test_infer_json_lines_and_threshold(snl_edge, line, bundle):
+    image = open_dataset(line).test[0].path
+    result = snl_edge("infer", image, "--bundle", bundle, "--json", "--backend", "openvino")
+    assert result.returncode == 0
+    (entry,) = [json.loads(text) for text in result.stdout.splitlines()]
+    assert entry["threshold"] == 0.5
+    for threshold, verdict in ((entry["score"] - 0.01, "reject"), (entry["score"] + 0.01, "good")):
+        result = snl_edge("infer", image, "--bundle", bundle, "--json", "--threshold", threshold)
+        assert json.loads(result.stdout)["verdict"] == verdict
+
+
+def test_infer_takes_folders_and_globs(snl_edge, line, bundle):
+    products = open_dataset(line).products
+    result = snl_edge("infer", f"{line}/{products[0]}/test/*/*.png", line / products[1] / "test", "--bundle", bundle, "--json")
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == 14
+
+
+@pytest.mark.parametrize("missing", ["nothing.png", "no*.png"])
+def test_infer_without_images_says_so(snl_edge, bundle, missing):
+    assert missing in failed_with_one_line(snl_edge("infer", missing, "--bundle", bundle))
+
+
+def test_build_refuses_what_is_neither_run_nor_bundle(snl_edge, tmp_path):
+    assert "no readable checkpoint" in failed_with_one_line(snl_edge("build", tmp_path, "--onnx-only"))
+
+
+def test_build_makes_an_engine_without_a_gpu(snl_edge, bundle, tmp_path):
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx-cu13")
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle, copy)
+    result = snl_edge("build", copy, "--precision", "fp16", "--compute-capability", "8.6")
+    assert result.returncode == 0, result.stderr
+    (engine,) = (copy / "engines").glob("*.engine")
+    description = json.loads(snl_edge("inspect", engine, "--json").stdout)
+    assert description["precision"] == "fp16"
+    assert description["compute_capabilities"] == ["8.6"]
+    assert description["layers"]["convolution float16"] > 20
+    assert "convolution float32" not in description["layers"]
+    content = bytearray(engine.read_bytes())
+    content[len(content) // 2] ^= 1
+    engine.write_bytes(content)
+    assert "is damaged" in failed_with_one_line(snl_edge("inspect", engine))
+
+
+def test_evaluate_writes_its_report(snl_edge, line, bundle, tmp_path):
+    result = snl_edge("evaluate", line, "--model", bundle, "--out", "report", "--json")
+    assert result.returncode == 0, result.stderr
+    assert set(json.loads(result.stdout)) == {"threshold", "mean", "products"}
+    assert (tmp_path / "report" / "index.html").is_file()
+
+
+def test_inspect_knows_every_kind(snl_edge, run, bundle, tmp_path):
+    for path, kind in ((run, "run"), (bundle, "bundle"), (bundle / "fp16.onnx", "ONNX graph")):
+        result = snl_edge("inspect", path, "--json")
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)["kind"] == kind
+    assert "nothing that snl-edge wrote" in failed_with_one_line(snl_edge("inspect", tmp_path))
+
+
+def test_doctor_reports_as_data(snl_edge):
+    findings = json.loads(snl_edge("doctor", "--json").stdout)
+    subjects = {finding["subject"]: finding for finding in findings}
+    assert subjects["run on ONNX Runtime"]["ready"]
+    for finding in findings:
+        assert finding["ready"] or finding["remedy"], finding["subject"]
+    assert "train and export" in snl_edge("doctor").stdout
+
+
+def test_errors_before_training_leave_nothing_behind(snl_edge, line, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    failed_with_one_line(snl_edge("train", empty, "--preset", "edge"))
+    assert "egde" in failed_with_one_line(snl_edge("train", line, "--preset", "egde"))
+    assert "height" in failed_with_one_line(snl_edge("train", line, "--preset", "edge", "--size", "100"))
+    assert "no such product" in failed_with_one_line(
+        snl_edge("train", line, "--preset", "edge", "--products", "no such product")
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_read_only_place_is_one_line(snl_edge, bundle, line, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    if os.access(locked, os.W_OK):  # root may write anywhere; a file where a folder should be stops root as well
+        locked.rmdir()
+        locked.write_text("")
+    image = open_dataset(line).test[0].path
+    assert "cannot write" in failed_with_one_line(snl_edge("infer", image, "--bundle", bundle, "--out", locked / "out"))
+
+
+def test_camera_frames_of_any_size_are_fitted(snl_edge, bundle, tmp_path):
+    frame = np.full((480, 640), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / "frame.png"), frame)
+    result = snl_edge("infer", "frame.png", "--bundle", bundle, "--out", "out")
+    assert result.returncode == 0, result.stderr
+    assert cv2.imread(str(tmp_path / "out" / "frame.png")).shape == (480, 640, 3)

@@ -1,0 +1,64 @@
+"""The threshold keeps its false-reject promise, and says when it can promise nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from snl_edge.errors import ConfigError, DataError
+from snl_edge.evaluation.threshold import choose_threshold, operating_point
+
+
+def test_order_statistic_where_the_images_suffice():
+    threshold = choose_threshold(np.arange(1, 100), 0.01)
+    assert (threshold.method, threshold.value, threshold.good_images) == ("order statistic", 99, 99)
+    assert choose_threshold(np.arange(1, 1000), 0.01).value == 990
+    assert choose_threshold(np.arange(1, 99), 0.01).method == "log-normal tail"
+
+
+def test_new_good_parts_stay_within_the_budget():
+    rng = np.random.default_rng(0)
+    rates = []
+    for _ in range(400):
+        threshold = choose_threshold(rng.gamma(2.0, size=150), 0.02)
+        rates.append(float((rng.gamma(2.0, size=2000) > threshold.value).mean()))
+    assert np.mean(rates) <= 0.02
+    assert np.mean(rates) > 0.005  # not bought with an absurdly high threshold
+
+
+def test_few_images_extrapolate_and_admit_it():
+    scores = np.exp(np.random.default_rng(0).normal(-1, 0.2, 20))
+    threshold = choose_threshold(scores, 0.01)
+    assert threshold.method == "log-normal tail"
+    assert scores.max() <= threshold.value < 2 * scores.max()
+    assert threshold.false_reject_bound == pytest.approx(1 - 0.05 ** (1 / 20), abs=1e-6)
+
+
+def test_bound_is_clopper_pearson():
+    # 4 of 500 scores lie above it; the one-sided 95 % upper limit of 4 in 500 is 1.82 %.
+    threshold = choose_threshold(np.arange(1, 501), 0.01)
+    assert threshold.value == 496
+    assert threshold.false_reject_bound == pytest.approx(0.01821, abs=2e-4)
+
+
+def test_a_single_image_is_its_own_threshold():
+    assert choose_threshold([0.3]).value == pytest.approx(0.3)
+
+
+def test_operating_point_counts():
+    point = operating_point([0.1, 0.6, 0.5, 0.9], [False, False, True, True], 0.5)
+    assert (point.false_rejects, point.escapes, point.good, point.defective) == (1, 1, 2, 2)
+    assert (point.false_reject_rate, point.escape_rate) == (0.5, 0.5)
+    assert np.isnan(operating_point([0.1], [False], 0.5).escape_rate)
+
+
+@pytest.mark.parametrize("scores", [[], [0.1, np.nan], [np.inf]])
+def test_scores_that_say_nothing_are_refused(scores):
+    with pytest.raises(DataError):
+        choose_threshold(scores)
+
+
+@pytest.mark.parametrize("budget", [0, 1, -0.1, 2])
+def test_impossible_budgets_are_refused(budget):
+    with pytest.raises(ConfigError, match="impossible"):
+        choose_threshold([0.1, 0.2], budget)
