@@ -1,22 +1,32 @@
-"""Detection quality on real images: train, evaluate, build FP16 and infer, as one result file.
+"""Detection quality on real images: train, evaluate, build FP16 and compare every runtime, as one result file.
 
 ``python -m snl_edge.benchmarks.quality DATA --name real10-edge``
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
+from snl_edge.calibration.score import DECISION
 from snl_edge.data.layouts import open_dataset
+from snl_edge.data.samples import Sample
 from snl_edge.evaluation.report import write_report
 from snl_edge.evaluation.run import evaluate_model
 from snl_edge.export.build import build
+from snl_edge.export.fused_graph import FusedGraph
+from snl_edge.export.onnx_graph import read_graph
+from snl_edge.export.parity import TOLERANCE, run_graph, run_pytorch
+from snl_edge.image import fit_to_input, read_image
 from snl_edge.model.config import override
 from snl_edge.model.presets import preset as named
+from snl_edge.runtime.bundle import Bundle
+from snl_edge.runtime.detector import Detector
+from snl_edge.training.checkpoint import load_model
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.loop import train
 
@@ -41,12 +51,9 @@ def measure(
     torch_evaluation, provenance = evaluate_model(run, dataset)
     write_report(torch_evaluation, run / "report", title=f"{preset} on {data.name}", provenance=provenance)
     bundle = build(run, None, "fp16")
-    started = time.monotonic()
-    bundle_evaluation, _ = evaluate_model(bundle, dataset)
     figures: dict[str, Any] = {
         "pytorch": torch_evaluation.figures(),
-        "bundle_fp32": bundle_evaluation.figures(),
-        "bundle_seconds": round(time.monotonic() - started, 1),
+        "agreement": agreement(run, bundle, dataset.test),
         "training_seconds": checkpoint.seconds,
         "calibration": checkpoint.calibration.model_dump(),
         "bundle": bundle_summary(bundle),
@@ -54,16 +61,44 @@ def measure(
     path = save_result(
         "quality",
         name,
-        settings={"preset": preset, "model": config.model_dump(mode="json"), "training": training.model_dump(mode="json")},
+        settings={
+            "preset": preset,
+            "model": config.model_dump(mode="json"),
+            "training": training.model_dump(mode="json"),
+        },
         figures=figures,
     )
     typer.echo(f"wrote {path}")
 
 
+def agreement(run: Path, bundle: Path, samples: Sequence[Sample], most: int = 100) -> dict[str, dict[str, float]]:
+    """How far each way to run the model is from PyTorch on up to ``most`` test images, on the calibrated scale.
+
+    ``fp16_rounded`` is the FP16 graph with its roundings shown on a CPU; ``flips`` counts verdicts that change
+    though the score is further than 5e-3 from the threshold.
+    """
+    model, checkpoint = load_model(run)
+    chosen = samples[:: max(1, len(samples) // most)]
+    images = np.stack([fit_to_input(read_image(sample.path), checkpoint.model.size) for sample in chosen])
+    expected = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
+    answers = {"fp16_rounded": run_graph(read_graph(Bundle.open(bundle).graph("fp16")), images)}
+    for backend in ("onnxruntime", "openvino"):
+        with Detector.load(bundle, backend=backend, precision="fp32") as detector:
+            answers[f"{backend}_fp32"] = detector.predict(images)
+    clear = np.abs(expected[1] - DECISION) > TOLERANCE["fp16"]
+    return {
+        name: {
+            "images": len(images),
+            "map_difference": float(np.abs(maps - expected[0]).max()),
+            "score_difference": float(np.abs(scores - expected[1]).max()),
+            "flips": int((((scores > DECISION) != (expected[1] > DECISION)) & clear).sum()),
+        }
+        for name, (maps, scores) in answers.items()
+    }
+
+
 def bundle_summary(bundle: Path) -> dict[str, Any]:
     """Sizes in bytes of graphs and engines, and the parity records."""
-    from snl_edge.runtime.bundle import Bundle
-
     opened = Bundle.open(bundle)
     return {
         "parity": opened.manifest.parity,

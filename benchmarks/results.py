@@ -34,7 +34,9 @@ class Result(BaseModel):
     figures: dict[str, Any]
 
 
-def save_result(kind: str, name: str, *, settings: dict[str, Any], figures: dict[str, Any], folder: Path = FOLDER) -> Path:
+def save_result(
+    kind: str, name: str, *, settings: dict[str, Any], figures: dict[str, Any], folder: Path = FOLDER
+) -> Path:
     """Writes a result file named after kind, name and day; returns its path."""
     result = Result(
         kind=kind,

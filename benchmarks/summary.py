@@ -38,7 +38,9 @@ def main(
         raise SystemExit(f"out of date: {names}. Run: python -m snl_edge.benchmarks.summary")
     for path in stale:
         write_text(path, wanted[path])
-    typer.echo(f"{len(results)} result files; {'all pages are up to date' if not stale else f'{len(stale)} files written'}")
+    typer.echo(
+        f"{len(results)} result files; {'all pages are up to date' if not stale else f'{len(stale)} files written'}"
+    )
 
 
 def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
@@ -80,21 +82,33 @@ def quality_table(result: Result) -> str:
     lines = [
         "| product | " + " | ".join(HEADINGS) + " |",
         "|---|" + "---:|" * len(HEADINGS),
-        *(f"| {name} | " + " | ".join(f"{percent(row[metric]):.1f}" for metric in METRICS) + " |" for name, row in rows),
+        *(
+            f"| {name} | " + " | ".join(f"{percent(row[metric]):.1f}" for metric in METRICS) + " |"
+            for name, row in rows
+        ),
     ]
     return "\n".join(lines) + "\n\n" + source(result) + "\n"
 
 
-def parity_table(result: Result) -> str:
-    """Differences of every graph from PyTorch, and sizes."""
-    bundle = result.figures["bundle"]
-    lines = ["| graph | largest difference of a score | of a map value | verdicts flipped | size |", "|---|---:|---:|---:|---:|"]
-    for precision, parity in bundle["parity"].items():
-        size = bundle["graph_bytes"][precision] / 1e6
-        lines.append(
-            f"| {precision.upper()} | {parity['score_difference']:.1e} | {parity['map_difference']:.1e} "
-            f"| {parity['verdict_flips']} | {size:.1f} MB |"
-        )
+def agreement_table(result: Result) -> str:
+    """Differences from PyTorch of every way to run the model, and the sizes of its graphs."""
+    titles = {
+        "onnxruntime_fp32": ("FP32 graph, ONNX Runtime", "fp32"),
+        "openvino_fp32": ("FP32 graph, OpenVINO in FP32", "fp32"),
+        "fp16_rounded": ("FP16 graph, roundings of FP16 shown on a CPU", "fp16"),
+    }
+    rows = result.figures["agreement"]
+    sizes = result.figures["bundle"]["graph_bytes"]
+    images = next(iter(rows.values()))["images"]
+    lines = [
+        f"| against PyTorch, {images} test images | score differs by | map by | verdicts flipped | graph |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {title} | {rows[name]['score_difference']:.1e} | {rows[name]['map_difference']:.1e} "
+            f"| {rows[name]['flips']} | {sizes[precision] / 1e6:.1f} MB |"
+            for name, (title, precision) in titles.items()
+        ),
+    ]
     return "\n".join(lines) + "\n\n" + source(result) + "\n"
 
 
@@ -103,8 +117,9 @@ def source(result: Result) -> str:
     machine, training = result.machine, result.settings["training"]
     minutes = result.figures["training_seconds"] / 60
     return (
-        f"<sub>{result.settings['preset']} preset, seed {training['seed']}, {training['steps']} steps of {training['batch_size']}, "
-        f"{minutes:.0f} minutes of training on {machine['cores']} cores ({machine['processor']}, no GPU), {result.created[:10]}, "
+        f"<sub>{result.settings['preset']} preset, seed {training['seed']}, {training['steps']} steps of "
+        f"{training['batch_size']}, {minutes:.0f} minutes of training on {machine['cores']} cores "
+        f"({machine['processor']}, no GPU), {result.created[:10]}, "
         f"revision {result.revision}; `{result.command}`</sub>"
     )
 
@@ -114,7 +129,7 @@ def percent(fraction: float) -> float:
     return round(100 * fraction, 2)
 
 
-TABLES: dict[str, Callable[[Result], str]] = {"quality": quality_table, "parity": parity_table}
+TABLES: dict[str, Callable[[Result], str]] = {"quality": quality_table, "agreement": agreement_table}
 
 if __name__ == "__main__":
     typer.run(main)

@@ -39,7 +39,9 @@ def calibrate_scores(threshold: Threshold) -> ScoreCalibration:
     """
     if not threshold.value > 0:
         raise ConfigError(
-            f"the raw threshold is {threshold.value}", "a trained student never matches perfectly", "train for more steps"
+            f"the raw threshold is {threshold.value}",
+            "a trained student never matches perfectly",
+            "train for more steps",
         )
     return ScoreCalibration(
         raw_threshold=threshold.value,

@@ -11,10 +11,11 @@ from snl_edge import provenance
 from snl_edge.errors import BundleError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.bundle import ENGINES, Bundle
-from snl_edge.runtime.engine_record import FlavourName
 from snl_edge.runtime.bundle_writer import write_bundle
+from snl_edge.runtime.engine_record import FlavourName
 from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import InputSpec
+from snl_edge.runtime.manifest import Precision as ManifestPrecision
 from snl_edge.runtime.tensorrt_flavour import load_flavour
 
 from .engine import build_bundle_engine
@@ -116,7 +117,9 @@ def _bundle_from_run(run: Path, folder: Path, precision: Precision, max_batch: i
 
     checkpoint, graphs, parity = make_graphs(run, precision)
     with tempfile.TemporaryDirectory() as temporary:
-        files = {name: save_graph(graph, Path(temporary) / f"{name}.onnx") for name, graph in graphs.items()}
+        files: dict[ManifestPrecision, Path] = {
+            name: save_graph(graph, Path(temporary) / f"{name}.onnx") for name, graph in graphs.items()
+        }
         bundle = write_bundle(
             folder,
             files,

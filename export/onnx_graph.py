@@ -14,9 +14,9 @@ from typing import Any
 import onnx
 import onnxsim
 import torch
-from snl_edge.calibration.score import ScoreCalibration
 
 from snl_edge.atomic import replacing
+from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.errors import ExportError
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.snl import Snl

@@ -10,8 +10,8 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from snl_edge.calibration.score import DECISION
 
+from snl_edge.calibration.score import DECISION
 from snl_edge.errors import ExportError
 
 from .fused_graph import FusedGraph

@@ -7,7 +7,7 @@ import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -70,11 +70,13 @@ class Device(str, Enum):
     cuda = "cuda"
 
 
-Data = Annotated[Path, typer.Argument(help="Data set: MVTec AD or VisA layout, or a folder (per product) of good images.")]
+Data = Annotated[
+    Path, typer.Argument(help="Data set: MVTec AD or VisA layout, or a folder (per product) of good images.")
+]
 LayoutOption = Annotated[Layout, typer.Option(help="Layout of DATA, if it is not recognised by itself.")]
-Products = Annotated[Optional[str], typer.Option(help="Only these products, separated by commas.")]
+Products = Annotated[str | None, typer.Option(help="Only these products, separated by commas.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Backend = Annotated[str, typer.Option(help="auto, tensorrt, openvino or onnxruntime.")]
+Backend = Annotated[str, typer.Option(help="auto, tensorrt, tensorrt_rtx, openvino or onnxruntime.")]
 
 
 @app.callback()
@@ -90,17 +92,27 @@ def _root(
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="Run folder: checkpoint, loss curves, reference images.")] = RUN,
-    preset: Annotated[str, typer.Option(help="edge (EfficientNet-Lite0), balanced (ResNet-18), accurate (WRN-50-2).")] = "accurate",
-    weights: Annotated[Optional[str], typer.Option(help="Teacher's weights: timm, packaged, or a .safetensors or .pth file.")] = None,
-    size: Annotated[Optional[str], typer.Option(help="Input size, as 256 or HEIGHTxWIDTH; multiples of 32.")] = None,
-    settings: Annotated[Optional[list[str]], typer.Option("--set", help="Any model setting, as student.cram.centres=32.")] = None,
+    preset: Annotated[
+        str, typer.Option(help="edge (EfficientNet-Lite0), balanced (ResNet-18), accurate (WRN-50-2).")
+    ] = "accurate",
+    weights: Annotated[
+        str | None, typer.Option(help="Teacher's weights: timm, packaged, or a .safetensors or .pth file.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Input size, as 256 or HEIGHTxWIDTH; multiples of 32.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any model setting, as student.cram.centres=32.")
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 1500,
     batch_size: Annotated[int, typer.Option(min=2, help="Images per step.")] = 16,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
-    augment: Annotated[Augment, typer.Option(help="none; flips; dihedral, for parts that lie any way round.")] = Augment.none,
+    augment: Annotated[
+        Augment, typer.Option(help="none; flips; dihedral, for parts that lie any way round.")
+    ] = Augment.none,
     false_reject_budget: Annotated[float, typer.Option(help="Share of good parts the threshold may reject.")] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, images and machine: same model.")] = 0,
-    cache_gib: Annotated[float, typer.Option(min=0, help="Memory for decoded images and teacher features, in GiB.")] = 4.0,
+    cache_gib: Annotated[
+        float, typer.Option(min=0, help="Memory for decoded images and teacher features, in GiB.")
+    ] = 4.0,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     layout: LayoutOption = Layout.auto,
@@ -136,7 +148,8 @@ def train(
     calibration = checkpoint.calibration
     console.print(
         f"trained on {checkpoint.training_images} good images of {len(checkpoint.products)} products "
-        f"in {checkpoint.seconds:.0f} s; threshold from {calibration.good_images} held-out images ({calibration.method})"
+        f"in {checkpoint.seconds:.0f} s; "
+        f"threshold from {calibration.good_images} held-out images ({calibration.method})"
     )
     console.print(f"next: snl-edge evaluate {data} --model {out}   or: snl-edge build {out} --precision fp16")
 
@@ -145,9 +158,9 @@ def train(
 def evaluate(
     data: Data,
     model: Annotated[Path, typer.Option(help="Run folder, or bundle.")] = RUN,
-    out: Annotated[Optional[Path], typer.Option(help="Report folder; MODEL/report if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Report folder; MODEL/report if not given.")] = None,
     backend: Backend = "auto",
-    threshold: Annotated[Optional[float], typer.Option(help="Another threshold than the model's own.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Another threshold than the model's own.")] = None,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
     as_json: Json = False,
@@ -160,7 +173,9 @@ def evaluate(
     from snl_edge.evaluation.run import evaluate_model
 
     evaluation, provenance = evaluate_model(model, _open(data, layout, products), backend=backend, threshold=threshold)
-    html, metrics = write_report(evaluation, out or model / "report", title=f"{model.name} on {data.name}", provenance=provenance)
+    html, metrics = write_report(
+        evaluation, out or model / "report", title=f"{model.name} on {data.name}", provenance=provenance
+    )
     if as_json:
         print(json.dumps(evaluation.figures(), indent=2))
     else:
@@ -189,20 +204,28 @@ def export(
 
 @app.command()
 def build(
-    source: Annotated[Path, typer.Argument(help="Run folder (needs torch), or a bundle (on the device, without torch).")] = RUN,
+    source: Annotated[
+        Path, typer.Argument(help="Run folder (needs torch), or a bundle (on the device, without torch).")
+    ] = RUN,
     precision: Annotated[Precision, typer.Option(help="Precision of graph and engine.")] = Precision.fp16,
-    out: Annotated[Optional[Path], typer.Option(help="Bundle folder; SOURCE/bundle if not given.")] = None,
-    onnx_only: Annotated[bool, typer.Option("--onnx-only", help="No engine: the bundle runs on OpenVINO or ONNX Runtime.")] = False,
-    max_batch: Annotated[Optional[int], typer.Option(min=1, help="Largest batch; 8, or what the bundle says.")] = None,
-    flavour: Annotated[Optional[Flavour], typer.Option(help="Which TensorRT, if both are installed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Bundle folder; SOURCE/bundle if not given.")] = None,
+    onnx_only: Annotated[
+        bool, typer.Option("--onnx-only", help="No engine: the bundle runs on OpenVINO or ONNX Runtime.")
+    ] = False,
+    max_batch: Annotated[int | None, typer.Option(min=1, help="Largest batch; 8, or what the bundle says.")] = None,
+    flavour: Annotated[Flavour | None, typer.Option(help="Which TensorRT, if both are installed.")] = None,
     compute_capability: Annotated[
-        Optional[list[str]], typer.Option(help="Target GPU, as 8.6 (repeatable; TensorRT-RTX): builds without a GPU.")
+        list[str] | None, typer.Option(help="Target GPU, as 8.6 (repeatable; TensorRT-RTX): builds without a GPU.")
     ] = None,
-    workspace_mib: Annotated[Optional[int], typer.Option(min=1, help="Limit of TensorRT's scratch memory while building.")] = None,
+    workspace_mib: Annotated[
+        int | None, typer.Option(min=1, help="Limit of TensorRT's scratch memory while building.")
+    ] = None,
 ) -> None:
     """Make the bundle that a device needs, with a TensorRT engine in it.
 
-    Example: [bold]snl-edge build --precision fp16[/bold]   on the device: [bold]snl-edge build bundle/ --precision fp16[/bold]
+    Example: [bold]snl-edge build --precision fp16[/bold]
+
+    On the device: [bold]snl-edge build bundle/ --precision fp16[/bold]
     """
     from snl_edge.export.build import build as run_build
 
@@ -223,11 +246,13 @@ def build(
 def infer(
     images: Annotated[list[str], typer.Argument(help="Image files, folders (searched through) or quoted globs.")],
     bundle: Annotated[Path, typer.Option(help="Bundle folder.")] = RUN / "bundle",
-    out: Annotated[Optional[Path], typer.Option(help="Folder for heatmap overlays and verdicts.jsonl.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for heatmap overlays and verdicts.jsonl.")] = None,
     backend: Backend = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or fp16.")] = "auto",
-    threshold: Annotated[Optional[float], typer.Option(help="Another threshold for this call; 0.5 is the default.")] = None,
-    product: Annotated[Optional[str], typer.Option(help="The product shown, to use its own threshold.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Another threshold for this call; 0.5 is the default.")
+    ] = None,
+    product: Annotated[str | None, typer.Option(help="The product shown, to use its own threshold.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per image on stdout.")] = False,
 ) -> None:
     """Give a verdict and a heatmap for each image. Leaves with 1 if an image could not be read.
@@ -285,7 +310,9 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
-    quick: Annotated[bool, typer.Option("--quick", help="Two products and a few steps: shows that all works, not how well.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two products and a few steps: shows that all works, not how well.")
+    ] = False,
 ) -> None:
     """Draw a synthetic production line, then train, evaluate, build FP16 and infer on it.
 
@@ -313,7 +340,9 @@ def _require(*modules: str, extra: str) -> None:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         raise ConfigError(
-            f"this command needs {', '.join(missing)}", "the base install leaves them out", f'run: pip install "snl-edge[{extra}]"'
+            f"this command needs {', '.join(missing)}",
+            "the base install leaves them out",
+            f'run: pip install "snl-edge[{extra}]"',
         )
 
 

@@ -40,7 +40,9 @@ def print_findings(findings: list[Finding]) -> None:
     table = Table("", "", "found", "to get it", box=None, header_style="bold", pad_edge=False)
     for finding in findings:
         mark = "[green]yes[/]" if finding["ready"] else "[yellow]no[/]"
-        table.add_row(mark, finding["subject"], finding["found"], "" if finding["ready"] else _escape(finding["remedy"]))
+        table.add_row(
+            mark, finding["subject"], finding["found"], "" if finding["ready"] else _escape(finding["remedy"])
+        )
     Console().print(table)
 
 

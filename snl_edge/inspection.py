@@ -58,7 +58,7 @@ def _bundle(path: Path) -> dict[str, Any]:
 def _graph(path: Path) -> dict[str, Any]:
     import onnx
 
-    from .export.onnx_graph import graph_metadata, read_graph
+    from snl_edge.export.onnx_graph import graph_metadata, read_graph
 
     graph = read_graph(path)
     operators = sorted({node.op_type for node in graph.graph.node})

@@ -61,7 +61,9 @@ def small_model():
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset
 
-    return override(preset("edge"), [f"height={SIZE}", f"width={SIZE}", "student.embedding=32", "student.cram.centres=8"])
+    return override(
+        preset("edge"), [f"height={SIZE}", f"width={SIZE}", "student.embedding=32", "student.cram.centres=8"]
+    )
 
 
 def short_training(**changes: object):

@@ -47,7 +47,9 @@ def test_infer_judges_and_goes_on_after_a_broken_image(snl_edge, line, bundle, t
     assert "empty.png" in result.stderr
     lines = [json.loads(text) for text in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()]
     assert [("error" in entry) for entry in lines] == [False, False, False, True, True]
-    overlay = cv2.imread(lines[0]["overlay"] if os.path.isabs(lines[0]["overlay"]) else str(tmp_path / lines[0]["overlay"]))
+    overlay = cv2.imread(
+        lines[0]["overlay"] if os.path.isabs(lines[0]["overlay"]) else str(tmp_path / lines[0]["overlay"])
+    )
     assert overlay.shape == (64, 64, 3)
 
 
@@ -64,7 +66,9 @@ def test_infer_json_lines_and_threshold(snl_edge, line, bundle):
 
 def test_infer_takes_folders_and_globs(snl_edge, line, bundle):
     products = open_dataset(line).products
-    result = snl_edge("infer", f"{line}/{products[0]}/test/*/*.png", line / products[1] / "test", "--bundle", bundle, "--json")
+    result = snl_edge(
+        "infer", f"{line}/{products[0]}/test/*/*.png", line / products[1] / "test", "--bundle", bundle, "--json"
+    )
     assert result.returncode == 0
     assert len(result.stdout.splitlines()) == 14
 

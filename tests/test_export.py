@@ -109,7 +109,9 @@ def test_threshold_stands_at_one_half(run, line, expected):
     model, checkpoint = load_model(run)
     fused = FusedGraph(model, checkpoint.calibration.gain).eval()
     raw = run_pytorch(FusedGraph(model, 1.0).eval(), load_reference(run))[1]
-    np.testing.assert_allclose(run_pytorch(fused, load_reference(run))[1], raw * 0.5 / checkpoint.calibration.raw_threshold)
+    np.testing.assert_allclose(
+        run_pytorch(fused, load_reference(run))[1], raw * 0.5 / checkpoint.calibration.raw_threshold
+    )
     assert run_pytorch(fused, load_reference(run))[1].max() <= 0.5 + 1e-6
 
 
@@ -119,7 +121,9 @@ def test_a_graph_that_computes_something_else_is_refused(graphs, run):
     reference = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
     spoilt = onnx.ModelProto()
     spoilt.CopyFrom(graphs["fp32"])
-    weight = max((t for t in spoilt.graph.initializer if t.data_type == TensorProto.FLOAT), key=lambda t: len(t.raw_data))
+    weight = max(
+        (t for t in spoilt.graph.initializer if t.data_type == TensorProto.FLOAT), key=lambda t: len(t.raw_data)
+    )
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.05, weight.name))
     with pytest.raises(ExportError, match="fp32 graph disagrees with PyTorch"):
         measure_parity("fp32", spoilt, images, reference)
@@ -171,7 +175,9 @@ def test_simulated_rounding_is_that_of_fp16():
     images = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3), dtype=np.uint8)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(simulate_fp16(half).SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        simulate_fp16(half).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     simulated = session.run(["anomaly_map"], {"images": images})[0]
     weight = np.float16(0.0123456).astype(np.float32)
     features = (images.astype(np.float32).sum(-1) * weight).astype(np.float16).astype(np.float32)

@@ -70,7 +70,9 @@ def test_without_cache_the_features_are_nearly_the_same(line, run, tmp_path):
 @pytest.mark.parametrize("direction", ["reverse", "forward"])
 def test_interrupted_and_resumed_equals_uninterrupted(line, tmp_path, monkeypatch, direction):
     model = small_model().model_copy(deep=True)
-    model = type(model).model_validate({**model.model_dump(), "student": {**model.student.model_dump(), "direction": direction}})
+    model = type(model).model_validate(
+        {**model.model_dump(), "student": {**model.student.model_dump(), "direction": direction}}
+    )
     dataset = open_dataset(line)
     train(model, short_training(), dataset, tmp_path / "whole")
 
@@ -92,7 +94,19 @@ def test_interrupted_and_resumed_equals_uninterrupted(line, tmp_path, monkeypatc
 
 
 def test_ctrl_c_on_the_command_line_is_one_line_and_resumable(line, tmp_path):
-    command = [sys.executable, "-m", "snl_edge", "train", str(line), "--preset", "edge", "--size", str(SIZE), "--out", "run"]
+    command = [
+        sys.executable,
+        "-m",
+        "snl_edge",
+        "train",
+        str(line),
+        "--preset",
+        "edge",
+        "--size",
+        str(SIZE),
+        "--out",
+        "run",
+    ]
     command += ["--steps", "100000", "--batch-size", "4"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -112,6 +126,7 @@ def test_ctrl_c_on_the_command_line_is_one_line_and_resumable(line, tmp_path):
 def test_resume_refuses_other_settings_and_nothing(line, tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="nothing to resume"):
         train(small_model(), short_training(), open_dataset(line), tmp_path, resume=True)
+
     def stop(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
         return loss(*arguments)
@@ -191,7 +206,9 @@ def test_augmentation_moves_pixels_only():
 
 def test_batches_are_balanced_over_products_and_repeatable(line):
     samples = list(open_dataset(line).train)
-    few = [s for s in samples if s.product == samples[0].product][:2] + [s for s in samples if s.product != samples[0].product]
+    few = [s for s in samples if s.product == samples[0].product][:2] + [
+        s for s in samples if s.product != samples[0].product
+    ]
     draw = batch_sampler(few, short_training(batch_size=2))
     assert draw(7) == draw(7)
     counts = np.zeros(2)

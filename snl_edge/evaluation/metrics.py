@@ -65,7 +65,7 @@ class PixelMetrics:
         count, regions = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
         # Each region weighs 1 in all, so that the mean recall over regions is one cumulative sum.
         weights = 1.0 / np.bincount(regions[mask], minlength=count)[1:]
-        self._regions += np.bincount(bins[mask], weights=weights[regions[mask] - 1], minlength=_BINS)
+        self._regions += np.bincount(bins[mask], weights=weights[regions[mask].astype(np.intp) - 1], minlength=_BINS)
         self._region_count += count - 1
 
     def compute(self) -> PixelRanking:

@@ -32,7 +32,9 @@ def evaluate_model(
     """
     if not dataset.test:
         raise DataError(
-            f"{dataset.root} has no test images", "a plain folder holds good images only", "give a set in MVTec AD or VisA layout"
+            f"{dataset.root} has no test images",
+            "a plain folder holds good images only",
+            "give a set in MVTec AD or VisA layout",
         )
     with progress_bar("checking images") as report:
         check_samples(dataset.test, progress=report)
@@ -77,9 +79,10 @@ def _from_run(run: Path) -> tuple[Predict, tuple[int, int], float, str]:
     fused = FusedGraph(model, checkpoint.calibration.gain).eval()
 
     @torch.inference_mode()
-    def predict(images):  # noqa: ANN001, ANN202
+    def predict(images):
         anomaly_map, score = fused(torch.from_numpy(images).to(device))
         return anomaly_map.cpu().numpy(), score.cpu().numpy()
 
-    what = f"run {run.name}: {checkpoint.model.teacher.architecture}, {checkpoint.model.student.direction} student, PyTorch on {device}"
-    return predict, checkpoint.model.size, DECISION, what
+    config = checkpoint.model
+    what = f"run {run.name}: {config.teacher.architecture}, {config.student.direction} student, PyTorch on {device}"
+    return predict, config.size, DECISION, what

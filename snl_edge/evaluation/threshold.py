@@ -54,7 +54,9 @@ def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01) 
     """
     scores = np.sort(np.asarray(good_scores, dtype=np.float64).ravel())
     if not 0 < false_reject_budget < 1:
-        raise ConfigError(f"a false-reject budget of {false_reject_budget} is impossible", fix="choose one such as 0.01")
+        raise ConfigError(
+            f"a false-reject budget of {false_reject_budget} is impossible", fix="choose one such as 0.01"
+        )
     if scores.size == 0:
         raise DataError("there are no good images to set the threshold from", fix="hold out some good images")
     if not np.isfinite(scores).all():

@@ -76,7 +76,7 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
         elif path.exists():
             matches = [path]
         else:
-            matches = sorted(Path(match) for match in glob.glob(argument, recursive=True) if Path(match).is_file())
+            matches = sorted(Path(match) for match in glob.glob(argument, recursive=True) if Path(match).is_file())  # noqa: PTH207
         if not matches:
             reason = "the folder holds no images" if path.is_dir() else "there is no such file, folder or match"
             raise DataError(f"nothing to inspect in {argument}", reason, "check the path; quote globs")

@@ -121,6 +121,7 @@ def load_model(run: Path, *, device: str | torch.device = "cpu") -> tuple[Snl, C
     try:
         model.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"weights {path} do not fit the model", str(error).split("\n")[0], "train again") from error
+        raise CheckpointError(
+            f"weights {path} do not fit the model", str(error).split("\n")[0], "train again"
+        ) from error
     return model.to(device).eval(), checkpoint
-

@@ -70,7 +70,7 @@ def train(
 
     torch.manual_seed(training.seed)
     # Channels last: half again as fast on a CPU, and what tensor cores want.
-    model = Snl(config, pretrained=True).to(device, memory_format=torch.channels_last).train()
+    model = Snl(config, pretrained=True).to(device).to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(
         model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )
