@@ -51,7 +51,7 @@ def column(picture: Picture, threshold: float) -> NDArray[np.uint8]:
     ]
     tiles = [cv2.resize(view, (TILE, TILE), interpolation=cv2.INTER_AREA) for view in views]
     space = np.full((GAP, TILE, 3), 255, np.uint8)
-    return np.concatenate([part for tile in tiles for part in (tile, space)][:-1], axis=0)
+    return np.concatenate([part for tile in tiles for part in (tile, space)][:-1], axis=0).astype(np.uint8)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def measure(
     run: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/quality"),
     preset: Annotated[str, typer.Option()] = "edge",
     settings: Annotated[list[str] | None, typer.Option("--set", help="Model settings, as for train.")] = None,
-    steps: Annotated[int, typer.Option()] = 1500,
+    steps: Annotated[int, typer.Option()] = 1200,
     batch_size: Annotated[int, typer.Option()] = 16,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:

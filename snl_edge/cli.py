@@ -102,7 +102,7 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any model setting, as student.cram.centres=32.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 1500,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 1200,
     batch_size: Annotated[int, typer.Option(min=2, help="Images per step.")] = 16,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     augment: Annotated[

@@ -115,9 +115,9 @@ def test_preset_names():
 
 
 def test_override_changes_one_setting_and_refuses_typos():
-    changed = override(PRESETS["edge"], ["student.cram.centres=12", "teacher.standardise=false", "student.cram=null"])
+    changed = override(PRESETS["edge"], ["student.cram.centres=12", "teacher.standardise=true", "student.cram=null"])
     assert changed.student.cram is None
-    assert not changed.teacher.standardise
+    assert changed.teacher.standardise
     assert override(PRESETS["edge"], ["student.cram.centres=12"]).student.cram == CramConfig(centres=12)
     with pytest.raises(ConfigError, match=r"student\.embeding"):
         override(PRESETS["edge"], ["student.embeding=3"])

@@ -60,8 +60,8 @@ def test_without_cache_the_features_are_nearly_the_same(line, run, tmp_path):
     """The cache rounds features to FP16; training without it must follow the same path, closely."""
     train(small_model(), short_training(cache_gib=0), open_dataset(line), tmp_path)
     cached, exact = weights_of(run), weights_of(tmp_path)
-    mean = "teacher.standardise.2.mean"
-    torch.testing.assert_close(cached[mean], exact[mean], atol=1e-4, rtol=1e-3)
+    head = "student.head_coarse.weight"
+    torch.testing.assert_close(cached[head], exact[head], atol=5e-3, rtol=0)
     assert read_checkpoint(tmp_path).calibration.raw_threshold == pytest.approx(
         read_checkpoint(run).calibration.raw_threshold, rel=0.05
     )

