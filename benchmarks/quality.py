@@ -24,6 +24,7 @@ from snl_edge.export.parity import TOLERANCE, run_graph, run_pytorch
 from snl_edge.image import fit_to_input, read_image
 from snl_edge.model.config import override
 from snl_edge.model.presets import preset as named
+from snl_edge.provenance import revision
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.training.checkpoint import load_model
@@ -44,6 +45,7 @@ def measure(
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Runs the main job on DATA and writes what it measured."""
+    revision()  # of the code that starts, whatever is committed meanwhile
     dataset = open_dataset(data)
     config = override(named(preset), settings or [])
     training = TrainingConfig(steps=steps, batch_size=batch_size, seed=seed)

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from datetime import datetime, timezone
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -54,14 +55,19 @@ def machine() -> dict[str, str | int]:
 
 
 def command() -> str:
-    """The command line of this process as it could be typed again, without the path of the interpreter."""
+    """The command line of this process as it could be typed again; of absolute paths only the last part."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
     program = f"python -m {module.name.removesuffix('.__main__')}" if module else Path(sys.argv[0]).name
-    return shlex.join([*program.split(), *sys.argv[1:]])
+    arguments = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    return shlex.join([*program.split(), *arguments])
 
 
+@cache
 def revision() -> str:
-    """The git revision of the source tree, ``+dirty`` with uncommitted changes; ``unknown`` outside a checkout."""
+    """The git revision of the source tree, ``+dirty`` with uncommitted changes; ``unknown`` outside a checkout.
+
+    The answer of the first call stays: a long run belongs to the code it was started with.
+    """
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:
