@@ -57,6 +57,8 @@ def build(
     if (source / MANIFEST).is_file():
         if out is not None and out != source:
             raise BundleError(f"{source} is a bundle already", "its engine is built inside it", "leave out --out")
+        if not engine:
+            raise BundleError(f"{source} is a bundle already", "without an engine there is nothing to build in it")
         bundle = Bundle.open(source)
     else:
         bundle = _bundle_from_run(source, out or source / "bundle", precision, max_batch or 8)

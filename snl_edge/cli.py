@@ -169,6 +169,7 @@ def evaluate(
 
     Example: [bold]snl-edge evaluate mvtec/ --model runs/line3[/bold]
     """
+    _require_for_run(model)
     from snl_edge.evaluation.report import write_report
     from snl_edge.evaluation.run import evaluate_model
 
@@ -227,6 +228,7 @@ def build(
 
     On the device: [bold]snl-edge build bundle/ --precision fp16[/bold]
     """
+    _require_for_run(source)
     from snl_edge.export.build import build as run_build
 
     bundle = run_build(
@@ -279,9 +281,8 @@ def inspect(
     """
     from snl_edge.inspection import as_lines, describe
 
-    if (path / "checkpoint.json").exists():
-        _require("torch", "safetensors", extra="train")
-    elif path.suffix == ".onnx":
+    _require_for_run(path)
+    if path.suffix == ".onnx":
         _require("onnx", "onnxsim", extra="train")
     record = describe(path)
     if as_json:
@@ -344,6 +345,14 @@ def _require(*modules: str, extra: str) -> None:
             "the base install leaves them out",
             f'run: pip install "snl-edge[{extra}]"',
         )
+
+
+def _require_for_run(path: Path) -> None:
+    """A run folder needs torch, a bundle does not."""
+    from snl_edge.training.config import CHECKPOINT
+
+    if (path / CHECKPOINT).exists():
+        _require("torch", "timm", "safetensors", "onnx", "onnxsim", extra="train")
 
 
 def _open(data: Path, layout: Layout, products: str | None) -> Dataset:

@@ -10,8 +10,7 @@ from .errors import DataError, EngineError
 from .runtime.bundle import Bundle
 from .runtime.engine_record import read_engine, read_record, side_file
 from .runtime.manifest import FILE as MANIFEST
-
-CHECKPOINT = "checkpoint.json"
+from .training.config import CHECKPOINT
 
 
 def describe(path: Path) -> dict[str, Any]:

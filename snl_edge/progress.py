@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 console = Console(stderr=True, soft_wrap=True)
+LOG_SECONDS = 30.0
+"""Between two lines where stderr is a file or a service's log, which shows no bar."""
+
+
+class Report(Protocol):
+    """Says how far the work is; may be called from any thread."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """``done`` of ``total``, and what else is worth showing."""
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[..., None]]:
-    """Shows a bar on stderr and yields ``report(done, total, note="")``, to be called from any thread."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(label, total=None, note="")
+def progress_bar(label: str) -> Iterator[Report]:
+    """Shows a bar on a terminal, and now and then a line elsewhere; yields what moves it."""
+    if console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(label, total=None, note="")
+            yield lambda done, total, note="": progress.update(task, completed=done, total=total, note=note)
+    else:
+        yield _LogLines(label)
 
-        def report(done: int, total: int, note: str = "") -> None:
-            progress.update(task, completed=done, total=total, note=note)
 
-        yield report
+class _LogLines:
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._due = time.monotonic() + LOG_SECONDS
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        if done == total or time.monotonic() >= self._due:
+            self._due = time.monotonic() + LOG_SECONDS
+            console.print(f"{self._label}: {done} of {total} {note}".rstrip())

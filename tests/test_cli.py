@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -153,3 +155,23 @@ def test_camera_frames_of_any_size_are_fitted(snl_edge, bundle, tmp_path):
     result = snl_edge("infer", "frame.png", "--bundle", bundle, "--out", "out")
     assert result.returncode == 0, result.stderr
     assert cv2.imread(str(tmp_path / "out" / "frame.png")).shape == (480, 640, 3)
+
+
+def test_a_run_without_torch_says_what_to_install(run, tmp_path):
+    """The base install meets a run folder: one line, no traceback."""
+    program = (
+        "import importlib.util as u\n"
+        "find = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'torch' else find(name, package)\n"
+        "from snl_edge.cli import main\n"
+        "main()\n"
+    )
+    for arguments in (
+        ["build", str(run), "--onnx-only"],
+        ["evaluate", str(run), "--model", str(run)],
+        ["inspect", str(run)],
+    ):
+        result = subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert 'pip install "snl-edge[train]"' in failed_with_one_line(result)

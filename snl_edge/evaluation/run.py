@@ -12,10 +12,9 @@ from snl_edge.errors import BundleError, DataError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.manifest import FILE as MANIFEST
+from snl_edge.training.config import CHECKPOINT
 
 from .evaluate import Evaluation, Predict, evaluate
-
-CHECKPOINT = "checkpoint.json"
 
 
 def evaluate_model(

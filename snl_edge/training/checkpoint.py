@@ -17,9 +17,7 @@ from snl_edge.model.config import SnlConfig
 from snl_edge.model.snl import Snl
 from snl_edge.runtime.manifest import sha256_of
 
-from .config import TrainingConfig
-
-FILE = "checkpoint.json"
+from .config import CHECKPOINT, TrainingConfig
 
 
 class Checkpoint(BaseModel):
@@ -61,7 +59,7 @@ def save_weights(model: Snl, folder: Path) -> tuple[str, str]:
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
     """Writes ``checkpoint.json`` and then removes weights that it no longer names."""
-    target = folder / FILE
+    target = folder / CHECKPOINT
     write_text(target, checkpoint.model_dump_json(indent=2) + "\n")
     for stale in set(folder.glob("weights-*.safetensors")) - {folder / checkpoint.weights}:
         stale.unlink()
@@ -74,13 +72,13 @@ def read_checkpoint(run: Path) -> Checkpoint:
     Raises:
         CheckpointError: there is none, or it is damaged or from another version.
     """
-    path = run / FILE
+    path = run / CHECKPOINT
     try:
         return Checkpoint.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(
             f"no readable checkpoint in {run}",
-            f"{FILE} is missing or unreadable",
+            f"{CHECKPOINT} is missing or unreadable",
             "give the folder that `snl-edge train --out` wrote, or finish an interrupted run with --resume",
         ) from error
     except ValidationError as error:
@@ -105,7 +103,7 @@ def verify_checkpoint(run: Path) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"weights {path} are missing", fix=remedy)
     if sha256_of(path) != checkpoint.weights_sha256:
-        raise CheckpointError(f"weights {path} are damaged", f"their SHA-256 is not the one in {FILE}", remedy)
+        raise CheckpointError(f"weights {path} are damaged", f"their SHA-256 is not the one in {CHECKPOINT}", remedy)
     return checkpoint
 
 

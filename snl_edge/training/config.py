@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+CHECKPOINT = "checkpoint.json"
+"""The file that makes a folder a run folder."""
+
 
 class TrainingConfig(BaseModel):
     """Settings of one training run."""
