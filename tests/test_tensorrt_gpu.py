@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -273,3 +274,22 @@ def test_results_have_the_contracts_types(detector: Detector) -> None:
     maps, scores = detector.predict(contract_images(2))
     assert (maps.dtype, maps.shape) == (np.float32, (2, HEIGHT, WIDTH))
     assert (scores.dtype, scores.shape) == (np.float32, (2,))
+
+
+def test_a_trained_model_scores_the_same_on_the_gpu(bundle: Path, flavour: FlavourName, tmp_path: Path) -> None:
+    """The whole fused graph, not the small stand-in: FP16 engine against ONNX Runtime in FP32."""
+    from snl_edge.data.synthetic import PRODUCTS, render_part
+    from snl_edge.export.engine import build_bundle_engine
+
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle, copy)
+    build_bundle_engine(Bundle.open(copy), precision="fp16", flavour=flavour)
+    rng = np.random.default_rng(0)
+    frames = [render_part(next(iter(PRODUCTS)), "good", rng, 64)[0] for _ in range(5)]
+    with (
+        Detector.load(copy, backend=flavour, precision="fp16") as on_gpu,
+        Detector.load(copy, backend="onnxruntime") as cpu,
+    ):
+        for ours, reference in zip(on_gpu.detect(frames), cpu.detect(frames), strict=True):
+            assert ours.score == pytest.approx(reference.score, abs=5e-3)
+            assert ours.reject == reference.reject or abs(reference.score - reference.threshold) < 5e-3
