@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -34,12 +34,6 @@ class ImageStore:
     def batch(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """The images at ``indices`` as ``uint8 [B, H, W, 3]``."""
         return np.stack(list(self._threads.map(self._image, indices)))
-
-    def fill(self, progress: Callable[[int, int], None]) -> None:
-        """Decodes every image that will be kept, so that training does not start slowly."""
-        if self._images is not None:
-            for done, _ in enumerate(self._threads.map(self._image, range(len(self))), start=1):
-                progress(done, len(self))
 
     def _image(self, index: int) -> NDArray[np.uint8]:
         if self._filled[index]:
