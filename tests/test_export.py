@@ -6,17 +6,22 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import ExportError
 from snl_edge.export.build import make_graphs
+from snl_edge.export.engine import build_engine
 from snl_edge.export.fused_graph import FusedGraph
-from snl_edge.export.onnx_graph import graph_metadata, read_graph, save_graph
+from snl_edge.export.onnx_graph import export_onnx, graph_metadata, read_graph, save_graph
 from snl_edge.export.parity import measure_parity, parity_images, run_graph, run_pytorch
 from snl_edge.export.precision import CONVOLUTIONS, to_fp16
 from snl_edge.export.rounding import simulate_fp16
 from snl_edge.image import fit_to_input, read_image
+from snl_edge.model.config import CramConfig, SnlConfig, StudentConfig, TeacherConfig
+from snl_edge.model.snl import Snl
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.reference import load_reference
 
@@ -201,3 +206,41 @@ def test_an_onnx_that_is_no_snl_graph_is_refused(tmp_path):
     onnx.save(helper.make_model(helper.make_graph([node], "g", values[:1], values[1:])), path)
     with pytest.raises(ExportError, match=r"relu\.onnx: this ONNX file is no SNL graph.*snl-edge export"):
         read_graph(path)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "direction"),
+    [("tf_efficientnet_lite0", "forward"), ("resnet18", "reverse"), ("regnetx_002", "forward")],
+)
+def test_every_kind_of_model_becomes_an_fp16_engine(architecture, direction, tmp_path):
+    """Untrained weights: what counts is that graph, types and TensorRT fit each other."""
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx-cu13")
+    config = SnlConfig(
+        height=64,
+        width=96,
+        teacher=TeacherConfig(architecture=architecture, standardise=True),
+        student=StudentConfig(
+            embedding=16, direction=direction, cram=CramConfig(centres=8, residual="mean", skip=True)
+        ),
+    )
+    torch.manual_seed(0)
+    model = Snl(config, pretrained=False).eval()
+    channels = model.teacher.channels
+    model.teacher.set_statistics([torch.zeros(c) for c in channels], [torch.full((c,), 0.5) for c in channels])
+    calibration = ScoreCalibration(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="test")
+    graph = export_onnx(model, calibration, ("any",))
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
+    expected = run_pytorch(FusedGraph(model, calibration.gain).eval(), images)
+    measure_parity("fp32", graph, images, expected)
+    half = to_fp16(graph)
+    measure_parity("fp16", half, images, expected)
+    record = build_engine(
+        save_graph(half, tmp_path / "model.onnx"),
+        tmp_path / "model.engine",
+        precision="fp16",
+        flavour="tensorrt_rtx",
+        max_batch=2,
+        compute_capabilities=["8.6"],
+    )
+    assert record.layers["convolution float16"] > 10
+    assert "convolution float32" not in record.layers

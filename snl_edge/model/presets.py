@@ -17,7 +17,7 @@ PRESETS: dict[str, SnlConfig] = {
     ),
     "accurate": SnlConfig(
         teacher=TeacherConfig(architecture="wide_resnet50_2"),
-        student=StudentConfig(embedding=512),
+        student=StudentConfig(embedding=384),
     ),
 }
 

@@ -20,17 +20,20 @@ class ReverseStudent(nn.Module):
 
     def __init__(self, channels: list[int], config: StudentConfig) -> None:
         super().__init__()
-        fine, middle, coarse = channels
+        # Wide enough to carry a small teacher's level whole, narrow enough to stay light under a large one.
+        fine, middle, coarse = (
+            min(max(own, least), most) for own, least, most in zip(channels, (48, 64, 96), (64, 128, 256), strict=True)
+        )
         self.fusion = MultiScaleFusion(channels, config.embedding)
         self.cram = Cram(config.embedding, config.cram) if config.cram else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
-        self.decode_coarse = DecoderStage(config.embedding, max(coarse, 96), config.depth)
-        self.decode_middle = DecoderStage(max(coarse, 96), max(middle, 64), config.depth)
-        self.decode_fine = DecoderStage(max(middle, 64), max(fine, 48), config.depth)
+        self.decode_coarse = DecoderStage(config.embedding, coarse, config.depth)
+        self.decode_middle = DecoderStage(coarse, middle, config.depth)
+        self.decode_fine = DecoderStage(middle, fine, config.depth)
         # Linear heads: a target of either sign must not pass through a ReLU.
-        self.head_coarse = nn.Conv2d(max(coarse, 96), coarse, 1)
-        self.head_middle = nn.Conv2d(max(middle, 64), middle, 1)
-        self.head_fine = nn.Conv2d(max(fine, 48), fine, 1)
+        self.head_coarse = nn.Conv2d(coarse, channels[2], 1)
+        self.head_middle = nn.Conv2d(middle, channels[1], 1)
+        self.head_fine = nn.Conv2d(fine, channels[0], 1)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Teacher features ``[B, C_l, H/s_l, W/s_l]`` (s = 4, 8, 16) to their reproductions of the same shapes."""
@@ -67,16 +70,18 @@ class MultiScaleFusion(nn.Module):
     def __init__(self, channels: list[int], embedding: int) -> None:
         super().__init__()
         fine, middle, coarse = channels
-        self.fine = nn.Sequential(_conv(fine, fine * 2, stride=2), _conv(fine * 2, coarse, stride=2))
-        self.middle = _conv(middle, coarse, stride=2)
-        self.mix = _conv(3 * coarse, 2 * embedding, kernel=1)
+        between, width = min(2 * fine, 128), min(coarse, 256)
+        self.fine = nn.Sequential(_conv(fine, between, stride=2), _conv(between, width, stride=2))
+        self.middle = _conv(middle, width, stride=2)
+        self.coarse = nn.Identity() if width == coarse else _conv(coarse, width, kernel=1)
+        self.mix = _conv(3 * width, 2 * embedding, kernel=1)
         self.squeeze = nn.Sequential(_conv(2 * embedding, embedding, stride=2), ResidualBlock(embedding))
         self.project = nn.Conv2d(embedding, embedding, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Three levels to the embedding ``[B, E, H/32, W/32]``."""
         fine, middle, coarse = features
-        mixed = self.mix(torch.cat([self.fine(fine), self.middle(middle), coarse], dim=1))
+        mixed = self.mix(torch.cat([self.fine(fine), self.middle(middle), self.coarse(coarse)], dim=1))
         return self.project(self.squeeze(mixed))
 
 
