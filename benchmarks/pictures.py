@@ -33,7 +33,8 @@ def main(demo: Annotated[Path, typer.Argument(help="Folder that `snl-edge demo` 
         max((p for p in pictures if not p.case.sample.is_good), key=lambda p: p.case.score)
         for pictures in evaluation.gallery.values()
     ]
-    columns = [column(picture, evaluation.threshold) for picture in detections]
+    thresholds = [evaluation.products[p.case.sample.product].threshold for p in detections]
+    columns = [column(picture, threshold) for picture, threshold in zip(detections, thresholds, strict=True)]
     space = np.full((columns[0].shape[0], GAP, 3), 255, np.uint8)
     sheet = np.concatenate([part for c in columns for part in (c, space)][:-1], axis=1)
     with replacing(TARGET) as temporary:

@@ -6,21 +6,25 @@ One gain for map and score keeps their order and their zero (a perfect student s
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from pydantic import BaseModel, ConfigDict
 
-from snl_edge.errors import ConfigError
-from snl_edge.evaluation.threshold import Threshold
+from snl_edge.evaluation.threshold import choose_product_thresholds, choose_threshold
 
 DECISION = 0.5
 """The default threshold on the calibrated scale."""
 
 
 class ScoreCalibration(BaseModel):
-    """How the raw score became the calibrated one, and what the threshold rests on."""
+    """How the raw score became the calibrated one, and what the thresholds rest on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     raw_threshold: float
+    """For a part of unknown product: 0.5 on the calibrated scale."""
+    product_thresholds: dict[str, float] = {}
+    """For a part of known product, on the calibrated scale."""
     false_reject_budget: float
     good_images: int
     method: str
@@ -31,21 +35,18 @@ class ScoreCalibration(BaseModel):
         return DECISION / self.raw_threshold
 
 
-def calibrate_scores(threshold: Threshold) -> ScoreCalibration:
-    """The calibration that puts ``threshold`` (on raw scores) at 0.5.
+def calibrate_scores(good_scores: Mapping[str, Sequence[float]], false_reject_budget: float) -> ScoreCalibration:
+    """The calibration from raw scores of held-out good images, by product.
 
     Raises:
-        ConfigError: the threshold is not positive, so the model tells nothing apart.
+        DataError, ConfigError: as :func:`snl_edge.evaluation.threshold.choose_product_thresholds`.
     """
-    if not threshold.value > 0:
-        raise ConfigError(
-            f"the raw threshold is {threshold.value}",
-            "a trained student never matches perfectly",
-            "train for more steps",
-        )
+    common = choose_threshold([score for scores in good_scores.values() for score in scores], false_reject_budget)
+    products = choose_product_thresholds(good_scores, false_reject_budget)
     return ScoreCalibration(
-        raw_threshold=threshold.value,
-        false_reject_budget=threshold.budget,
-        good_images=threshold.good_images,
-        method=threshold.method,
+        raw_threshold=common.value,
+        product_thresholds={name: DECISION * value / common.value for name, value in products.items()},
+        false_reject_budget=false_reject_budget,
+        good_images=common.good_images,
+        method=common.method,
     )

@@ -129,6 +129,7 @@ def _bundle_from_run(run: Path, folder: Path, precision: Precision, max_batch: i
             input=InputSpec(height=checkpoint.model.height, width=checkpoint.model.width, max_batch=max_batch),
             products=checkpoint.products,
             calibration=checkpoint.calibration,
+            product_thresholds=checkpoint.calibration.product_thresholds,
             parity={record.precision: record.model_dump(exclude={"precision"}) for record in parity},
             versions=provenance.versions(),
         )

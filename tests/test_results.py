@@ -43,10 +43,10 @@ def test_summary_and_tables_are_made_from_results(saved, tmp_path):
     results = read_results(saved)
     assert summarise(results)["quality_runs"]["tiny"]["image_auroc"] == 87.65
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- figures: quality-tiny -->\nold\n<!-- end of figures -->\nafter\n")
+    page.write_text("before\n<!-- figures: quality-tiny -->\nstale figures\n<!-- end of figures -->\nafter\n")
     text = fill(page, results)
     assert "| gear | 87.7 |" in text
-    assert "old" not in text
+    assert "stale figures" not in text
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     page.write_text("<!-- figures: agreement-tiny -->\n<!-- end of figures -->\n")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snl_edge.errors import ConfigError, DataError
-from snl_edge.evaluation.threshold import choose_threshold, operating_point
+from snl_edge.evaluation.threshold import choose_product_thresholds, choose_threshold, operating_point
 
 
 def test_order_statistic_where_the_images_suffice():
@@ -43,6 +43,20 @@ def test_bound_is_clopper_pearson():
 
 def test_a_single_image_is_its_own_threshold():
     assert choose_threshold([0.3]).value == pytest.approx(0.3)
+
+
+def test_products_get_thresholds_of_their_own_level_and_a_common_spread():
+    rng = np.random.default_rng(0)
+    levels = {"easy": 0.1, "hard": 0.4, "rare": 0.2}
+    counts = {"easy": 200, "hard": 200, "rare": 12}
+    scores = {name: level * np.exp(rng.normal(0, 0.1, counts[name])) for name, level in levels.items()}
+    thresholds = choose_product_thresholds(scores, 0.01)
+    for name, level in levels.items():
+        fresh = level * np.exp(rng.normal(0, 0.1, 20000))
+        assert (fresh > thresholds[name]).mean() < 0.04, name
+        assert thresholds[name] < 1.5 * level
+    with pytest.raises(DataError, match="above 0"):
+        choose_product_thresholds({"dead": [0.0, 0.0]})
 
 
 def test_operating_point_counts():

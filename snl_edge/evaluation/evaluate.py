@@ -52,6 +52,7 @@ class ProductResult:
     pixel_ap: float
     pixel_f1_max: float
     aupro: float
+    threshold: float
     at_threshold: OperatingPoint
 
 
@@ -62,7 +63,6 @@ METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap",
 class Evaluation:
     """All results; ``gallery`` holds the pictures by product: worst false rejects, worst escapes, best detections."""
 
-    threshold: float
     cases: tuple[Case, ...]
     products: dict[str, ProductResult]
     gallery: dict[str, tuple[Picture, ...]]
@@ -83,7 +83,7 @@ class Evaluation:
             name: {k: v for k, v in asdict(result).items() if k != "at_threshold"} | asdict(result.at_threshold)
             for name, result in self.products.items()
         }
-        return {"threshold": self.threshold, "mean": _plain(self.mean), "products": _plain(products)}
+        return {"mean": _plain(self.mean), "products": _plain(products)}
 
 
 def evaluate(
@@ -91,13 +91,14 @@ def evaluate(
     samples: Sequence[Sample],
     size: tuple[int, int],
     *,
-    threshold: float = 0.5,
+    threshold: Callable[[str], float] = lambda product: 0.5,
     batch_size: int = 8,
     progress: Callable[[int, int], None] = lambda done, total: None,
     shown: int = 3,
 ) -> Evaluation:
-    """Judges ``samples`` and measures; the next batch is decoded while the model runs.
+    """Judges ``samples``, each with its product's ``threshold``, and measures.
 
+    The next batch is decoded while the model runs.
     Masks are compared at the model's input ``size = (height, width)``. Memory holds one batch, one histogram
     set and the pictures that the gallery will show: up to ``shown`` of each kind and product.
 
@@ -109,17 +110,18 @@ def evaluate(
     gallery: dict[str, tuple[Picture, ...]] = {}
     for product in sorted({sample.product for sample in samples}):
         own = [sample for sample in samples if sample.product == product]
+        limit = threshold(product)
         pixels, judged, pictures = PixelMetrics(), [], _Gallery(shown)
         for sample, image, mask, anomaly_map, score in _run(predict, own, size, batch_size):
-            case = Case(sample, score, score > threshold)
+            case = Case(sample, score, score > limit)
             pixels.update(anomaly_map, mask)
             pictures.offer(Picture(case, image, anomaly_map, mask))
             judged.append(case)
             progress(len(cases) + len(judged), len(samples))
         cases += judged
         gallery[product] = pictures.chosen()
-        products[product] = _result(judged, pixels, threshold)
-    return Evaluation(threshold, tuple(cases), products, gallery)
+        products[product] = _result(judged, pixels, limit)
+    return Evaluation(tuple(cases), products, gallery)
 
 
 def _result(cases: Sequence[Case], pixels: PixelMetrics, threshold: float) -> ProductResult:
@@ -134,6 +136,7 @@ def _result(cases: Sequence[Case], pixels: PixelMetrics, threshold: float) -> Pr
         pixel.ap,
         pixel.f1_max,
         pixel.aupro,
+        threshold,
         operating_point(scores, defective, threshold),
     )
 

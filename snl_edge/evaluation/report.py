@@ -67,7 +67,6 @@ def write_report(
         mean=evaluation.mean,
         percent=_percent,
         provenance=provenance,
-        threshold=evaluation.threshold,
         products=[_product(evaluation, name) for name in evaluation.products],
         images=len(evaluation.cases),
     )
@@ -80,10 +79,11 @@ def _product(evaluation: Evaluation, name: str) -> dict[str, Any]:
     cases = [case for case in evaluation.cases if case.sample.product == name]
     return {
         "name": name,
+        "threshold": result.threshold,
         "metrics": [getattr(result, metric) for metric in METRICS],
         "point": result.at_threshold,
-        "histogram": histogram(cases, evaluation.threshold, name),
-        "pictures": [_figure(picture, evaluation.threshold) for picture in evaluation.gallery[name]],
+        "histogram": histogram(cases, result.threshold, name),
+        "pictures": [_figure(picture, result.threshold) for picture in evaluation.gallery[name]],
     }
 
 

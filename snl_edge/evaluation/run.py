@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from snl_edge import provenance
 from snl_edge.calibration.score import DECISION
@@ -38,13 +43,9 @@ def evaluate_model(
     with progress_bar("checking images") as report:
         check_samples(dataset.test, progress=report)
     if (model / CHECKPOINT).is_file():
-        predict, size, limit, what = _from_run(model)
+        subject = _from_run(model)
     elif (model / MANIFEST).is_file():
-        detector = Detector.load(model, backend=backend)
-        console.print(detector.backend_reason)
-        manifest = detector.bundle.manifest
-        predict, size, limit = detector.predict, manifest.input.size, manifest.threshold
-        what = f"bundle {model.name}, {detector.backend.description}"
+        subject = _from_bundle(model, backend)
     else:
         raise BundleError(
             f"{model} is neither a run folder nor a bundle",
@@ -53,10 +54,14 @@ def evaluate_model(
         )
     with progress_bar("evaluating") as report:
         evaluation = evaluate(
-            predict, dataset.test, size, threshold=limit if threshold is None else threshold, progress=report
+            subject.predict,
+            dataset.test,
+            subject.size,
+            threshold=subject.threshold if threshold is None else lambda product: threshold,
+            progress=report,
         )
     return evaluation, {
-        "model": what,
+        "model": subject.description,
         "data": f"{dataset.root.name} ({dataset.layout} layout)",
         "command": provenance.command(),
         "revision": provenance.revision(),
@@ -66,7 +71,17 @@ def evaluate_model(
     }
 
 
-def _from_run(run: Path) -> tuple[Predict, tuple[int, int], float, str]:
+@dataclass(frozen=True)
+class _Subject:
+    """What is evaluated: how to run it, its input's size, the thresholds in force, and a name for people."""
+
+    predict: Predict
+    size: tuple[int, int]
+    threshold: Callable[[str], float]
+    description: str
+
+
+def _from_run(run: Path) -> _Subject:
     import torch
 
     from snl_edge.export.fused_graph import FusedGraph
@@ -78,10 +93,22 @@ def _from_run(run: Path) -> tuple[Predict, tuple[int, int], float, str]:
     fused = FusedGraph(model, checkpoint.calibration.gain).eval()
 
     @torch.inference_mode()
-    def predict(images):
+    def predict(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         anomaly_map, score = fused(torch.from_numpy(images).to(device))
         return anomaly_map.cpu().numpy(), score.cpu().numpy()
 
-    config = checkpoint.model
-    what = f"run {run.name}: {config.teacher.architecture}, {config.student.direction} student, PyTorch on {device}"
-    return predict, config.size, DECISION, what
+    config, limits = checkpoint.model, checkpoint.calibration.product_thresholds
+    words = f"run {run.name}: {config.teacher.architecture}, {config.student.direction} student, PyTorch on {device}"
+    return _Subject(predict, config.size, lambda product: limits.get(product, DECISION), words)
+
+
+def _from_bundle(folder: Path, backend: str) -> _Subject:
+    detector = Detector.load(folder, backend=backend)
+    console.print(detector.backend_reason)
+    manifest = detector.bundle.manifest
+    return _Subject(
+        detector.predict,
+        manifest.input.size,
+        lambda product: manifest.product_thresholds.get(product, manifest.threshold),
+        f"bundle {folder.name}, {detector.backend.description}",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -69,6 +70,29 @@ def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01) 
         )
     value = max(float(scores[-1]), _log_normal_quantile(scores, 1 - false_reject_budget))
     return Threshold(value, "log-normal tail", count, false_reject_budget, _upper_bound(0, count))
+
+
+def choose_product_thresholds(
+    good_scores: Mapping[str, ArrayLike], false_reject_budget: float = 0.01
+) -> dict[str, float]:
+    """A threshold for each product: the median of its good scores times one factor that all products share.
+
+    Products differ in how well the student imitates them, so one threshold for all lets defects of the easy
+    ones escape. A product alone has too few held-out images to certify a budget of 1 %; all together have
+    more, and their scores divided by their product's median spread alike. The factor is
+    :func:`choose_threshold` of these ratios. With fewer than about ten images of a product its median is
+    uncertain and the budget may be missed.
+
+    Raises:
+        DataError, ConfigError: as :func:`choose_threshold`; also for scores that are not positive.
+    """
+    scores = {product: np.asarray(values, dtype=np.float64).ravel() for product, values in good_scores.items()}
+    if any(values.size == 0 or not (values > 0).all() for values in scores.values()):
+        raise DataError("a product has no good image with a score above 0", fix="train for more steps")
+    medians = {product: float(np.median(values)) for product, values in scores.items()}
+    ratios = [values / medians[product] for product, values in scores.items()]
+    factor = choose_threshold(np.concatenate(ratios) if ratios else [], false_reject_budget).value
+    return {product: median * factor for product, median in medians.items()}
 
 
 def operating_point(scores: ArrayLike, defective: ArrayLike, threshold: float) -> OperatingPoint:

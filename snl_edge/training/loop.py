@@ -19,7 +19,6 @@ from snl_edge.data.check import check_samples
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import ConfigError, SnlEdgeError
-from snl_edge.evaluation.threshold import choose_threshold
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.losses import snl_loss
 from snl_edge.model.snl import Snl
@@ -153,14 +152,15 @@ def calibrate(
 ) -> ScoreCalibration:
     """The score calibration from good images that were not trained on."""
     store = ImageStore(held_out, model.config.size, budget=0)
-    scores: list[float] = []
+    scores: dict[str, list[float]] = {}
     with progress_bar("setting the threshold") as report:
         for start in range(0, len(held_out), training.batch_size):
             indices = range(start, min(start + training.batch_size, len(held_out)))
-            _, score = model(torch.from_numpy(store.batch(indices)).to(device))
-            scores += score.tolist()
+            _, batch = model(torch.from_numpy(store.batch(indices)).to(device))
+            for index, score in zip(indices, batch.tolist(), strict=True):
+                scores.setdefault(held_out[index].product, []).append(score)
             report(indices.stop, len(held_out))
-    return calibrate_scores(choose_threshold(np.array(scores), training.false_reject_budget))
+    return calibrate_scores(scores, training.false_reject_budget)
 
 
 def batch_sampler(samples: Sequence[Sample], training: TrainingConfig) -> Callable[[int], list[int]]:
