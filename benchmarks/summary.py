@@ -21,8 +21,18 @@ from .results import FOLDER, SUMMARY, Result, read_results
 ROOT = FOLDER.parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- figures: (?P<table>[\w-]+) -->\n)(?P<body>.*?)(<!-- end of figures -->)", re.DOTALL)
-METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro")
-HEADINGS = ("image AUROC", "AP", "F1-max", "pixel AUROC", "AP", "F1-max", "AUPRO")
+COLUMNS = {
+    "image_auroc": "image AUROC",
+    "image_ap": "AP",
+    "image_f1_max": "F1-max",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "AP",
+    "pixel_f1_max": "F1-max",
+    "aupro": "AUPRO",
+    "false_reject_rate": "false rejects",
+    "escape_rate": "escapes",
+}
+"""Metrics of a quality result, and their headings."""
 
 
 def main(
@@ -47,7 +57,7 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
     """The headline figures of every kind of result, in percent, with the file each came from."""
     quality = {
         result.name: {
-            **{metric: percent(result.figures["pytorch"]["mean"][metric]) for metric in METRICS},
+            **{metric: percent(result.figures["pytorch"]["mean"][metric]) for metric in COLUMNS},
             "products": len(result.figures["pytorch"]["products"]),
             "seeds": [result.settings["training"]["seed"]],
             "file": name,
@@ -80,12 +90,9 @@ def quality_table(result: Result) -> str:
     evaluation = result.figures["pytorch"]
     rows = [*evaluation["products"].items(), ("**mean**", evaluation["mean"])]
     lines = [
-        "| product | " + " | ".join(HEADINGS) + " |",
-        "|---|" + "---:|" * len(HEADINGS),
-        *(
-            f"| {name} | " + " | ".join(f"{percent(row[metric]):.1f}" for metric in METRICS) + " |"
-            for name, row in rows
-        ),
+        "| product | " + " | ".join(COLUMNS.values()) + " |",
+        "|---|" + "---:|" * len(COLUMNS),
+        *(f"| {name} | " + " | ".join(_cell(row[metric]) for metric in COLUMNS) + " |" for name, row in rows),
     ]
     return "\n".join(lines) + "\n\n" + source(result) + "\n"
 
@@ -122,6 +129,10 @@ def source(result: Result) -> str:
         f"({machine['processor']}, no GPU), {result.created[:10]}, "
         f"revision {result.revision}; `{result.command}`</sub>"
     )
+
+
+def _cell(fraction: float | None) -> str:
+    return "–" if fraction is None else f"{percent(fraction):.1f}"
 
 
 def percent(fraction: float) -> float:

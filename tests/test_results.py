@@ -8,13 +8,13 @@ import pytest
 
 from snl_edge.benchmarks import results as results_module
 from snl_edge.benchmarks.results import read_results, save_result
-from snl_edge.benchmarks.summary import METRICS, fill, summarise
+from snl_edge.benchmarks.summary import COLUMNS, fill, summarise
 from snl_edge.errors import DataError
 
 
 @pytest.fixture
 def saved(tmp_path):
-    row = dict.fromkeys(METRICS, 0.5) | {"image_auroc": 0.87654}
+    row = dict.fromkeys(COLUMNS, 0.5) | {"image_auroc": 0.87654}
     difference = {"images": 7, "map_difference": 1e-6, "score_difference": 2e-6, "flips": 0}
     save_result(
         "quality",
