@@ -271,6 +271,26 @@ def infer(
 
 
 @app.command()
+def threshold(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    value: Annotated[float | None, typer.Argument(help="The new threshold; shows those in force if not given.")] = None,
+    product: Annotated[str | None, typer.Option(help="Of this product only; without it, of unknown products.")] = None,
+) -> None:
+    """Show or set the thresholds in force; nothing has to be built again.
+
+    Example: [bold]snl-edge threshold line3/ 0.55 --product gear[/bold]
+    """
+    from snl_edge.runtime.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    if value is not None:
+        opened = opened.set_threshold(value, product)
+    for name in opened.manifest.products:
+        print(f"{name}: {opened.manifest.threshold_for(name):.3f}")
+    print(f"(product not named): {opened.manifest.threshold:.3f}")
+
+
+@app.command()
 def inspect(
     path: Annotated[Path, typer.Argument(help="Run folder, bundle, ONNX graph or engine.")],
     as_json: Json = False,

@@ -15,7 +15,7 @@ import pytest
 
 from snl_edge.data.layouts import open_dataset
 
-COMMANDS = ("train", "evaluate", "export", "build", "infer", "inspect", "doctor", "demo")
+COMMANDS = ("train", "evaluate", "export", "build", "infer", "threshold", "inspect", "doctor", "demo")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -115,6 +115,17 @@ def test_inspect_knows_every_kind(snl_edge, run, bundle, tmp_path):
         assert result.returncode == 0, result.stderr
         assert json.loads(result.stdout)["kind"] == kind
     assert "nothing that snl-edge wrote" in failed_with_one_line(snl_edge("inspect", tmp_path))
+
+
+def test_threshold_is_shown_and_set_without_building(snl_edge, bundle, tmp_path):
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle, copy)
+    product = json.loads((copy / "manifest.json").read_text())["products"][0]
+    assert snl_edge("threshold", copy, "0.71", "--product", product).returncode == 0
+    assert f"{product}: 0.710" in snl_edge("threshold", copy).stdout
+    assert "(product not named): 0.500" in snl_edge("threshold", copy).stdout
+    assert "unknown product" in failed_with_one_line(snl_edge("threshold", copy, "0.71", "--product", "anvil"))
+    assert "cannot be a threshold" in failed_with_one_line(snl_edge("threshold", copy, "nan"))
 
 
 def test_doctor_reports_as_data(snl_edge):
