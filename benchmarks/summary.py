@@ -77,6 +77,8 @@ def fill(page: Path, results: Mapping[str, Result]) -> str:
 
     def block(match: re.Match[str]) -> str:
         kind, _, name = match["table"].partition("-")
+        if match["table"] == "quality-all":
+            return f"{match[1]}{means_table(results)}{match[4]}"
         result = next((r for r in results.values() if r.kind == "quality" and r.name == name), None)
         if kind not in TABLES or result is None:
             raise DataError(f"{page} asks for figures {match['table']!r}", "there is no such table or result file")
@@ -95,6 +97,16 @@ def quality_table(result: Result) -> str:
         *(f"| {name} | " + " | ".join(_cell(row[metric]) for metric in COLUMNS) + " |" for name, row in rows),
     ]
     return "\n".join(lines) + "\n\n" + source(result) + "\n"
+
+
+def means_table(results: Mapping[str, Result]) -> str:
+    """One row per quality result: its means in percent."""
+    lines = ["| run | " + " | ".join(COLUMNS.values()) + " |", "|---|" + "---:|" * len(COLUMNS)]
+    for result in results.values():
+        if result.kind == "quality":
+            mean = result.figures["pytorch"]["mean"]
+            lines.append(f"| {result.name} | " + " | ".join(_cell(mean[metric]) for metric in COLUMNS) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def agreement_table(result: Result) -> str:

@@ -55,8 +55,8 @@ class LossConfig(_Frozen):
 
     spatial: float = Field(default=1.0, ge=0.0)
     channel: float = Field(default=1.0, ge=0.0)
-    intra_affinity: float = Field(default=0.1, ge=0.0)
-    inter_affinity: float = Field(default=0.1, ge=0.0)
+    intra_affinity: float = Field(default=0.0, ge=0.0)
+    inter_affinity: float = Field(default=0.0, ge=0.0)
     inter_reading: Literal["batch", "teacher_student"] = "batch"
     """Inter-affinity relates different images of the batch, or the teacher's locations to the student's."""
     affinity_grid: int = Field(default=16, ge=2)
