@@ -73,26 +73,36 @@ def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01) 
 
 
 def choose_product_thresholds(
-    good_scores: Mapping[str, ArrayLike], false_reject_budget: float = 0.01
+    held_out: Mapping[str, ArrayLike], trained: Mapping[str, ArrayLike], false_reject_budget: float = 0.01
 ) -> dict[str, float]:
-    """A threshold for each product: the median of its good scores times one factor that all products share.
+    """A threshold for each product: as many of its own spreads above its own median as all products need.
 
-    Products differ in how well the student imitates them, so one threshold for all lets defects of the easy
-    ones escape. A product alone has too few held-out images to certify a budget of 1 %; all together have
-    more, and their scores divided by their product's median spread alike. The factor is
-    :func:`choose_threshold` of these ratios. With fewer than about ten images of a product its median is
-    uncertain and the budget may be missed.
+    Products differ in how well the student imitates them and in how much their good parts vary, so one
+    threshold for all lets defects of the easy ones escape. A product alone has too few held-out images to
+    certify a budget of 1 %. So each held-out score becomes a distance from its product's median, on a
+    logarithmic scale and in units of the product's spread (median absolute deviation); all distances
+    together give one limit through :func:`choose_threshold`. The spread is taken from scores of training
+    images too, each group about its own median: they lie lower than unseen ones, but spread alike. With fewer
+    than about ten held-out images of a product its median is uncertain and the budget may be missed.
+
+    Args:
+        held_out: scores of good images not trained on, by product.
+        trained: scores of good images trained on, by product.
+        false_reject_budget: share of good parts that may be rejected.
 
     Raises:
-        DataError, ConfigError: as :func:`choose_threshold`; also for scores that are not positive.
+        DataError: a product has no held-out score, or a score is not positive.
+        ConfigError: the budget is not between 0 and 1.
     """
-    scores = {product: np.asarray(values, dtype=np.float64).ravel() for product, values in good_scores.items()}
-    if any(values.size == 0 or not (values > 0).all() for values in scores.values()):
-        raise DataError("a product has no good image with a score above 0", fix="train for more steps")
-    medians = {product: float(np.median(values)) for product, values in scores.items()}
-    ratios = [values / medians[product] for product, values in scores.items()]
-    factor = choose_threshold(np.concatenate(ratios) if ratios else [], false_reject_budget).value
-    return {product: median * factor for product, median in medians.items()}
+    unseen, seen = _logarithms(held_out), _logarithms(trained)
+    medians = {product: float(np.median(values)) for product, values in unseen.items()}
+    spreads = {product: max(_spread(values, seen.get(product, values[:0])), 1e-6) for product, values in unseen.items()}
+    # exp: distances of either sign become the positive scores that choose_threshold expects.
+    distances = [np.exp((values - medians[product]) / spreads[product]) for product, values in unseen.items()]
+    limit = math.log(choose_threshold(np.concatenate(distances) if distances else [], false_reject_budget).value)
+    # A median of N normal values has pi/2N times their variance: the fewer images, the more room.
+    room = {product: math.sqrt(1 + math.pi / (2 * values.size)) for product, values in unseen.items()}
+    return {product: math.exp(medians[product] + limit * room[product] * spreads[product]) for product in unseen}
 
 
 def operating_point(scores: ArrayLike, defective: ArrayLike, threshold: float) -> OperatingPoint:
@@ -109,6 +119,18 @@ def operating_point(scores: ArrayLike, defective: ArrayLike, threshold: float) -
         good,
         bad_count,
     )
+
+
+def _logarithms(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    values = {product: np.asarray(own, dtype=np.float64).ravel() for product, own in scores.items()}
+    if any(own.size == 0 or not (own > 0).all() for own in values.values()):
+        raise DataError("a product has no good image with a score above 0", fix="train for more steps")
+    return {product: np.log(own) for product, own in values.items()}
+
+
+def _spread(*groups: NDArray[np.float64]) -> float:
+    """Median absolute deviation of all values, each from the median of its own group."""
+    return float(np.median(np.abs(np.concatenate([group - np.median(group) for group in groups if group.size]))))
 
 
 def _log_normal_quantile(scores: NDArray[np.float64], share: float) -> float:

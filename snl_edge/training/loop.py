@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from snl_edge import provenance
-from snl_edge.calibration.score import ScoreCalibration, calibrate_scores
 from snl_edge.data.check import check_samples
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
@@ -25,6 +24,7 @@ from snl_edge.model.snl import Snl
 from snl_edge.progress import console, progress_bar
 
 from . import resume as resume_state
+from .calibrate import calibrate
 from .checkpoint import Checkpoint, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .curves import draw_curves
@@ -123,7 +123,7 @@ def train(
                 )
 
     model.eval()
-    calibration = calibrate(model, held_out, training, device)
+    calibration = calibrate(model, samples, held_out, training)
     draw_curves(state.history, folder / "losses.png")
     save_reference(held_out, config.size, folder)
     weights, digest = save_weights(model, folder)
@@ -144,23 +144,6 @@ def train(
     save_checkpoint(checkpoint, folder)
     (folder / resume_state.FILE).unlink(missing_ok=True)
     return checkpoint
-
-
-@torch.no_grad()
-def calibrate(
-    model: Snl, held_out: Sequence[Sample], training: TrainingConfig, device: torch.device
-) -> ScoreCalibration:
-    """The score calibration from good images that were not trained on."""
-    store = ImageStore(held_out, model.config.size, budget=0)
-    scores: dict[str, list[float]] = {}
-    with progress_bar("setting the threshold") as report:
-        for start in range(0, len(held_out), training.batch_size):
-            indices = range(start, min(start + training.batch_size, len(held_out)))
-            _, batch = model(torch.from_numpy(store.batch(indices)).to(device))
-            for index, score in zip(indices, batch.tolist(), strict=True):
-                scores.setdefault(held_out[index].product, []).append(score)
-            report(indices.stop, len(held_out))
-    return calibrate_scores(scores, training.false_reject_budget)
 
 
 def batch_sampler(samples: Sequence[Sample], training: TrainingConfig) -> Callable[[int], list[int]]:
