@@ -22,7 +22,7 @@ from snl_edge.runtime.overlay import draw_overlay
 
 from .results import FOLDER
 
-TARGET = FOLDER.parent.parent / "docs" / "images" / "verdicts.png"
+TARGET = FOLDER.parent.parent / "docs" / "images" / "verdicts.jpg"
 TILE, GAP = 150, 6
 
 
@@ -38,7 +38,7 @@ def main(demo: Annotated[Path, typer.Argument(help="Folder that `snl-edge demo` 
     space = np.full((columns[0].shape[0], GAP, 3), 255, np.uint8)
     sheet = np.concatenate([part for c in columns for part in (c, space)][:-1], axis=1)
     with replacing(TARGET) as temporary:
-        cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
     typer.echo(f"wrote {TARGET.name}: {', '.join(p.case.sample.product for p in detections)}")
 
 

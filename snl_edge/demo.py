@@ -41,7 +41,7 @@ def run_demo(folder: Path, *, quick: bool = False) -> None:
     console.rule("2/5 train on good parts only")
     size = 128 if quick else 256
     config = override(preset("edge"), [f"height={size}", f"width={size}"])
-    train(config, TrainingConfig(steps=20 if quick else 300, batch_size=8), dataset, run)
+    train(config, TrainingConfig(steps=20 if quick else 400, batch_size=8), dataset, run)
 
     console.rule("3/5 evaluate")
     evaluation, provenance = evaluate_model(run, dataset)
@@ -54,14 +54,15 @@ def run_demo(folder: Path, *, quick: bool = False) -> None:
     bundle = build(run, None, "fp16", engine=engine)
 
     console.rule("5/5 infer")
-    infer_files(
-        [str(line / name / "test") for name in products],
-        bundle,
-        folder / "verdicts",
-        backend="auto",
-        precision="auto",
-        threshold=None,
-        product=None,
-        as_json=False,
-    )
+    for name in products:
+        infer_files(
+            [str(line / name / "test")],
+            bundle,
+            folder / "verdicts" / name,
+            backend="auto",
+            precision="auto",
+            threshold=None,
+            product=name,
+            as_json=False,
+        )
     console.print(f"\nreport: {html}\nheatmaps: {folder / 'verdicts'}\nbundle: {bundle}")

@@ -20,7 +20,7 @@ from snl_edge.progress import console, progress_bar
 from .detector import Detector
 from .overlay import draw_overlay
 
-LONGEST_TABLE = 40
+LONGEST_TABLE = 12
 """Rows printed for people; more are summed up, and all are in the JSON lines."""
 
 
