@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from snl_edge.atomic import replacing, write_text
 from snl_edge.errors import DataError
@@ -133,7 +133,7 @@ def overlay_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _print_table(lines: Sequence[dict[str, object]], paths: Sequence[Path]) -> None:
-    table = Table("image", "verdict", "score", box=None, header_style="bold")
+    table = Table(Column("image", overflow="fold"), "verdict", "score", box=None, header_style="bold")
     styles = {"good": "green", "reject": "bold red"}
     for line in lines[:LONGEST_TABLE]:
         if "error" in line:
