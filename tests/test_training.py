@@ -17,7 +17,7 @@ from conftest import SIZE, short_training, small_model
 
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.loader import ImageStore
-from snl_edge.errors import CheckpointError, ConfigError, DataError
+from snl_edge.errors import CheckpointError, ConfigError, DataError, OutputError
 from snl_edge.model.snl import Snl
 from snl_edge.training import loop
 from snl_edge.training.checkpoint import load_model, read_checkpoint
@@ -185,6 +185,13 @@ def test_bad_images_stop_training_before_it_starts(line, tmp_path):
     with pytest.raises(DataError, match=broken.name):
         train(small_model(), short_training(), open_dataset(copy), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_the_first_step(line, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(loop, "snl_loss", lambda *_: pytest.fail("a step was trained for nothing"))
+    with pytest.raises(OutputError, match="cannot write"):
+        train(small_model(), short_training(), open_dataset(line), tmp_path / "file" / "run")
 
 
 def test_quarter_turns_need_a_square(line, tmp_path):

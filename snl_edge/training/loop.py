@@ -55,6 +55,7 @@ def train(
     Raises:
         DataError: an image cannot be used; nothing has been written then.
         ConfigError, CheckpointError: the settings cannot work or the teacher's weights cannot be had.
+        OutputError: ``folder`` cannot be written; known before the first step.
         TrainingInterruptedError: Ctrl-C; ``resume=True`` goes on from there.
     """
     if training.augment == "dihedral" and config.height != config.width:
@@ -80,6 +81,7 @@ def train(
 
     identity = run_identity(config, training, samples)
     state = load_state(folder, identity, model, optimiser) if resume else RunState(0, [], 0.0)
+    save_state(folder, identity, state, model, optimiser)  # a place that cannot be written fails now, not at the end
     draw = batch_sampler(samples, training)
     products = tuple(sorted({sample.product for sample in samples}))
     console.print(
