@@ -57,7 +57,8 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
     """The headline figures of every kind of result, in percent, with the file each came from."""
     quality = {
         result.name: {
-            **{metric: percent(result.figures["pytorch"]["mean"][metric]) for metric in COLUMNS},
+            # A metric that no product defines is left out.
+            **{metric: percent(value) for metric in COLUMNS if (value := mean_of(result)[metric]) is not None},
             "products": len(result.figures["pytorch"]["products"]),
             "seeds": [result.settings["training"]["seed"]],
             "file": name,
@@ -66,6 +67,11 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
         if result.kind == "quality"
     }
     return {"quality_runs": quality}
+
+
+def mean_of(result: Result) -> dict[str, float | None]:
+    """The means over products of a quality result, as fractions."""
+    return result.figures["pytorch"]["mean"]
 
 
 def fill(page: Path, results: Mapping[str, Result]) -> str:
@@ -104,8 +110,8 @@ def means_table(results: Mapping[str, Result]) -> str:
     lines = ["| run | " + " | ".join(COLUMNS.values()) + " |", "|---|" + "---:|" * len(COLUMNS)]
     for result in results.values():
         if result.kind == "quality":
-            mean = result.figures["pytorch"]["mean"]
-            lines.append(f"| {result.name} | " + " | ".join(_cell(mean[metric]) for metric in COLUMNS) + " |")
+            cells = " | ".join(_cell(mean_of(result)[metric]) for metric in COLUMNS)
+            lines.append(f"| {result.name} | {cells} |")
     return "\n".join(lines) + "\n"
 
 
