@@ -14,7 +14,7 @@ import typer
 
 from snl_edge.calibration.score import DECISION
 from snl_edge.data.layouts import open_dataset
-from snl_edge.data.samples import Dataset, Sample
+from snl_edge.data.samples import Sample
 from snl_edge.evaluation.report import write_report
 from snl_edge.evaluation.run import evaluate_model
 from snl_edge.export.build import build
@@ -22,17 +22,16 @@ from snl_edge.export.fused_graph import FusedGraph
 from snl_edge.export.onnx_graph import read_graph
 from snl_edge.export.parity import TOLERANCE, run_graph, run_pytorch
 from snl_edge.image import fit_to_input, read_image
-from snl_edge.model.config import SnlConfig, override
+from snl_edge.model.config import override
 from snl_edge.model.presets import preset as named
 from snl_edge.provenance import revision
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
-from snl_edge.training.calibrate import recalibrate
-from snl_edge.training.checkpoint import Checkpoint, load_model, read_checkpoint
-from snl_edge.training.config import CHECKPOINT, TrainingConfig
-from snl_edge.training.loop import train
+from snl_edge.training.checkpoint import load_model
+from snl_edge.training.config import TrainingConfig
 
 from .results import save_result
+from .runs import trained
 
 
 def measure(
@@ -73,15 +72,6 @@ def measure(
         figures=figures,
     )
     typer.echo(f"wrote {path}")
-
-
-def trained(config: SnlConfig, training: TrainingConfig, dataset: Dataset, run: Path) -> Checkpoint:
-    """Trains, unless ``run`` holds a finished run of these settings: then only its thresholds are set anew."""
-    if (run / CHECKPOINT).is_file():
-        finished = read_checkpoint(run)
-        if finished.model == config and finished.training == training:
-            return recalibrate(run, dataset)
-    return train(config, training, dataset, run)
 
 
 def agreement(run: Path, bundle: Path, samples: Sequence[Sample], most: int = 100) -> dict[str, dict[str, float]]:

@@ -42,16 +42,7 @@ def evaluate_model(
         )
     with progress_bar("checking images") as report:
         check_samples(dataset.test, progress=report)
-    if (model / CHECKPOINT).is_file():
-        subject = _from_run(model)
-    elif (model / MANIFEST).is_file():
-        subject = _from_bundle(model, backend)
-    else:
-        raise BundleError(
-            f"{model} is neither a run folder nor a bundle",
-            f"it holds no {CHECKPOINT} and no {MANIFEST}",
-            "give what `snl-edge train` or `snl-edge build` wrote",
-        )
+    subject = open_subject(model, backend)
     with progress_bar("evaluating") as report:
         evaluation = evaluate(
             subject.predict,
@@ -72,7 +63,7 @@ def evaluate_model(
 
 
 @dataclass(frozen=True)
-class _Subject:
+class Subject:
     """What is evaluated: how to run it, its input's size, the thresholds in force, and a name for people."""
 
     predict: Predict
@@ -81,7 +72,24 @@ class _Subject:
     description: str
 
 
-def _from_run(run: Path) -> _Subject:
+def open_subject(model: Path, backend: str = "auto") -> Subject:
+    """Loads the run folder (PyTorch) or bundle (a backend) ``model``.
+
+    Raises:
+        BundleError, BackendError, CheckpointError: it cannot be loaded.
+    """
+    if (model / CHECKPOINT).is_file():
+        return _from_run(model)
+    if (model / MANIFEST).is_file():
+        return _from_bundle(model, backend)
+    raise BundleError(
+        f"{model} is neither a run folder nor a bundle",
+        f"it holds no {CHECKPOINT} and no {MANIFEST}",
+        "give what `snl-edge train` or `snl-edge build` wrote",
+    )
+
+
+def _from_run(run: Path) -> Subject:
     import torch
 
     from snl_edge.export.fused_graph import FusedGraph
@@ -99,14 +107,14 @@ def _from_run(run: Path) -> _Subject:
 
     config, limits = checkpoint.model, checkpoint.calibration.product_thresholds
     words = f"run {run.name}: {config.teacher.architecture}, {config.student.direction} student, PyTorch on {device}"
-    return _Subject(predict, config.size, lambda product: limits.get(product, DECISION), words)
+    return Subject(predict, config.size, lambda product: limits.get(product, DECISION), words)
 
 
-def _from_bundle(folder: Path, backend: str) -> _Subject:
+def _from_bundle(folder: Path, backend: str) -> Subject:
     detector = Detector.load(folder, backend=backend)
     console.print(detector.backend_reason)
     manifest = detector.bundle.manifest
-    return _Subject(
+    return Subject(
         detector.predict,
         manifest.input.size,
         lambda product: manifest.product_thresholds.get(product, manifest.threshold),

@@ -1,0 +1,53 @@
+"""Trained models for measurements: reused when finished, resumed when interrupted, trained otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from snl_edge.data.samples import Dataset
+from snl_edge.errors import CheckpointError
+from snl_edge.model.config import SnlConfig
+from snl_edge.progress import console
+from snl_edge.training.calibrate import recalibrate
+from snl_edge.training.checkpoint import Checkpoint, verify_checkpoint
+from snl_edge.training.config import CHECKPOINT, TrainingConfig
+from snl_edge.training.loop import train
+from snl_edge.training.resume import FILE as STATE
+from snl_edge.training.split import split_holdout
+
+
+def trained(config: SnlConfig, training: TrainingConfig, dataset: Dataset, run: Path) -> Checkpoint:
+    """The run of these settings in the folder ``run``.
+
+    A finished one only has its thresholds set anew; an interrupted one goes on; another one is replaced.
+
+    Raises:
+        SnlEdgeError: as :func:`snl_edge.training.loop.train`.
+    """
+    if (run / CHECKPOINT).is_file() and is_finished(config, training, dataset, run):
+        return recalibrate(run, dataset)
+    if (run / STATE).is_file():
+        try:
+            return train(config, training, dataset, run, resume=True)
+        except CheckpointError as error:  # of other settings, or damaged: nothing of it can be used
+            console.print(f"training from the start: {error}")
+    return train(config, training, dataset, run)
+
+
+def is_finished(config: SnlConfig, training: TrainingConfig, dataset: Dataset, run: Path) -> bool:
+    """Whether ``run`` holds an intact model of these settings, trained on as many images of the same products."""
+    try:
+        checkpoint = verify_checkpoint(run)
+    except CheckpointError:
+        return False
+    images = len(split_holdout(dataset.train, training.holdout, training.seed)[0])
+    return (
+        checkpoint.model == config
+        and comparable(checkpoint.training) == comparable(training)
+        and (checkpoint.products, checkpoint.training_images) == (dataset.products, images)
+    )
+
+
+def comparable(training: TrainingConfig) -> dict[str, object]:
+    """The training settings that shape the model; where it was trained and with how much memory do not."""
+    return training.model_dump(mode="json", exclude={"device", "cache_gib"})
