@@ -91,8 +91,8 @@ def study(
 ) -> None:
     """Trains and measures every row with every seed, and names at the end what failed."""
     revision()  # of the code that starts, whatever is committed meanwhile
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ConfigError(f"{name!r} cannot name a study", fix="use letters, digits, '-', '_' and '.'")
+    if not re.fullmatch(r"\w[\w-]*", name):
+        raise ConfigError(f"{name!r} cannot name a study", fix="use letters, digits, '-' and '_'")
     chosen, numbers = choose_rows(_words(rows)), _seeds(seeds)
     dataset = open_dataset(data)
     if not dataset.test:

@@ -1,6 +1,7 @@
-"""Makes ``results/summary.json`` and the tables in README and docs from the result files.
+"""Makes ``results/summary.json``, the tables in README and docs and the picture of the ablation from the result files.
 
-``python -m snl_edge.benchmarks.summary`` writes them; ``--check`` fails if any is out of date.
+``python -m snl_edge.benchmarks.summary`` writes them; ``--check`` fails if any is out of date, the picture aside:
+its bytes depend on the version of matplotlib.
 """
 
 from __future__ import annotations
@@ -17,22 +18,16 @@ from snl_edge.atomic import write_text
 from snl_edge.errors import DataError
 
 from .results import FOLDER, SUMMARY, Result, read_results
+from .study_picture import draw_study
+from .study_tables import ablation_table, headline_figures, interference_table, peers_table, products_table
+from .tables import COLUMNS, agreement_table, mean_of, percent, quality_table
 
 ROOT = FOLDER.parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PICTURE = ROOT / "docs" / "images" / "ablation.svg"
 BLOCK = re.compile(r"(<!-- figures: (?P<table>[\w-]+) -->\n)(?P<body>.*?)(<!-- end of figures -->)", re.DOTALL)
-COLUMNS = {
-    "image_auroc": "image AUROC",
-    "image_ap": "AP",
-    "image_f1_max": "F1-max",
-    "pixel_auroc": "pixel AUROC",
-    "pixel_ap": "AP",
-    "pixel_f1_max": "F1-max",
-    "aupro": "AUPRO",
-    "false_reject_rate": "false rejects",
-    "escape_rate": "escapes",
-}
-"""Metrics of a quality result, and their headings."""
+STUDY = "real10"
+"""The study that the headline figures and the picture come from."""
 
 
 def main(
@@ -48,14 +43,16 @@ def main(
         raise SystemExit(f"out of date: {names}. Run: python -m snl_edge.benchmarks.summary")
     for path in stale:
         write_text(path, wanted[path])
+    if not check:
+        draw_study(results, STUDY, PICTURE)
     typer.echo(
         f"{len(results)} result files; {'all pages are up to date' if not stale else f'{len(stale)} files written'}"
     )
 
 
 def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
-    """The headline figures of every kind of result, in percent, with the file each came from."""
-    quality = {
+    """The headline figures of every kind of result, in percent; of single runs with the file each came from."""
+    runs = {
         result.name: {
             # A metric that no product defines is left out.
             **{metric: percent(value) for metric in COLUMNS if (value := mean_of(result)[metric]) is not None},
@@ -66,12 +63,7 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
         for name, result in results.items()
         if result.kind == "quality"
     }
-    return {"quality_runs": quality}
-
-
-def mean_of(result: Result) -> dict[str, float | None]:
-    """The means over products of a quality result, as fractions."""
-    return result.figures["pytorch"]["mean"]
+    return {"quality": headline_figures(results, STUDY), "quality_runs": runs}
 
 
 def fill(page: Path, results: Mapping[str, Result]) -> str:
@@ -83,82 +75,27 @@ def fill(page: Path, results: Mapping[str, Result]) -> str:
 
     def block(match: re.Match[str]) -> str:
         kind, _, name = match["table"].partition("-")
-        if match["table"] == "quality-all":
-            return f"{match[1]}{means_table(results)}{match[4]}"
-        result = next((r for r in results.values() if r.kind == "quality" and r.name == name), None)
-        if kind not in TABLES or result is None:
-            raise DataError(f"{page} asks for figures {match['table']!r}", "there is no such table or result file")
-        return f"{match[1]}{TABLES[kind](result)}{match[4]}"
+        if kind not in TABLES:
+            raise DataError(f"{page} asks for figures {match['table']!r}", "there is no such table")
+        try:
+            return f"{match[1]}{TABLES[kind](results, name)}{match[4]}"
+        except DataError as error:
+            raise DataError(
+                f"{page} asks for figures {match['table']!r}: {error.what}", error.why, error.fix
+            ) from error
 
     return BLOCK.sub(block, page.read_text(encoding="utf-8"))
 
 
-def quality_table(result: Result) -> str:
-    """One row per product and the mean, in percent."""
-    evaluation = result.figures["pytorch"]
-    rows = [*evaluation["products"].items(), ("**mean**", evaluation["mean"])]
-    lines = [
-        "| product | " + " | ".join(COLUMNS.values()) + " |",
-        "|---|" + "---:|" * len(COLUMNS),
-        *(f"| {name} | " + " | ".join(_cell(row[metric]) for metric in COLUMNS) + " |" for name, row in rows),
-    ]
-    return "\n".join(lines) + "\n\n" + source(result) + "\n"
-
-
-def means_table(results: Mapping[str, Result]) -> str:
-    """One row per quality result: its means in percent."""
-    lines = ["| run | " + " | ".join(COLUMNS.values()) + " |", "|---|" + "---:|" * len(COLUMNS)]
-    for result in results.values():
-        if result.kind == "quality":
-            cells = " | ".join(_cell(mean_of(result)[metric]) for metric in COLUMNS)
-            lines.append(f"| {result.name} | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
-def agreement_table(result: Result) -> str:
-    """Differences from PyTorch of every way to run the model, and the sizes of its graphs."""
-    titles = {
-        "onnxruntime_fp32": ("FP32 graph, ONNX Runtime", "fp32"),
-        "openvino_fp32": ("FP32 graph, OpenVINO in FP32", "fp32"),
-        "fp16_rounded": ("FP16 graph, roundings of FP16 shown on a CPU", "fp16"),
-    }
-    rows = result.figures["agreement"]
-    sizes = result.figures["bundle"]["graph_bytes"]
-    images = next(iter(rows.values()))["images"]
-    lines = [
-        f"| against PyTorch, {images} test images | score differs by | map by | verdicts flipped | graph |",
-        "|---|---:|---:|---:|---:|",
-        *(
-            f"| {title} | {rows[name]['score_difference']:.1e} | {rows[name]['map_difference']:.1e} "
-            f"| {rows[name]['flips']} | {sizes[precision] / 1e6:.1f} MB |"
-            for name, (title, precision) in titles.items()
-        ),
-    ]
-    return "\n".join(lines) + "\n\n" + source(result) + "\n"
-
-
-def source(result: Result) -> str:
-    """One line that says where a table comes from."""
-    machine, training = result.machine, result.settings["training"]
-    minutes = result.figures["training_seconds"] / 60
-    return (
-        f"<sub>{result.settings['preset']} preset, seed {training['seed']}, {training['steps']} steps of "
-        f"{training['batch_size']}, {minutes:.0f} minutes of training on {machine['cores']} cores "
-        f"({machine['processor']}, no GPU), {result.created[:10]}, "
-        f"revision {result.revision}; `{result.command}`</sub>"
-    )
-
-
-def _cell(fraction: float | None) -> str:
-    return "–" if fraction is None else f"{percent(fraction):.1f}"
-
-
-def percent(fraction: float) -> float:
-    """A fraction in percent, two decimals."""
-    return round(100 * fraction, 2)
-
-
-TABLES: dict[str, Callable[[Result], str]] = {"quality": quality_table, "agreement": agreement_table}
+TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
+    "quality": quality_table,
+    "agreement": agreement_table,
+    "ablation": ablation_table,
+    "products": products_table,
+    "interference": interference_table,
+    "peers": peers_table,
+}
+"""What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 
 if __name__ == "__main__":
     typer.run(main)

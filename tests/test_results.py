@@ -8,7 +8,8 @@ import pytest
 
 from snl_edge.benchmarks import results as results_module
 from snl_edge.benchmarks.results import read_results, save_result
-from snl_edge.benchmarks.summary import COLUMNS, fill, summarise
+from snl_edge.benchmarks.summary import fill, summarise
+from snl_edge.benchmarks.tables import COLUMNS
 from snl_edge.errors import DataError
 
 

@@ -1,0 +1,121 @@
+"""Tables of single quality runs, and what all tables are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from snl_edge.errors import DataError
+
+from .results import Result
+
+COLUMNS = {
+    "image_auroc": "image AUROC",
+    "image_ap": "AP",
+    "image_f1_max": "F1-max",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "AP",
+    "pixel_f1_max": "F1-max",
+    "aupro": "AUPRO",
+    "false_reject_rate": "false rejects",
+    "escape_rate": "escapes",
+}
+"""Metrics of a quality result, and their headings."""
+
+
+def quality_table(results: Mapping[str, Result], name: str) -> str:
+    """One row per product and the mean of the quality result ``name``, in percent; ``all``: the means of all.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    if name == "all":
+        return means_table(results)
+    result = quality_result(results, name)
+    evaluation = result.figures["pytorch"]
+    rows = [*evaluation["products"].items(), ("**mean**", evaluation["mean"])]
+    body = [[product, *(cell(row[metric]) for metric in COLUMNS)] for product, row in rows]
+    return table(["product", *COLUMNS.values()], body) + "\n" + source(result) + "\n"
+
+
+def means_table(results: Mapping[str, Result]) -> str:
+    """One row per quality result: its means in percent."""
+    body = [
+        [result.name, *(cell(mean_of(result)[metric]) for metric in COLUMNS)]
+        for result in results.values()
+        if result.kind == "quality"
+    ]
+    return table(["run", *COLUMNS.values()], body)
+
+
+def agreement_table(results: Mapping[str, Result], name: str) -> str:
+    """Differences from PyTorch of every way to run the model ``name``, and the sizes of its graphs.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    titles = {
+        "onnxruntime_fp32": ("FP32 graph, ONNX Runtime", "fp32"),
+        "openvino_fp32": ("FP32 graph, OpenVINO in FP32", "fp32"),
+        "fp16_rounded": ("FP16 graph, roundings of FP16 shown on a CPU", "fp16"),
+    }
+    result = quality_result(results, name)
+    rows = result.figures["agreement"]
+    sizes = result.figures["bundle"]["graph_bytes"]
+    images = next(iter(rows.values()))["images"]
+    headings = [f"against PyTorch, {images} test images", "score differs by", "map by", "verdicts flipped", "graph"]
+    body = [
+        [
+            title,
+            f"{rows[way]['score_difference']:.1e}",
+            f"{rows[way]['map_difference']:.1e}",
+            str(rows[way]["flips"]),
+            f"{sizes[precision] / 1e6:.1f} MB",
+        ]
+        for way, (title, precision) in titles.items()
+    ]
+    return table(headings, body) + "\n" + source(result) + "\n"
+
+
+def quality_result(results: Mapping[str, Result], name: str) -> Result:
+    """The quality result called ``name``.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = next((r for r in results.values() if r.kind == "quality" and r.name == name), None)
+    if found is None:
+        raise DataError(f"there is no quality result {name!r}", fix="measure it, or take its block off the page")
+    return found
+
+
+def mean_of(result: Result) -> dict[str, float | None]:
+    """The means over products of a quality result, as fractions."""
+    return result.figures["pytorch"]["mean"]
+
+
+def source(result: Result) -> str:
+    """One line that says where a table comes from."""
+    machine, training = result.machine, result.settings["training"]
+    minutes = result.figures["training_seconds"] / 60
+    return (
+        f"<sub>{result.settings['preset']} preset, seed {training['seed']}, {training['steps']} steps of "
+        f"{training['batch_size']}, {minutes:.0f} minutes of training on {machine['cores']} cores "
+        f"({machine['processor']}, no GPU), {result.created[:10]}, "
+        f"revision {result.revision}; `{result.command}`</sub>"
+    )
+
+
+def table(headings: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in body)]) + "\n"
+
+
+def cell(fraction: float | None) -> str:
+    """A fraction in percent, one decimal; a dash where it is not defined."""
+    return "–" if fraction is None else f"{percent(fraction):.1f}"
+
+
+def percent(fraction: float) -> float:
+    """A fraction in percent, two decimals."""
+    return round(100 * fraction, 2)
