@@ -65,9 +65,10 @@ DIRECTIONS = {"rd": ("reverse", "RD"), "fd": ("forward", "FD")}
 STEPS = (
     ("", PLAIN),
     ("+ channel", CHANNEL),
-    ("+ intra-affinity", INTRA),
-    ("+ inter-affinity", INTER),
+    ("+ channel + intra-affinity", INTRA),
+    ("+ channel + both affinities", INTER),
 )
+"""What each step of the ladder has, in words, and what it adds."""
 
 
 def _ladder(short: str) -> dict[str, Row]:
@@ -79,7 +80,7 @@ def _ladder(short: str) -> dict[str, Row]:
     for name, (words, part) in zip(names, STEPS, strict=True):
         settings = {**settings, **part}
         rows[name] = Row(f"{title} {words}".strip(), settings)
-    return {**rows, f"snl_{short}": Row(f"SNL ({title} + all, CRAM)", {**settings, **CRAM})}
+    return {**rows, f"snl_{short}": Row(f"SNL ({title} + all + CRAM)", {**settings, **CRAM})}
 
 
 def _changes(short: str) -> dict[str, Row]:
