@@ -63,12 +63,15 @@ class Experiment:
     @property
     def settings(self) -> dict[str, Any]:
         """What its result file says of it; a result with other settings is not its result."""
+        model = self.model.model_dump(mode="json")
+        # A file of weights goes by its name: where it lies on this machine is nobody's business.
+        model["teacher"]["weights"] = Path(model["teacher"]["weights"]).name
         return {
             "study": self.study,
             "row": self.row,
             "seed": self.seed,
             "preset": self.preset,
-            "model": self.model.model_dump(mode="json"),
+            "model": model,
             "training": comparable(self.training),
             "data": self.data,
         }

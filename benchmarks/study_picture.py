@@ -10,6 +10,8 @@ from snl_edge.atomic import replacing
 from .results import Result
 from .study_results import PEERS, RowResults, Spread, rows_of
 
+LINK = "images/ablation.svg"
+"""Where the picture is, seen from a page in ``docs``."""
 PANELS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
 FAMILIES = {"RD": "#2a6f97", "FD": "#b5651d", "peer": "#6c757d"}
 """Colours of reverse, forward and other methods."""
@@ -46,6 +48,12 @@ def draw_study(results: Mapping[str, Result], study: str, target: Path) -> bool:
         with replacing(target) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None}, facecolor="white")
     return True
+
+
+def picture_link(results: Mapping[str, Result], study: str) -> str:
+    """The line that shows the picture of ``study`` on a page in ``docs``; nothing as long as it has no results."""
+    words = "Image AUROC, pixel AUROC and AUPRO of every row, a dot for each seed and a bar at their mean"
+    return f"![{words}]({LINK})\n" if rows_of(results, study) else ""
 
 
 def _family(row: RowResults) -> str:

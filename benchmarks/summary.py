@@ -18,13 +18,13 @@ from snl_edge.atomic import write_text
 from snl_edge.errors import DataError
 
 from .results import FOLDER, SUMMARY, Result, read_results
-from .study_picture import draw_study
+from .study_picture import LINK, draw_study, picture_link
 from .study_tables import ablation_table, headline_figures, interference_table, peers_table, products_table
 from .tables import COLUMNS, agreement_table, mean_of, percent, quality_table
 
 ROOT = FOLDER.parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-PICTURE = ROOT / "docs" / "images" / "ablation.svg"
+PICTURE = ROOT / "docs" / LINK
 BLOCK = re.compile(r"(<!-- figures: (?P<table>[\w-]+) -->\n)(?P<body>.*?)(<!-- end of figures -->)", re.DOTALL)
 STUDY = "real10"
 """The study that the headline figures and the picture come from."""
@@ -94,6 +94,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "products": products_table,
     "interference": interference_table,
     "peers": peers_table,
+    "picture": picture_link,
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 

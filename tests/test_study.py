@@ -19,7 +19,7 @@ from snl_edge.benchmarks.study import study
 from snl_edge.errors import ConfigError, SnlEdgeError
 from snl_edge.evaluation.evaluate import METRICS
 from snl_edge.evaluation.interference import METRICS as PROBE_METRICS
-from snl_edge.model.config import SnlConfig
+from snl_edge.model.config import SnlConfig, override
 from snl_edge.model.presets import PRESETS
 from snl_edge.training import loop
 from snl_edge.training.config import TrainingConfig
@@ -83,6 +83,13 @@ def test_a_study_writes_one_result_a_run_and_does_nothing_twice(call, trainings,
     changed = call(rows="rd", steps=9)["tiny/rd-seed0.json"]
     assert changed.settings["training"]["steps"] == 9
     assert len(trainings) == 3  # other settings are another run
+
+
+def test_a_result_does_not_say_where_weights_lie(tmp_path):
+    model = override(SnlConfig(), [f"teacher.weights={tmp_path}/resnet.pth"])
+    experiment = study_module.Experiment("tiny", "rd", 0, "accurate", model, TrainingConfig(), {})
+    assert experiment.settings["model"]["teacher"]["weights"] == "resnet.pth"
+    assert str(tmp_path) not in str(experiment.settings)
 
 
 def test_again_measures_what_has_a_result(call, trainings, monkeypatch):

@@ -134,6 +134,8 @@ def test_picture_is_drawn_from_results_and_repeats(saved, tmp_path):
     assert draw_study(results, "real10", second)
     assert first.read_bytes() == second.read_bytes()
     assert ElementTree.fromstring(first.read_text()).tag.endswith("svg")
+    assert block("picture-real10", results, tmp_path)[0].endswith("](images/ablation.svg)")
+    assert not block("picture-unheard", results, tmp_path)
     assert not draw_study(results, "unheard", tmp_path / "none.svg")
     assert not (tmp_path / "none.svg").exists()
 
