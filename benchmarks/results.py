@@ -1,4 +1,7 @@
-"""Result files: one JSON per run, with where it came from; the only source of figures in README and docs."""
+"""Result files: one JSON per run, with where it came from; the only source of figures in README and docs.
+
+They lie in ``results``, those of a study in a folder of its name there.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Result(BaseModel):
 
     schema_version: Literal[1] = 1
     kind: str
-    """What was measured: ``quality``."""
+    """What was measured: ``quality``, ``experiment`` (one run of a study) or ``training_speed``."""
     name: str
     created: str
     revision: str
@@ -35,9 +38,19 @@ class Result(BaseModel):
 
 
 def save_result(
-    kind: str, name: str, *, settings: dict[str, Any], figures: dict[str, Any], folder: Path = FOLDER
+    kind: str,
+    name: str,
+    *,
+    settings: dict[str, Any],
+    figures: dict[str, Any],
+    folder: Path = FOLDER,
+    file: str | None = None,
 ) -> Path:
-    """Writes a result file named after kind, name and day; returns its path."""
+    """Writes the result ``file`` in ``folder``, named after kind, name and day if it is None; returns its path.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     result = Result(
         kind=kind,
         name=name,
@@ -49,23 +62,29 @@ def save_result(
         settings=settings,
         figures=figures,
     )
-    target = folder / f"{kind}-{name}-{result.created[:10]}.json"
+    target = folder / (file or f"{kind}-{name}-{result.created[:10]}.json")
     write_text(target, result.model_dump_json(indent=1) + "\n")
     return target
 
 
 def read_results(folder: Path = FOLDER) -> dict[str, Result]:
-    """All result files by file name, sorted.
+    """All result files in ``folder`` and in the folders in it, by path below ``folder``, sorted.
 
     Raises:
         DataError: a file is no result.
     """
-    results: dict[str, Result] = {}
-    for path in sorted(folder.glob("*.json")):
-        if path.name != SUMMARY:
-            try:
-                results[path.name] = Result.model_validate(json.loads(path.read_text(encoding="utf-8")))
-            except (ValueError, ValidationError) as error:
-                reason = str(error).split("\n")[0]
-                raise DataError(f"{path} is no result file", reason, "measure again or remove it") from error
-    return results
+    paths = [*sorted(folder.glob("*.json")), *sorted(folder.glob("*/*.json"))]
+    return {p.relative_to(folder).as_posix(): read_result(p) for p in paths if p.name != SUMMARY}
+
+
+def read_result(path: Path) -> Result:
+    """The result in the file ``path``.
+
+    Raises:
+        DataError: the file is no result, or cannot be read.
+    """
+    try:
+        return Result.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError) as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(f"{path} is no result file", reason, "measure again or remove it") from error
