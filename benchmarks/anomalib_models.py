@@ -16,11 +16,11 @@ from anomalib.models import Patchcore, ReverseDistillation, Stfpm  # pyright: ig
 from anomalib.models.components import TimmFeatureExtractor  # pyright: ignore[reportMissingImports]
 from anomalib.models.image.stfpm import torch_model as stfpm_module  # pyright: ignore[reportMissingImports]
 from timm.models import FeatureInfo
-from torch import nn
+from torch import Tensor, nn
 
 from snl_edge.errors import CheckpointError
 from snl_edge.model.config import TeacherConfig
-from snl_edge.model.teacher import build_backbone
+from snl_edge.model.teacher import STRIDES, build_backbone
 
 BARE = {"post_processor": False, "evaluator": False, "visualizer": False}
 """Parts of a Lightning module that belong to anomalib's own evaluation; ours takes their place."""
@@ -31,8 +31,8 @@ def stfpm(teacher: TeacherConfig) -> Any:
     # The model asks timm's hub for weights, whatever one says; ours come from elsewhere.
     offline = mock.patch.object(stfpm_module, "TimmFeatureExtractor", _without_hub)
     with offline:
-        module = Stfpm(teacher.architecture, layers_at(teacher.architecture, (4, 8, 16)), pre_processor=False, **BARE)
-    give_weights(module.model.teacher_model, teacher, (4, 8, 16))
+        module = Stfpm(teacher.architecture, layers_at(teacher.architecture, STRIDES), pre_processor=False, **BARE)
+    give_weights(module.model.teacher_model, teacher, STRIDES)
     return module
 
 
@@ -46,7 +46,7 @@ def patchcore(teacher: TeacherConfig) -> Any:
 
 def reverse_distillation(architecture: str) -> Any:
     """Reverse Distillation with an encoder of random weights: for its speed alone."""
-    return ReverseDistillation(architecture, layers_at(architecture, (4, 8, 16)), pre_trained=False, **BARE)
+    return ReverseDistillation(architecture, layers_at(architecture, STRIDES), pre_trained=False, **BARE)
 
 
 def layers_at(architecture: str, strides: Sequence[int]) -> list[str]:
@@ -69,7 +69,7 @@ def give_weights(extractor: nn.Module, teacher: TeacherConfig, strides: Sequence
     unknown = network.load_state_dict(ours.state_dict(), strict=False).unexpected_keys
     pixels = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
     with torch.no_grad():
-        expected = dict(zip((4, 8, 16), ours(pixels), strict=True))
+        expected: dict[int, Tensor] = dict(zip(STRIDES, ours(pixels), strict=True))
         found = list(extractor.eval()(pixels).values())
     same = all(torch.allclose(f, expected[stride], atol=1e-4) for f, stride in zip(found, strides, strict=True))
     if unknown or not same:

@@ -23,7 +23,7 @@ from snl_edge.data.samples import Sample
 from snl_edge.errors import ConfigError
 from snl_edge.evaluation.evaluate import Predict
 from snl_edge.model.config import SnlConfig
-from snl_edge.model.teacher import build_backbone
+from snl_edge.model.teacher import STRIDES, build_backbone
 from snl_edge.progress import progress_bar
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.loop import batch_sampler
@@ -79,7 +79,7 @@ def train_stfpm(
     settings = optimiser.param_groups[0]
     return TrainedPeer(
         predict_with(network, pixels),
-        {"method": "STFPM", **describe(config, (4, 8, 16))},
+        {"method": "STFPM", **describe(config, STRIDES)},
         {
             "steps": training.steps,
             "batch_size": training.batch_size,
