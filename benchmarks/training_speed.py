@@ -124,7 +124,10 @@ def snl_step(config: Any, samples: Sequence[Sample], batch_size: int, *, cache: 
 
 
 def anomalib_step(backbone: str, config: Any, samples: Sequence[Sample], batch_size: int) -> Step:
-    """anomalib's ``training_step`` between its optimiser's calls, as Lightning makes them."""
+    """anomalib's ``training_step`` between its optimiser's calls, as Lightning makes them.
+
+    In the contiguous layout: its loss takes views that channels-last features do not allow.
+    """
     from snl_edge.training.config import TrainingConfig
 
     from .anomalib_models import reverse_distillation
