@@ -22,6 +22,7 @@ PACKAGES = (
     "onnxsim",
     "torch",
     "timm",
+    "anomalib",
     "tensorrt",
     "tensorrt-rtx-cu13",
     "pycuda",
