@@ -69,6 +69,15 @@ class LossConfig(_Frozen):
         return self
 
 
+class DamageConfig(_Frozen):
+    """What is done to the student's input in training (:mod:`snl_edge.training.damage`); 0 switches it off."""
+
+    paste: float = Field(default=0.7, ge=0.0, le=1.0)
+    """Share of images in which a region is replaced by one of another image of the batch."""
+    jitter: float = Field(default=0.3, ge=0.0)
+    """Standard deviation of the noise, in units of the root mean square of each place's values."""
+
+
 class MapConfig(_Frozen):
     """How per-level distances become the anomaly map and the score."""
 
@@ -86,6 +95,7 @@ class SnlConfig(_Frozen):
     teacher: TeacherConfig = TeacherConfig()
     student: StudentConfig = StudentConfig()
     loss: LossConfig = LossConfig()
+    damage: DamageConfig = DamageConfig()
     anomaly_map: MapConfig = MapConfig()
 
     @property

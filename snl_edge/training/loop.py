@@ -21,6 +21,7 @@ from snl_edge.errors import ConfigError, SnlEdgeError
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.losses import snl_loss
 from snl_edge.model.snl import Snl
+from snl_edge.model.teacher import STRIDES
 from snl_edge.progress import console, progress_bar
 
 from . import resume as resume_state
@@ -28,6 +29,7 @@ from .calibrate import calibrate
 from .checkpoint import Checkpoint, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .curves import draw_curves
+from .damage import damage
 from .feature_cache import FeatureSource
 from .interruption import held_back_interrupt
 from .reference import save_reference
@@ -101,7 +103,7 @@ def train(
                 group["lr"] = learning_rate(step, training)
             torch.manual_seed(training.seed + step)  # dropout repeats after --resume
             with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision(device)):
-                student = model.imitate(pixels, features)
+                student = model.imitate(*_seen_by_student(model, pixels, features, training, step))
             terms = snl_loss(features, student, config.loss)
             optimiser.zero_grad(set_to_none=True)
             terms["total"].backward()
@@ -179,6 +181,17 @@ def augmentation(training: TrainingConfig, step: int) -> Callable[[Tensor], Tens
         return pixels.rot90(turns, (2, 3)) if training.augment == "dihedral" else pixels
 
     return apply
+
+
+def _seen_by_student(
+    model: Snl, pixels: Tensor | None, features: list[Tensor], training: TrainingConfig, step: int
+) -> tuple[Tensor | None, list[Tensor]]:
+    """Pixels and features with the one that the student is fed damaged; the same at every repetition of a step."""
+    rng = np.random.default_rng((training.seed, step, 2))
+    if model.config.student.direction == "forward":
+        assert pixels is not None
+        return damage([pixels], [1], model.config.damage, rng)[0], features
+    return pixels, damage(features, STRIDES, model.config.damage, rng)
 
 
 def learning_rate(step: int, training: TrainingConfig) -> float:
