@@ -105,7 +105,7 @@ def test_build_makes_an_engine_without_a_gpu(snl_edge, bundle, tmp_path):
 def test_evaluate_writes_its_report(snl_edge, line, bundle, tmp_path):
     result = snl_edge("evaluate", line, "--model", bundle, "--out", "report", "--json")
     assert result.returncode == 0, result.stderr
-    assert set(json.loads(result.stdout)) == {"mean", "products"}
+    assert set(json.loads(result.stdout)) == {"mean", "products", "recognition"}
     assert (tmp_path / "report" / "index.html").is_file()
 
 
@@ -123,8 +123,11 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, bundle, tmp_path)
     product = json.loads((copy / "manifest.json").read_text())["products"][0]
     assert snl_edge("threshold", copy, "0.71", "--product", product).returncode == 0
     assert f"{product}: 0.710" in snl_edge("threshold", copy).stdout
-    assert "(product not named): 0.500" in snl_edge("threshold", copy).stdout
+    assert "(no threshold of its own): 0.500" in snl_edge("threshold", copy).stdout
     assert "unknown product" in failed_with_one_line(snl_edge("threshold", copy, "0.71", "--product", "anvil"))
+    assert snl_edge("threshold", copy, "--unknown", "1.3").returncode == 0
+    assert "(unknown product, above distance): 1.300" in snl_edge("threshold", copy).stdout
+    assert "limit of unknown products" in failed_with_one_line(snl_edge("threshold", copy, "--unknown", "0"))
     assert "cannot be a threshold" in failed_with_one_line(snl_edge("threshold", copy, "nan"))
 
 
