@@ -30,6 +30,7 @@ class Recognition(nn.Module):
     transform: Tensor
     prototypes: Tensor
     limits: Tensor
+    mean: Tensor
 
     def __init__(self, channels: list[int], products: int) -> None:
         super().__init__()
@@ -38,12 +39,15 @@ class Recognition(nn.Module):
         self.register_buffer("transform", torch.eye(width))
         self.register_buffer("prototypes", torch.zeros(products, width))
         self.register_buffer("limits", torch.ones(products))
+        # A product, not a reduction: OpenVINO (seen in 2026.4) fuses a reduction with the root and division behind
+        # it and then gives zeros for all but the first images of a batch.
+        self.register_buffer("mean", torch.full((width, 1), 1 / width), persistent=False)
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Teacher features ``[B, C_l, h_l, w_l]`` to product ``int32 [B]`` and distance ``float32 [B]``."""
         z = (pool(features) - self.centre) @ self.transform  # [B, C]
-        squares = (z.unsqueeze(1) - self.prototypes).square().mean(dim=2)  # [B, K]
-        distances = (squares + 1e-12).sqrt() / self.limits  # [B, K]
+        squares = ((z.unsqueeze(1) - self.prototypes).square() @ self.mean).squeeze(2)  # [B, K]
+        distances = squares.sqrt() / self.limits  # [B, K]
         return distances.argmin(dim=1).to(torch.int32), distances.amin(dim=1)
 
 
