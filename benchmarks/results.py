@@ -23,7 +23,7 @@ class Result(BaseModel):
 
     schema_version: Literal[1] = 1
     kind: str
-    """What was measured: ``quality``."""
+    """What was measured: ``quality`` or ``recognition``."""
     name: str
     created: str
     revision: str

@@ -33,6 +33,15 @@ COLUMNS = {
     "escape_rate": "escapes",
 }
 """Metrics of a quality result, and their headings."""
+RECOGNITION_COLUMNS = {
+    "accuracy": "recognised",
+    "false_unknown_rate": "good called unknown",
+    "left_out_unknown_rate": "left out: called unknown",
+    "left_out_false_unknown_rate": "left out: others called unknown",
+    "defective_accuracy": "defective recognised",
+    "defective_unknown_rate": "defective called unknown",
+}
+"""Metrics of a recognition result, and their headings."""
 
 
 def main(
@@ -66,7 +75,16 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
         for name, result in results.items()
         if result.kind == "quality"
     }
-    return {"quality_runs": quality}
+    recognition = {
+        result.name: {
+            **{metric: percent(result.figures["overall"][metric]) for metric in RECOGNITION_COLUMNS},
+            "products": len(result.figures["products"]),
+            "file": name,
+        }
+        for name, result in results.items()
+        if result.kind == "recognition"
+    }
+    return {"quality_runs": quality, "recognition": recognition}
 
 
 def mean_of(result: Result) -> dict[str, float | None]:
@@ -85,7 +103,7 @@ def fill(page: Path, results: Mapping[str, Result]) -> str:
         kind, _, name = match["table"].partition("-")
         if match["table"] == "quality-all":
             return f"{match[1]}{means_table(results)}{match[4]}"
-        result = next((r for r in results.values() if r.kind == "quality" and r.name == name), None)
+        result = next((r for r in results.values() if r.kind == KINDS.get(kind, "quality") and r.name == name), None)
         if kind not in TABLES or result is None:
             raise DataError(f"{page} asks for figures {match['table']!r}", "there is no such table or result file")
         return f"{match[1]}{TABLES[kind](result)}{match[4]}"
@@ -137,6 +155,23 @@ def agreement_table(result: Result) -> str:
     return "\n".join(lines) + "\n\n" + source(result) + "\n"
 
 
+def recognition_table(result: Result) -> str:
+    """One row per product and all together, in percent."""
+    rows = [*result.figures["products"].items(), ("**all**", result.figures["overall"])]
+    columns = RECOGNITION_COLUMNS
+    lines = [
+        "| product | " + " | ".join(columns.values()) + " |",
+        "|---|" + "---:|" * len(columns),
+        *(f"| {name} | " + " | ".join(_cell(row[metric]) for metric in columns) + " |" for name, row in rows),
+    ]
+    note = (
+        f"<sub>{result.settings['preset']} preset's teacher, {result.figures['good_test_images']} good and "
+        f"{result.figures['defective_test_images']} defective test images, {result.created[:10]}, "
+        f"revision {result.revision}; `{result.command}`</sub>"
+    )
+    return "\n".join(lines) + "\n\n" + note + "\n"
+
+
 def source(result: Result) -> str:
     """One line that says where a table comes from."""
     machine, training = result.machine, result.settings["training"]
@@ -158,7 +193,13 @@ def percent(fraction: float) -> float:
     return round(100 * fraction, 2)
 
 
-TABLES: dict[str, Callable[[Result], str]] = {"quality": quality_table, "agreement": agreement_table}
+TABLES: dict[str, Callable[[Result], str]] = {
+    "quality": quality_table,
+    "agreement": agreement_table,
+    "recognition": recognition_table,
+}
+KINDS = {"recognition": "recognition"}
+"""Kind of result that a table is made from, where it is not ``quality``."""
 
 if __name__ == "__main__":
     typer.run(main)

@@ -114,6 +114,9 @@ def train(
         float, typer.Option(min=0, help="Memory for decoded images and teacher features, in GiB.")
     ] = 4.0,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    cluster: Annotated[
+        str | None, typer.Option(help="Nobody sorted DATA: find its products, a number of them or auto.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
@@ -122,15 +125,20 @@ def train(
 
     Example: [bold]snl-edge train mvtec/ --preset edge --out runs/line3[/bold]
     """
-    _require("torch", "timm", "safetensors", "matplotlib", extra="train")
+    _require("torch", "timm", "safetensors", "matplotlib", *(["sklearn"] if cluster else []), extra="train")
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset as named
     from snl_edge.training.config import TrainingConfig
     from snl_edge.training.loop import train as run_training
 
     changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
+    config, dataset = override(named(preset), changes), _open(data, layout, products)
+    if cluster is not None:
+        from snl_edge.training.cluster import cluster_products
+
+        dataset = cluster_products(dataset, config, cluster, batch_size)
     checkpoint = run_training(
-        override(named(preset), changes),
+        config,
         TrainingConfig(
             steps=steps,
             batch_size=batch_size,
@@ -141,7 +149,7 @@ def train(
             cache_gib=cache_gib,
             device=device.value,
         ),
-        _open(data, layout, products),
+        dataset,
         out,
         resume=resume,
     )

@@ -136,7 +136,9 @@ def overlay_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _print_table(lines: Sequence[dict[str, object]], paths: Sequence[Path]) -> None:
-    table = Table(Column("image", overflow="fold"), "verdict", "product", "distance", "score", box=None, header_style="bold")
+    table = Table(
+        Column("image", overflow="fold"), "verdict", "product", "distance", "score", box=None, header_style="bold"
+    )
     styles = {"good": "green", "reject": "bold red", "unknown": "bold magenta"}
     for line in lines[:LONGEST_TABLE]:
         if "error" in line:
@@ -144,9 +146,7 @@ def _print_table(lines: Sequence[dict[str, object]], paths: Sequence[Path]) -> N
         else:
             verdict = str(line["verdict"])
             numbers = (f"{line[name]:.3f}" for name in ("product_distance", "score"))
-            table.add_row(
-                str(line["path"]), f"[{styles[verdict]}]{verdict}[/]", str(line["product"] or "-"), *numbers
-            )
+            table.add_row(str(line["path"]), f"[{styles[verdict]}]{verdict}[/]", str(line["product"] or "-"), *numbers)
     out = Console()
     out.print(table)
     if len(lines) > LONGEST_TABLE:

@@ -19,7 +19,6 @@ from .bundle import Bundle
 from .prediction import Prediction
 from .selection import select_backend
 
-
 VerdictKind = Literal["good", "reject", "unknown"]
 
 

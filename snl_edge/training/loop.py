@@ -72,7 +72,9 @@ def train(
     torch.manual_seed(training.seed)
     # Channels last: half again as fast on a CPU, and what tensor cores want.
     products = tuple(sorted({sample.product for sample in samples}))
-    model = Snl(config, products=len(products), pretrained=True).to(device).to(memory_format=torch.channels_last).train()
+    model = (
+        Snl(config, products=len(products), pretrained=True).to(device).to(memory_format=torch.channels_last).train()
+    )
     optimiser = torch.optim.AdamW(
         model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )

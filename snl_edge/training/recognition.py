@@ -92,7 +92,9 @@ def embed(
     return np.concatenate(parts)
 
 
-def fit_recognition(embeddings: Array, products: Sequence[str], seed: int = 0) -> tuple[tuple[str, ...], RecognitionFit]:
+def fit_recognition(
+    embeddings: Array, products: Sequence[str], seed: int = 0
+) -> tuple[tuple[str, ...], RecognitionFit]:
     """Prototypes, whitening and limits from embeddings ``[N, C]`` of good images and the product of each.
 
     Distances of images that a fit has seen are too small, so every image's distance is measured by a fit of the
