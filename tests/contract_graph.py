@@ -1,4 +1,4 @@
-"""A tiny real ONNX graph with the fused graph's contract: local contrast as a map, its maximum, brightness as product."""
+"""A tiny real ONNX graph with the fused graph's contract: local contrast, its maximum, brightness as product."""
 
 from __future__ import annotations
 

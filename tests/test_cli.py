@@ -66,6 +66,19 @@ def test_infer_json_lines_and_threshold(snl_edge, line, bundle):
         assert json.loads(result.stdout)["verdict"] == verdict
 
 
+def test_infer_calls_an_unknown_product_unknown(snl_edge, line, bundle, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise)
+    product = open_dataset(line).products[1]
+    arguments = ("noise.png", "--bundle", bundle, "--backend", "onnxruntime", "--out", "out")
+    (entry,) = [json.loads(text) for text in snl_edge("infer", *arguments, "--json").stdout.splitlines()]
+    assert (entry["verdict"], entry["product"]) == ("unknown", None)
+    assert entry["product_distance"] > 1
+    assert "0 good, 0 reject, 1 unknown, 0 unreadable" in snl_edge("infer", *arguments).stdout
+    named = json.loads(snl_edge("infer", *arguments, "--json", "--product", product).stdout)
+    assert (named["verdict"], named["product"]) == ("reject", product)
+
+
 def test_infer_takes_folders_and_globs(snl_edge, line, bundle):
     products = open_dataset(line).products
     result = snl_edge(

@@ -111,6 +111,56 @@ def test_threshold_of_the_product_decides(tmp_path: Path) -> None:
             detector.detect(frame, product="nut")
 
 
+def _bright(level: int) -> np.ndarray:
+    return np.full((1, HEIGHT, WIDTH, 3), level, np.uint8)
+
+
+def test_recognised_product_decides_by_its_own_threshold(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    bundle.set_threshold(1e9).set_threshold(1e-9, "bolt")
+    with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+        (dark,) = detector.detect(_bright(10))
+        (grey,) = detector.detect(_bright(120))
+    assert (dark.product, dark.kind, dark.threshold) == ("bolt", "reject", 1e-9)
+    assert (grey.product, grey.kind, grey.threshold) == ("washer", "good", 1e9)
+    assert dark.reject
+    assert grey.good
+    assert dark.product_distance == pytest.approx(10 / 63.75, rel=1e-5)
+
+
+def test_unknown_product_is_neither_good_nor_reject_whatever_its_score(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    for threshold in (1e-9, 1e9):
+        bundle.set_threshold(threshold)
+        with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+            (verdict,) = detector.detect(_bright(255))
+            assert (verdict.kind, verdict.product, verdict.reject, verdict.good) == ("unknown", None, False, False)
+            assert verdict.product_distance == pytest.approx(2.0)
+            # Who names the product takes the responsibility.
+            (named,) = detector.detect(_bright(255), product="bolt")
+            assert (named.kind, named.product) == ("reject" if threshold < 1 else "good", "bolt")
+    assert detector.detect([]) == []
+
+
+def test_unknown_limit_is_adjustable_and_itself_known(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line").set_threshold(1e9)
+    for limit, kind in ((1.9, "unknown"), (2.0, "good"), (2.1, "good")):
+        bundle.set_unknown_limit(limit)
+        with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+            assert detector.detect(_bright(255))[0].kind == kind
+    with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+        assert detector.detect(_bright(255), threshold=1e-9)[0].kind == "reject"
+
+
+def test_product_that_the_manifest_does_not_list_is_an_error(tmp_path: Path) -> None:
+    write_contract_bundle(tmp_path / "line", products=("bolt",))
+    with (
+        Detector.load(tmp_path / "line", backend="onnxruntime") as detector,
+        pytest.raises(EngineError, match="recognised a product that the manifest does not list.*lists 1"),
+    ):
+        detector.detect(_bright(120))
+
+
 def test_score_equal_to_the_threshold_is_good(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
     with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:

@@ -132,6 +132,27 @@ def test_threshold_stands_at_one_half(run, line, expected):
     assert run_pytorch(fused, load_reference(run)).score.max() <= 0.5 + 1e-6
 
 
+def test_recognition_stays_fp32_in_the_fp16_graph(graphs, run):
+    weights = load_model(run)[0].recognition
+    kept = {t.name: numpy_helper.to_array(t) for t in graphs["fp16"].graph.initializer if "recognition" in t.name}
+    for name in ("prototypes", "limits", "transform"):
+        (value,) = [value for key, value in kept.items() if key.endswith(name)]
+        assert value.dtype == np.float32
+        np.testing.assert_array_equal(value, getattr(weights, name).numpy())
+
+
+def test_a_graph_that_takes_products_for_others_is_refused(graphs, run):
+    model, checkpoint = load_model(run)
+    images = parity_images(load_reference(run))
+    reference = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
+    spoilt = onnx.ModelProto()
+    spoilt.CopyFrom(graphs["fp32"])
+    (limits,) = [t for t in spoilt.graph.initializer if t.name.endswith("recognition.limits")]
+    limits.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(limits) * 1.01, limits.name))
+    with pytest.raises(ExportError, match="fp32 graph disagrees with PyTorch.*product distance"):
+        measure_parity("fp32", spoilt, images, reference)
+
+
 def test_a_graph_that_computes_something_else_is_refused(graphs, run):
     model, checkpoint = load_model(run)
     images = parity_images(load_reference(run))

@@ -77,7 +77,7 @@ def evaluate_model(
 
 @dataclass(frozen=True)
 class _Subject:
-    """What is evaluated: how to run it, its input's size, the thresholds in force, the products it learned, and a name for people."""
+    """What is evaluated: how to run it, its input's size, thresholds in force, products it learned, its name."""
 
     predict: Predict
     size: tuple[int, int]
