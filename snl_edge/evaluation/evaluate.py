@@ -153,7 +153,7 @@ def evaluate(
         limit = threshold(product)
         pixels, judged, pictures = PixelMetrics(), [], _Gallery(shown)
         for sample, image, mask, (anomaly_map, score, nearest, distance) in _run(predict, own, size, batch_size):
-            name = learned[nearest] if learned else None
+            name = learned[int(nearest)] if learned else None
             case = Case(sample, float(score), float(score) > limit, name, float(distance))
             pixels.update(anomaly_map, mask)
             pictures.offer(Picture(case, image, anomaly_map, mask))
