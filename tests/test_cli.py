@@ -60,7 +60,10 @@ def test_infer_json_lines_and_threshold(snl_edge, line, bundle):
     result = snl_edge("infer", image, "--bundle", bundle, "--json", "--backend", "openvino")
     assert result.returncode == 0
     (entry,) = [json.loads(text) for text in result.stdout.splitlines()]
-    assert entry["threshold"] == 0.5
+    sample = open_dataset(line).test[0]
+    assert entry["product"] == sample.product
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert entry["threshold"] == manifest["product_thresholds"][sample.product]
     for threshold, verdict in ((entry["score"] - 0.01, "reject"), (entry["score"] + 0.01, "good")):
         result = snl_edge("infer", image, "--bundle", bundle, "--json", "--threshold", threshold)
         assert json.loads(result.stdout)["verdict"] == verdict
