@@ -25,6 +25,7 @@ from snl_edge.evaluation.evaluate import Predict
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.teacher import STRIDES, build_backbone
 from snl_edge.progress import progress_bar
+from snl_edge.runtime.prediction import Prediction
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.loop import batch_sampler
 
@@ -153,13 +154,15 @@ def pixels_for(config: SnlConfig, layout: torch.memory_format = torch.contiguous
 
 
 def predict_with(network: Any, pixels: Pixels) -> Predict:
-    """anomalib's own anomaly map and score, as they are."""
+    """anomalib's own anomaly map and score, as they are; it recognises no products."""
     network.eval()
 
     @torch.inference_mode()
-    def predict(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def predict(images: NDArray[np.uint8]) -> Prediction:
         answer = network(pixels(images))
-        return answer.anomaly_map.squeeze(1).numpy(), answer.pred_score.reshape(-1).numpy()
+        scores = answer.pred_score.reshape(-1).numpy()
+        none = np.zeros(len(images), np.int32)
+        return Prediction(answer.anomaly_map.squeeze(1).numpy(), scores, none, none.astype(np.float32))
 
     return predict
 

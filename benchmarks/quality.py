@@ -88,15 +88,15 @@ def agreement(run: Path, bundle: Path, samples: Sequence[Sample], most: int = 10
     for backend in ("onnxruntime", "openvino"):
         with Detector.load(bundle, backend=backend, precision="fp32") as detector:
             answers[f"{backend}_fp32"] = detector.predict(images)
-    clear = np.abs(expected[1] - DECISION) > TOLERANCE["fp16"]
+    clear = np.abs(expected.score - DECISION) > TOLERANCE["fp16"]
     return {
         name: {
             "images": len(images),
-            "map_difference": float(np.abs(maps - expected[0]).max()),
-            "score_difference": float(np.abs(scores - expected[1]).max()),
-            "flips": int((((scores > DECISION) != (expected[1] > DECISION)) & clear).sum()),
+            "map_difference": float(np.abs(found.anomaly_map - expected.anomaly_map).max()),
+            "score_difference": float(np.abs(found.score - expected.score).max()),
+            "flips": int((((found.score > DECISION) != (expected.score > DECISION)) & clear).sum()),
         }
-        for name, (maps, scores) in answers.items()
+        for name, found in answers.items()
     }
 
 

@@ -20,7 +20,15 @@ from snl_edge.errors import DataError
 from .results import FOLDER, SUMMARY, Result, read_results
 from .study_picture import LINK, draw_study, picture_link
 from .study_tables import ablation_table, headline_figures, interference_table, peers_table, products_table
-from .tables import COLUMNS, agreement_table, mean_of, percent, quality_table
+from .tables import (
+    COLUMNS,
+    RECOGNITION_COLUMNS,
+    agreement_table,
+    mean_of,
+    percent,
+    quality_table,
+    recognition_table,
+)
 
 ROOT = FOLDER.parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -63,7 +71,16 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
         for name, result in results.items()
         if result.kind == "quality"
     }
-    return {"quality": headline_figures(results, STUDY), "quality_runs": runs}
+    recognition = {
+        result.name: {
+            **{metric: percent(result.figures["overall"][metric]) for metric in RECOGNITION_COLUMNS},
+            "products": len(result.figures["products"]),
+            "file": name,
+        }
+        for name, result in results.items()
+        if result.kind == "recognition"
+    }
+    return {"quality": headline_figures(results, STUDY), "quality_runs": runs, "recognition": recognition}
 
 
 def fill(page: Path, results: Mapping[str, Result]) -> str:
@@ -90,6 +107,7 @@ def fill(page: Path, results: Mapping[str, Result]) -> str:
 TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "quality": quality_table,
     "agreement": agreement_table,
+    "recognition": recognition_table,
     "ablation": ablation_table,
     "products": products_table,
     "interference": interference_table,

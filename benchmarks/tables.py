@@ -20,6 +20,15 @@ COLUMNS = {
     "escape_rate": "escapes",
 }
 """Metrics of a quality result, and their headings."""
+RECOGNITION_COLUMNS = {
+    "accuracy": "recognised",
+    "false_unknown_rate": "good called unknown",
+    "left_out_unknown_rate": "left out: called unknown",
+    "left_out_false_unknown_rate": "left out: others called unknown",
+    "defective_accuracy": "defective recognised",
+    "defective_unknown_rate": "defective called unknown",
+}
+"""Metrics of a recognition result, and their headings."""
 
 
 def quality_table(results: Mapping[str, Result], name: str) -> str:
@@ -74,6 +83,25 @@ def agreement_table(results: Mapping[str, Result], name: str) -> str:
         for way, (title, precision) in titles.items()
     ]
     return table(headings, body) + "\n" + source(result) + "\n"
+
+
+def recognition_table(results: Mapping[str, Result], name: str) -> str:
+    """One row per product and all together of the recognition result ``name``, in percent.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    result = next((r for r in results.values() if r.kind == "recognition" and r.name == name), None)
+    if result is None:
+        raise DataError(f"there is no recognition result {name!r}", fix="measure it, or take its block off the page")
+    rows = [*result.figures["products"].items(), ("**all**", result.figures["overall"])]
+    body = [[product, *(cell(row[metric]) for metric in RECOGNITION_COLUMNS)] for product, row in rows]
+    note = (
+        f"<sub>{result.settings['preset']} preset's teacher, {result.figures['good_test_images']} good and "
+        f"{result.figures['defective_test_images']} defective test images, {result.created[:10]}, "
+        f"revision {result.revision}; `{result.command}`</sub>"
+    )
+    return table(["product", *RECOGNITION_COLUMNS.values()], body) + "\n" + note + "\n"
 
 
 def quality_result(results: Mapping[str, Result], name: str) -> Result:

@@ -22,7 +22,13 @@ from .engine_progress import build_progress
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(steps done, steps in all, phase)``, from TensorRT's threads."""
 
-CONTRACT = {"images": ("UINT8", 4), "anomaly_map": ("FLOAT", 3), "score": ("FLOAT", 1)}
+CONTRACT = {
+    "images": ("UINT8", 4),
+    "anomaly_map": ("FLOAT", 3),
+    "score": ("FLOAT", 1),
+    "product": ("INT32", 1),
+    "product_distance": ("FLOAT", 1),
+}
 """Data type and rank of every input and output of a fused graph."""
 
 

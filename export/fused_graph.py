@@ -1,4 +1,4 @@
-"""The fused module: bytes of an image in, calibrated anomaly map and score out."""
+"""The fused module: bytes of an image in, calibrated anomaly map and score, product and its distance out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ class FusedGraph(nn.Module):
         self.model = model
         self.gain = gain
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """``uint8 [B, H, W, 3]`` RGB to the map ``float32 [B, H, W]`` and score ``float32 [B]``; 0.5 decides."""
-        anomaly_map, score = self.model(images)
-        return anomaly_map * self.gain, score * self.gain
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """``uint8 [B, H, W, 3]`` RGB to what a device is told of it.
+
+        Returns:
+            anomaly map ``float32 [B, H, W]`` and score ``float32 [B]``, where 0.5 decides; product ``int32 [B]`` and
+            product distance ``float32 [B]``, where 1 is the limit of what is known.
+        """
+        anomaly_map, score, product, distance = self.model(images)
+        return anomaly_map * self.gain, score * self.gain, product, distance

@@ -20,6 +20,7 @@ from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.errors import ExportError
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.snl import Snl
+from snl_edge.runtime.prediction import Prediction
 
 from .fused_graph import FusedGraph
 
@@ -46,7 +47,7 @@ def export_onnx(model: Snl, calibration: ScoreCalibration, products: tuple[str, 
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=["images"],
-                output_names=["anomaly_map", "score"],
+                output_names=list(Prediction._fields),
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
             )
         assert program is not None
@@ -81,7 +82,13 @@ def check_graph(graph: onnx.ModelProto) -> None:
         )
         for value in [*graph.graph.input, *graph.graph.output]
     }
-    expected = {"images": ("UINT8", 4), "anomaly_map": ("FLOAT", 3), "score": ("FLOAT", 1)}
+    expected = {
+        "images": ("UINT8", 4),
+        "anomaly_map": ("FLOAT", 3),
+        "score": ("FLOAT", 1),
+        "product": ("INT32", 1),
+        "product_distance": ("FLOAT", 1),
+    }
     if signature != expected:
         raise ExportError(
             "this ONNX file is no SNL graph",
@@ -136,6 +143,8 @@ def _tidy(graph: onnx.ModelProto, config: SnlConfig, calibration: ScoreCalibrati
         "images": ("batch", height, width, 3),
         "anomaly_map": ("batch", height, width),
         "score": ("batch",),
+        "product": ("batch",),
+        "product_distance": ("batch",),
     }
     for value in [*graph.graph.input, *graph.graph.output]:
         for dim, size in zip(value.type.tensor_type.shape.dim, shapes[value.name], strict=True):

@@ -13,12 +13,16 @@ from pydantic import BaseModel, ConfigDict
 
 from snl_edge.calibration.score import DECISION
 from snl_edge.errors import ExportError
+from snl_edge.runtime.manifest import KNOWN
+from snl_edge.runtime.prediction import Prediction
 
 from .fused_graph import FusedGraph
 from .rounding import simulate_fp16
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3}
 """Largest difference of scores, on the calibrated scale; for FP32 of map values as well."""
+DISTANCE_TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}
+"""Largest difference of product distances; relative where a distance is above 1."""
 
 
 class Parity(BaseModel):
@@ -32,13 +36,18 @@ class Parity(BaseModel):
     score_difference: float
     verdict_flips: int
     """Verdicts that change although the score is further from the threshold than the tolerance."""
+    product_difference: float
+    """Of the product distance; relative where it is above 1."""
+    product_flips: int
+    """Images of a known product that are taken for another, or known ones that become unknown or the reverse."""
     tolerance: float
 
     def summary(self) -> str:
         """One line for people."""
         return (
             f"{self.precision} graph against PyTorch on {self.images} images: score differs by at most "
-            f"{self.score_difference:.1e}, map by {self.map_difference:.1e} (scores allowed {self.tolerance:g})"
+            f"{self.score_difference:.1e}, map by {self.map_difference:.1e} (scores allowed {self.tolerance:g}), "
+            f"product distance by {self.product_difference:.1e}"
         )
 
 
@@ -54,15 +63,15 @@ def parity_images(reference: NDArray[np.uint8], seed: int = 0) -> NDArray[np.uin
 
 
 @torch.no_grad()
-def run_pytorch(fused: FusedGraph, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Map and score of the fused module in FP32, image by image."""
+def run_pytorch(fused: FusedGraph, images: NDArray[np.uint8]) -> Prediction:
+    """What the fused module says in FP32, image by image."""
     device = next(fused.parameters()).device
     results = [fused(torch.from_numpy(image[None]).to(device)) for image in images]
-    return tuple(np.concatenate([r[i].cpu().numpy() for r in results]) for i in range(2))  # pyright: ignore[reportReturnType]
+    return Prediction(*(np.concatenate([part.cpu().numpy() for part in parts]) for parts in zip(*results, strict=True)))
 
 
-def run_graph(graph: onnx.ModelProto, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Map and score of an ONNX graph on the CPU; FP16 parts are rounded as a GPU rounds them."""
+def run_graph(graph: onnx.ModelProto, images: NDArray[np.uint8]) -> Prediction:
+    """What an ONNX graph says on the CPU; FP16 parts are rounded as a GPU rounds them."""
     typed = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in graph.graph.initializer)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -70,38 +79,46 @@ def run_graph(graph: onnx.ModelProto, images: NDArray[np.uint8]) -> tuple[NDArra
         graph = simulate_fp16(graph)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    results: list[Any] = [session.run(["anomaly_map", "score"], {"images": image[None]}) for image in images]
-    return tuple(np.concatenate([r[i] for r in results]) for i in range(2))  # pyright: ignore[reportReturnType]
+    results: list[Any] = [session.run(Prediction._fields, {"images": image[None]}) for image in images]
+    return Prediction(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
 
 
 def measure_parity(
     precision: Literal["fp32", "fp16"],
     graph: onnx.ModelProto,
     images: NDArray[np.uint8],
-    expected: tuple[NDArray[np.float32], NDArray[np.float32]],
+    expected: Prediction,
 ) -> Parity:
-    """Compares ``graph`` with PyTorch's ``expected`` (map, score) on ``images``.
+    """Compares ``graph`` with PyTorch's ``expected`` on ``images``.
 
     Raises:
         ExportError: the difference is above the tolerance of ``precision``.
     """
-    maps, scores = run_graph(graph, images)
-    tolerance = TOLERANCE[precision]
-    clear = np.abs(expected[1] - DECISION) > tolerance
+    found = run_graph(graph, images)
+    tolerance, distance_tolerance = TOLERANCE[precision], DISTANCE_TOLERANCE[precision]
+    clear = np.abs(expected.score - DECISION) > tolerance
+    distance, near = expected.product_distance, expected.product_distance <= KNOWN
+    product_flips = (near & (found.product != expected.product)) | (
+        ((found.product_distance <= KNOWN) != near) & (np.abs(distance - KNOWN) > distance_tolerance)
+    )
     parity = Parity(
         precision=precision,
         images=len(images),
-        map_difference=float(np.abs(maps - expected[0]).max()),
-        score_difference=float(np.abs(scores - expected[1]).max()),
-        verdict_flips=int((((scores > DECISION) != (expected[1] > DECISION)) & clear).sum()),
+        map_difference=float(np.abs(found.anomaly_map - expected.anomaly_map).max()),
+        score_difference=float(np.abs(found.score - expected.score).max()),
+        verdict_flips=int((((found.score > DECISION) != (expected.score > DECISION)) & clear).sum()),
+        product_difference=float((np.abs(found.product_distance - distance) / np.maximum(distance, 1)).max()),
+        product_flips=int(product_flips.sum()),
         tolerance=tolerance,
     )
     worst = max(parity.score_difference, parity.map_difference if precision == "fp32" else 0.0)
-    if not worst <= tolerance or parity.verdict_flips:
+    far = not parity.product_difference <= distance_tolerance
+    if not worst <= tolerance or parity.verdict_flips or far or parity.product_flips:
         raise ExportError(
             f"the {precision} graph disagrees with PyTorch",
             f"largest difference of map {parity.map_difference:.2g} and score {parity.score_difference:.2g}, "
-            f"{parity.verdict_flips} verdicts flipped, allowed {tolerance:g}",
+            f"{parity.verdict_flips} verdicts flipped, allowed {tolerance:g}; of product distance "
+            f"{parity.product_difference:.2g}, {parity.product_flips} products flipped, allowed {distance_tolerance:g}",
             "build with --precision fp32" if precision != "fp32" else "report this with the model's configuration",
         )
     return parity

@@ -114,6 +114,9 @@ def train(
         float, typer.Option(min=0, help="Memory for decoded images and teacher features, in GiB.")
     ] = 4.0,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    cluster: Annotated[
+        str | None, typer.Option(help="Nobody sorted DATA: find its products, a number of them or auto.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
@@ -122,15 +125,20 @@ def train(
 
     Example: [bold]snl-edge train mvtec/ --preset edge --out runs/line3[/bold]
     """
-    _require("torch", "timm", "safetensors", "matplotlib", extra="train")
+    _require("torch", "timm", "safetensors", "matplotlib", *(["sklearn"] if cluster else []), extra="train")
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset as named
     from snl_edge.training.config import TrainingConfig
     from snl_edge.training.loop import train as run_training
 
     changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
+    config, dataset = override(named(preset), changes), _open(data, layout, products)
+    if cluster is not None:
+        from snl_edge.training.cluster import cluster_products
+
+        dataset = cluster_products(dataset, config, cluster, batch_size)
     checkpoint = run_training(
-        override(named(preset), changes),
+        config,
         TrainingConfig(
             steps=steps,
             batch_size=batch_size,
@@ -141,7 +149,7 @@ def train(
             cache_gib=cache_gib,
             device=device.value,
         ),
-        _open(data, layout, products),
+        dataset,
         out,
         resume=resume,
     )
@@ -254,7 +262,7 @@ def infer(
     threshold: Annotated[
         float | None, typer.Option(help="Another threshold for this call; 0.5 is the default.")
     ] = None,
-    product: Annotated[str | None, typer.Option(help="The product shown, to use its own threshold.")] = None,
+    product: Annotated[str | None, typer.Option(help="The product shown; recognised if not given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per image on stdout.")] = False,
 ) -> None:
     """Give a verdict and a heatmap for each image. Leaves with 1 if an image could not be read.
@@ -274,20 +282,28 @@ def infer(
 def threshold(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     value: Annotated[float | None, typer.Argument(help="The new threshold; shows those in force if not given.")] = None,
-    product: Annotated[str | None, typer.Option(help="Of this product only; without it, of unknown products.")] = None,
+    product: Annotated[str | None, typer.Option(help="Of this product only; without it, of all others.")] = None,
+    unknown: Annotated[
+        float | None, typer.Option(help="New limit of the product distance: above it a product is unknown.")
+    ] = None,
 ) -> None:
     """Show or set the thresholds in force; nothing has to be built again.
 
     Example: [bold]snl-edge threshold line3/ 0.55 --product gear[/bold]
+
+    Or: [bold]snl-edge threshold line3/ --unknown 1.3[/bold]
     """
     from snl_edge.runtime.bundle import Bundle
 
     opened = Bundle.open(bundle)
     if value is not None:
         opened = opened.set_threshold(value, product)
+    if unknown is not None:
+        opened = opened.set_unknown_limit(unknown)
     for name in opened.manifest.products:
         print(f"{name}: {opened.manifest.threshold_for(name):.3f}")
-    print(f"(product not named): {opened.manifest.threshold:.3f}")
+    print(f"(no threshold of its own): {opened.manifest.threshold:.3f}")
+    print(f"(unknown product, above distance): {opened.manifest.unknown_limit:.3f}")
 
 
 @app.command()
@@ -403,3 +419,9 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     for name, values, false_rejects, escapes in rows:
         table.add_row(name, *(f"{100 * value:.1f}" for value in [*values, false_rejects, escapes]))
     Console().print(table)
+    seen = evaluation.recognition
+    print(
+        f"products recognised: {100 * seen.accuracy:.1f} % of good parts, {100 * seen.false_unknown_rate:.1f} % "
+        f"called unknown; of defective parts {100 * seen.defective_accuracy:.1f} %, "
+        f"{100 * seen.defective_unknown_rate:.1f} %"
+    )

@@ -1,4 +1,4 @@
-"""A tiny real ONNX graph with the fused graph's contract: local contrast, as a map and its maximum."""
+"""A tiny real ONNX graph with the fused graph's contract: local contrast, its maximum, brightness as product."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ HEIGHT, WIDTH = 24, 40
 def contract_model(
     precision: Literal["fp32", "fp16"] = "fp32", size: tuple[int, int] = (HEIGHT, WIDTH), scale: float = 1 / 255
 ) -> onnx.ModelProto:
-    """Cast, layout, scaling, two convolutions (in FP16 between two casts if wanted), map and score."""
+    """Cast, layout, scaling, two convolutions (in FP16 between two casts if wanted), map and score.
+
+    Products differ in brightness: bolts are black, washers mid-grey; white is twice as far away as what is known.
+    """
     height, width = size
     rng = np.random.default_rng(0)
     half = precision == "fp16"
@@ -33,6 +36,9 @@ def contract_model(
         "second": rng.normal(0, 0.3, (1, 8, 3, 3)).astype(kind),
         "channel": np.array([1], np.int64),
         "plane": np.array([1, 2], np.int64),
+        "all": np.array([1, 2, 3], np.int64),
+        "brightness": np.array([[0.0, 127.5]], np.float32),
+        "spread": np.array(1 / 63.75, np.float32),
     }
     node = helper.make_node
     nodes = [
@@ -47,6 +53,14 @@ def contract_model(
         node("Abs", ["exit" if half else "contrast"], ["magnitude"]),
         node("Squeeze", ["magnitude", "channel"], ["anomaly_map"]),
         node("ReduceMax", ["anomaly_map", "plane"], ["score"], keepdims=0),
+        node("ReduceMean", ["planes", "all"], ["mean"], keepdims=0),
+        node("Unsqueeze", ["mean", "channel"], ["embedding"]),
+        node("Sub", ["embedding", "brightness"], ["difference"]),
+        node("Abs", ["difference"], ["apart"]),
+        node("Mul", ["apart", "spread"], ["distances"]),
+        node("ArgMin", ["distances"], ["nearest"], axis=1, keepdims=0),
+        node("Cast", ["nearest"], ["product"], to=TensorProto.INT32),
+        node("ReduceMin", ["distances", "channel"], ["product_distance"], keepdims=0),
     ]
     graph = helper.make_graph(
         nodes,
@@ -55,6 +69,8 @@ def contract_model(
         [
             helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, ["batch", height, width]),
             helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch"]),
+            helper.make_tensor_value_info("product", TensorProto.INT32, ["batch"]),
+            helper.make_tensor_value_info("product_distance", TensorProto.FLOAT, ["batch"]),
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

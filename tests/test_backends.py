@@ -106,7 +106,7 @@ def test_graph_that_cannot_be_read_is_named(tmp_path: Path, backend: str, title:
 def test_threads_are_a_choice(folder: Path, backend: str, threads: int) -> None:
     pytest.importorskip(backend)
     with Detector.load(folder, backend=backend, threads=threads) as detector:
-        assert detector.predict(contract_images(1))[1].shape == (1,)
+        assert detector.predict(contract_images(1)).score.shape == (1,)
 
 
 def test_engine_of_another_version_or_gpu_does_not_fit(tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_manifest_of_a_newer_version_asks_for_an_upgrade(tmp_path: Path) -> None:
     write_contract_bundle(tmp_path / "line")
-    _edit_manifest(tmp_path / "line", schema_version=2, something_new=1)
-    with pytest.raises(BundleError, match=r"schema version 2.*pip install --upgrade snl-edge"):
+    _edit_manifest(tmp_path / "line", schema_version=3, something_new=1)
+    with pytest.raises(BundleError, match=r"schema version 3.*pip install --upgrade snl-edge"):
         Bundle.open(tmp_path / "line")
 
 
@@ -81,6 +81,8 @@ def test_manifest_of_a_newer_version_asks_for_an_upgrade(tmp_path: Path) -> None
     [
         ({"colour": "red"}, "colour: Extra inputs"),
         ({"threshold": -1}, "threshold: .*greater than 0"),
+        ({"unknown_limit": 0}, "unknown_limit: .*greater than 0"),
+        ({"unknown_limit": "far"}, "unknown_limit: .*valid number"),
         ({"input": {"height": 0, "width": 8, "max_batch": 1}}, "input.height"),
         ({"product_thresholds": {"nut": 0.4}}, "names 'nut', which is not under products"),
         ({"graphs": {"fp32": "../fp32.onnx"}}, "does not stay inside the bundle"),
@@ -122,6 +124,23 @@ def test_threshold_that_cannot_be_leaves_the_manifest_alone(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="unknown product 'nut'.*bolt, washer"):
         bundle.set_threshold(0.5, "nut")
     assert Bundle.open(tmp_path / "line") == bundle
+
+
+def test_unknown_limit_is_kept_and_must_be_a_distance(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    assert bundle.manifest.unknown_limit == 1.0
+    for value in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="cannot be the limit of unknown products"):
+            bundle.set_unknown_limit(value)
+    assert bundle.set_unknown_limit(1.3) == Bundle.open(tmp_path / "line")
+    assert Bundle.open(tmp_path / "line").manifest.unknown_limit == 1.3
+
+
+def test_bundle_whose_graphs_recognise_nothing_is_refused(tmp_path: Path) -> None:
+    write_contract_bundle(tmp_path / "line")
+    _edit_manifest(tmp_path / "line", schema_version=1)
+    with pytest.raises(BundleError, match=r"schema version 1: .*recognise products.*build again"):
+        Bundle.open(tmp_path / "line")
 
 
 @pytest.fixture

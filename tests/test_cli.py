@@ -60,10 +60,26 @@ def test_infer_json_lines_and_threshold(snl_edge, line, bundle):
     result = snl_edge("infer", image, "--bundle", bundle, "--json", "--backend", "openvino")
     assert result.returncode == 0
     (entry,) = [json.loads(text) for text in result.stdout.splitlines()]
-    assert entry["threshold"] == 0.5
+    sample = open_dataset(line).test[0]
+    assert entry["product"] == sample.product
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert entry["threshold"] == manifest["product_thresholds"][sample.product]
     for threshold, verdict in ((entry["score"] - 0.01, "reject"), (entry["score"] + 0.01, "good")):
         result = snl_edge("infer", image, "--bundle", bundle, "--json", "--threshold", threshold)
         assert json.loads(result.stdout)["verdict"] == verdict
+
+
+def test_infer_calls_an_unknown_product_unknown(snl_edge, line, bundle, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise)
+    product = open_dataset(line).products[1]
+    arguments = ("noise.png", "--bundle", bundle, "--backend", "onnxruntime", "--out", "out")
+    (entry,) = [json.loads(text) for text in snl_edge("infer", *arguments, "--json").stdout.splitlines()]
+    assert (entry["verdict"], entry["product"]) == ("unknown", None)
+    assert entry["product_distance"] > 1
+    assert "0 good, 0 reject, 1 unknown, 0 unreadable" in snl_edge("infer", *arguments).stdout
+    named = json.loads(snl_edge("infer", *arguments, "--json", "--product", product).stdout)
+    assert (named["verdict"], named["product"]) == ("reject", product)
 
 
 def test_infer_takes_folders_and_globs(snl_edge, line, bundle):
@@ -105,7 +121,7 @@ def test_build_makes_an_engine_without_a_gpu(snl_edge, bundle, tmp_path):
 def test_evaluate_writes_its_report(snl_edge, line, bundle, tmp_path):
     result = snl_edge("evaluate", line, "--model", bundle, "--out", "report", "--json")
     assert result.returncode == 0, result.stderr
-    assert set(json.loads(result.stdout)) == {"mean", "products"}
+    assert set(json.loads(result.stdout)) == {"mean", "products", "recognition"}
     assert (tmp_path / "report" / "index.html").is_file()
 
 
@@ -123,8 +139,11 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, bundle, tmp_path)
     product = json.loads((copy / "manifest.json").read_text())["products"][0]
     assert snl_edge("threshold", copy, "0.71", "--product", product).returncode == 0
     assert f"{product}: 0.710" in snl_edge("threshold", copy).stdout
-    assert "(product not named): 0.500" in snl_edge("threshold", copy).stdout
+    assert "(no threshold of its own): 0.500" in snl_edge("threshold", copy).stdout
     assert "unknown product" in failed_with_one_line(snl_edge("threshold", copy, "0.71", "--product", "anvil"))
+    assert snl_edge("threshold", copy, "--unknown", "1.3").returncode == 0
+    assert "(unknown product, above distance): 1.300" in snl_edge("threshold", copy).stdout
+    assert "limit of unknown products" in failed_with_one_line(snl_edge("threshold", copy, "--unknown", "0"))
     assert "cannot be a threshold" in failed_with_one_line(snl_edge("threshold", copy, "nan"))
 
 

@@ -16,6 +16,7 @@ from snl_edge.errors import BundleError, ConfigError, DataError, EngineError
 from snl_edge.image import fit_to_input
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.detector import Detector
+from snl_edge.runtime.prediction import Prediction
 
 CPU_BACKENDS = ("onnxruntime", "openvino")
 
@@ -34,31 +35,30 @@ def detector(request: pytest.FixtureRequest, folder: Path) -> Iterator[Detector]
         yield loaded
 
 
-def _reference(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _reference(images: np.ndarray) -> Prediction:
     """The contract graph, computed by ONNX's own reference implementation."""
     from onnx.reference import ReferenceEvaluator
 
-    anomaly_map, score = ReferenceEvaluator(contract_model()).run(None, {"images": images})
-    return np.asarray(anomaly_map), np.asarray(score)
+    return Prediction(*map(np.asarray, ReferenceEvaluator(contract_model()).run(None, {"images": images})))
 
 
 def test_results_are_those_of_the_graph(detector: Detector) -> None:
-    images = contract_images(2)
-    maps, scores = detector.predict(images)
-    expected_maps, expected_scores = _reference(images)
-    assert (maps.dtype, scores.dtype) == (np.float32, np.float32)
-    np.testing.assert_allclose(maps, expected_maps, atol=1e-5)
-    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5)
+    images = np.concatenate([contract_images(2), contract_images(1) // 8])
+    found, expected = detector.predict(images), _reference(images)
+    assert [output.dtype for output in found] == [np.float32, np.float32, np.int32, np.float32]
+    np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, atol=1e-5)
+    np.testing.assert_allclose(found.score, expected.score, rtol=1e-5)
+    np.testing.assert_array_equal(found.product, [1, 1, 0])
+    np.testing.assert_allclose(found.product_distance, expected.product_distance, atol=1e-5)
 
 
 def test_batches_larger_than_the_backends_are_split(detector: Detector) -> None:
     images = contract_images(7)
     assert detector.backend.max_batch == 3
-    maps, scores = detector.predict(images)
+    whole = detector.predict(images)
     for index in range(7):
-        one_map, one_score = detector.predict(images[index : index + 1])
-        np.testing.assert_allclose(maps[index], one_map[0], atol=1e-6)
-        np.testing.assert_allclose(scores[index], one_score[0], rtol=1e-6)
+        for output, one in zip(whole, detector.predict(images[index : index + 1]), strict=True):
+            np.testing.assert_allclose(output[index], one[0], atol=1e-6, rtol=1e-5)
 
 
 def test_backends_agree(folder: Path) -> None:
@@ -72,8 +72,8 @@ def test_backends_agree(folder: Path) -> None:
 def test_fp16_graph_runs_and_is_close(folder: Path) -> None:
     with Detector.load(folder, backend="onnxruntime", precision="fp16") as detector:
         assert "fp16" in detector.backend.description
-        maps, _ = detector.predict(contract_images(2))
-    np.testing.assert_allclose(maps, _reference(contract_images(2))[0], atol=5e-3)
+        maps = detector.predict(contract_images(2)).anomaly_map
+    np.testing.assert_allclose(maps, _reference(contract_images(2)).anomaly_map, atol=5e-3)
 
 
 def test_frames_of_any_size_are_fitted_and_judged(detector: Detector) -> None:
@@ -83,19 +83,18 @@ def test_frames_of_any_size_are_fitted_and_judged(detector: Detector) -> None:
     ]
     verdicts = detector.detect(frames)
     fitted = np.stack([fit_to_input(frame, (HEIGHT, WIDTH)) for frame in frames])
-    maps, scores = detector.predict(fitted)
-    for verdict, anomaly_map, score in zip(verdicts, maps, scores, strict=True):
+    for verdict, anomaly_map, score, *_ in zip(verdicts, *detector.predict(fitted), strict=True):
         assert verdict.score == pytest.approx(float(score), rel=1e-6)
         assert verdict.reject == (verdict.score > verdict.threshold)
         np.testing.assert_allclose(verdict.anomaly_map, anomaly_map, atol=1e-6)
 
 
 def test_results_are_the_callers_own(detector: Detector) -> None:
-    first, scores = detector.predict(contract_images(1, seed=1))
-    kept, kept_scores = first.copy(), scores.copy()
+    first = detector.predict(contract_images(1, seed=1))
+    kept = [output.copy() for output in first]
     detector.predict(contract_images(1, seed=2))
-    np.testing.assert_array_equal(first, kept)
-    np.testing.assert_array_equal(scores, kept_scores)
+    for output, copy in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(output, copy)
 
 
 def test_threshold_of_the_product_decides(tmp_path: Path) -> None:
@@ -112,6 +111,56 @@ def test_threshold_of_the_product_decides(tmp_path: Path) -> None:
             detector.detect(frame, product="nut")
 
 
+def _bright(level: int) -> np.ndarray:
+    return np.full((1, HEIGHT, WIDTH, 3), level, np.uint8)
+
+
+def test_recognised_product_decides_by_its_own_threshold(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    bundle.set_threshold(1e9).set_threshold(1e-9, "bolt")
+    with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+        (dark,) = detector.detect(_bright(10))
+        (grey,) = detector.detect(_bright(120))
+    assert (dark.product, dark.kind, dark.threshold) == ("bolt", "reject", 1e-9)
+    assert (grey.product, grey.kind, grey.threshold) == ("washer", "good", 1e9)
+    assert dark.reject
+    assert grey.good
+    assert dark.product_distance == pytest.approx(10 / 63.75, rel=1e-5)
+
+
+def test_unknown_product_is_neither_good_nor_reject_whatever_its_score(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    for threshold in (1e-9, 1e9):
+        bundle.set_threshold(threshold)
+        with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+            (verdict,) = detector.detect(_bright(255))
+            assert (verdict.kind, verdict.product, verdict.reject, verdict.good) == ("unknown", None, False, False)
+            assert verdict.product_distance == pytest.approx(2.0)
+            # Who names the product takes the responsibility.
+            (named,) = detector.detect(_bright(255), product="bolt")
+            assert (named.kind, named.product) == ("reject" if threshold < 1 else "good", "bolt")
+    assert detector.detect([]) == []
+
+
+def test_unknown_limit_is_adjustable_and_itself_known(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line").set_threshold(1e9)
+    for limit, kind in ((1.9, "unknown"), (2.0, "good"), (2.1, "good")):
+        bundle.set_unknown_limit(limit)
+        with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+            assert detector.detect(_bright(255))[0].kind == kind
+    with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+        assert detector.detect(_bright(255), threshold=1e-9)[0].kind == "reject"
+
+
+def test_product_that_the_manifest_does_not_list_is_an_error(tmp_path: Path) -> None:
+    write_contract_bundle(tmp_path / "line", products=("bolt",))
+    with (
+        Detector.load(tmp_path / "line", backend="onnxruntime") as detector,
+        pytest.raises(EngineError, match="recognised a product that the manifest does not list.*lists 1"),
+    ):
+        detector.detect(_bright(120))
+
+
 def test_score_equal_to_the_threshold_is_good(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
     with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
@@ -123,9 +172,8 @@ def test_score_equal_to_the_threshold_is_good(tmp_path: Path) -> None:
 
 def test_no_frames_give_no_verdicts(detector: Detector) -> None:
     assert detector.detect([]) == []
-    maps, scores = detector.predict(contract_images(0))
-    assert maps.shape == (0, HEIGHT, WIDTH)
-    assert scores.shape == (0,)
+    shapes = [output.shape for output in detector.predict(contract_images(0))]
+    assert shapes == [(0, HEIGHT, WIDTH), (0,), (0,), (0,)]
 
 
 @pytest.mark.parametrize(
@@ -167,9 +215,9 @@ def test_views_and_reversed_images_give_the_same(detector: Detector) -> None:
 
 def test_threads_share_a_detector(detector: Detector) -> None:
     batches = [contract_images(2, seed) for seed in range(8)]
-    expected = [detector.predict(batch)[1] for batch in batches]
+    expected = [detector.predict(batch).score for batch in batches]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda batch: detector.predict(batch)[1], batches))
+        found = list(pool.map(lambda batch: detector.predict(batch).score, batches))
     np.testing.assert_array_equal(found, expected)
 
 

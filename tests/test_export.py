@@ -22,6 +22,7 @@ from snl_edge.export.rounding import simulate_fp16
 from snl_edge.image import fit_to_input, read_image
 from snl_edge.model.config import CramConfig, SnlConfig, StudentConfig, TeacherConfig
 from snl_edge.model.snl import Snl
+from snl_edge.runtime.prediction import Prediction
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.reference import load_reference
 
@@ -39,6 +40,13 @@ def pictures(line) -> np.ndarray:
     return np.stack([fit_to_input(read_image(sample.path), (64, 64)) for sample in open_dataset(line).test])
 
 
+def agrees(found: Prediction, expected: Prediction) -> None:
+    np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, atol=1e-4)
+    np.testing.assert_allclose(found.score, expected.score, atol=1e-4)
+    np.testing.assert_array_equal(found.product, expected.product)
+    np.testing.assert_allclose(found.product_distance, expected.product_distance, rtol=1e-3)
+
+
 @pytest.fixture(scope="module")
 def expected(run, pictures):
     model, checkpoint = load_model(run)
@@ -54,37 +62,41 @@ def test_contract_of_inputs_and_outputs(graphs):
         assert outputs == {
             "anomaly_map": ("tensor(float)", ["batch", 64, 64]),
             "score": ("tensor(float)", ["batch"]),
+            "product": ("tensor(int32)", ["batch"]),
+            "product_distance": ("tensor(float)", ["batch"]),
         }
 
 
 def test_any_batch_gives_the_same_answers(graphs, pictures):
     session = onnxruntime.InferenceSession(graphs["fp32"].SerializeToString(), providers=["CPUExecutionProvider"])
-    _, whole = session.run(None, {"images": pictures})
+    whole = session.run(None, {"images": pictures})
     for size in (1, 3):
-        parts = [session.run(None, {"images": pictures[i : i + size]})[1] for i in range(0, len(pictures), size)]
-        np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+        parts = [session.run(None, {"images": pictures[i : i + size]}) for i in range(0, len(pictures), size)]
+        for index, output in enumerate(whole):
+            found = np.concatenate([part[index] for part in parts])
+            np.testing.assert_allclose(found, output, atol=1e-5, rtol=1e-4)
 
 
 def test_fp32_agrees_with_pytorch_in_onnxruntime_and_openvino(graphs, pictures, expected, tmp_path):
-    maps, scores = run_graph(graphs["fp32"], pictures)
-    np.testing.assert_allclose(maps, expected[0], atol=1e-4)
-    np.testing.assert_allclose(scores, expected[1], atol=1e-4)
+    agrees(run_graph(graphs["fp32"], pictures), expected)
     openvino = pytest.importorskip("openvino")
     path = save_graph(graphs["fp32"], tmp_path / "fp32.onnx")
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     result = compiled(pictures)
-    np.testing.assert_allclose(result["anomaly_map"], expected[0], atol=1e-4)
-    np.testing.assert_allclose(result["score"], expected[1], atol=1e-4)
+    agrees(Prediction(*(result[name] for name in Prediction._fields)), expected)
 
 
 def test_fp16_scores_agree_and_flip_no_clear_verdict(graphs, pictures, expected):
-    _, scores = run_graph(graphs["fp16"], pictures)
-    difference = np.abs(scores - expected[1])
+    found = run_graph(graphs["fp16"], pictures)
+    scores = found.score
+    difference = np.abs(scores - expected.score)
     assert difference.max() < 5e-3
     assert difference.max() > 1e-6  # the simulation does round
-    clear = np.abs(expected[1] - 0.5) > 5e-3
-    assert ((scores > 0.5) == (expected[1] > 0.5))[clear].all()
+    clear = np.abs(expected.score - 0.5) > 5e-3
+    assert ((scores > 0.5) == (expected.score > 0.5))[clear].all()
+    np.testing.assert_array_equal(found.product, expected.product)
+    np.testing.assert_allclose(found.product_distance, expected.product_distance, rtol=2e-2, atol=2e-2)
 
 
 def test_fp16_graph_types_are_explicit(graphs):
@@ -113,11 +125,32 @@ def test_threshold_stands_at_one_half(run, line, expected):
     """Held-out good images set the threshold, so on the calibrated scale their scores end at or below 0.5."""
     model, checkpoint = load_model(run)
     fused = FusedGraph(model, checkpoint.calibration.gain).eval()
-    raw = run_pytorch(FusedGraph(model, 1.0).eval(), load_reference(run))[1]
+    raw = run_pytorch(FusedGraph(model, 1.0).eval(), load_reference(run)).score
     np.testing.assert_allclose(
-        run_pytorch(fused, load_reference(run))[1], raw * 0.5 / checkpoint.calibration.raw_threshold
+        run_pytorch(fused, load_reference(run)).score, raw * 0.5 / checkpoint.calibration.raw_threshold
     )
-    assert run_pytorch(fused, load_reference(run))[1].max() <= 0.5 + 1e-6
+    assert run_pytorch(fused, load_reference(run)).score.max() <= 0.5 + 1e-6
+
+
+def test_recognition_stays_fp32_in_the_fp16_graph(graphs, run):
+    weights = load_model(run)[0].recognition
+    kept = {t.name: numpy_helper.to_array(t) for t in graphs["fp16"].graph.initializer if "recognition" in t.name}
+    for name in ("prototypes", "limits", "transform"):
+        (value,) = [value for key, value in kept.items() if key.endswith(name)]
+        assert value.dtype == np.float32
+        np.testing.assert_array_equal(value, getattr(weights, name).numpy())
+
+
+def test_a_graph_that_takes_products_for_others_is_refused(graphs, run):
+    model, checkpoint = load_model(run)
+    images = parity_images(load_reference(run))
+    reference = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
+    spoilt = onnx.ModelProto()
+    spoilt.CopyFrom(graphs["fp32"])
+    (limits,) = [t for t in spoilt.graph.initializer if t.name.endswith("recognition.limits")]
+    limits.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(limits) * 1.01, limits.name))
+    with pytest.raises(ExportError, match="fp32 graph disagrees with PyTorch.*product distance"):
+        measure_parity("fp32", spoilt, images, reference)
 
 
 def test_a_graph_that_computes_something_else_is_refused(graphs, run):
@@ -139,6 +172,8 @@ def small_graph(*nodes: onnx.NodeProto, constants: dict[str, np.ndarray]) -> onn
     outputs = [
         helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, ["batch", 4, 4]),
         helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch"]),
+        helper.make_tensor_value_info("product", TensorProto.INT32, ["batch"]),
+        helper.make_tensor_value_info("product_distance", TensorProto.FLOAT, ["batch"]),
     ]
     initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     graph = helper.make_graph(list(nodes), "small", [images], outputs, initializers)
@@ -155,6 +190,8 @@ def convolution_graph(weight: float) -> onnx.ModelProto:
         helper.make_node("Mul", ["features", "gated"], ["distance"]),
         helper.make_node("ReduceSum", ["distance", "channel"], ["anomaly_map"], keepdims=0),
         helper.make_node("ReduceMax", ["anomaly_map", "pixels"], ["score"], keepdims=0),
+        helper.make_node("Identity", ["score"], ["product_distance"]),
+        helper.make_node("Cast", ["score"], ["product"], to=TensorProto.INT32),
         constants={
             "w": np.full((2, 3, 1, 1), weight, np.float32),
             "channel": np.array([1], np.int64),

@@ -8,8 +8,15 @@ import pytest
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import DataError
 from snl_edge.evaluation.interference import METRICS, make_probes, measure_interference, mix, paste
+from snl_edge.runtime.prediction import Prediction
 
 SIZE = (64, 96)
+
+
+def predicted(maps) -> Prediction:
+    """Maps with their maxima as scores; no product is recognised."""
+    count = len(maps)
+    return Prediction(maps, maps.max((1, 2)), np.zeros(count, np.int32), np.zeros(count, np.float32))
 
 
 def test_probes_are_made_of_two_products(line):
@@ -45,7 +52,7 @@ def test_a_perfect_detector_flags_every_probe(line):
     def predict(images):
         assert len(images) <= 4
         maps = np.stack([known[image.tobytes()] for image in images])
-        return maps, maps.max((1, 2))
+        return predicted(maps)
 
     seen = []
     found = measure_interference(
@@ -58,7 +65,7 @@ def test_a_perfect_detector_flags_every_probe(line):
 
 def test_a_detector_that_sees_nothing_is_at_chance(line):
     found = measure_interference(
-        lambda images: (np.ones(images.shape[:3], np.float32), np.ones(len(images), np.float32)),
+        lambda images: predicted(np.ones(images.shape[:3], np.float32)),
         open_dataset(line).test,
         SIZE,
         most=2,
@@ -77,7 +84,7 @@ def test_a_product_without_good_images_is_shown_and_one_product_is_refused(line)
         list(make_probes(only, SIZE))
     third = [type(s)(s.path, "bare", s.defect, s.mask) for s in dataset.test if not s.is_good and s.product == second]
     found = measure_interference(
-        lambda images: (images.mean(3, dtype=np.float32), images.mean((1, 2, 3), dtype=np.float32)),
+        lambda images: predicted(images.mean(3, dtype=np.float32)),
         [*dataset.test, *third],
         SIZE,
     )

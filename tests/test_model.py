@@ -30,11 +30,13 @@ def images() -> torch.Tensor:
 def test_model_maps_bytes_to_map_and_score(images, direction, cram):
     model = Snl(small(direction=direction, cram=cram)).eval()
     with torch.no_grad():
-        anomaly_map, score = model(images)
+        anomaly_map, score, product, distance = model(images)
     assert anomaly_map.shape == (2, 64, 96)
     assert score.shape == (2,)
     assert anomaly_map.dtype == score.dtype == torch.float32
     torch.testing.assert_close(score, anomaly_map.flatten(1).amax(1))
+    assert (product.dtype, product.shape) == (torch.int32, (2,))
+    assert (distance.dtype, distance.shape) == (torch.float32, (2,))
 
 
 @pytest.mark.parametrize("direction", ["reverse", "forward"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snl_edge.errors import DataError
-from snl_edge.runtime.overlay import draw_overlay
+from snl_edge.runtime.overlay import draw_overlay, draw_unknown
 
 
 def _picture(height: int, width: int) -> np.ndarray:
@@ -34,6 +34,15 @@ def test_fault_is_marked_where_it_is_in_a_frame_of_another_size() -> None:
     assert 145 <= columns.min() <= 160
     assert 320 <= columns.max() + 1 <= 335
     assert (drawn == 255).all(axis=2).any()  # the contour
+
+
+def test_unknown_product_gets_a_frame_and_stays_as_it_is_within() -> None:
+    image = _picture(64, 128)
+    drawn = draw_unknown(image)
+    np.testing.assert_array_equal(drawn[8:-8, 8:-8], image[8:-8, 8:-8])
+    edge = np.concatenate([drawn[0], drawn[-1], drawn[:, 0], drawn[:, -1]])
+    assert len(np.unique(edge, axis=0)) == 1
+    assert not np.array_equal(image, drawn)
 
 
 def test_no_contour_below_the_threshold() -> None:

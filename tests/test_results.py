@@ -9,7 +9,7 @@ import pytest
 from snl_edge.benchmarks import results as results_module
 from snl_edge.benchmarks.results import read_results, save_result
 from snl_edge.benchmarks.summary import fill, summarise
-from snl_edge.benchmarks.tables import COLUMNS
+from snl_edge.benchmarks.tables import COLUMNS, RECOGNITION_COLUMNS
 from snl_edge.errors import DataError
 
 
@@ -52,6 +52,17 @@ def test_summary_and_tables_are_made_from_results(saved, tmp_path):
     assert text.endswith("after\n")
     page.write_text("<!-- figures: agreement-tiny -->\n<!-- end of figures -->\n")
     assert "| 2.0e-06 | 1.0e-06 | 0 | 5.0 MB |" in fill(page, results)
+
+
+def test_recognition_has_a_table_of_its_own(saved, tmp_path):
+    row = dict.fromkeys(RECOGNITION_COLUMNS, 0.25) | {"accuracy": 0.995}
+    figures = {"overall": row, "products": {"gear": row}, "good_test_images": 9, "defective_test_images": 8}
+    save_result("recognition", "tiny", settings={"preset": "edge"}, figures=figures, folder=saved)
+    results = read_results(saved)
+    assert summarise(results)["recognition"]["tiny"]["accuracy"] == 99.5
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figures: recognition-tiny -->\n<!-- end of figures -->\n")
+    assert "| gear | 99.5 | 25.0 |" in fill(page, results)
 
 
 def test_a_figure_without_a_result_is_refused(saved, tmp_path):

@@ -20,6 +20,7 @@ from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.engine_record import FlavourName
 from snl_edge.runtime.gpu import present_gpus
+from snl_edge.runtime.prediction import Prediction
 from snl_edge.runtime.tensorrt_flavour import installed_flavours
 
 MAX_BATCH = 4
@@ -83,7 +84,7 @@ def _free_memory() -> int:
         return driver.mem_get_info()[0]
 
 
-def _reference(folder: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _reference(folder: Path, images: np.ndarray) -> Prediction:
     with Detector.load(folder, backend="onnxruntime", precision="fp32") as reference:
         return reference.predict(images)
 
@@ -99,12 +100,14 @@ def test_record_names_this_gpu(folder: Path) -> None:
 @pytest.mark.parametrize("batch", range(1, MAX_BATCH + 1))
 def test_engine_agrees_with_onnx_runtime(folder: Path, flavour: FlavourName, precision: str, batch: int) -> None:
     images = contract_images(batch, seed=batch)
-    expected_maps, expected_scores = _reference(folder, images)
+    expected = _reference(folder, images)
     with Detector.load(folder, backend=flavour, precision=precision) as detector:
         assert detector.backend.name == flavour
-        maps, scores = detector.predict(images)
-    np.testing.assert_allclose(maps, expected_maps, atol=TOLERANCE[precision])
-    np.testing.assert_allclose(scores, expected_scores, atol=TOLERANCE[precision])
+        found = detector.predict(images)
+    np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, atol=TOLERANCE[precision])
+    np.testing.assert_allclose(found.score, expected.score, atol=TOLERANCE[precision])
+    np.testing.assert_array_equal(found.product, expected.product)
+    np.testing.assert_allclose(found.product_distance, expected.product_distance, atol=1e-4)
 
 
 def test_auto_takes_the_engine(folder: Path, flavour: FlavourName) -> None:
@@ -115,11 +118,10 @@ def test_auto_takes_the_engine(folder: Path, flavour: FlavourName) -> None:
 
 def test_larger_batches_are_split(detector: Detector) -> None:
     images = contract_images(2 * MAX_BATCH + 1)
-    maps, scores = detector.predict(images)
+    whole = detector.predict(images)
     for index in range(len(images)):
-        one_map, one_score = detector.predict(images[index : index + 1])
-        np.testing.assert_allclose(maps[index], one_map[0], atol=TOLERANCE["fp16"])
-        np.testing.assert_allclose(scores[index], one_score[0], atol=TOLERANCE["fp16"])
+        for output, one in zip(whole, detector.predict(images[index : index + 1]), strict=True):
+            np.testing.assert_allclose(output[index], one[0], atol=TOLERANCE["fp16"])
 
 
 def test_batch_sizes_may_alternate(detector: Detector) -> None:
@@ -152,9 +154,9 @@ def test_two_detectors_do_not_disturb_each_other(folder: Path, flavour: FlavourN
 
 def test_other_threads_may_run_it(detector: Detector) -> None:
     images = contract_images(2)
-    expected = detector.predict(images)[1]
+    expected = detector.predict(images).score
     found: list[np.ndarray] = []
-    threads = [threading.Thread(target=lambda: found.append(detector.predict(images)[1])) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: found.append(detector.predict(images).score)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -171,7 +173,7 @@ def test_thread_that_loaded_it_may_end_before_it(folder: Path, flavour: FlavourN
     thread.join(120)
     assert loaded
     with loaded[0] as detector:
-        assert detector.predict(contract_images(1))[1].shape == (1,)
+        assert detector.predict(contract_images(1)).score.shape == (1,)
 
 
 def test_calls_take_no_more_memory(detector: Detector) -> None:
@@ -213,7 +215,7 @@ def test_closed_detector_says_so(folder: Path, flavour: FlavourName) -> None:
 def test_kernels_are_kept_for_the_next_start(flavour: FlavourName, detector: Detector, kernel_cache: Path) -> None:
     if flavour != "tensorrt_rtx":
         pytest.skip("only TensorRT-RTX compiles kernels when loading")
-    assert detector.predict(contract_images(1))[1].shape == (1,)
+    assert detector.predict(contract_images(1)).score.shape == (1,)
     assert any(path.stat().st_size for path in (kernel_cache / "snl-edge").glob("*.kernels"))
 
 
@@ -271,9 +273,11 @@ def test_gpu_that_is_not_there_is_named(folder: Path, flavour: FlavourName) -> N
 
 
 def test_results_have_the_contracts_types(detector: Detector) -> None:
-    maps, scores = detector.predict(contract_images(2))
-    assert (maps.dtype, maps.shape) == (np.float32, (2, HEIGHT, WIDTH))
-    assert (scores.dtype, scores.shape) == (np.float32, (2,))
+    found = detector.predict(contract_images(2))
+    assert (found.anomaly_map.dtype, found.anomaly_map.shape) == (np.float32, (2, HEIGHT, WIDTH))
+    assert (found.score.dtype, found.score.shape) == (np.float32, (2,))
+    assert (found.product.dtype, found.product.shape) == (np.int32, (2,))
+    assert (found.product_distance.dtype, found.product_distance.shape) == (np.float32, (2,))
 
 
 def test_a_trained_model_scores_the_same_on_the_gpu(bundle: Path, flavour: FlavourName, tmp_path: Path) -> None:
@@ -292,4 +296,5 @@ def test_a_trained_model_scores_the_same_on_the_gpu(bundle: Path, flavour: Flavo
     ):
         for ours, reference in zip(on_gpu.detect(frames), cpu.detect(frames), strict=True):
             assert ours.score == pytest.approx(reference.score, abs=5e-3)
-            assert ours.reject == reference.reject or abs(reference.score - reference.threshold) < 5e-3
+            assert ours.product_distance == pytest.approx(reference.product_distance, rel=2e-2, abs=2e-2)
+            assert ours.kind == reference.kind or abs(reference.score - reference.threshold) < 5e-3

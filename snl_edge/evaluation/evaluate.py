@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from snl_edge.data.masks import fit_mask, read_mask
 from snl_edge.data.samples import Sample
 from snl_edge.image import fit_to_input, read_image
+from snl_edge.runtime.manifest import KNOWN
+from snl_edge.runtime.prediction import Prediction
 
 from .metrics import PixelMetrics, rank_images
 from .threshold import OperatingPoint, operating_point
 
-Predict = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""``uint8 [B, H, W, 3]`` to anomaly map ``float32 [B, H, W]`` and score ``float32 [B]``."""
+Predict = Callable[[NDArray[np.uint8]], Prediction]
+"""``uint8 [B, H, W, 3]`` to the fused graph's outputs."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,22 @@ class Case:
     sample: Sample
     score: float
     reject: bool
+    """By the threshold of the product that its folder names."""
+    nearest: str | None
+    """The product it was recognised as; None where the names of the learned products were not given."""
+    product_distance: float
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """How well products are recognised, as fractions of images of learned products; NaN where there are none."""
+
+    accuracy: float
+    """Good images whose nearest product is their own."""
+    false_unknown_rate: float
+    """Good images taken for an unknown product."""
+    defective_accuracy: float
+    defective_unknown_rate: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,20 @@ class Evaluation:
     cases: tuple[Case, ...]
     products: dict[str, ProductResult]
     gallery: dict[str, tuple[Picture, ...]]
+    learned: tuple[str, ...] = ()
+    unknown_limit: float = KNOWN
+
+    @property
+    def recognition(self) -> Recognition:
+        """Over all images whose folder names a learned product."""
+        cases = [case for case in self.cases if case.sample.product in self.learned]
+        rates: list[float] = []
+        for good in (True, False):
+            own = [case for case in cases if case.sample.is_good == good]
+            right = [case.nearest == case.sample.product for case in own]
+            unknown = [case.product_distance > self.unknown_limit for case in own]
+            rates += [float(np.mean(counted)) if own else math.nan for counted in (right, unknown)]
+        return Recognition(*rates)
 
     @property
     def mean(self) -> dict[str, float]:
@@ -83,7 +115,11 @@ class Evaluation:
             name: {k: v for k, v in asdict(result).items() if k != "at_threshold"} | asdict(result.at_threshold)
             for name, result in self.products.items()
         }
-        return {"mean": _plain(self.mean), "products": _plain(products)}
+        return {
+            "mean": _plain(self.mean),
+            "products": _plain(products),
+            "recognition": _plain(asdict(self.recognition)),
+        }
 
 
 def evaluate(
@@ -92,12 +128,16 @@ def evaluate(
     size: tuple[int, int],
     *,
     threshold: Callable[[str], float] = lambda product: 0.5,
+    learned: Sequence[str] = (),
+    unknown_limit: float = KNOWN,
     batch_size: int = 8,
     progress: Callable[[int, int], None] = lambda done, total: None,
     shown: int = 3,
 ) -> Evaluation:
-    """Judges ``samples``, each with its product's ``threshold``, and measures.
+    """Judges ``samples``, each with the ``threshold`` of the product that its folder names, and measures.
 
+    A metric per product must not depend on what else the model took a part for; how well it recognises the
+    ``learned`` products, named in the graph's order, is measured apart.
     The next batch is decoded while the model runs.
     Masks are compared at the model's input ``size = (height, width)``. Memory holds one batch, one histogram
     set and the pictures that the gallery will show: up to ``shown`` of each kind and product.
@@ -112,8 +152,9 @@ def evaluate(
         own = [sample for sample in samples if sample.product == product]
         limit = threshold(product)
         pixels, judged, pictures = PixelMetrics(), [], _Gallery(shown)
-        for sample, image, mask, anomaly_map, score in _run(predict, own, size, batch_size):
-            case = Case(sample, score, score > limit)
+        for sample, image, mask, (anomaly_map, score, nearest, distance) in _run(predict, own, size, batch_size):
+            name = learned[int(nearest)] if learned else None
+            case = Case(sample, float(score), float(score) > limit, name, float(distance))
             pixels.update(anomaly_map, mask)
             pictures.offer(Picture(case, image, anomaly_map, mask))
             judged.append(case)
@@ -121,7 +162,7 @@ def evaluate(
         cases += judged
         gallery[product] = pictures.chosen()
         products[product] = _result(judged, pixels, limit)
-    return Evaluation(tuple(cases), products, gallery)
+    return Evaluation(tuple(cases), products, gallery, tuple(learned), unknown_limit)
 
 
 def _result(cases: Sequence[Case], pixels: PixelMetrics, threshold: float) -> ProductResult:
@@ -143,7 +184,8 @@ def _result(cases: Sequence[Case], pixels: PixelMetrics, threshold: float) -> Pr
 
 def _run(
     predict: Predict, samples: Sequence[Sample], size: tuple[int, int], batch_size: int
-) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.bool_], NDArray[np.float32], float]]:
+) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.bool_], tuple[Any, ...]]]:
+    """Sample, input, mask, and the graph's outputs for this one image."""
     batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
 
     def decode(batch: Sequence[Sample]) -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]:
@@ -155,8 +197,7 @@ def _run(
             images, masks = upcoming.result()
             if index + 1 < len(batches):
                 upcoming = reader.submit(decode, batches[index + 1])
-            maps, scores = predict(images)
-            yield from zip(batch, images, masks, maps, map(float, scores), strict=True)
+            yield from zip(batch, images, masks, zip(*predict(images), strict=True), strict=True)
 
 
 def _mask(sample: Sample, size: tuple[int, int]) -> NDArray[np.bool_]:

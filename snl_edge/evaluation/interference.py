@@ -103,8 +103,8 @@ def measure_interference(
         scores: dict[str, list[float]] = {"good": [], "mixed": [], "pasted": []}
         stream = probes_of(product, good, size, seed=seed, most=most)
         while batch := list(islice(stream, batch_size)):
-            maps, values = predict(np.stack([probe.image for probe in batch]))
-            for probe, anomaly_map, score in zip(batch, maps, values, strict=True):
+            prediction = predict(np.stack([probe.image for probe in batch]))
+            for probe, anomaly_map, score in zip(batch, prediction.anomaly_map, prediction.score, strict=True):
                 scores[probe.kind].append(float(score))
                 if probe.kind != "mixed":
                     pixels.update(anomaly_map, probe.foreign)

@@ -53,6 +53,8 @@ def write_report(
                 "defect": case.sample.defect,
                 "score": case.score,
                 "verdict": "reject" if case.reject else "good",
+                "nearest_product": case.nearest,
+                "product_distance": case.product_distance,
             }
             for case in evaluation.cases
         ],
@@ -65,6 +67,7 @@ def write_report(
         title=title,
         headings=HEADINGS,
         mean=evaluation.mean,
+        recognition=evaluation.recognition,
         percent=_percent,
         provenance=provenance,
         products=[_product(evaluation, name) for name in evaluation.products],

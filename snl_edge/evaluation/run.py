@@ -17,6 +17,8 @@ from snl_edge.errors import BundleError, DataError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.manifest import FILE as MANIFEST
+from snl_edge.runtime.manifest import KNOWN
+from snl_edge.runtime.prediction import Prediction
 from snl_edge.training.config import CHECKPOINT
 
 from .evaluate import Evaluation, Predict, evaluate
@@ -49,6 +51,8 @@ def evaluate_model(
             dataset.test,
             subject.size,
             threshold=subject.threshold if threshold is None else lambda product: threshold,
+            learned=subject.products,
+            unknown_limit=subject.unknown_limit,
             progress=report,
         )
     return evaluation, {
@@ -64,11 +68,13 @@ def evaluate_model(
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: how to run it, its input's size, the thresholds in force, and a name for people."""
+    """What is evaluated: how to run it, its input's size, thresholds in force, products it learned, its name."""
 
     predict: Predict
     size: tuple[int, int]
     threshold: Callable[[str], float]
+    products: tuple[str, ...]
+    unknown_limit: float
     description: str
 
 
@@ -101,13 +107,13 @@ def _from_run(run: Path) -> Subject:
     fused = FusedGraph(model, checkpoint.calibration.gain).eval()
 
     @torch.inference_mode()
-    def predict(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        anomaly_map, score = fused(torch.from_numpy(images).to(device))
-        return anomaly_map.cpu().numpy(), score.cpu().numpy()
+    def predict(images: NDArray[np.uint8]) -> Prediction:
+        return Prediction(*(output.cpu().numpy() for output in fused(torch.from_numpy(images).to(device))))
 
     config, limits = checkpoint.model, checkpoint.calibration.product_thresholds
     words = f"run {run.name}: {config.teacher.architecture}, {config.student.direction} student, PyTorch on {device}"
-    return Subject(predict, config.size, lambda product: limits.get(product, DECISION), words)
+    threshold = lambda product: limits.get(product, DECISION)  # noqa: E731
+    return Subject(predict, config.size, threshold, checkpoint.products, KNOWN, words)
 
 
 def _from_bundle(folder: Path, backend: str) -> Subject:
@@ -118,5 +124,7 @@ def _from_bundle(folder: Path, backend: str) -> Subject:
         detector.predict,
         manifest.input.size,
         lambda product: manifest.product_thresholds.get(product, manifest.threshold),
+        manifest.products,
+        manifest.unknown_limit,
         f"bundle {folder.name}, {detector.backend.description}",
     )

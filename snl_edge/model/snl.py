@@ -1,4 +1,4 @@
-"""SNL: teacher, student and anomaly map put together."""
+"""SNL: teacher, student, anomaly map and product recognition put together."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from .anomaly_map import AnomalyMap
 from .config import SnlConfig
+from .recognition import Recognition
 from .student import ForwardStudent, ReverseStudent
 from .teacher import Teacher
 
@@ -15,6 +16,7 @@ class Snl(nn.Module):
 
     Args:
         config: what to build.
+        products: number of products that recognition tells apart.
         pretrained: load the teacher's ImageNet weights; off when a checkpoint will fill them in.
 
     Raises:
@@ -22,7 +24,7 @@ class Snl(nn.Module):
         CheckpointError: its weights cannot be had.
     """
 
-    def __init__(self, config: SnlConfig, *, pretrained: bool = True) -> None:
+    def __init__(self, config: SnlConfig, *, products: int = 1, pretrained: bool = True) -> None:
         super().__init__()
         self.config = config
         self.teacher = Teacher(config.teacher, pretrained=pretrained)
@@ -31,13 +33,17 @@ class Snl(nn.Module):
         else:
             self.student = ForwardStudent(self.teacher.channels, config.student, config.teacher)
         self.anomaly_map = AnomalyMap(config.size, config.anomaly_map)
+        self.recognition = Recognition(self.teacher.channels, products)
 
     def imitate(self, pixels: Tensor | None, features: list[Tensor]) -> list[Tensor]:
         """What the student makes of the image: of its pixels (forward) or of the teacher's features (reverse)."""
         return self.student(features if isinstance(self.student, ReverseStudent) else pixels)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """``uint8 [B, H, W, 3]`` RGB to the raw anomaly map ``float32 [B, H, W]`` and raw score ``float32 [B]``."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """``uint8 [B, H, W, 3]`` RGB to raw anomaly map, raw score, product and product distance.
+
+        These are ``float32 [B, H, W]``, ``float32 [B]``, ``int32 [B]`` and ``float32 [B]``.
+        """
         pixels = self.teacher.normalise(images)
         features = self.teacher(pixels)
-        return self.anomaly_map(features, self.imitate(pixels, features))
+        return *self.anomaly_map(features, self.imitate(pixels, features)), *self.recognition(features)

@@ -13,6 +13,7 @@ from ..errors import BackendError, ConfigError, EngineError
 from .engine_record import FlavourName
 from .gpu import gpu
 from .manifest import Precision
+from .prediction import Prediction
 from .tensorrt_flavour import HOW_TO_INSTALL, TITLES, load_flavour
 
 BackendName = Literal["tensorrt", "tensorrt_rtx", "openvino", "onnxruntime"]
@@ -36,8 +37,8 @@ class Backend(Protocol):
         """The largest batch that `infer` takes."""
         ...
 
-    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Runs ``uint8 [B, H, W, 3]``; returns anomaly map ``float32 [B, H, W]`` and score ``float32 [B]``.
+    def infer(self, images: NDArray[np.uint8]) -> Prediction:
+        """Runs ``uint8 [B, H, W, 3]``; returns the graph's four outputs.
 
         The arrays may be views of buffers that the next call overwrites: copy what should last.
 

@@ -18,7 +18,7 @@ from snl_edge.image import IMAGE_SUFFIXES, read_image
 from snl_edge.progress import console, progress_bar
 
 from .detector import Detector
-from .overlay import draw_overlay
+from .overlay import draw_overlay, draw_unknown
 
 LONGEST_TABLE = 12
 """Rows printed for people; more are summed up, and all are in the JSON lines."""
@@ -96,16 +96,19 @@ def _judge(
         image = read_image(path)
     except DataError as error:
         return {"path": str(path), "error": str(error)}
-    verdict = detector.detect([image], product)[0]
-    limit = verdict.threshold if threshold is None else threshold
+    verdict = detector.detect([image], product, threshold=threshold)[0]
     line: dict[str, object] = {
         "path": str(path),
-        "verdict": "reject" if verdict.score > limit else "good",
+        "verdict": verdict.kind,
+        "product": verdict.product,
+        "product_distance": round(verdict.product_distance, 6),
         "score": round(verdict.score, 6),
-        "threshold": limit,
+        "threshold": verdict.threshold,
     }
     if target is not None:
-        overlay = draw_overlay(image, verdict.anomaly_map, limit)
+        # A heat map shows the distance from what is normal for a product; of an unknown one it would say nothing.
+        known = verdict.kind != "unknown"
+        overlay = draw_overlay(image, verdict.anomaly_map, verdict.threshold) if known else draw_unknown(image)
         with replacing(target) as temporary:
             cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         line["overlay"] = str(target)
@@ -133,20 +136,24 @@ def overlay_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _print_table(lines: Sequence[dict[str, object]], paths: Sequence[Path]) -> None:
-    table = Table(Column("image", overflow="fold"), "verdict", "score", box=None, header_style="bold")
-    styles = {"good": "green", "reject": "bold red"}
+    table = Table(
+        Column("image", overflow="fold"), "verdict", "product", "distance", "score", box=None, header_style="bold"
+    )
+    styles = {"good": "green", "reject": "bold red", "unknown": "bold magenta"}
     for line in lines[:LONGEST_TABLE]:
         if "error" in line:
-            table.add_row(str(line["path"]), "[yellow]unreadable[/]", "-")
+            table.add_row(str(line["path"]), "[yellow]unreadable[/]", "-", "-", "-")
         else:
             verdict = str(line["verdict"])
-            table.add_row(str(line["path"]), f"[{styles[verdict]}]{verdict}[/]", f"{line['score']:.3f}")
+            numbers = (f"{line[name]:.3f}" for name in ("product_distance", "score"))
+            table.add_row(str(line["path"]), f"[{styles[verdict]}]{verdict}[/]", str(line["product"] or "-"), *numbers)
     out = Console()
     out.print(table)
     if len(lines) > LONGEST_TABLE:
         out.print(f"… and {len(lines) - LONGEST_TABLE} more (--json prints all)")
-    counts = {verdict: sum(line.get("verdict") == verdict for line in lines) for verdict in ("good", "reject")}
+    counts = {verdict: sum(line.get("verdict") == verdict for line in lines) for verdict in styles}
     unreadable = [line for line in lines if "error" in line]
-    out.print(f"{len(paths)} images: {counts['good']} good, {counts['reject']} reject, {len(unreadable)} unreadable")
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    out.print(f"{len(paths)} images: {summary}, {len(unreadable)} unreadable")
     for line in unreadable:
         console.print(f"snl-edge: {line['error']}", style="yellow", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -76,18 +77,29 @@ class Bundle:
             OutputError: the bundle cannot be written.
         """
         manifest = self.manifest
-        manifest.threshold_for(product)  # refuses an unknown product
+        manifest.threshold_for(product)  # refuses a product that was not learned
         change = (
             {"threshold": value}
             if product is None
             else {"product_thresholds": {**manifest.product_thresholds, product: value}}
         )
+        return self._with(change, f"{value} cannot be a threshold", "give a number above 0, such as 0.5")
+
+    def set_unknown_limit(self, value: float) -> Bundle:
+        """Sets the product distance above which a product is unknown, as `set_threshold` sets a threshold.
+
+        Raises:
+            ConfigError: the value is not positive and finite.
+            OutputError: the bundle cannot be written.
+        """
+        wrong = f"{value} cannot be the limit of unknown products"
+        return self._with({"unknown_limit": value}, wrong, "give a number above 0, such as 1.0")
+
+    def _with(self, change: dict[str, Any], wrong: str, fix: str) -> Bundle:
         try:
-            changed = Manifest.model_validate({**manifest.model_dump(), **change})
+            changed = Manifest.model_validate({**self.manifest.model_dump(), **change})
         except ValidationError as error:
-            raise ConfigError(
-                f"{value} cannot be a threshold", first_faults(error), "give a number above 0, such as 0.5"
-            ) from error
+            raise ConfigError(wrong, first_faults(error), fix) from error
         write_text(self.path / FILE, changed.model_dump_json(indent=2) + "\n")
         return replace(self, manifest=changed)
 

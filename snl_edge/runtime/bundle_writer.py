@@ -15,7 +15,7 @@ from snl_edge.calibration.score import DECISION, ScoreCalibration
 from ..errors import BundleError, OutputError, SnlEdgeError
 from ..provenance import now
 from .bundle import Bundle
-from .manifest import FILE, InputSpec, Manifest, Precision, first_faults, read_manifest, sha256_of
+from .manifest import FILE, KNOWN, InputSpec, Manifest, Precision, first_faults, read_manifest, sha256_of
 
 
 def write_bundle(
@@ -27,6 +27,7 @@ def write_bundle(
     products: Sequence[str],
     calibration: ScoreCalibration,
     threshold: float = DECISION,
+    unknown_limit: float = KNOWN,
     product_thresholds: Mapping[str, float] | None = None,
     parity: Mapping[Precision, Mapping[str, JsonValue]] | None = None,
     metrics: Mapping[str, JsonValue] | None = None,
@@ -55,6 +56,7 @@ def write_bundle(
                 input=input,
                 products=tuple(products),
                 threshold=threshold,
+                unknown_limit=unknown_limit,
                 product_thresholds=dict(product_thresholds or {}),
                 calibration=calibration,
                 graphs={precision: f"{precision}.onnx" for precision in graphs},

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +16,37 @@ from ..errors import DataError, EngineError
 from ..image import fit_to_input
 from .backend import Backend
 from .bundle import Bundle
+from .prediction import Prediction
 from .selection import select_backend
+
+VerdictKind = Literal["good", "reject", "unknown"]
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What the detector says of one frame; score, threshold and map are on the calibrated scale."""
 
+    kind: VerdictKind
+    """``unknown``: no product that the model learned, so neither good nor a reject of one."""
     score: float
     threshold: float
-    reject: bool
+    """The one that applied: that of the product where it is known, else the bundle's."""
+    product: str | None
+    """As named by the caller, else as recognised; None where it is unknown."""
+    product_distance: float
+    """From the nearest product that the model learned; 1 is the default limit of what is known."""
     anomaly_map: NDArray[np.float32]
     """``float32 [H, W]`` of the model's input, not of the frame."""
+
+    @property
+    def reject(self) -> bool:
+        """Whether the part is defective. An unknown product is not, yet it is not ``good`` either."""
+        return self.kind == "reject"
+
+    @property
+    def good(self) -> bool:
+        """Whether the part may pass."""
+        return self.kind == "good"
 
 
 class Detector:
@@ -63,35 +83,56 @@ class Detector:
         return cls(opened, *select_backend(opened, backend, precision, device, threads))
 
     def detect(
-        self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], product: str | None = None
+        self,
+        images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+        product: str | None = None,
+        *,
+        threshold: float | None = None,
     ) -> list[Verdict]:
         """Judges frames of any size, each ``uint8 [h, w, 3]`` RGB, in batches.
 
         Args:
             images: a sequence of frames, or an array ``[B, h, w, 3]``.
-            product: what the frames show, for its own threshold; the bundle's threshold if not given.
+            product: what the frames show; its threshold decides then and nothing is unknown. If not given, each
+                frame's product is recognised, and its threshold decides.
+            threshold: decides instead of those of the bundle.
 
         Raises:
             DataError: a frame has another type or shape.
             ConfigError: the product is unknown.
             EngineError: the backend failed, or its result is no number.
         """
-        threshold = self.bundle.manifest.threshold_for(product)
+        self.bundle.manifest.threshold_for(product)  # refuses a product that was not learned, frames or none
         size = self.bundle.manifest.input.size
         if not len(images):
             return []
         fitted = np.stack([fit_to_input(_checked(image, index), size) for index, image in enumerate(images)])
-        maps, scores = self.predict(fitted)
-        return [
-            Verdict(float(score), threshold, float(score) > threshold, anomaly_map)
-            for anomaly_map, score in zip(maps, scores, strict=True)
-        ]
+        outputs = zip(*self.predict(fitted), strict=True)
+        return [self._judge(*output, product, threshold) for output in outputs]
 
-    def predict(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _judge(
+        self,
+        anomaly_map: NDArray[np.float32],
+        score: np.float32,
+        nearest: np.int32,
+        distance: np.float32,
+        named: str | None,
+        threshold: float | None,
+    ) -> Verdict:
+        manifest = self.bundle.manifest
+        product = manifest.products[nearest] if named is None else named
+        # A distance is compared as the float32 it is: 1.0 from the graph is not above 1.0.
+        known = named is not None or float(distance) <= manifest.unknown_limit
+        limit = manifest.threshold_for(product if known else None) if threshold is None else threshold
+        # A high score does not make an unknown product the reject of a known one.
+        kind: VerdictKind = "unknown" if not known else "reject" if float(score) > limit else "good"
+        return Verdict(kind, float(score), limit, product if known else None, float(distance), anomaly_map)
+
+    def predict(self, images: NDArray[np.uint8]) -> Prediction:
         """Runs ``uint8 [B, H, W, 3]`` of the input's size, split into batches that the backend takes.
 
         Returns:
-            anomaly map ``float32 [B, H, W]`` and score ``float32 [B]``, the caller's own.
+            the graph's outputs, in arrays that are the caller's own.
 
         Raises:
             DataError: the images have another type or shape.
@@ -104,21 +145,35 @@ class Detector:
                 f"the input is uint8 [B, {size[0]}, {size[1]}, 3]",
                 "use detect() for frames",
             )
-        maps = np.empty(images.shape[:3], np.float32)
-        scores = np.empty(len(images), np.float32)
+        count = len(images)
+        whole = Prediction(
+            np.empty(images.shape[:3], np.float32),
+            np.empty(count, np.float32),
+            np.empty(count, np.int32),
+            np.empty(count, np.float32),
+        )
         step = self.backend.max_batch
         with self._lock:
-            for start in range(0, len(images), step):
+            for start in range(0, count, step):
                 part = slice(start, start + step)
-                maps[part], scores[part] = self.backend.infer(np.ascontiguousarray(images[part]))
+                outputs = self.backend.infer(np.ascontiguousarray(images[part]))
+                for target, output in zip(whole, outputs, strict=True):
+                    target[part] = output
         # The map, too: a maximum may pass over NaN.
-        if not (np.isfinite(scores).all() and np.isfinite(maps).all()):
+        if not all(np.isfinite(output).all() for output in whole):
             raise EngineError(
-                f"{self.backend.description} gave a score or map with no finite number",
+                f"{self.backend.description} gave a score, map or distance with no finite number",
                 "numbers overflowed in the graph",
                 "run the fp32 graph and check the bundle with `snl-edge doctor`",
             )
-        return maps, scores
+        products = len(self.bundle.manifest.products)
+        if not ((whole.product >= 0) & (whole.product < products)).all():
+            raise EngineError(
+                f"{self.backend.description} recognised a product that the manifest does not list",
+                f"it lists {products}, and the graph says {whole.product.min()} to {whole.product.max()}",
+                "train and build again with this snl-edge",
+            )
+        return whole
 
     def close(self) -> None:
         """Gives back what the backend holds (GPU memory); a second call does nothing."""

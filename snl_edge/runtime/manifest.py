@@ -13,8 +13,10 @@ from snl_edge.calibration.score import DECISION, ScoreCalibration
 
 from ..errors import BundleError, ConfigError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE = "manifest.json"
+KNOWN = 1.0
+"""The default limit of the product distance."""
 Precision = Literal["fp32", "fp16", "int8"]
 
 
@@ -51,13 +53,15 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     name: str = Field(min_length=1)
     created: str
     input: InputSpec
     products: tuple[str, ...] = Field(min_length=1)
     threshold: PositiveFinite = DECISION
     product_thresholds: dict[str, PositiveFinite] = {}
+    unknown_limit: PositiveFinite = KNOWN
+    """A product distance above it is that of an unknown product."""
     calibration: ScoreCalibration
     graphs: dict[Precision, RelativePath] = Field(min_length=1)
     files: dict[RelativePath, Sha256]
@@ -103,7 +107,7 @@ def read_manifest(path: Path) -> Manifest:
     """Reads and checks ``manifest.json``.
 
     Raises:
-        BundleError: it is missing, no JSON, made by a newer version, or says something that cannot be.
+        BundleError: it is missing, no JSON, made by another version, or says something that cannot be.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -119,8 +123,14 @@ def read_manifest(path: Path) -> Manifest:
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
             f"{path} has schema version {version}",
-            f"this snl-edge reads up to version {SCHEMA_VERSION}",
+            f"this snl-edge reads version {SCHEMA_VERSION}",
             "upgrade it: pip install --upgrade snl-edge",
+        )
+    if isinstance(version, int) and version < SCHEMA_VERSION:
+        raise BundleError(
+            f"{path} has schema version {version}",
+            f"this snl-edge reads version {SCHEMA_VERSION}, whose graphs recognise products",
+            "train and build again with this snl-edge",
         )
     try:
         return Manifest.model_validate(content)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import EngineError
 from .backend import BackendName
 from .manifest import Precision
+from .prediction import Prediction
 
 
 class OnnxRuntimeBackend:
@@ -35,13 +36,13 @@ class OnnxRuntimeBackend:
         self.max_batch = max_batch
         self.description = f"ONNX Runtime {onnxruntime.__version__}, {precision}, CPU"
 
-    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def infer(self, images: NDArray[np.uint8]) -> Prediction:
         """See `Backend.infer`; the arrays are new ones."""
         try:
-            anomaly_map, score = self._session.run(["anomaly_map", "score"], {"images": images})
+            outputs = self._session.run(Prediction._fields, {"images": images})
         except Exception as error:
             raise EngineError("ONNX Runtime failed", str(error), "check the bundle with `snl-edge doctor`") from error
-        return np.asarray(anomaly_map), np.asarray(score)
+        return Prediction(*map(np.asarray, outputs))
 
     def close(self) -> None:
         """Memory goes with the object; nothing else is held."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import EngineError
 from .backend import BackendName
 from .manifest import Precision
+from .prediction import Prediction
 
 
 class OpenVinoBackend:
@@ -41,14 +42,14 @@ class OpenVinoBackend:
         self.max_batch = max_batch
         self.description = f"OpenVINO {openvino.get_version().split('-')[0]}, {precision}, CPU"
 
-    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def infer(self, images: NDArray[np.uint8]) -> Prediction:
         """See `Backend.infer`; the arrays are views of OpenVINO's buffers."""
         request = self._single if len(images) == 1 else self._batched
         try:
             outputs = request.infer({"images": images}, share_inputs=True, share_outputs=True)
         except RuntimeError as error:
             raise EngineError("OpenVINO failed", str(error), "check the bundle with `snl-edge doctor`") from error
-        return outputs["anomaly_map"], outputs["score"]
+        return Prediction(*(outputs[name] for name in Prediction._fields))
 
     def close(self) -> None:
         """Memory goes with the object; nothing else is held."""

@@ -14,6 +14,7 @@ _FULLEST_AT = 2.0
 _STRONGEST_ALPHA = 0.7
 _CONTOUR = (255, 255, 255)
 _CONTOUR_EDGE = (0, 0, 0)
+_UNKNOWN = (214, 51, 194)
 
 
 def draw_overlay(
@@ -60,6 +61,15 @@ def draw_overlay(
     blended = image * (1 - alpha) + cv2.cvtColor(colour, cv2.COLOR_BGR2RGB) * alpha
     drawn = np.ascontiguousarray(np.round(blended).astype(np.uint8))
     return _with_contour(drawn, heat > 1.0)
+
+
+def draw_unknown(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture ``uint8 [H, W, 3]`` RGB in a magenta frame: a product that the model has not learned."""
+    drawn = image.copy()
+    width = max(2, min(image.shape[:2]) // 32)
+    for edge in (drawn[:width], drawn[-width:], drawn[:, :width], drawn[:, -width:]):
+        edge[:] = _UNKNOWN
+    return drawn
 
 
 def _with_contour(picture: NDArray[np.uint8], above: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -17,9 +17,16 @@ from .bundle import Bundle
 from .engine_record import EngineRecord, read_engine, rebuild_command
 from .execution import Execution
 from .gpu import Gpu, gpu
+from .prediction import Prediction
 from .tensorrt_flavour import Flavour, load_flavour
 
-_CONTRACT = {"images": "UINT8", "anomaly_map": "FLOAT", "score": "FLOAT"}
+_CONTRACT = {
+    "images": "UINT8",
+    "anomaly_map": "FLOAT",
+    "score": "FLOAT",
+    "product": "INT32",
+    "product_distance": "FLOAT",
+}
 
 
 class TensorRtBackend:
@@ -54,7 +61,7 @@ class TensorRtBackend:
         with cuda.current(device):
             self._loaded.execution.save_kernels()
 
-    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def infer(self, images: NDArray[np.uint8]) -> Prediction:
         """See `Backend.infer`; the arrays are views of page-locked memory, overwritten by the next call."""
         if not self._release.alive:
             raise EngineError("this detector is closed", fix="load it again")
@@ -92,6 +99,8 @@ class _Loaded:
                 "images": ((batch, *size, 3), np.uint8),
                 "anomaly_map": ((batch, *size), np.float32),
                 "score": ((batch,), np.float32),
+                "product": ((batch,), np.int32),
+                "product_distance": ((batch,), np.float32),
             }
         )
         for name, buffer in self.buffers.items():
@@ -99,7 +108,7 @@ class _Loaded:
                 raise EngineError(f"{flavour} refuses a buffer for {name}", " | ".join(flavour.log))
         self.batch = 0
 
-    def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def run(self, images: NDArray[np.uint8]) -> Prediction:
         context, stream = self.execution.context, self.stream
         batch = len(images)
         if batch != self.batch:
@@ -111,10 +120,9 @@ class _Loaded:
         self.buffers["images"].upload(images, stream)
         if not context.execute_async_v3(stream.handle):
             raise EngineError(f"{self.flavour} failed", " | ".join(self.flavour.log), "check `dmesg` and `nvidia-smi`")
-        anomaly_map = self.buffers["anomaly_map"].download(batch, stream)
-        score = self.buffers["score"].download(batch, stream)
+        outputs = {name: self.buffers[name].download(batch, stream) for name in Prediction._fields}
         stream.synchronize()
-        return anomaly_map, score
+        return Prediction(**outputs)
 
     def free(self) -> None:
         """Drops everything in the order in which it depends on each other."""

@@ -65,7 +65,7 @@ def _scores(
     scores: dict[str, list[float]] = {}
     for start in range(0, len(samples), batch_size):
         indices = range(start, min(start + batch_size, len(samples)))
-        _, batch = model(torch.from_numpy(store.batch(indices)).to(device))
+        _, batch, *_ = model(torch.from_numpy(store.batch(indices)).to(device))
         for index, score in zip(indices, batch.tolist(), strict=True):
             scores.setdefault(samples[index].product, []).append(score)
         report(indices.stop)

@@ -25,7 +25,7 @@ class Checkpoint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     model: SnlConfig
     training: TrainingConfig
     products: tuple[str, ...]
@@ -115,7 +115,7 @@ def load_model(run: Path, *, device: str | torch.device = "cpu") -> tuple[Snl, C
     """
     checkpoint = verify_checkpoint(run)
     path = run / checkpoint.weights
-    model = Snl(checkpoint.model, pretrained=False)
+    model = Snl(checkpoint.model, products=len(checkpoint.products), pretrained=False)
     try:
         model.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:

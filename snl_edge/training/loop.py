@@ -32,6 +32,7 @@ from .curves import draw_curves
 from .damage import damage
 from .feature_cache import FeatureSource
 from .interruption import held_back_interrupt
+from .recognition import learn_products
 from .reference import save_reference
 from .resume import RunState, load_state, run_identity, save_state
 from .split import split_holdout
@@ -72,7 +73,10 @@ def train(
 
     torch.manual_seed(training.seed)
     # Channels last: half again as fast on a CPU, and what tensor cores want.
-    model = Snl(config, pretrained=True).to(device).to(memory_format=torch.channels_last).train()
+    products = tuple(sorted({sample.product for sample in samples}))
+    model = (
+        Snl(config, products=len(products), pretrained=True).to(device).to(memory_format=torch.channels_last).train()
+    )
     optimiser = torch.optim.AdamW(
         model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )
@@ -85,7 +89,6 @@ def train(
     state = load_state(folder, identity, model, optimiser) if resume else RunState(0, [], 0.0)
     save_state(folder, identity, state, model, optimiser)  # a place that cannot be written fails now, not at the end
     draw = batch_sampler(samples, training)
-    products = tuple(sorted({sample.product for sample in samples}))
     console.print(
         f"training on {len(samples)} images of {len(products)} products ({device}, batch {training.batch_size}); "
         f"{len(held_out)} more set the threshold"
@@ -128,6 +131,7 @@ def train(
 
     model.eval()
     calibration = calibrate(model, samples, held_out, training)
+    learn_products(model, [*samples, *held_out], training)
     draw_curves(state.history, folder / "losses.png")
     save_reference(held_out, config.size, folder)
     weights, digest = save_weights(model, folder)

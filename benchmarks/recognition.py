@@ -1,0 +1,110 @@
+"""Product recognition on real images: known products, products left out of the fit, and defective parts.
+
+``python -m snl_edge.benchmarks.recognition DATA --name real10-edge``; no student is trained, teacher features suffice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from snl_edge.data.layouts import open_dataset
+from snl_edge.model.config import override
+from snl_edge.model.presets import preset as named
+from snl_edge.model.teacher import Teacher
+from snl_edge.progress import progress_bar
+from snl_edge.provenance import revision
+from snl_edge.runtime.manifest import KNOWN
+from snl_edge.training.recognition import Array, embed, fit_recognition
+
+from .results import save_result
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="Data set in MVTec AD or VisA layout, two products or more.")],
+    name: Annotated[str, typer.Option(help="Name of the result file.")],
+    preset: Annotated[str, typer.Option()] = "edge",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Model settings, as for train.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the folds that set the limits.")] = 0,
+) -> None:
+    """Fits on the training images of DATA, judges its test images, and writes what it measured."""
+    revision()  # of the code that starts, whatever is committed meanwhile
+    dataset = open_dataset(data)
+    config = override(named(preset), settings or [])
+    teacher = Teacher(config.teacher)
+    with progress_bar("teacher features") as report:
+        samples = [*dataset.train, *dataset.test]
+        embeddings = embed(teacher, samples, config.size, 16, report)
+    products = np.array([sample.product for sample in samples])
+    trained = np.arange(len(samples)) < len(dataset.train)
+    good = np.array([sample.is_good for sample in samples])
+    figures = measure(embeddings, products, trained, good, seed)
+    path = save_result(
+        "recognition",
+        name,
+        settings={"preset": preset, "model": config.model_dump(mode="json"), "seed": seed},
+        figures=figures,
+    )
+    typer.echo(f"wrote {path}")
+
+
+def measure(
+    embeddings: Array, products: NDArray[np.str_], trained: NDArray[np.bool_], good: NDArray[np.bool_], seed: int = 0
+) -> dict[str, Any]:
+    """The figures, as fractions, from embeddings ``[N, C]`` and what each image is.
+
+    With all products learned: recognition, false unknowns on good test images, unknowns among defective ones.
+    For each product left out of the fit: how many of its good test images are called unknown, and how many good
+    test images of the products that stayed.
+    """
+    right, unknown = _judge(embeddings, products, trained, np.ones(len(products), bool), seed)
+    tested, rows = ~trained, {}
+    for product in sorted(set(products.tolist())):
+        own, others = products == product, trained & (products != product)
+        _, unseen = _judge(embeddings, products, others, tested & good, seed)
+        rows[product] = {
+            "accuracy": _share(right, tested & good & own),
+            "false_unknown_rate": _share(unknown, tested & good & own),
+            "left_out_unknown_rate": _share(unseen, tested & good & own),
+            "left_out_false_unknown_rate": _share(unseen, tested & good & ~own),
+            "defective_accuracy": _share(right, tested & ~good & own),
+            "defective_unknown_rate": _share(unknown, tested & ~good & own),
+        }
+    overall = {
+        "accuracy": _share(right, tested & good),
+        "false_unknown_rate": _share(unknown, tested & good),
+        "left_out_unknown_rate": float(np.mean([row["left_out_unknown_rate"] for row in rows.values()])),
+        "left_out_false_unknown_rate": float(np.mean([row["left_out_false_unknown_rate"] for row in rows.values()])),
+        "defective_accuracy": _share(right, tested & ~good),
+        "defective_unknown_rate": _share(unknown, tested & ~good),
+    }
+    return {
+        "overall": overall,
+        "products": rows,
+        "good_test_images": int((tested & good).sum()),
+        "defective_test_images": int((tested & ~good).sum()),
+    }
+
+
+def _judge(
+    embeddings: Array, products: NDArray[np.str_], fitted: NDArray[np.bool_], judged: NDArray[np.bool_], seed: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether each ``judged`` image is recognised as its product, and whether it is called unknown, ``bool [N]``."""
+    names, fit = fit_recognition(embeddings[fitted], products[fitted].tolist(), seed)
+    right, unknown = np.zeros(len(products), bool), np.zeros(len(products), bool)
+    distances = fit.distances(embeddings[judged])
+    right[judged] = np.array(names)[distances.argmin(axis=1)] == products[judged]
+    unknown[judged] = distances.min(axis=1) > KNOWN
+    return right, unknown
+
+
+def _share(values: NDArray[np.bool_], among: NDArray[np.bool_]) -> float | None:
+    return float(values[among].mean()) if among.any() else None
+
+
+if __name__ == "__main__":
+    typer.run(main)

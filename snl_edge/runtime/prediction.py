@@ -1,0 +1,21 @@
+"""What the fused graph says of a batch of images."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Prediction(NamedTuple):
+    """The graph's outputs, by the graph's names and in its order."""
+
+    anomaly_map: NDArray[np.float32]
+    """``float32 [B, H, W]``; above 0.5 is anomalous by default."""
+    score: NDArray[np.float32]
+    """``float32 [B]``; above 0.5 is a reject by default."""
+    product: NDArray[np.int32]
+    """``int32 [B]``, the nearest product: index into the manifest's ``products``."""
+    product_distance: NDArray[np.float32]
+    """``float32 [B]``, distance from that product; above 1 is unknown by default."""

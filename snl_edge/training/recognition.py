@@ -1,0 +1,177 @@
+"""Fitting product recognition to the teacher's features of good images, and setting its limits by cross-validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snl_edge.data.loader import ImageStore
+from snl_edge.data.samples import Sample
+from snl_edge.evaluation.threshold import choose_threshold
+from snl_edge.model.recognition import Recognition, pool
+from snl_edge.model.snl import Snl
+from snl_edge.model.teacher import Teacher
+from snl_edge.progress import progress_bar
+
+from .config import TrainingConfig
+
+Array = NDArray[np.float64]
+
+FALSE_UNKNOWN_BUDGET = 0.005
+"""Share of good parts that may lie beyond their product's own limit."""
+SHRINKAGE = 0.3
+"""Weight of the identity in the covariance of standardised features."""
+FOLDS = 5
+COMMON_SPREAD_IMAGES = 20
+"""A product's spread counts as much as the common one when it has so many images."""
+ROOM = 1 / 3
+"""How much of the way, on a logarithmic scale, a limit moves from a product's own images to the nearest other one's.
+
+Half of the way calls fewer defective parts unknown, but then an unlearned product that resembles a learned one passes
+for it more often; a part that is wrongly called unknown is at least stopped.
+"""
+
+
+@dataclass(frozen=True)
+class RecognitionFit:
+    """The constants of :class:`snl_edge.model.recognition.Recognition`, in its names."""
+
+    centre: Array
+    """``[C]``"""
+    transform: Array
+    """``[C, C]``"""
+    prototypes: Array
+    """``[K, C]``"""
+    limits: Array
+    """``[K]``"""
+
+    def distances(self, embeddings: Array) -> Array:
+        """Embeddings ``[N, C]`` to distances ``[N, K]``, each in units of the product's limit."""
+        z = (embeddings - self.centre) @ self.transform
+        # One product after the other: [N, K, C] would be large.
+        columns = [np.sqrt(np.square(z - prototype).mean(axis=1)) for prototype in self.prototypes]
+        return np.stack(columns, axis=1) / self.limits
+
+    def apply_to(self, recognition: Recognition) -> None:
+        """Copies the constants into the module's buffers."""
+        for name in ("centre", "transform", "prototypes", "limits"):
+            buffer: torch.Tensor = getattr(recognition, name)
+            buffer.copy_(torch.from_numpy(np.asarray(getattr(self, name))))
+
+
+def learn_products(model: Snl, samples: Sequence[Sample], training: TrainingConfig) -> None:
+    """Fits product recognition to good images, held-out ones included: the fit holds out images of its own."""
+    with progress_bar("learning to recognise products") as report:
+        embeddings = embed(model.teacher, samples, model.config.size, training.batch_size, report)
+    _, fit = fit_recognition(embeddings, [sample.product for sample in samples], training.seed)
+    fit.apply_to(model.recognition)
+
+
+def embed(
+    teacher: Teacher,
+    samples: Sequence[Sample],
+    size: tuple[int, int],
+    batch_size: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Array:
+    """Pooled teacher features ``float64 [N, C]`` of the images, fitted to ``size = (height, width)``.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    store = ImageStore(samples, size, budget=0)
+    device = teacher.mean.device
+    parts: list[Array] = []
+    with torch.no_grad():
+        for start in range(0, len(samples), batch_size):
+            indices = range(start, min(start + batch_size, len(samples)))
+            pixels = teacher.normalise(torch.from_numpy(store.batch(indices)).to(device))
+            parts.append(pool(teacher(pixels)).cpu().double().numpy())
+            progress(indices.stop, len(samples))
+    return np.concatenate(parts)
+
+
+def fit_recognition(
+    embeddings: Array, products: Sequence[str], seed: int = 0
+) -> tuple[tuple[str, ...], RecognitionFit]:
+    """Prototypes, whitening and limits from embeddings ``[N, C]`` of good images and the product of each.
+
+    Distances of images that a fit has seen are too small, so every image's distance is measured by a fit of the
+    other folds; each product needs two images. The limit of a product is set in two steps:
+
+    1. as many of the product's own spreads above its own median as all products together need to keep
+       ``FALSE_UNKNOWN_BUDGET`` (:func:`snl_edge.evaluation.threshold.choose_threshold`), the spread of a product
+       with few images drawn towards the common one;
+    2. moved by ``ROOM`` of the way towards the nearest image of any other product, where there is room: a defect
+       then stays a defect of its product. No defect is needed for that.
+
+    Returns:
+        the names of the products, sorted, in the order of the prototypes; and the fit.
+    """
+    names = tuple(sorted(set(products)))
+    index = np.array([names.index(product) for product in products])
+    unseen = _unseen_distances(embeddings, index, len(names), seed)  # [N, K]
+    limits = _limits(unseen, index)
+    return names, _fit(embeddings, index, limits)
+
+
+def _fit(embeddings: Array, index: NDArray[np.intp], limits: Array) -> RecognitionFit:
+    """Shrinkage Mahalanobis with one covariance: that within products, every product counted alike."""
+    means, covariance = [], np.zeros((embeddings.shape[1],) * 2)
+    for product in range(len(limits)):
+        own = embeddings[index == product]
+        means.append(own.mean(axis=0))
+        covariance += np.cov(own.T, bias=True) / len(limits)
+    deviation = np.sqrt(np.diag(covariance))
+    # A channel that never moved must not turn rounding noise into distance.
+    deviation = np.maximum(deviation, 0.01 * np.median(deviation) + 1e-6)
+    correlation = covariance / np.outer(deviation, deviation)
+    shrunk = (1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(deviation))
+    transform = np.linalg.cholesky(np.linalg.inv(shrunk)) / deviation[:, None]
+    centre = np.mean(means, axis=0)
+    return RecognitionFit(centre, transform, (np.stack(means) - centre) @ transform, limits)
+
+
+def _unseen_distances(embeddings: Array, index: NDArray[np.intp], products: int, seed: int) -> Array:
+    rng = np.random.default_rng(seed)
+    fold = np.empty(len(index), np.intp)
+    for product in range(products):
+        own = np.flatnonzero(index == product)
+        fold[rng.permutation(own)] = np.arange(len(own)) % FOLDS
+    distances = np.empty((len(index), products))
+    for number in np.unique(fold):
+        held_out = fold == number
+        fit = _fit(embeddings[~held_out], index[~held_out], np.ones(products))
+        distances[held_out] = fit.distances(embeddings[held_out])
+    return distances
+
+
+def _limits(distances: Array, index: NDArray[np.intp]) -> Array:
+    """Limits ``[K]`` from distances ``[N, K]`` of images that the fit has not seen, and the product of each."""
+    products = distances.shape[1]
+    logarithms = [np.log(np.maximum(distances[index == k, k], 1e-9)) for k in range(products)]
+    medians = [float(np.median(own)) for own in logarithms]
+    deviations = [np.abs(own - median) for own, median in zip(logarithms, medians, strict=True)]
+    common = float(np.median(np.concatenate(deviations)))
+    spreads = [
+        math.sqrt(
+            (len(own) * float(np.median(own)) ** 2 + COMMON_SPREAD_IMAGES * common**2)
+            / (len(own) + COMMON_SPREAD_IMAGES)
+        )
+        + 1e-6
+        for own in deviations
+    ]
+    # exp: distances of either sign become the positive scores that choose_threshold expects.
+    standard = [np.exp((own - m) / s) for own, m, s in zip(logarithms, medians, spreads, strict=True)]
+    reach = math.log(choose_threshold(np.concatenate(standard), FALSE_UNKNOWN_BUDGET).value)
+    limits = np.exp(np.array(medians) + reach * np.array(spreads))
+    for k in range(products):
+        others = distances[index != k, k]
+        if others.size:
+            limits[k] *= max(1.0, float(others.min() / limits[k]) ** ROOM)
+    return limits
