@@ -52,35 +52,37 @@ PLAIN: Settings = {
     "loss.inter_affinity": 0.0,
     "loss.inter_reading": "batch",
     "student.cram": None,
+    "damage.paste": 0.0,
+    "damage.jitter": 0.0,
+    "memory": None,
 }
-"""Distillation without any part of SNL: RD and FD."""
+"""Distillation without any part of SNL or of ours: RD and FD."""
 CHANNEL: Settings = {"loss.channel": 1.0}
-INTRA: Settings = {"loss.intra_affinity": 0.1}
-INTER: Settings = {"loss.inter_affinity": 0.1}
 CRAM: Settings = {"student.cram": {"centres": 50, "residual": "unit", "skip": False}}
-SNL: Settings = {**PLAIN, **CHANNEL, **INTRA, **INTER, **CRAM}
-"""All parts."""
+DAMAGE: Settings = {"damage.paste": 0.7, "damage.jitter": 1.0}
+MEMORY: Settings = {"memory": {"centres": 4096, "candidates": 150_000}}
+SNL: Settings = {**PLAIN, **CHANNEL, **CRAM, **DAMAGE, **MEMORY}
+"""The default: all parts but the affinity terms, which are rows of their own."""
 
 DIRECTIONS = {"rd": ("reverse", "RD"), "fd": ("forward", "FD")}
 STEPS = (
-    ("", PLAIN),
-    ("+ channel", CHANNEL),
-    ("+ channel + intra-affinity", INTRA),
-    ("+ channel + both affinities", INTER),
+    ("", "", PLAIN),
+    ("_channel", "+ channel", CHANNEL),
+    ("_cram", "+ channel + CRAM", CRAM),
+    ("_damage", "+ channel + CRAM + damage", DAMAGE),
 )
-"""What each step of the ladder has, in words, and what it adds."""
+"""What each step of the ladder is called, has in words, and adds."""
 
 
 def _ladder(short: str) -> dict[str, Row]:
-    """From plain distillation to SNL, one part more at each row."""
+    """From plain distillation to the default, one part more at each row."""
     direction, title = DIRECTIONS[short]
     settings: Settings = {"student.direction": direction}
-    names = (short, f"{short}_channel", f"{short}_intra", f"{short}_inter")
     rows: dict[str, Row] = {}
-    for name, (words, part) in zip(names, STEPS, strict=True):
+    for suffix, words, part in STEPS:
         settings = {**settings, **part}
-        rows[name] = Row(f"{title} {words}".strip(), settings)
-    return {**rows, f"snl_{short}": Row(f"SNL ({title} + all + CRAM)", {**settings, **CRAM})}
+        rows[f"{short}{suffix}"] = Row(f"{title} {words}".strip(), settings)
+    return {**rows, f"snl_{short}": Row(f"SNL ({title} + all + memory)", {**settings, **MEMORY})}
 
 
 def _changes(short: str) -> dict[str, Row]:
@@ -92,15 +94,20 @@ def _changes(short: str) -> dict[str, Row]:
 
     rows = {
         "no_channel": changed("no channel term", {"loss.channel": 0.0}),
-        "no_intra": changed("no intra-affinity", {"loss.intra_affinity": 0.0}),
-        "no_inter": changed("no inter-affinity", {"loss.inter_affinity": 0.0}),
-        "no_affinity": changed("no affinity", {"loss.intra_affinity": 0.0, "loss.inter_affinity": 0.0}),
+        "intra": changed("intra-affinity", {"loss.intra_affinity": 0.1}),
+        "inter": changed("inter-affinity", {"loss.inter_affinity": 0.1}),
         "no_cram": changed("no CRAM", {"student.cram": None}),
         **{f"k{k}": changed(f"K = {k}", {"student.cram.centres": k}) for k in (8, 16, 32, 100, 200)},
         "skip": changed("CRAM with skip", {"student.cram.skip": True}),
         "residual_none": changed("no residual", {"student.cram.residual": "none"}),
         "residual_mean": changed("mean residual", {"student.cram.residual": "mean"}),
-        "inter_networks": changed("inter-affinity teacher-student", {"loss.inter_reading": "teacher_student"}),
+        "inter_networks": changed(
+            "inter-affinity teacher-student", {"loss.inter_affinity": 0.1, "loss.inter_reading": "teacher_student"}
+        ),
+        "no_damage": changed("no damage", {"damage.paste": 0.0, "damage.jitter": 0.0}),
+        "no_paste": changed("no pasted regions", {"damage.paste": 0.0}),
+        "no_jitter": changed("no jitter", {"damage.jitter": 0.0}),
+        **{f"memory{k}": changed(f"memory of {k}", {"memory.centres": k}) for k in (1024, 2048, 8192)},
         "levels_equal": changed("equal level weights", {"anomaly_map.level_weights": [1.0, 1.0, 1.0]}),
         "levels_fine": changed("fine level weighs most", {"anomaly_map.level_weights": [1.0, 0.5, 0.25]}),
         **{f"sigma{s}": changed(f"sigma {s}", {"anomaly_map.sigma": float(s)}) for s in (2, 6, 8)},
@@ -108,7 +115,8 @@ def _changes(short: str) -> dict[str, Row]:
     }
     if direction == "reverse":
         rows |= {f"embedding{e}": changed(f"embedding {e}", {"student.embedding": e}) for e in (64, 256)}
-        rows |= {f"depth{d}": changed(f"decoder depth {d}", {"student.depth": d}) for d in (1, 3)}
+        rows |= {f"depth{d}": changed(f"decoder depth {d}", {"student.depth": d}) for d in (2, 3)}
+        rows["memory_alone"] = changed("the memory alone", {"anomaly_map.level_weights": [0.0, 0.0, 0.0]})
     return {f"snl_{short}_{name}": row for name, row in rows.items()}
 
 

@@ -13,33 +13,47 @@ from .teacher import STRIDES
 
 
 class AnomalyMap(nn.Module):
-    r"""Weighted sum of the per-level cosine distances, upsampled and smoothed: raw map and raw score.
+    r"""Weighted sum of distances, upsampled and smoothed: raw map and raw score.
 
-    Bilinear upsampling followed by a Gaussian is linear and separable, so for each level it is
+    The distances are those of student and teacher at strides 4, 8 and 16 and, with a memory, the distance from
+    the memory at stride 8. Each is divided by its mean over good images (:meth:`set_scales`).
+
+    Bilinear upsampling followed by a Gaussian is linear and separable, so for each distance it is
     :math:`U_h D U_w^\top` with constant matrices: two small products instead of a resize and two long
     convolutions (which an edge GPU runs slowly and some backends run differently at the borders).
     The score is the largest value of the map. Everything is FP32.
     """
 
-    def __init__(self, size: tuple[int, int], config: MapConfig) -> None:
-        super().__init__()
-        total = sum(config.level_weights)
-        self.weights = [weight / total for weight in config.level_weights]
-        height, width = size
-        for level, stride in enumerate(STRIDES):
-            self.register_buffer(f"rows_{level}", smooth_upsampling(height // stride, height, config.sigma), False)
-            self.register_buffer(f"columns_{level}", smooth_upsampling(width // stride, width, config.sigma).T, False)
+    scales: Tensor
 
-    def forward(self, teacher: list[Tensor], student: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Features ``[B, C_l, h_l, w_l]`` of both to the map ``float32 [B, H, W]`` and the score ``float32 [B]``."""
-        levels = [
-            cast(Tensor, getattr(self, f"rows_{level}"))
-            @ (weight * cosine_distance(t.float(), s.float()))  # [B, h, w]
-            @ cast(Tensor, getattr(self, f"columns_{level}"))
-            for level, (weight, t, s) in enumerate(zip(self.weights, teacher, student, strict=True))
+    def __init__(self, size: tuple[int, int], config: MapConfig, *, memory: bool) -> None:
+        super().__init__()
+        weights = [*config.level_weights, *([config.memory_weight] if memory else [])]
+        self.weights = [weight / sum(weights) for weight in weights]
+        self.strides = (*STRIDES, *((STRIDES[1],) if memory else ()))
+        self.register_buffer("scales", torch.ones(len(weights)))
+        height, width = size
+        for stride in STRIDES:
+            self.register_buffer(f"rows_{stride}", smooth_upsampling(height // stride, height, config.sigma), False)
+            self.register_buffer(f"columns_{stride}", smooth_upsampling(width // stride, width, config.sigma).T, False)
+
+    def forward(self, distances: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Distances ``float32 [B, h_l, w_l]`` to the map ``float32 [B, H, W]`` and the score ``float32 [B]``."""
+        # What stands on one grid is added before it is enlarged.
+        grids: dict[int, Tensor] = {}
+        for index, (weight, stride, distance) in enumerate(zip(self.weights, self.strides, distances, strict=True)):
+            weighed = (weight * self.scales[index]) * distance
+            grids[stride] = grids[stride] + weighed if stride in grids else weighed
+        enlarged = [
+            cast(Tensor, getattr(self, f"rows_{stride}")) @ grid @ cast(Tensor, getattr(self, f"columns_{stride}"))
+            for stride, grid in grids.items()
         ]
-        anomaly_map = levels[0] + levels[1] + levels[2]  # [B, H, W]
+        anomaly_map = enlarged[0] + enlarged[1] + enlarged[2]  # [B, H, W]
         return anomaly_map, anomaly_map.flatten(1).amax(dim=1)
+
+    def set_scales(self, means: Tensor) -> None:
+        """Sets what distances are divided by: their means ``[L]`` over good images that nothing was fitted to."""
+        self.scales.copy_(1 / means.clamp_min(1e-6))
 
 
 def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class StudentConfig(_Frozen):
     """``reverse``: bottleneck and decoder, fed by the teacher (RD); ``forward``: a network fed by the image (FD)."""
     embedding: int = Field(default=192, ge=8)
     """Channels of the bottleneck's embedding (reverse only)."""
-    depth: int = Field(default=2, ge=1)
+    depth: int = Field(default=1, ge=1)
     """Residual blocks per decoder stage (reverse only)."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of embedding values zeroed during training, so that the decoder cannot learn to copy (reverse only)."""
@@ -74,15 +74,29 @@ class DamageConfig(_Frozen):
 
     paste: float = Field(default=0.7, ge=0.0, le=1.0)
     """Share of images in which a region is replaced by one of another image of the batch."""
-    jitter: float = Field(default=0.3, ge=0.0)
+    jitter: float = Field(default=1.0, ge=0.0)
     """Standard deviation of the noise, in units of the root mean square of each place's values."""
 
 
+class MemoryConfig(_Frozen):
+    """The memory of normal patches; see :class:`snl_edge.model.memory.Memory`."""
+
+    centres: int = Field(default=4096, ge=16)
+    candidates: int = Field(default=150_000, ge=16)
+    """Patches of training images that the centres are chosen from."""
+
+
 class MapConfig(_Frozen):
-    """How per-level distances become the anomaly map and the score."""
+    """How distances become the anomaly map and the score.
+
+    Each is first divided by its mean over held-out good images, so that the weights compare like with like; the
+    weights are normalised to sum 1.
+    """
 
     level_weights: tuple[float, float, float] = (0.25, 0.5, 1.0)
-    """Weights of the strides 4, 8 and 16; they are normalised to sum 1."""
+    """Weights of student against teacher at strides 4, 8 and 16."""
+    memory_weight: float = Field(default=7.0, ge=0.0)
+    """Weight of the distance from the memory, where there is one."""
     sigma: float = Field(default=4.0, gt=0.0)
     """Standard deviation of the Gaussian smoothing, in input pixels."""
 
@@ -96,6 +110,7 @@ class SnlConfig(_Frozen):
     student: StudentConfig = StudentConfig()
     loss: LossConfig = LossConfig()
     damage: DamageConfig = DamageConfig()
+    memory: MemoryConfig | None = MemoryConfig()
     anomaly_map: MapConfig = MapConfig()
 
     @property

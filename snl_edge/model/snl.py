@@ -1,11 +1,12 @@
-"""SNL: teacher, student, anomaly map and product recognition put together."""
+"""SNL: teacher, student, memory, anomaly map and product recognition put together."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .anomaly_map import AnomalyMap
+from .anomaly_map import AnomalyMap, cosine_distance
 from .config import SnlConfig
+from .memory import Memory
 from .recognition import Recognition
 from .student import ForwardStudent, ReverseStudent
 from .teacher import Teacher
@@ -32,12 +33,22 @@ class Snl(nn.Module):
             self.student: nn.Module = ReverseStudent(self.teacher.channels, config.student)
         else:
             self.student = ForwardStudent(self.teacher.channels, config.student, config.teacher)
-        self.anomaly_map = AnomalyMap(config.size, config.anomaly_map)
+        self.memory = Memory(self.teacher.channels, config.memory) if config.memory else None
+        self.anomaly_map = AnomalyMap(config.size, config.anomaly_map, memory=config.memory is not None)
         self.recognition = Recognition(self.teacher.channels, products)
 
     def imitate(self, pixels: Tensor | None, features: list[Tensor]) -> list[Tensor]:
         """What the student makes of the image: of its pixels (forward) or of the teacher's features (reverse)."""
         return self.student(features if isinstance(self.student, ReverseStudent) else pixels)
+
+    def distances(self, pixels: Tensor, features: list[Tensor]) -> list[Tensor]:
+        """What the map is made of: student from teacher at strides 4, 8, 16, then from the memory, if there is one.
+
+        ``float32 [B, H/s, W/s]`` each.
+        """
+        student = self.imitate(pixels, features)
+        apart = [cosine_distance(t.float(), s.float()) for t, s in zip(features, student, strict=True)]
+        return apart if self.memory is None else [*apart, self.memory(features)]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``uint8 [B, H, W, 3]`` RGB to raw anomaly map, raw score, product and product distance.
@@ -46,4 +57,4 @@ class Snl(nn.Module):
         """
         pixels = self.teacher.normalise(images)
         features = self.teacher(pixels)
-        return *self.anomaly_map(features, self.imitate(pixels, features)), *self.recognition(features)
+        return *self.anomaly_map(self.distances(pixels, features)), *self.recognition(features)

@@ -20,9 +20,10 @@ class ReverseStudent(nn.Module):
 
     def __init__(self, channels: list[int], config: StudentConfig) -> None:
         super().__init__()
-        # Wide enough to carry a small teacher's level whole, narrow enough to stay light under a large one.
+        # Half as wide as the teacher's level, within bounds: more room made it copy defects, not detect better.
         fine, middle, coarse = (
-            min(max(own, least), most) for own, least, most in zip(channels, (48, 64, 96), (64, 128, 256), strict=True)
+            min(max(own // 2, least), most)
+            for own, least, most in zip(channels, (24, 48, 96), (64, 128, 256), strict=True)
         )
         self.fusion = MultiScaleFusion(channels, config.embedding)
         self.cram = Cram(config.embedding, config.cram) if config.cram else nn.Identity()

@@ -40,6 +40,20 @@ def calibrate(
     return calibrate_scores(unseen, seen, training.false_reject_budget)
 
 
+@torch.no_grad()
+def weigh_distances(model: Snl, held_out: Sequence[Sample], training: TrainingConfig) -> None:
+    """Divides each distance of the anomaly map by its mean over ``held_out``, every product counted alike."""
+    store = ImageStore(held_out, model.config.size, budget=0)
+    sums: dict[str, list[torch.Tensor]] = {}
+    for start in range(0, len(held_out), training.batch_size):
+        indices = range(start, min(start + training.batch_size, len(held_out)))
+        pixels = model.teacher.normalise(torch.from_numpy(store.batch(indices)).to(model.teacher.mean.device))
+        means = [distance.mean(dim=(1, 2)) for distance in model.distances(pixels, model.teacher(pixels))]
+        for index, own in zip(indices, torch.stack(means, dim=1), strict=True):  # own: [L]
+            sums.setdefault(held_out[index].product, []).append(own)
+    model.anomaly_map.set_scales(torch.stack([torch.stack(own).mean(dim=0) for own in sums.values()]).mean(dim=0))
+
+
 def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
     """Sets the thresholds of the finished ``run`` anew, from the data set it was trained on.
 

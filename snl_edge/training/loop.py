@@ -25,13 +25,14 @@ from snl_edge.model.teacher import STRIDES
 from snl_edge.progress import console, progress_bar
 
 from . import resume as resume_state
-from .calibrate import calibrate
+from .calibrate import calibrate, weigh_distances
 from .checkpoint import Checkpoint, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .curves import draw_curves
 from .damage import damage
 from .feature_cache import FeatureSource
 from .interruption import held_back_interrupt
+from .memory import fill_memory
 from .recognition import learn_products
 from .reference import save_reference
 from .resume import RunState, load_state, run_identity, save_state
@@ -130,6 +131,18 @@ def train(
                 )
 
     model.eval()
+    if model.memory is not None and config.memory is not None:
+        with progress_bar("filling the memory") as report:
+            fill_memory(
+                model.memory,
+                lambda indices: source.batch(indices, lambda pixels: pixels)[1],
+                len(samples),
+                config.memory.candidates,
+                training.batch_size,
+                training.seed,
+                report,
+            )
+    weigh_distances(model, held_out, training)
     calibration = calibrate(model, samples, held_out, training)
     learn_products(model, [*samples, *held_out], training)
     draw_curves(state.history, folder / "losses.png")

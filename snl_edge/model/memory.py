@@ -1,0 +1,58 @@
+"""The memory of normal patches: how far each place of an image is from everything normal that was kept."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .config import MemoryConfig
+
+
+class Memory(nn.Module):
+    r"""Distance of every patch to the nearest of K centres, patches of good training images.
+
+    With :math:`x_p` the teacher's features at strides 8 and 16 around place p (means of 3×3 cells, side by
+    side, on the grid of stride 8):
+
+    .. math:: d_p = \min_k \lVert x_p - c_k \rVert
+
+    A student learns what good parts have in common and is weak where they vary without a pattern, as the thread
+    of a screw that may lie any way round; a memory is strong there. It is PatchCore's idea (Roth et al.,
+    arXiv 2106.08265) with few centres and inside the fused graph, and no part of SNL's abstract: our addition,
+    a row of the ablation. One matrix product of ``P × C × K``; its FP32 result takes ``P · K`` floats of
+    working memory per image (16 MiB at 256×256 and 4,096 centres).
+
+    :mod:`snl_edge.training.memory` chooses the centres. They are buffers and travel with the weights.
+    """
+
+    centres: Tensor
+    origin: Tensor
+
+    def __init__(self, channels: list[int], config: MemoryConfig) -> None:
+        super().__init__()
+        width = channels[1] + channels[2]
+        self.register_buffer("centres", torch.zeros(config.centres, width))
+        self.register_buffer("origin", torch.zeros(width))
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Teacher features ``[B, C_l, h_l, w_l]`` (strides 4, 8, 16) to distances ``float32 [B, H/8, W/8]``."""
+        x = patches(features) - self.origin.view(1, -1, 1, 1)  # [B, C, h, w]
+        batch, channels, height, width = x.shape
+        x = x.view(batch, channels, height * width).transpose(1, 2)  # [B, P, C]
+        # |x - c|² = |x|² + |c|² - 2 x·c: a matrix product instead of a [B, P, K, C] tensor.
+        nearest = (self.centres.square().sum(dim=1) - 2 * (x @ self.centres.T)).amin(dim=2)  # [B, P]
+        squares = (nearest + x.square().sum(dim=2)).clamp_min(0)
+        return (squares + 1e-6).sqrt().view(batch, height, width)
+
+    def remember(self, chosen: Tensor) -> None:
+        """Keeps the patches ``[K, C]`` as centres, about their mean, where products of numbers lose least."""
+        self.origin.copy_(chosen.mean(dim=0))
+        self.centres.copy_(chosen - self.origin)
+
+
+def patches(features: list[Tensor]) -> Tensor:
+    """Teacher features of strides 4, 8, 16 to patch features ``float32 [B, C_8 + C_16, H/8, W/8]``."""
+    middle, coarse = (F.avg_pool2d(level.float(), 3, stride=1, padding=1) for level in features[1:])
+    enlarged = F.interpolate(coarse, size=middle.shape[2:], mode="bilinear", align_corners=False)
+    return torch.cat([middle, enlarged], dim=1)

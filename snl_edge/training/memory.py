@@ -1,0 +1,69 @@
+"""Choosing what the memory keeps: patches of good training images that lie as far apart as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snl_edge.model.memory import Memory, patches
+
+PROJECTION = 48
+"""Dimensions in which distances between candidates are compared while choosing; centres keep all of theirs."""
+
+
+@torch.no_grad()
+def fill_memory(
+    memory: Memory,
+    features: Callable[[Sequence[int]], list[Tensor]],
+    images: int,
+    candidates: int,
+    batch_size: int,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Fills ``memory`` with K patches of the training images.
+
+    About ``candidates`` patches are drawn, equally many of every image; then the one farthest from all that are
+    kept is kept next (k-centre greedy, as PatchCore, arXiv 2106.08265, sec. 3.2, in a random projection). Products
+    whose patches vary more so get more centres. With fewer candidates than centres some are kept twice.
+
+    Args:
+        memory: to be filled.
+        features: teacher features ``[B, C_l, h_l, w_l]`` of the images at these indices.
+        images: how many there are.
+        candidates: patches to choose from.
+        batch_size: images at a time.
+        seed: of draw and projection.
+        progress: called with centres chosen and wanted.
+    """
+    rng = np.random.default_rng(seed)
+    each = -(-candidates // images)
+    drawn: list[Tensor] = []
+    for start in range(0, images, batch_size):
+        x = patches(features(range(start, min(start + batch_size, images))))  # [B, C, h, w]
+        cells = x.flatten(2).transpose(1, 2)  # [B, P, C]
+        drawn += [one[torch.from_numpy(rng.permutation(len(one))[:each]).to(one.device)] for one in cells]
+    pool = torch.cat(drawn)  # [N, C]
+    memory.remember(pool[farthest_points(pool, len(memory.centres), seed, progress)])
+
+
+def farthest_points(
+    points: Tensor, count: int, seed: int, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Tensor:
+    """Indices ``int64 [count]`` of ``points`` ``[N, C]``, each the farthest from all before it (k-centre greedy)."""
+    generator = torch.Generator().manual_seed(seed)
+    projection = torch.randn(points.shape[1], PROJECTION, generator=generator).to(points) / PROJECTION**0.5
+    projected = points @ projection
+    squares = projected.square().sum(dim=1)
+    distances = torch.full_like(squares, torch.inf)
+    chosen = torch.zeros(count, dtype=torch.int64, device=points.device)
+    for index in range(1, count):
+        last = chosen[index - 1]
+        distances = torch.minimum(distances, squares + squares[last] - 2 * (projected @ projected[last]))
+        chosen[index] = distances.argmax()
+        if index % 256 == 0:
+            progress(index, count)
+    return chosen
