@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from snl_edge.errors import ConfigError
 from snl_edge.model.anomaly_map import AnomalyMap, cosine_distance, smooth_upsampling
-from snl_edge.model.config import MapConfig
+from snl_edge.model.config import MapConfig, override
+from snl_edge.model.presets import preset
 
 
 @pytest.mark.parametrize(("height", "width", "sigma"), [(64, 64, 4.0), (64, 128, 2.0)])
@@ -38,8 +40,27 @@ def test_the_peak_lies_where_the_student_fails():
     student = [level.clone() for level in levels]
     for level, stride in zip(student, (4, 8, 16), strict=True):
         level[:, :2, 48 // stride, 16 // stride] = -1
-    anomaly_map, score = AnomalyMap((64, 64), MapConfig(sigma=2.0))(levels, student)
+    distances = [cosine_distance(t, s) for t, s in zip(levels, student, strict=True)]
+    anomaly_map, score = AnomalyMap((64, 64), MapConfig(sigma=2.0), memory=False)(distances)
     y, x = divmod(int(anomaly_map[0].argmax()), 64)
     assert abs(y - 52) <= 6
     assert abs(x - 20) <= 6
     assert score.item() == pytest.approx(anomaly_map.max().item())
+
+
+def test_distances_are_weighed_in_units_of_their_means():
+    module = AnomalyMap((64, 64), MapConfig(level_weights=(1.0, 2.0, 3.0), memory_weight=4.0), memory=True)
+    means = torch.tensor([0.1, 0.2, 0.4, 50.0])
+    module.set_scales(means)
+    usual = [m * torch.ones(1, 64 // s, 64 // s) for m, s in zip(means, (4, 8, 16, 8), strict=True)]
+    torch.testing.assert_close(module(usual)[0], torch.ones(1, 64, 64))
+    usual[3] = 2 * usual[3]
+    torch.testing.assert_close(module(usual)[1], torch.tensor([1.4]))
+
+
+@pytest.mark.parametrize("weights", ["[0, 0, 0]", "[-1, 1, 1]"])
+def test_weights_that_show_nothing_are_refused(weights):
+    with pytest.raises(ConfigError, match="weights of the anomaly map"):
+        override(preset("edge"), [f"anomaly_map.level_weights={weights}", "memory=null"])
+    if weights == "[0, 0, 0]":
+        assert override(preset("edge"), [f"anomaly_map.level_weights={weights}"]).memory is not None

@@ -113,6 +113,13 @@ class SnlConfig(_Frozen):
     memory: MemoryConfig | None = MemoryConfig()
     anomaly_map: MapConfig = MapConfig()
 
+    @model_validator(mode="after")
+    def _something_to_show(self) -> SnlConfig:
+        weights = [*self.anomaly_map.level_weights, self.anomaly_map.memory_weight if self.memory else 0.0]
+        if min(weights) < 0 or sum(weights) == 0:
+            raise ValueError("the weights of the anomaly map must not be negative, and not all 0")
+        return self
+
     @property
     def size(self) -> tuple[int, int]:
         """``(height, width)`` of the model's input."""

@@ -1,0 +1,78 @@
+"""The memory of normal patches: its distances, what it keeps, and how its distance is weighed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import short_training, small_model
+
+from snl_edge.data.layouts import open_dataset
+from snl_edge.model.config import MemoryConfig
+from snl_edge.model.memory import Memory, patches
+from snl_edge.training.calibrate import weigh_distances
+from snl_edge.training.checkpoint import load_model
+from snl_edge.training.memory import farthest_points, fill_memory
+from snl_edge.training.split import split_holdout
+
+CHANNELS = [3, 4, 5]
+
+
+def features(images: int, seed: int = 0) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        torch.randn(images, c, 64 // s, 64 // s, generator=generator) for c, s in zip(CHANNELS, (4, 8, 16), strict=True)
+    ]
+
+
+def filled(centres: int = 32, candidates: int = 200, seed: int = 0) -> tuple[Memory, list[torch.Tensor]]:
+    memory, seen = Memory(CHANNELS, MemoryConfig(centres=centres)), features(6)
+    fill_memory(memory, lambda indices: [level[list(indices)] for level in seen], 6, candidates, 4, seed)
+    return memory, seen
+
+
+def test_distance_is_that_of_the_nearest_centre():
+    memory, _ = filled()
+    other = features(2, seed=1)
+    x = patches(other).flatten(2).transpose(1, 2)  # [B, P, C]
+    expected = torch.cdist(x, (memory.centres + memory.origin).expand(2, -1, -1)).amin(2).view(2, 8, 8)
+    assert torch.allclose(memory(other), expected, atol=1e-3)
+
+
+def test_what_is_kept_has_no_distance_and_something_new_has():
+    memory, seen = filled(centres=400, candidates=384)  # every patch of the six images
+    assert memory(seen).max() < 0.01
+    assert memory(features(1, seed=2)).mean() > 0.3
+
+
+def test_centres_lie_far_apart():
+    generator = torch.Generator().manual_seed(0)
+    crowd, loners = torch.randn(500, 8, generator=generator) * 0.01, 10 * torch.eye(8)
+    chosen = farthest_points(torch.cat([crowd, loners]), 9, seed=0)
+    assert set(chosen.tolist()) >= set(range(500, 508))
+
+
+def test_the_same_seed_keeps_the_same_patches():
+    assert torch.equal(filled(seed=3)[0].centres, filled(seed=3)[0].centres)
+    assert not torch.equal(filled(seed=3)[0].centres, filled(seed=4)[0].centres)
+
+
+def test_distances_are_weighed_by_their_mean_over_held_out_images(run, line):
+    model, checkpoint = load_model(run)
+    _, held_out = split_holdout(open_dataset(line).train, checkpoint.training.holdout, checkpoint.training.seed)
+    kept = model.anomaly_map.scales.clone()
+    assert len(kept) == 4
+    assert not torch.equal(kept, torch.ones(4))
+    weigh_distances(model, held_out, short_training())
+    assert torch.allclose(model.anomaly_map.scales, kept, rtol=1e-4)
+
+
+def test_a_model_without_memory_has_three_distances():
+    from snl_edge.model.config import override
+    from snl_edge.model.snl import Snl
+
+    model = Snl(override(small_model(), ["memory=null"]), pretrained=False).eval()
+    assert model.memory is None
+    images = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    anomaly_map, score, *_ = model(images)
+    assert anomaly_map.shape == (1, 64, 64)
+    assert score.item() == pytest.approx(anomaly_map.max().item())
