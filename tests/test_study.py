@@ -184,7 +184,7 @@ def test_rows_state_every_switch_of_snl(preset):
     ladder = [ROWS[name].configure(PRESETS[preset], TrainingConfig())[0] for name in LADDER]
     assert [m.student.direction for m in ladder] == ["reverse"] * 5 + ["forward"] * 5
     for ladder_of_one in (ladder[:5], ladder[5:]):
-        parts = [(m.loss.channel, m.loss.intra_affinity, m.loss.inter_affinity, m.student.cram) for m in ladder_of_one]
+        parts = [(m.loss.channel, m.student.cram, m.damage.paste, m.memory) for m in ladder_of_one]
         assert [[bool(part) for part in row] for row in parts] == [[n > i for i in range(4)] for n in range(5)]
 
 
