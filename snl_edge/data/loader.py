@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -34,6 +34,12 @@ class ImageStore:
     def batch(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """The images at ``indices`` as ``uint8 [B, H, W, 3]``."""
         return np.stack(list(self._threads.map(self._image, indices)))
+
+    def batches(self, size: int) -> Iterator[tuple[range, NDArray[np.uint8]]]:
+        """All images in order, up to ``size`` at a time: their indices and ``uint8 [B, H, W, 3]``."""
+        for start in range(0, len(self), size):
+            indices = range(start, min(start + size, len(self)))
+            yield indices, self.batch(indices)
 
     def _image(self, index: int) -> NDArray[np.uint8]:
         if self._filled[index]:

@@ -45,9 +45,8 @@ def weigh_distances(model: Snl, held_out: Sequence[Sample], training: TrainingCo
     """Divides each distance of the anomaly map by its mean over ``held_out``, every product counted alike."""
     store = ImageStore(held_out, model.config.size, budget=0)
     sums: dict[str, list[torch.Tensor]] = {}
-    for start in range(0, len(held_out), training.batch_size):
-        indices = range(start, min(start + training.batch_size, len(held_out)))
-        pixels = model.teacher.normalise(torch.from_numpy(store.batch(indices)).to(model.teacher.mean.device))
+    for indices, images in store.batches(training.batch_size):
+        pixels = model.teacher.normalise(torch.from_numpy(images).to(model.teacher.mean.device))
         means = [distance.mean(dim=(1, 2)) for distance in model.distances(pixels, model.teacher(pixels))]
         for index, own in zip(indices, torch.stack(means, dim=1), strict=True):  # own: [L]
             sums.setdefault(held_out[index].product, []).append(own)
@@ -77,9 +76,8 @@ def _scores(
     store = ImageStore(samples, model.config.size, budget=0)
     device = next(model.parameters()).device
     scores: dict[str, list[float]] = {}
-    for start in range(0, len(samples), batch_size):
-        indices = range(start, min(start + batch_size, len(samples)))
-        _, batch, *_ = model(torch.from_numpy(store.batch(indices)).to(device))
+    for indices, images in store.batches(batch_size):
+        _, batch, *_ = model(torch.from_numpy(images).to(device))
         for index, score in zip(indices, batch.tolist(), strict=True):
             scores.setdefault(samples[index].product, []).append(score)
         report(indices.stop)

@@ -88,9 +88,8 @@ def embed(
     device = teacher.mean.device
     parts: list[Array] = []
     with torch.no_grad():
-        for start in range(0, len(samples), batch_size):
-            indices = range(start, min(start + batch_size, len(samples)))
-            pixels = teacher.normalise(torch.from_numpy(store.batch(indices)).to(device))
+        for indices, images in store.batches(batch_size):
+            pixels = teacher.normalise(torch.from_numpy(images).to(device))
             parts.append(pool(teacher(pixels)).cpu().double().numpy())
             progress(indices.stop, len(samples))
     return np.concatenate(parts)
