@@ -1,0 +1,89 @@
+"""`infer`, `threshold` and `inspect`: using a bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app
+from .options import RUN, Backend, Json, require, require_for_run
+
+
+@app.command()
+def infer(
+    images: Annotated[list[str], typer.Argument(help="Image files, folders (searched through) or quoted globs.")],
+    bundle: Annotated[Path, typer.Option(help="Bundle folder.")] = RUN / "bundle",
+    out: Annotated[Path | None, typer.Option(help="Folder for heatmap overlays and verdicts.jsonl.")] = None,
+    backend: Backend = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or fp16.")] = "auto",
+    threshold: Annotated[
+        float | None, typer.Option(help="Another threshold for this call; 0.5 is the default.")
+    ] = None,
+    product: Annotated[str | None, typer.Option(help="The product shown; recognised if not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per image on stdout.")] = False,
+) -> None:
+    """Give a verdict and a heatmap for each image. Leaves with 1 if an image could not be read.
+
+    Example: [bold]snl-edge infer camera/*.png --bundle runs/line3/bundle --out verdicts/[/bold]
+    """
+    from snl_edge.runtime.batch import infer_files
+
+    failed = infer_files(
+        images, bundle, out, backend=backend, precision=precision, threshold=threshold, product=product, as_json=as_json
+    )
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def threshold(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    value: Annotated[float | None, typer.Argument(help="The new threshold; shows those in force if not given.")] = None,
+    product: Annotated[str | None, typer.Option(help="Of this product only; without it, of all others.")] = None,
+    unknown: Annotated[
+        float | None, typer.Option(help="New limit of the product distance: above it a product is unknown.")
+    ] = None,
+) -> None:
+    """Show or set the thresholds in force; nothing has to be built again.
+
+    Example: [bold]snl-edge threshold line3/ 0.55 --product gear[/bold]
+
+    Or: [bold]snl-edge threshold line3/ --unknown 1.3[/bold]
+    """
+    from snl_edge.runtime.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    if value is not None:
+        opened = opened.set_threshold(value, product)
+    if unknown is not None:
+        opened = opened.set_unknown_limit(unknown)
+    for name in opened.manifest.products:
+        print(f"{name}: {opened.manifest.threshold_for(name):.3f}")
+    print(f"(no threshold of its own): {opened.manifest.threshold:.3f}")
+    print(f"(unknown product, above distance): {opened.manifest.unknown_limit:.3f}")
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="Run folder, bundle, ONNX graph or engine.")],
+    as_json: Json = False,
+) -> None:
+    """Say what a file or folder of ours is, where it came from, and whether it is intact.
+
+    Example: [bold]snl-edge inspect runs/line3/bundle[/bold]
+    """
+    from snl_edge.inspection import as_lines, describe
+
+    require_for_run(path)
+    if path.suffix == ".onnx":
+        require("onnx", "onnxsim", extra="train")
+    record = describe(path)
+    if as_json:
+        print(json.dumps(record, indent=2))
+    else:
+        width = max(len(name) for name, _ in as_lines(record))
+        for name, value in as_lines(record):
+            print(f"{name:<{width}}  {value}")

@@ -1,0 +1,44 @@
+"""`doctor` and `demo`: this machine, and a first look at the product."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app
+from .options import Json, require
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine can do and what to install for the rest.
+
+    Example: [bold]snl-edge doctor[/bold]
+    """
+    from snl_edge.doctor import examine, print_findings
+
+    findings = examine()
+    if as_json:
+        print(json.dumps(findings, indent=2))
+    else:
+        print_findings(findings)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two products and a few steps: shows that all works, not how well.")
+    ] = False,
+) -> None:
+    """Draw a synthetic production line, then train, evaluate, build FP16 and infer on it.
+
+    Example: [bold]snl-edge demo[/bold]
+    """
+    require("torch", "timm", "onnx", "onnxsim", extra="train")
+    from snl_edge.demo import run_demo
+
+    run_demo(out, quick=quick)

@@ -1,0 +1,72 @@
+"""Options that several commands share, and what a command needs installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from snl_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from snl_edge.data.samples import Dataset
+
+RUN = Path("runs/snl")
+
+
+class Layout(str, Enum):
+    """Where images lie in a data set's folder."""
+
+    auto = "auto"
+    mvtec = "mvtec"
+    visa = "visa"
+    folder = "folder"
+
+
+class Precision(str, Enum):
+    """Number format of convolutions; delicate parts are FP32 in each."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+
+
+Data = Annotated[
+    Path, typer.Argument(help="Data set: MVTec AD or VisA layout, or a folder (per product) of good images.")
+]
+LayoutOption = Annotated[Layout, typer.Option(help="Layout of DATA, if it is not recognised by itself.")]
+Products = Annotated[str | None, typer.Option(help="Only these products, separated by commas.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Backend = Annotated[str, typer.Option(help="auto, tensorrt, tensorrt_rtx, openvino or onnxruntime.")]
+
+
+def require(*modules: str, extra: str) -> None:
+    """Refuses a command whose modules are not installed, with the extra that brings them.
+
+    Raises:
+        ConfigError: a module is missing.
+    """
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ConfigError(
+            f"this command needs {', '.join(missing)}",
+            "the base install leaves them out",
+            f'run: pip install "snl-edge[{extra}]"',
+        )
+
+
+def require_for_run(path: Path) -> None:
+    """A run folder needs torch, a bundle does not."""
+    from snl_edge.training.config import CHECKPOINT
+
+    if (path / CHECKPOINT).exists():
+        require("torch", "timm", "safetensors", "onnx", "onnxsim", extra="train")
+
+
+def open_data(data: Path, layout: Layout, products: str | None) -> Dataset:
+    """The data set in ``data``, of all products or of those named, separated by commas."""
+    from snl_edge.data.layouts import open_dataset
+
+    return open_dataset(data, layout.value, [name.strip() for name in products.split(",")] if products else None)

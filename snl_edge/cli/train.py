@@ -1,0 +1,170 @@
+"""`train` and `evaluate`: on the workstation, with images."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from snl_edge.progress import console
+
+from .app import app
+from .options import RUN, Backend, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
+
+if TYPE_CHECKING:
+    from snl_edge.evaluation.evaluate import Evaluation
+
+
+class Augment(str, Enum):
+    """Random changes of training images."""
+
+    none = "none"
+    flips = "flips"
+    dihedral = "dihedral"
+
+
+class Device(str, Enum):
+    """Where training runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Run folder: checkpoint, loss curves, reference images.")] = RUN,
+    preset: Annotated[
+        str, typer.Option(help="edge (EfficientNet-Lite0), balanced (ResNet-18), accurate (WRN-50-2).")
+    ] = "accurate",
+    weights: Annotated[
+        str | None, typer.Option(help="Teacher's weights: timm, packaged, or a .safetensors or .pth file.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Input size, as 256 or HEIGHTxWIDTH; multiples of 32.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any model setting, as student.cram.centres=32.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 1200,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images per step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    augment: Annotated[
+        Augment, typer.Option(help="none; flips; dihedral, for parts that lie any way round.")
+    ] = Augment.none,
+    false_reject_budget: Annotated[float, typer.Option(help="Share of good parts the threshold may reject.")] = 0.01,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, images and machine: same model.")] = 0,
+    cache_gib: Annotated[
+        float, typer.Option(min=0, help="Memory for decoded images and teacher features, in GiB.")
+    ] = 4.0,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    cluster: Annotated[
+        str | None, typer.Option(help="Nobody sorted DATA: find its products, a number of them or auto.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    layout: LayoutOption = Layout.auto,
+    products: Products = None,
+) -> None:
+    """Learn what good parts look like, from images of good parts only.
+
+    Example: [bold]snl-edge train mvtec/ --preset edge --out runs/line3[/bold]
+    """
+    require("torch", "timm", "safetensors", "matplotlib", *(["sklearn"] if cluster else []), extra="train")
+    from snl_edge.model.config import override
+    from snl_edge.model.presets import preset as named
+    from snl_edge.training.config import TrainingConfig
+    from snl_edge.training.loop import train as run_training
+
+    changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
+    config, dataset = override(named(preset), changes), open_data(data, layout, products)
+    if cluster is not None:
+        from snl_edge.training.cluster import cluster_products
+
+        dataset = cluster_products(dataset, config, cluster, batch_size)
+    checkpoint = run_training(
+        config,
+        TrainingConfig(
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            augment=augment.value,
+            false_reject_budget=false_reject_budget,
+            seed=seed,
+            cache_gib=cache_gib,
+            device=device.value,
+        ),
+        dataset,
+        out,
+        resume=resume,
+    )
+    calibration = checkpoint.calibration
+    console.print(
+        f"trained on {checkpoint.training_images} good images of {len(checkpoint.products)} products "
+        f"in {checkpoint.seconds:.0f} s; "
+        f"threshold from {calibration.good_images} held-out images ({calibration.method})"
+    )
+    console.print(f"next: snl-edge evaluate {data} --model {out}   or: snl-edge build {out} --precision fp16")
+
+
+@app.command()
+def evaluate(
+    data: Data,
+    model: Annotated[Path, typer.Option(help="Run folder, or bundle.")] = RUN,
+    out: Annotated[Path | None, typer.Option(help="Report folder; MODEL/report if not given.")] = None,
+    backend: Backend = "auto",
+    threshold: Annotated[float | None, typer.Option(help="Another threshold than the model's own.")] = None,
+    layout: LayoutOption = Layout.auto,
+    products: Products = None,
+    as_json: Json = False,
+) -> None:
+    """Measure detection on a labelled test set and write an HTML report.
+
+    Example: [bold]snl-edge evaluate mvtec/ --model runs/line3[/bold]
+    """
+    require_for_run(model)
+    from snl_edge.evaluation.report import write_report
+    from snl_edge.evaluation.run import evaluate_model
+
+    evaluation, provenance = evaluate_model(
+        model, open_data(data, layout, products), backend=backend, threshold=threshold
+    )
+    html, metrics = write_report(
+        evaluation, out or model / "report", title=f"{model.name} on {data.name}", provenance=provenance
+    )
+    if as_json:
+        print(json.dumps(evaluation.figures(), indent=2))
+    else:
+        _print_evaluation(evaluation)
+    console.print(f"report: {html}, figures: {metrics}")
+
+
+def _size_settings(size: str | None) -> list[str]:
+    if size is None:
+        return []
+    height, _, width = size.lower().partition("x")
+    return [f"height={height}", f"width={width or height}"]
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro")
+    table = Table("product", *(name.replace("_", " ") for name in columns), "false rejects", "escapes", box=None)
+    rows = [
+        (name, [getattr(r, c) for c in columns], r.at_threshold.false_reject_rate, r.at_threshold.escape_rate)
+        for name, r in evaluation.products.items()
+    ]
+    mean = evaluation.mean
+    rows.append(("mean", [mean[c] for c in columns], mean["false_reject_rate"], mean["escape_rate"]))
+    for name, values, false_rejects, escapes in rows:
+        table.add_row(name, *(f"{100 * value:.1f}" for value in [*values, false_rejects, escapes]))
+    Console().print(table)
+    seen = evaluation.recognition
+    print(
+        f"products recognised: {100 * seen.accuracy:.1f} % of good parts, {100 * seen.false_unknown_rate:.1f} % "
+        f"called unknown; of defective parts {100 * seen.defective_accuracy:.1f} %, "
+        f"{100 * seen.defective_unknown_rate:.1f} %"
+    )
