@@ -60,7 +60,7 @@ PLAIN: Settings = {
 CHANNEL: Settings = {"loss.channel": 1.0}
 CRAM: Settings = {"student.cram": {"centres": 50, "residual": "unit", "skip": False}}
 DAMAGE: Settings = {"damage.paste": 0.7, "damage.jitter": 1.0}
-MEMORY: Settings = {"memory": {"centres": 4096, "candidates": 150_000}}
+MEMORY: Settings = {"memory": {"centres": 2048, "candidates": 60_000, "shared": False}}
 SNL: Settings = {**PLAIN, **CHANNEL, **CRAM, **DAMAGE, **MEMORY}
 """The default: all parts but the affinity terms, which are rows of their own."""
 
@@ -107,7 +107,14 @@ def _changes(short: str) -> dict[str, Row]:
         "no_damage": changed("no damage", {"damage.paste": 0.0, "damage.jitter": 0.0}),
         "no_paste": changed("no pasted regions", {"damage.paste": 0.0}),
         "no_jitter": changed("no jitter", {"damage.jitter": 0.0}),
-        **{f"memory{k}": changed(f"memory of {k}", {"memory.centres": k}) for k in (1024, 2048, 8192)},
+        **{f"memory{k}": changed(f"memory of {k} a product", {"memory.centres": k}) for k in (512, 1024, 4096)},
+        **{
+            f"shared{k}": changed(
+                f"one memory of {k} for all",
+                {"memory.centres": k, "memory.candidates": 150_000, "memory.shared": True},
+            )
+            for k in (4096, 8192)
+        },
         "levels_equal": changed("equal level weights", {"anomaly_map.level_weights": [1.0, 1.0, 1.0]}),
         "levels_fine": changed("fine level weighs most", {"anomaly_map.level_weights": [1.0, 0.5, 0.25]}),
         **{f"sigma{s}": changed(f"sigma {s}", {"anomaly_map.sigma": float(s)}) for s in (2, 6, 8)},

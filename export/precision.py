@@ -4,6 +4,9 @@ TensorRT 11 and RTX take precision from the graph alone, so the graph says it: c
 between them compute in FP16; pixel normalisation, feature standardisation, CRAM's soft assignment, norms,
 cosine distances, smoothing and score stay in FP32, because a unified model's small distances drown in FP16
 there (Jena et al., arXiv 2407.02968, table 3, saw engines lose 14 points of AUROC).
+
+Tables that are looked up (the memory's centres) are stored in FP16 where that loses nothing, and what is looked up is
+cast to FP32: half the bytes, the same arithmetic.
 """
 
 from __future__ import annotations
@@ -42,6 +45,11 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         wanted = TensorProto.FLOAT16 if node.output[0] in halved else TensorProto.FLOAT
+        if node.op_type == "Gather" and _is_exact_in_fp16(constants.get(node.input[0])):
+            whole = node.output[0]
+            node.input[0], node.output[0] = casts.constant(node.input[0]), f"{whole}.fp16"
+            nodes += [node, helper.make_node("Cast", node.output, [whole], name=f"cast_{whole}", to=TensorProto.FLOAT)]
+            continue
         for position, name in enumerate(node.input):
             if name in constants:
                 if wanted == TensorProto.FLOAT16 and constants[name].data_type == TensorProto.FLOAT:
@@ -60,6 +68,14 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     set_metadata(half, precision="fp16")
     check_graph(half)
     return half
+
+
+def _is_exact_in_fp16(constant: TensorProto | None) -> bool:
+    if constant is None or constant.data_type != TensorProto.FLOAT:
+        return False
+    values = numpy_helper.to_array(constant)
+    with np.errstate(over="ignore"):
+        return bool(np.array_equal(values.astype(np.float16).astype(np.float32), values))
 
 
 def _halved_tensors(graph: onnx.GraphProto, constants: set[str]) -> set[str]:

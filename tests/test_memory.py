@@ -24,24 +24,42 @@ def features(images: int, seed: int = 0) -> list[torch.Tensor]:
     ]
 
 
-def filled(centres: int = 32, candidates: int = 200, seed: int = 0) -> tuple[Memory, list[torch.Tensor]]:
-    memory, seen = Memory(CHANNELS, MemoryConfig(centres=centres)), features(6)
-    fill_memory(memory, lambda indices: [level[list(indices)] for level in seen], 6, candidates, 4, seed)
+PRODUCTS = torch.tensor([0, 1, 0, 1, 1, 0], dtype=torch.int32)
+"""What each of the six images that fill a memory shows."""
+
+
+def filled(
+    centres: int = 32, candidates: int = 100, seed: int = 0, shared: bool = False
+) -> tuple[Memory, list[torch.Tensor]]:
+    memory, seen = Memory(CHANNELS, MemoryConfig(centres=centres, shared=shared), 2), features(6)
+    fill_memory(
+        memory, lambda indices: [level[list(indices)] for level in seen], PRODUCTS.tolist(), candidates, 2, seed
+    )
     return memory, seen
 
 
-def test_distance_is_that_of_the_nearest_centre():
-    memory, _ = filled()
-    other = features(2, seed=1)
+@pytest.mark.parametrize("shared", [False, True])
+def test_distance_is_that_of_the_nearest_centre_of_the_product(shared: bool):
+    memory, _ = filled(shared=shared)
+    other, product = features(2, seed=1), torch.tensor([1, 0], dtype=torch.int32)
     x = patches(other).flatten(2).transpose(1, 2)  # [B, P, C]
-    expected = torch.cdist(x, (memory.centres + memory.origin).expand(2, -1, -1)).amin(2).view(2, 8, 8)
-    assert torch.allclose(memory(other), expected, atol=1e-3)
+    centres = memory.centres.transpose(1, 2) + memory.origin  # [N, K, C]
+    own = centres.expand(2, -1, -1) if shared else centres[product.long()]
+    assert len(centres) == (1 if shared else 2)
+    assert torch.allclose(memory(other, product), torch.cdist(x, own).amin(2).view(2, 8, 8), atol=1e-3)
 
 
 def test_what_is_kept_has_no_distance_and_something_new_has():
-    memory, seen = filled(centres=400, candidates=384)  # every patch of the six images
-    assert memory(seen).max() < 0.01
-    assert memory(features(1, seed=2)).mean() > 0.3
+    memory, seen = filled(centres=200, candidates=192)  # every patch of each product's three images
+    assert memory(seen, PRODUCTS).max() < 0.01
+    assert memory(features(1, seed=2), PRODUCTS[:1]).mean() > 0.3
+
+
+def test_what_is_normal_for_one_product_is_not_for_another():
+    memory, seen = filled(centres=200, candidates=192)
+    assert memory(seen, 1 - PRODUCTS).mean() > 0.3
+    shared, seen = filled(centres=400, candidates=384, shared=True)
+    assert shared(seen, 1 - PRODUCTS).max() < 0.01
 
 
 def test_centres_lie_far_apart():

@@ -81,9 +81,12 @@ class DamageConfig(_Frozen):
 class MemoryConfig(_Frozen):
     """The memory of normal patches; see :class:`snl_edge.model.memory.Memory`."""
 
-    centres: int = Field(default=4096, ge=16)
-    candidates: int = Field(default=150_000, ge=16)
-    """Patches of training images that the centres are chosen from."""
+    centres: int = Field(default=2048, ge=16)
+    """Patches kept of each product; with ``shared``, of all together."""
+    candidates: int = Field(default=60_000, ge=16)
+    """Patches of training images that a product's centres are chosen from; with ``shared``, all centres."""
+    shared: bool = False
+    """One memory for all products, instead of one for each of which the recognised product's is searched."""
 
 
 class MapConfig(_Frozen):

@@ -15,40 +15,58 @@ class Memory(nn.Module):
     With :math:`x_p` the teacher's features at strides 8 and 16 around place p (means of 3×3 cells, side by
     side, on the grid of stride 8):
 
-    .. math:: d_p = \min_k \lVert x_p - c_k \rVert
+    .. math:: d_p = \min_k \lVert x_p - c_{qk} \rVert
+
+    Each product has K centres of its own, and those of the recognised product q are searched: that costs the same
+    however many products there are, and what is normal for one product does not excuse another.
 
     A student learns what good parts have in common and is weak where they vary without a pattern, as the thread
     of a screw that may lie any way round; a memory is strong there. It is PatchCore's idea (Roth et al.,
     arXiv 2106.08265) with few centres and inside the fused graph, and no part of SNL's abstract: our addition,
     a row of the ablation. One matrix product of ``P × C × K``; its FP32 result takes ``P · K`` floats of
-    working memory per image (16 MiB at 256×256 and 4,096 centres).
+    working memory per image (8 MiB at 256×256 and 2,048 centres).
 
     :mod:`snl_edge.training.memory` chooses the centres. They are buffers and travel with the weights.
+
+    Args:
+        channels: channels of the teacher's levels.
+        config: what to build.
+        products: number of products, N; 1 is taken for a shared memory.
     """
 
     centres: Tensor
     origin: Tensor
 
-    def __init__(self, channels: list[int], config: MemoryConfig) -> None:
+    def __init__(self, channels: list[int], config: MemoryConfig, products: int) -> None:
         super().__init__()
         width = channels[1] + channels[2]
-        self.register_buffer("centres", torch.zeros(config.centres, width))
+        # Channels before centres: the product's right operand as it is stored.
+        self.register_buffer("centres", torch.zeros(1 if config.shared else products, width, config.centres))
         self.register_buffer("origin", torch.zeros(width))
 
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Teacher features ``[B, C_l, h_l, w_l]`` (strides 4, 8, 16) to distances ``float32 [B, H/8, W/8]``."""
+    def forward(self, features: list[Tensor], product: Tensor) -> Tensor:
+        """Distances ``float32 [B, H/8, W/8]`` from what is kept of each image's ``product``, ``int32 [B]``.
+
+        ``features`` are the teacher's, ``[B, C_l, h_l, w_l]`` at strides 4, 8, 16.
+        """
         x = patches(features) - self.origin.view(1, -1, 1, 1)  # [B, C, h, w]
         batch, channels, height, width = x.shape
         x = x.view(batch, channels, height * width).transpose(1, 2)  # [B, P, C]
+        lengths = self.centres.square().sum(dim=1, keepdim=True)  # [N, 1, K]
+        # One row serves all images where there is but one.
+        own = [one if len(one) == 1 else one.index_select(0, product) for one in (self.centres, lengths)]
         # |x - c|² = |x|² + |c|² - 2 x·c: a matrix product instead of a [B, P, K, C] tensor.
-        nearest = (self.centres.square().sum(dim=1) - 2 * (x @ self.centres.T)).amin(dim=2)  # [B, P]
+        nearest = (own[1] + (-2 * x) @ own[0]).amin(dim=2)  # [B, P]
         squares = (nearest + x.square().sum(dim=2)).clamp_min(0)
         return (squares + 1e-6).sqrt().view(batch, height, width)
 
     def remember(self, chosen: Tensor) -> None:
-        """Keeps the patches ``[K, C]`` as centres, about their mean, where products of numbers lose least."""
-        self.origin.copy_(chosen.mean(dim=0))
-        self.centres.copy_(chosen - self.origin)
+        """Keeps the patches ``[N, K, C]`` as centres, about their mean, where products of numbers lose least.
+
+        Rounded to FP16, so that a graph may store them in half the bytes and still compute the same.
+        """
+        self.origin.copy_(chosen.mean(dim=(0, 1)))
+        self.centres.copy_((chosen - self.origin).transpose(1, 2).half())
 
 
 def patches(features: list[Tensor]) -> Tensor:

@@ -33,7 +33,7 @@ class Snl(nn.Module):
             self.student: nn.Module = ReverseStudent(self.teacher.channels, config.student)
         else:
             self.student = ForwardStudent(self.teacher.channels, config.student, config.teacher)
-        self.memory = Memory(self.teacher.channels, config.memory) if config.memory else None
+        self.memory = Memory(self.teacher.channels, config.memory, products) if config.memory else None
         self.anomaly_map = AnomalyMap(config.size, config.anomaly_map, memory=config.memory is not None)
         self.recognition = Recognition(self.teacher.channels, products)
 
@@ -41,14 +41,14 @@ class Snl(nn.Module):
         """What the student makes of the image: of its pixels (forward) or of the teacher's features (reverse)."""
         return self.student(features if isinstance(self.student, ReverseStudent) else pixels)
 
-    def distances(self, pixels: Tensor, features: list[Tensor]) -> list[Tensor]:
+    def distances(self, pixels: Tensor, features: list[Tensor], product: Tensor) -> list[Tensor]:
         """What the map is made of: student from teacher at strides 4, 8, 16, then from the memory, if there is one.
 
-        ``float32 [B, H/s, W/s]`` each.
+        ``float32 [B, H/s, W/s]`` each. ``product``, ``int32 [B]``, says what each image was recognised as.
         """
         student = self.imitate(pixels, features)
         apart = [cosine_distance(t.float(), s.float()) for t, s in zip(features, student, strict=True)]
-        return apart if self.memory is None else [*apart, self.memory(features)]
+        return apart if self.memory is None else [*apart, self.memory(features, product)]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``uint8 [B, H, W, 3]`` RGB to raw anomaly map, raw score, product and product distance.
@@ -57,4 +57,5 @@ class Snl(nn.Module):
         """
         pixels = self.teacher.normalise(images)
         features = self.teacher(pixels)
-        return *self.anomaly_map(self.distances(pixels, features)), *self.recognition(features)
+        product, distance = self.recognition(features)
+        return *self.anomaly_map(self.distances(pixels, features, product)), product, distance

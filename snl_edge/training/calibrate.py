@@ -47,7 +47,9 @@ def weigh_distances(model: Snl, held_out: Sequence[Sample], training: TrainingCo
     sums: dict[str, list[torch.Tensor]] = {}
     for indices, images in store.batches(training.batch_size):
         pixels = model.teacher.normalise(torch.from_numpy(images).to(model.teacher.mean.device))
-        means = [distance.mean(dim=(1, 2)) for distance in model.distances(pixels, model.teacher(pixels))]
+        features = model.teacher(pixels)
+        product, _ = model.recognition(features)
+        means = [distance.mean(dim=(1, 2)) for distance in model.distances(pixels, features, product)]
         for index, own in zip(indices, torch.stack(means, dim=1), strict=True):  # own: [L]
             sums.setdefault(held_out[index].product, []).append(own)
     model.anomaly_map.set_scales(torch.stack([torch.stack(own).mean(dim=0) for own in sums.values()]).mean(dim=0))

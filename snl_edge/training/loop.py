@@ -131,12 +131,14 @@ def train(
                 )
 
     model.eval()
+    # Everything after it asks which product an image shows.
+    learn_products(model, [*samples, *held_out], training)
     if model.memory is not None and config.memory is not None:
         with progress_bar("filling the memory") as report:
             fill_memory(
                 model.memory,
                 lambda indices: source.batch(indices, lambda pixels: pixels)[1],
-                len(samples),
+                [products.index(sample.product) for sample in samples],
                 config.memory.candidates,
                 training.batch_size,
                 training.seed,
@@ -144,7 +146,6 @@ def train(
             )
     weigh_distances(model, held_out, training)
     calibration = calibrate(model, samples, held_out, training)
-    learn_products(model, [*samples, *held_out], training)
     draw_curves(state.history, folder / "losses.png")
     save_reference(held_out, config.size, folder)
     weights, digest = save_weights(model, folder)

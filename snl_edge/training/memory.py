@@ -18,36 +18,45 @@ PROJECTION = 48
 def fill_memory(
     memory: Memory,
     features: Callable[[Sequence[int]], list[Tensor]],
-    images: int,
+    products: Sequence[int],
     candidates: int,
     batch_size: int,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Fills ``memory`` with K patches of the training images.
+    """Fills ``memory`` with K patches of every product's training images; a shared one with K of all of them.
 
-    About ``candidates`` patches are drawn, equally many of every image; then the one farthest from all that are
-    kept is kept next (k-centre greedy, as PatchCore, arXiv 2106.08265, sec. 3.2, in a random projection). Products
-    whose patches vary more so get more centres. With fewer candidates than centres some are kept twice.
+    About ``candidates`` patches are drawn for each K, equally many of every image; then the one farthest from all
+    that are kept is kept next (k-centre greedy, as PatchCore, arXiv 2106.08265, sec. 3.2, in a random projection).
+    With fewer candidates than centres some are kept twice.
 
     Args:
         memory: to be filled.
         features: teacher features ``[B, C_l, h_l, w_l]`` of the images at these indices.
-        images: how many there are.
+        products: number of each training image's product.
         candidates: patches to choose from.
         batch_size: images at a time.
         seed: of draw and projection.
         progress: called with centres chosen and wanted.
     """
     rng = np.random.default_rng(seed)
-    each = -(-candidates // images)
-    drawn: list[Tensor] = []
-    for start in range(0, images, batch_size):
-        x = patches(features(range(start, min(start + batch_size, images))))  # [B, C, h, w]
-        cells = x.flatten(2).transpose(1, 2)  # [B, P, C]
-        drawn += [one[torch.from_numpy(rng.permutation(len(one))[:each]).to(one.device)] for one in cells]
-    pool = torch.cat(drawn)  # [N, C]
-    memory.remember(pool[farthest_points(pool, len(memory.centres), seed, progress)])
+    parts, _, count = memory.centres.shape
+    shown = np.asarray(products) if parts > 1 else np.zeros(len(products), int)
+    chosen: list[Tensor] = []
+    for part in range(parts):
+        own = np.flatnonzero(shown == part)
+        each = -(-candidates // len(own))
+        drawn: list[Tensor] = []
+        for start in range(0, len(own), batch_size):
+            x = patches(features(own[start : start + batch_size].tolist()))  # [B, C, h, w]
+            cells = x.flatten(2).transpose(1, 2)  # [B, P, C]
+            drawn += [one[torch.from_numpy(rng.permutation(len(one))[:each]).to(one.device)] for one in cells]
+        pool = torch.cat(drawn)  # [candidates, C]
+        before = part * count
+        chosen.append(
+            pool[farthest_points(pool, count, seed, lambda done, _, b=before: progress(b + done, parts * count))]
+        )
+    memory.remember(torch.stack(chosen))
 
 
 def farthest_points(
