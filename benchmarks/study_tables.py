@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from snl_edge.evaluation.interference import METRICS as PROBE_METRICS
 
@@ -10,6 +11,9 @@ from .results import Result
 from .study_results import METRICS, PEERS, RowResults, Spread, rows_of
 from .tables import cell, percent, table
 
+CHOICE_PRODUCTS = frozenset({"ball_screw", "magnetic_tile", "paper_flr01", "paper_gla01", "tire"})
+"""Every second of the ten real products: the memory's form was chosen on them, with `CHOICE_SEED`."""
+CHOICE_SEED = 0
 HEADLINE = ("snl_rd", "snl_fd", "rd", "fd", *PEERS)
 """The rows that stand for the whole study."""
 PROBES = dict(
@@ -57,6 +61,34 @@ def products_table(results: Mapping[str, Result], name: str) -> str:
         for title, path in [*lines, ("**mean**", ("evaluation", "mean"))]
     ]
     return table(["product", *METRICS.values()], body) + "\n" + source([row]) + "\n"
+
+
+def confirmation_table(results: Mapping[str, Result], study: str) -> str:
+    """Every row on the products and the seed that choices were made with, and on the products and seeds that were not.
+
+    Means over products and, of the others, over seeds.
+    """
+    rows = [row for name, row in rows_of(results, study).items() if name not in PEERS]
+    metrics = ("image_auroc", "pixel_auroc", "aupro")
+    body = [
+        [row.title, *(spread(_over(row, metric, seen=seen)) for seen in (True, False) for metric in metrics)]
+        for row in rows
+    ]
+    heads = [f"{half}: {METRICS[metric]}" for half in ("chosen on", "others") for metric in metrics]
+    return table(["row", *heads], body) + "\n" + source(rows) + "\n" if rows else NOTHING_YET
+
+
+def _over(row: RowResults, metric: str, *, seen: bool) -> list[float]:
+    """One mean a seed: over the products, and of the seed, that choices were made with; or over and of the others."""
+    means: list[float] = []
+    for seed, result in row.by_seed.items():
+        if (seed == CHOICE_SEED) != seen:
+            continue
+        products = result.figures["evaluation"]["products"]
+        values = [figures[metric] for name, figures in products.items() if (name in CHOICE_PRODUCTS) == seen]
+        known = [value for value in values if value is not None]
+        means += [fmean(known)] if known else []
+    return means
 
 
 def headline_figures(results: Mapping[str, Result], study: str) -> dict[str, dict[str, float | list[int]]]:

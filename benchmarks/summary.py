@@ -19,7 +19,14 @@ from snl_edge.errors import DataError
 
 from .results import FOLDER, SUMMARY, Result, read_results
 from .study_picture import LINK, draw_study, picture_link
-from .study_tables import ablation_table, headline_figures, interference_table, peers_table, products_table
+from .study_tables import (
+    ablation_table,
+    confirmation_table,
+    headline_figures,
+    interference_table,
+    peers_table,
+    products_table,
+)
 from .tables import (
     COLUMNS,
     RECOGNITION_COLUMNS,
@@ -109,6 +116,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "agreement": agreement_table,
     "recognition": recognition_table,
     "ablation": ablation_table,
+    "confirmation": confirmation_table,
     "products": products_table,
     "interference": interference_table,
     "peers": peers_table,

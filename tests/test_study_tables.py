@@ -12,7 +12,7 @@ from snl_edge.benchmarks import summary
 from snl_edge.benchmarks.results import read_results, save_result
 from snl_edge.benchmarks.study_picture import draw_study
 from snl_edge.benchmarks.study_results import METRICS, rows_of
-from snl_edge.benchmarks.study_tables import PROBES, spread
+from snl_edge.benchmarks.study_tables import PROBES, confirmation_table, spread
 from snl_edge.errors import DataError
 
 PEER = "anomalib_stfpm"
@@ -46,6 +46,15 @@ def saved(tmp_path):
     save(folder, PEER, 0, 0.7, interference=False)
     save(folder, "somebody_else", 0, 0.6)
     return folder
+
+
+def test_what_was_chosen_on_and_what_confirms_are_apart(tmp_path):
+    for seed, value in enumerate((0.5, 0.6, 0.8)):
+        save(tmp_path, "rd", seed, value, products=("tire", "screw", "transistor"))
+    (line,) = [line for line in confirmation_table(read_results(tmp_path), "real10").splitlines() if "| RD" in line]
+    chosen, others = line.split("|")[2].strip(), line.split("|")[5].strip()
+    assert chosen.startswith("50.0")
+    assert others.startswith("71.5 ±")  # the mean of 61.5 and 81.5
 
 
 def block(name, results, tmp_path):
