@@ -35,16 +35,14 @@ class ScoreCalibration(BaseModel):
         return DECISION / self.raw_threshold
 
 
-def calibrate_scores(
-    held_out: Mapping[str, Sequence[float]], trained: Mapping[str, Sequence[float]], false_reject_budget: float
-) -> ScoreCalibration:
-    """The calibration from raw scores of good images by product: of those held out, and of those trained on.
+def calibrate_scores(held_out: Mapping[str, Sequence[float]], false_reject_budget: float) -> ScoreCalibration:
+    """The calibration from raw scores, by product, of good images that were not trained on.
 
     Raises:
         DataError, ConfigError: as :func:`snl_edge.evaluation.threshold.choose_product_thresholds`.
     """
     common = choose_threshold([score for scores in held_out.values() for score in scores], false_reject_budget)
-    products = choose_product_thresholds(held_out, trained, false_reject_budget)
+    products = choose_product_thresholds(held_out, false_reject_budget)
     return ScoreCalibration(
         raw_threshold=common.value,
         product_thresholds={name: DECISION * value / common.value for name, value in products.items()},

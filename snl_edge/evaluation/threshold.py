@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from snl_edge.errors import ConfigError, DataError
 
 CONFIDENCE = 0.95
+COMMON_SPREAD_VALUES = 20
+"""A group's own spread counts as much as the common one when it has so many values."""
 
 
 @dataclass(frozen=True)
@@ -72,37 +74,48 @@ def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01) 
     return Threshold(value, "log-normal tail", count, false_reject_budget, _upper_bound(0, count))
 
 
-def choose_product_thresholds(
-    held_out: Mapping[str, ArrayLike], trained: Mapping[str, ArrayLike], false_reject_budget: float = 0.01
-) -> dict[str, float]:
+def choose_product_thresholds(held_out: Mapping[str, ArrayLike], false_reject_budget: float = 0.01) -> dict[str, float]:
     """A threshold for each product: as many of its own spreads above its own median as all products need.
 
     Products differ in how well the student imitates them and in how much their good parts vary, so one
     threshold for all lets defects of the easy ones escape. A product alone has too few held-out images to
     certify a budget of 1 %. So each held-out score becomes a distance from its product's median, on a
-    logarithmic scale and in units of the product's spread (median absolute deviation); all distances
-    together give one limit through :func:`choose_threshold`. The spread is taken from scores of training
-    images too, each group about its own median: they lie lower than unseen ones, but spread alike. With fewer
-    than about ten held-out images of a product its median is uncertain and the budget may be missed.
+    logarithmic scale and in units of the product's spread (:func:`spreads`); all distances together give one
+    limit through :func:`choose_threshold`. With fewer than about ten held-out images of a product its median is
+    uncertain and the budget may be missed. Scores of training images say nothing here: the memory holds some
+    of their patches.
 
     Args:
         held_out: scores of good images not trained on, by product.
-        trained: scores of good images trained on, by product.
         false_reject_budget: share of good parts that may be rejected.
 
     Raises:
         DataError: a product has no held-out score, or a score is not positive.
         ConfigError: the budget is not between 0 and 1.
     """
-    unseen, seen = _logarithms(held_out), _logarithms(trained)
-    medians = {product: float(np.median(values)) for product, values in unseen.items()}
-    spreads = {product: max(_spread(values, seen.get(product, values[:0])), 1e-6) for product, values in unseen.items()}
+    logarithms = _logarithms(held_out)
+    medians = {product: float(np.median(values)) for product, values in logarithms.items()}
+    own = dict(zip(logarithms, spreads(list(logarithms.values())), strict=True))
     # exp: distances of either sign become the positive scores that choose_threshold expects.
-    distances = [np.exp((values - medians[product]) / spreads[product]) for product, values in unseen.items()]
+    distances = [np.exp((values - medians[product]) / own[product]) for product, values in logarithms.items()]
     limit = math.log(choose_threshold(np.concatenate(distances) if distances else [], false_reject_budget).value)
     # A median of N normal values has pi/2N times their variance: the fewer images, the more room.
-    room = {product: math.sqrt(1 + math.pi / (2 * values.size)) for product, values in unseen.items()}
-    return {product: math.exp(medians[product] + limit * room[product] * spreads[product]) for product in unseen}
+    room = {product: math.sqrt(1 + math.pi / (2 * values.size)) for product, values in logarithms.items()}
+    return {product: math.exp(medians[product] + limit * room[product] * own[product]) for product in logarithms}
+
+
+def spreads(groups: Sequence[NDArray[np.float64]]) -> list[float]:
+    """The spread of each group: its median absolute deviation, drawn towards that of all the fewer values it has."""
+    deviations = [np.abs(group - np.median(group)) for group in groups]
+    common = float(np.median(np.concatenate(deviations))) if deviations else 0.0
+    return [
+        math.sqrt(
+            (len(own) * float(np.median(own)) ** 2 + COMMON_SPREAD_VALUES * common**2)
+            / (len(own) + COMMON_SPREAD_VALUES)
+        )
+        + 1e-6
+        for own in deviations
+    ]
 
 
 def operating_point(scores: ArrayLike, defective: ArrayLike, threshold: float) -> OperatingPoint:
@@ -126,11 +139,6 @@ def _logarithms(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64
     if any(own.size == 0 or not (own > 0).all() for own in values.values()):
         raise DataError("a product has no good image with a score above 0", fix="train for more steps")
     return {product: np.log(own) for product, own in values.items()}
-
-
-def _spread(*groups: NDArray[np.float64]) -> float:
-    """Median absolute deviation of all values, each from the median of its own group."""
-    return float(np.median(np.abs(np.concatenate([group - np.median(group) for group in groups if group.size]))))
 
 
 def _log_normal_quantile(scores: NDArray[np.float64], share: float) -> float:

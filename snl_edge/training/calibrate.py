@@ -17,27 +17,12 @@ from .checkpoint import Checkpoint, load_model, save_checkpoint
 from .config import TrainingConfig
 from .split import split_holdout
 
-MOST_PER_PRODUCT = 100
-"""Training images scored to see how far a product's scores spread; more would tell nothing new."""
 
-
-def calibrate(
-    model: Snl, trained: Sequence[Sample], held_out: Sequence[Sample], training: TrainingConfig
-) -> ScoreCalibration:
-    """The calibration of ``model``, which is in evaluation mode.
-
-    Held-out images say where a product's scores lie and how far the worst of them reach; training images,
-    of which there are more, say only how far a product's scores spread.
-    """
-    by_product: dict[str, list[Sample]] = {}
-    for sample in trained:
-        by_product.setdefault(sample.product, []).append(sample)
-    some = [sample for own in by_product.values() for sample in own[:MOST_PER_PRODUCT]]
+def calibrate(model: Snl, held_out: Sequence[Sample], training: TrainingConfig) -> ScoreCalibration:
+    """The calibration of ``model``, which is in evaluation mode, from images that it was not trained on."""
     with progress_bar("setting the thresholds") as report:
-        total = len(held_out) + len(some)
-        unseen = _scores(model, held_out, training.batch_size, lambda done: report(done, total))
-        seen = _scores(model, some, training.batch_size, lambda done: report(len(held_out) + done, total))
-    return calibrate_scores(unseen, seen, training.false_reject_budget)
+        scores = _scores(model, held_out, training.batch_size, lambda done: report(done, len(held_out)))
+    return calibrate_scores(scores, training.false_reject_budget)
 
 
 @torch.no_grad()
@@ -63,8 +48,8 @@ def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
         DataError: an image cannot be read, or a product has too few.
     """
     model, checkpoint = load_model(run)
-    trained, held_out = split_holdout(dataset.train, checkpoint.training.holdout, checkpoint.training.seed)
-    calibration = calibrate(model, trained, held_out, checkpoint.training)
+    _, held_out = split_holdout(dataset.train, checkpoint.training.holdout, checkpoint.training.seed)
+    calibration = calibrate(model, held_out, checkpoint.training)
     changed = checkpoint.model_copy(update={"calibration": calibration})
     save_checkpoint(changed, run)
     return changed

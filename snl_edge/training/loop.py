@@ -145,7 +145,7 @@ def train(
                 report,
             )
     weigh_distances(model, held_out, training)
-    calibration = calibrate(model, samples, held_out, training)
+    calibration = calibrate(model, held_out, training)
     draw_curves(state.history, folder / "losses.png")
     save_reference(held_out, config.size, folder)
     weights, digest = save_weights(model, folder)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Sample
-from snl_edge.evaluation.threshold import choose_threshold
+from snl_edge.evaluation.threshold import choose_threshold, spreads
 from snl_edge.model.recognition import Recognition, pool
 from snl_edge.model.snl import Snl
 from snl_edge.model.teacher import Teacher
@@ -27,8 +27,6 @@ FALSE_UNKNOWN_BUDGET = 0.005
 SHRINKAGE = 0.3
 """Weight of the identity in the covariance of standardised features."""
 FOLDS = 5
-COMMON_SPREAD_IMAGES = 20
-"""A product's spread counts as much as the common one when it has so many images."""
 ROOM = 1 / 3
 """How much of the way, on a logarithmic scale, a limit moves from a product's own images to the nearest other one's.
 
@@ -155,20 +153,11 @@ def _limits(distances: Array, index: NDArray[np.intp]) -> Array:
     products = distances.shape[1]
     logarithms = [np.log(np.maximum(distances[index == k, k], 1e-9)) for k in range(products)]
     medians = [float(np.median(own)) for own in logarithms]
-    deviations = [np.abs(own - median) for own, median in zip(logarithms, medians, strict=True)]
-    common = float(np.median(np.concatenate(deviations)))
-    spreads = [
-        math.sqrt(
-            (len(own) * float(np.median(own)) ** 2 + COMMON_SPREAD_IMAGES * common**2)
-            / (len(own) + COMMON_SPREAD_IMAGES)
-        )
-        + 1e-6
-        for own in deviations
-    ]
+    own_spreads = spreads(logarithms)
     # exp: distances of either sign become the positive scores that choose_threshold expects.
-    standard = [np.exp((own - m) / s) for own, m, s in zip(logarithms, medians, spreads, strict=True)]
+    standard = [np.exp((own - m) / s) for own, m, s in zip(logarithms, medians, own_spreads, strict=True)]
     reach = math.log(choose_threshold(np.concatenate(standard), FALSE_UNKNOWN_BUDGET).value)
-    limits = np.exp(np.array(medians) + reach * np.array(spreads))
+    limits = np.exp(np.array(medians) + reach * np.array(own_spreads))
     for k in range(products):
         others = distances[index != k, k]
         if others.size:
