@@ -1,0 +1,189 @@
+"""The journal: every verdict on disk before anyone acts on it or hears of it.
+
+SQLite in WAL mode with ``synchronous=FULL``: a commit that has returned survives kill -9 and a power cut
+(https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous). Readers (sinks, dashboard,
+commands) open connections of their own, which in this mode neither wait for the writer nor make it wait.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from ..errors import OutputError
+from .record import Blob, Entry, Record
+
+FILE = "journal.sqlite"
+SCHEMA_VERSION = 1
+_COLUMNS = tuple(field.name for field in fields(Record))
+_SCHEMA = """
+CREATE TABLE journal (id TEXT NOT NULL, schema_version INTEGER NOT NULL);
+CREATE TABLE run (
+  id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, software TEXT NOT NULL, config TEXT NOT NULL
+);
+CREATE TABLE verdict (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES run(id),
+  camera TEXT NOT NULL, sequence INTEGER NOT NULL, captured REAL NOT NULL, decided REAL NOT NULL,
+  latency_ms REAL NOT NULL, verdict TEXT NOT NULL, action TEXT NOT NULL, reason TEXT, part TEXT, encoder INTEGER,
+  product TEXT, product_distance REAL, score REAL, threshold REAL, blobs TEXT NOT NULL, engine TEXT NOT NULL,
+  recipe TEXT NOT NULL, threshold_version INTEGER NOT NULL, shadow INTEGER NOT NULL, image TEXT, heatmap TEXT,
+  UNIQUE (run, camera, sequence)
+);
+CREATE INDEX verdict_kind ON verdict (verdict, id);
+CREATE TABLE reader (name TEXT PRIMARY KEY, position INTEGER NOT NULL);
+CREATE TABLE audit (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
+  detail TEXT NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One change that someone or something made to the line."""
+
+    id: int
+    time: float
+    actor: str
+    action: str
+    detail: dict[str, object]
+
+
+class Journal:
+    """A folder with the database and, below it, the kept pictures. Any thread may call any method.
+
+    Attributes:
+        folder: where it lies.
+        id: unique in the world; part of every message id.
+        run: number of the current run; 0 until `begin`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run = 0
+        self._lock = threading.Lock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._writer = _connect(folder / FILE)
+            with self._lock, self._writer:
+                self.id = _prepare(self._writer)
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(
+                f"cannot open the journal in {folder}", str(error), "choose a writable folder on a local disk"
+            ) from error
+
+    def begin(self, software: str, config: str) -> None:
+        """Starts a run: sequence numbers of every camera start at 0 again."""
+        with self._lock, self._writer:
+            cursor = self._writer.execute(
+                "INSERT INTO run (started, software, config) VALUES (?, ?, ?)", (time.time(), software, config)
+            )
+        self.run = cursor.lastrowid or 0
+
+    def append(self, records: Sequence[Record]) -> list[int]:
+        """Writes records in one transaction and returns their ids once they are safely on disk.
+
+        Raises:
+            sqlite3.Error: nothing of them was written (disk full, read-only, broken).
+        """
+        ids: list[int] = []
+        with self._lock, self._writer:
+            for record in records:
+                cursor = self._writer.execute(_INSERT, (self.run, *_row(record)))
+                ids.append(cursor.lastrowid or 0)
+        return ids
+
+    def audit(self, actor: str, action: str, **detail: object) -> None:
+        """Notes who changed what."""
+        with self._lock, self._writer:
+            self._writer.execute(
+                "INSERT INTO audit (time, actor, action, detail) VALUES (?, ?, ?, ?)",
+                (time.time(), actor, action, json.dumps(detail, sort_keys=True)),
+            )
+
+    def acknowledge(self, reader: str, position: int) -> None:
+        """Notes that ``reader`` has dealt with all records up to ``position``."""
+        with self._lock, self._writer:
+            self._writer.execute(
+                "INSERT INTO reader VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET position = excluded.position",
+                (reader, position),
+            )
+
+    def position(self, reader: str) -> int:
+        """The last record that ``reader`` has acknowledged; 0 if none."""
+        with self.reading() as connection:
+            row = connection.execute("SELECT position FROM reader WHERE name = ?", (reader,)).fetchone()
+        return row[0] if row else 0
+
+    def after(self, position: int, limit: int) -> list[Entry]:
+        """Up to ``limit`` entries with an id above ``position``, oldest first."""
+        return self.select("id > ? ORDER BY id LIMIT ?", (position, limit))
+
+    def select(self, condition: str, values: Sequence[object]) -> list[Entry]:
+        """Entries for which an SQL ``condition`` of ours holds; outside input goes into ``values`` only."""
+        query = f"SELECT id, run, {', '.join(_COLUMNS)} FROM verdict WHERE {condition}"
+        with self.reading() as connection:
+            rows = connection.execute(query, tuple(values)).fetchall()
+        return [Entry(row[0], row[1], _record(row[2:]), f"{self.id}:{row[0]}") for row in rows]
+
+    def audits(self, limit: int = 100) -> list[AuditEntry]:
+        """The latest changes, newest first."""
+        with self.reading() as connection:
+            rows = connection.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+        return [AuditEntry(*row[:4], json.loads(row[4])) for row in rows]
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that can only read."""
+        with closing(sqlite3.connect(f"{(self.folder / FILE).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Ends the run and closes the database; a second call does nothing."""
+        with self._lock:
+            if self.run:
+                with self._writer:
+                    self._writer.execute("UPDATE run SET ended = ? WHERE id = ?", (time.time(), self.run))
+                self.run = 0
+            self._writer.close()
+
+
+_INSERT = f"INSERT INTO verdict (run, {', '.join(_COLUMNS)}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> str:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        connection.executescript(_SCHEMA)
+        connection.execute("INSERT INTO journal VALUES (?, ?)", (uuid.uuid4().hex, SCHEMA_VERSION))
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    elif version != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"schema version {version}, this snl-edge writes {SCHEMA_VERSION}")
+    return connection.execute("SELECT id FROM journal").fetchone()[0]
+
+
+def _row(record: Record) -> tuple[object, ...]:
+    values = {name: getattr(record, name) for name in _COLUMNS}
+    values["blobs"] = json.dumps([asdict(blob) for blob in record.blobs])
+    return tuple(values.values())
+
+
+def _record(row: Sequence) -> Record:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["blobs"] = tuple(Blob(**blob) for blob in json.loads(values["blobs"]))
+    values["shadow"] = bool(values["shadow"])
+    return Record(**values)
