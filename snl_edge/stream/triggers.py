@@ -1,0 +1,159 @@
+"""What says that a part is there."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import Field
+
+from ..errors import ConfigError
+from .settings import Seconds, Settings
+
+
+class EveryFrame(Settings):
+    """Every picture is a part, or shows a stretch of endless goods."""
+
+    type: Literal["every_frame"] = "every_frame"
+    every: int = Field(default=1, ge=1)
+    """Take each n-th picture."""
+
+
+class Hardware(Settings):
+    """The camera waits for a signal of its own (light barrier, encoder), so each picture that comes is a part."""
+
+    type: Literal["hardware"] = "hardware"
+
+
+class Interval(Settings):
+    """A part every so many seconds."""
+
+    type: Literal["interval"] = "interval"
+    seconds: Seconds
+
+
+class Software(Settings):
+    """A program says so: ``POST /api/trigger`` of the dashboard, or a line on standard input."""
+
+    type: Literal["software"] = "software"
+    stdin: bool = False
+    """Read triggers from standard input: one JSON object a line, as ``{"camera": "left", "part": "A17", "encoder": 4}``;
+    an empty line triggers the first camera that listens."""
+
+
+class Gpio(Settings):
+    """An input pin of a Jetson, with the camera running free."""
+
+    type: Literal["gpio"] = "gpio"
+    pin: int = Field(ge=1, le=40)
+    """Pin number on the 40-pin header."""
+    edge: Literal["rising", "falling"] = "rising"
+    debounce_ms: int = Field(default=5, ge=0)
+    """Further edges within this time do not count."""
+
+
+TriggerSettings = Annotated[EveryFrame | Hardware | Interval | Software | Gpio, Field(discriminator="type")]
+
+
+class Fire(Protocol):
+    """Says that a part is there now."""
+
+    def __call__(self, part_id: str | None = None, encoder: int | None = None) -> object: ...
+
+
+class IntervalTrigger(threading.Thread):
+    """Fires at even times; one that was missed is not made up for."""
+
+    def __init__(self, seconds: float, fire: Fire) -> None:
+        super().__init__(name="trigger interval", daemon=True)
+        self._seconds = seconds
+        self._fire = fire
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """The thread's body."""
+        due = time.monotonic() + self._seconds
+        while not self._stopping.wait(max(0.0, due - time.monotonic())):
+            self._fire()
+            due = max(due + self._seconds, time.monotonic())
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._stopping.set()
+
+
+class GpioTrigger:
+    """Fires at each edge of an input pin. Written after Jetson.GPIO's documentation; not yet run on a board."""
+
+    def __init__(self, settings: Gpio, fire: Fire) -> None:
+        self._settings = settings
+        self._fire = fire
+        self._gpio: Any = None
+
+    def start(self) -> None:
+        """Listens to the pin.
+
+        Raises:
+            ConfigError: there is no Jetson.GPIO, or it refuses the pin.
+        """
+        try:
+            from Jetson import GPIO  # pyright: ignore[reportMissingImports]
+
+            edge = GPIO.RISING if self._settings.edge == "rising" else GPIO.FALLING
+            GPIO.setmode(GPIO.BOARD)
+            GPIO.setup(self._settings.pin, GPIO.IN)
+            GPIO.add_event_detect(
+                self._settings.pin, edge, callback=lambda _: self._fire(), bouncetime=self._settings.debounce_ms or None
+            )
+        except Exception as error:  # the library raises plain Exception, too
+            raise ConfigError(
+                f"cannot listen to pin {self._settings.pin}",
+                str(error),
+                'on a Jetson: pip install "snl-edge[jetson]" and put the user into the group gpio',
+            ) from error
+        self._gpio = GPIO
+
+    def stop(self) -> None:
+        """Lets the pin go."""
+        if self._gpio is not None:
+            self._gpio.remove_event_detect(self._settings.pin)
+            self._gpio.cleanup(self._settings.pin)
+            self._gpio = None
+
+
+class StdinTriggers(threading.Thread):
+    """Fires for each line on standard input.
+
+    Args:
+        fires: what each listening camera's trigger is.
+        complain: is told of a line that makes no sense.
+    """
+
+    def __init__(self, fires: dict[str, Fire], complain: Any) -> None:
+        super().__init__(name="trigger stdin", daemon=True)  # a blocking read cannot be ended; the process can
+        self._fires = fires
+        self._complain = complain
+
+    def run(self) -> None:
+        """The thread's body."""
+        for line in sys.stdin:
+            try:
+                self.take(line)
+            except (ValueError, TypeError, KeyError) as error:
+                self._complain(f"standard input: {line.strip()[:80]!r} is no trigger ({error})")
+
+    def take(self, line: str) -> None:
+        """One line.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is no trigger, or names a camera that does not listen.
+        """
+        content = json.loads(line) if line.strip() else {}
+        camera = content.pop("camera", next(iter(self._fires)))
+        part, encoder = content.pop("part", None), content.pop("encoder", None)
+        if content:
+            raise ValueError(f"unknown {', '.join(content)}")
+        self._fires[camera](None if part is None else str(part), None if encoder is None else int(encoder))
