@@ -141,10 +141,7 @@ class Journal:
             self._writer.execute("PRAGMA synchronous = NORMAL")
             try:
                 with self._writer:
-                    self._writer.execute(
-                        "INSERT INTO reader VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET position = excluded.position",
-                        (reader, position),
-                    )
+                    self._writer.execute("INSERT OR REPLACE INTO reader VALUES (?, ?)", (reader, position))
             finally:
                 self._writer.execute("PRAGMA synchronous = FULL")
 
