@@ -14,8 +14,9 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 from ..errors import OutputError
 from .record import Blob, Entry, Record
@@ -42,6 +43,11 @@ CREATE TABLE audit (
   id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
   detail TEXT NOT NULL
 );
+CREATE TABLE actuation (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, camera TEXT NOT NULL, sequence INTEGER NOT NULL,
+  actuator TEXT NOT NULL, outcome TEXT NOT NULL, time REAL NOT NULL, late_ms REAL, detail TEXT NOT NULL
+);
+CREATE INDEX actuation_part ON actuation (run, camera, sequence);
 """
 
 
@@ -54,6 +60,23 @@ class AuditEntry:
     actor: str
     action: str
     detail: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Actuation:
+    """What became of one part's reject (or hold) at one actuator."""
+
+    run: int
+    camera: str
+    sequence: int
+    actuator: str
+    outcome: Literal["done", "late", "failed"]
+    time: float
+    """Seconds since 1970 when that was known."""
+    late_ms: float | None
+    """From the due time to the moment the output had moved; None where it did not move."""
+    detail: str = ""
+    """Why it was late or failed."""
 
 
 class Journal:
@@ -109,18 +132,34 @@ class Journal:
             )
 
     def acknowledge(self, reader: str, position: int) -> None:
-        """Notes that ``reader`` has dealt with all records up to ``position``."""
-        with self._lock, self._writer:
-            self._writer.execute(
-                "INSERT INTO reader VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET position = excluded.position",
-                (reader, position),
-            )
+        """Notes that ``reader`` has dealt with all records up to ``position``.
 
-    def position(self, reader: str) -> int:
-        """The last record that ``reader`` has acknowledged; 0 if none."""
+        It survives kill -9, but a power cut may undo it: no disk flush, for which verdicts would have to wait. The
+        reader then meets some records twice.
+        """
+        with self._lock:
+            self._writer.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with self._writer:
+                    self._writer.execute("INSERT OR REPLACE INTO reader VALUES (?, ?)", (reader, position))
+            finally:
+                self._writer.execute("PRAGMA synchronous = FULL")
+
+    def actuated(self, actuations: Sequence[Actuation]) -> None:
+        """Notes what became of rejects, in one transaction."""
+        with self._lock, self._writer:
+            self._writer.executemany(_INSERT_ACTUATION, [astuple(actuation) for actuation in actuations])
+
+    def position(self, reader: str) -> int | None:
+        """The last record that ``reader`` has acknowledged; None if it never did."""
         with self.reading() as connection:
             row = connection.execute("SELECT position FROM reader WHERE name = ?", (reader,)).fetchone()
-        return row[0] if row else 0
+        return row[0] if row else None
+
+    def last(self) -> int:
+        """The newest record's id; 0 if there is none."""
+        with self.reading() as connection:
+            return connection.execute("SELECT COALESCE(MAX(id), 0) FROM verdict").fetchone()[0]
 
     def after(self, position: int, limit: int) -> list[Entry]:
         """Up to ``limit`` entries with an id above ``position``, oldest first."""
@@ -139,6 +178,12 @@ class Journal:
             rows = connection.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
         return [AuditEntry(*row[:4], json.loads(row[4])) for row in rows]
 
+    def actuations(self, limit: int = 100) -> list[Actuation]:
+        """The latest, newest first."""
+        query = f"SELECT {', '.join(_ACTUATION)} FROM actuation ORDER BY id DESC LIMIT ?"
+        with self.reading() as connection:
+            return [Actuation(*row) for row in connection.execute(query, (limit,))]
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that can only read."""
@@ -156,6 +201,10 @@ class Journal:
 
 
 _INSERT = f"INSERT INTO verdict (run, {', '.join(_COLUMNS)}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+
+
+_ACTUATION = tuple(field.name for field in fields(Actuation))
+_INSERT_ACTUATION = f"INSERT INTO actuation ({', '.join(_ACTUATION)}) VALUES ({', '.join('?' * len(_ACTUATION))})"
 
 
 def _connect(path: Path) -> sqlite3.Connection:
