@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from .settings import Seconds, Settings
 from .sources import SourceSettings, open_source
 from .sources.base import CorruptPicture, EndOfPictures, Source
 from .state import LineState
-from .triggers import EveryFrame, Hardware, TriggerSettings
+from .triggers import EveryFrame, Hardware, TriggerSettings, firing
 from .waiting import Waiting
 
 _NOTHING_NEW_S = 0.2
@@ -51,7 +52,7 @@ class CameraSettings(Settings):
     """The inspected rectangle of its picture, in pixels; all of it if not given."""
     rotation: Literal[0, 90, 180, 270] = 0
     """Clockwise turn of the region, in degrees."""
-    ignore_mask: str | None = None
+    ignore_mask: Path | None = None
     """Picture file of the inspected region, of any size: anomalies do not count where it is white."""
     ignore: tuple[IgnoredRectangle, ...] = ()
     """Rectangles in which anomalies do not count."""
@@ -68,6 +69,7 @@ class Camera(threading.Thread):
 
     Attributes:
         ended: its source has no more pictures and all that came were handed over.
+        pictures: how many were read.
 
     Args:
         focus_every: measure the focus of each n-th part.
@@ -88,6 +90,8 @@ class Camera(threading.Thread):
         super().__init__(name=f"camera {settings.name}", daemon=True)
         self.settings = settings
         self.ended = False
+        self.pictures = 0
+        self._firing = firing(settings.trigger, self.trigger)
         self._source: Source = open_source(settings.source)
         self._by_frame = isinstance(settings.trigger, EveryFrame | Hardware)
         self._every = settings.trigger.every if isinstance(settings.trigger, EveryFrame) else 1
@@ -103,8 +107,17 @@ class Camera(threading.Thread):
         self._stopping = threading.Event()
         self._problem: str | None = "not opened yet"
         self._fault: str | None = None
-        self._seen = 0
         self._last_picture = time.monotonic()
+
+    def start(self) -> None:
+        """Starts the thread, and what triggers it.
+
+        Raises:
+            ConfigError: the trigger's input cannot be used.
+        """
+        super().start()
+        if self._firing is not None:
+            self._firing.start()
 
     def trigger(self, part_id: str | None = None, encoder: int | None = None) -> int | None:
         """A part is there now: returns its sequence number; None while the line is ending. From any thread."""
@@ -170,8 +183,8 @@ class Camera(threading.Thread):
                 raise CameraError(f"no picture for {self.settings.silent_after_s:g} s", fix="check cable and power")
             return False
         self._last_picture = time.monotonic()
-        self._seen += 1
-        if (self._seen - 1) % self._every == 0 and (part := self._next_part()):
+        self.pictures += 1
+        if (self.pictures - 1) % self._every == 0 and (part := self._next_part()):
             try:
                 self._hand_over(part, picture)
             except BaseException:
@@ -245,10 +258,12 @@ class Camera(threading.Thread):
             return Check(name, "failed", FAULTS.get(self._fault, self._fault))
         if self._expects_pictures and silent > self.settings.silent_after_s:
             return Check(name, "failed", f"no picture for {silent:.0f} s: the driver hangs; replug the camera")
-        return Check(name, "ok", f"{self._seen} pictures")
+        return Check(name, "ok", f"{self.pictures} pictures")
 
     def stop(self) -> None:
         """Takes no further pictures; the thread ends after the one it is at."""
+        if self._firing is not None:
+            self._firing.stop()
         self._stopping.set()
 
 

@@ -24,18 +24,14 @@ class Engine(threading.Thread):
 
     When the engine fails, the batch's parts get the fail-safe verdict ``engine`` at once, and so do all that follow
     until it could be loaded anew: tried with growing pauses.
-
-    Attributes:
-        busy_since: monotonic time at which the running batch began; None between batches.
-        broken_since: monotonic time at which the engine failed; None while it works.
     """
 
     def __init__(
         self, number: int, settings: EngineSettings, parts: Parts, waiting: Waiting, results: Judgement
     ) -> None:
         super().__init__(name=f"engine {number}", daemon=True)
-        self.busy_since: float | None = None
-        self.broken_since: float | None = None
+        self._busy_since: float | None = None
+        self._broken_since: float | None = None
         self._number = number
         self._max_wait = settings.max_wait_ms / 1000
         self._parts = parts
@@ -54,9 +50,9 @@ class Engine(threading.Thread):
                 if part.decided:
                     part.release()
             if batch:
-                self.busy_since = time.monotonic()
+                self._busy_since = time.monotonic()
                 self._judge(batch)
-                self.busy_since = None
+                self._busy_since = None
 
     def _judge(self, batch: list[Part]) -> None:
         recipe = batch[0].recipe
@@ -71,7 +67,7 @@ class Engine(threading.Thread):
                 part.release()
                 self._parts.fail(part, "engine")
             return
-        self.broken_since = None
+        self._broken_since = None
         seconds = time.monotonic() - begun
         for part in batch:
             part.release()
@@ -82,8 +78,8 @@ class Engine(threading.Thread):
     def _make_ready(self, recipe: Recipe) -> None:
         """Loads a broken engine anew; raises while it is not time yet."""
         if recipe is not self._recipe:
-            self._recipe, self.broken_since = recipe, None
-        if self.broken_since is None:
+            self._recipe, self._broken_since = recipe, None
+        if self._broken_since is None:
             return
         if time.monotonic() < self._retry_at:
             raise SnlEdgeError(self._problem)
@@ -91,22 +87,33 @@ class Engine(threading.Thread):
 
     def _break(self, error: Exception) -> None:
         now = time.monotonic()
-        if self.broken_since is None:
-            self.broken_since, self._pause = now, _RETRY_FIRST_S
+        if self._broken_since is None:
+            self._broken_since, self._pause = now, _RETRY_FIRST_S
         elif now < self._retry_at:
             return
         self._problem = str(error) or type(error).__name__
         self._retry_at = now + self._pause
         self._pause = min(2 * self._pause, _RETRY_MOST_S)
 
+    @property
+    def stuck_for(self) -> float:
+        """Seconds that the running batch has taken."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def broken_for(self) -> float:
+        """Seconds since the engine failed; 0 while it works."""
+        since = self._broken_since
+        return 0.0 if since is None else time.monotonic() - since
+
     def check(self, stuck_after_s: float) -> Check:
         """Its line on the health page."""
         name = self.name if self._number else "engine"
-        since = self.busy_since
-        if self.broken_since is not None:
+        if self.broken_for:
             return Check(name, "failed", f"{self._problem} Parts get the fail-safe verdict; it is loaded again and again")
-        if since is not None and time.monotonic() - since > stuck_after_s:
-            return Check(name, "failed", f"one batch has been running for {time.monotonic() - since:.0f} s")
+        if self.stuck_for > stuck_after_s:
+            return Check(name, "failed", f"one batch has been running for {self.stuck_for:.0f} s")
         if not self.is_alive():
             return Check(name, "failed", "its thread has ended; restart the service")
         return Check(name, "ok", self._recipe.reason if self._recipe else "ready")

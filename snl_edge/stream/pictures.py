@@ -17,6 +17,7 @@ from pydantic import Field
 from ..atomic import replacing
 from ..errors import OutputError
 from ..runtime.overlay import draw_overlay, draw_unknown
+from .clock import Clock
 from .journal import Journal
 from .record import Record, VerdictName
 from .settings import Settings
@@ -52,11 +53,12 @@ class Pictures:
         problem: why, the last time; None while all is well.
     """
 
-    def __init__(self, journal: Journal, settings: PictureSettings) -> None:
+    def __init__(self, journal: Journal, settings: PictureSettings, clock: Clock) -> None:
         self.missed = 0
         self.problem: str | None = None
         self._journal = journal
         self._settings = settings
+        self._clock = clock
         self._looked = 0.0
         self._space = True
         self._good: dict[str, int] = {}
@@ -120,7 +122,7 @@ class Pictures:
 
     def prune(self) -> int:
         """Removes the pictures that are too old or too many, oldest first; returns how many parts lost theirs."""
-        oldest = time.time() - self._settings.keep_days * _DAY_S
+        oldest = time.time() - self._settings.keep_days * _DAY_S if self._clock.steady else 0.0
         with self._lock:
             if self._bytes is None:  # counted once, then kept up to date
                 self._bytes = sum(path.stat().st_size for path in (self._journal.folder / FOLDER).rglob("*.jpg"))
@@ -161,10 +163,13 @@ class Pictures:
 class Retention(threading.Thread):
     """Removes old pictures and old verdicts now and then, and at once when the disk is full."""
 
-    def __init__(self, journal: Journal, pictures: Pictures, keep_days: float | None, every_s: float = 60.0) -> None:
+    def __init__(
+        self, journal: Journal, pictures: Pictures, clock: Clock, keep_days: float | None, every_s: float = 60.0
+    ) -> None:
         super().__init__(name="retention", daemon=True)
         self._journal = journal
         self._pictures = pictures
+        self._clock = clock
         self._keep_days = keep_days
         self._every = every_s
         self._wake = threading.Event()
@@ -179,7 +184,7 @@ class Retention(threading.Thread):
         while not self._stopping:
             with suppress(sqlite3.Error, OSError):  # the recorder says when the disk is in trouble
                 self._pictures.prune()
-                if self._keep_days is not None:
+                if self._keep_days is not None and self._clock.steady:
                     self._journal.forget(time.time() - self._keep_days * _DAY_S)
             self._wake.wait(self._every)
             self._wake.clear()
@@ -188,7 +193,6 @@ class Retention(threading.Thread):
         """Ends it."""
         self._stopping = True
         self._wake.set()
-
 
 
 def _heatmap(record: Record, frame: NDArray[np.uint8], anomaly_map: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SnlEdgeError
+from ..image import fit_to_input
 from ..runtime.bundle import Bundle
 from ..runtime.detector import Detector
 from ..runtime.manifest import sha256_of
 from ..runtime.prediction import Prediction
+from ..runtime.verdict import Verdict, judge
 from .settings import EngineSettings
 
 
@@ -86,9 +88,14 @@ class Recipe:
     def _gather(self, slots: Sequence[int]) -> NDArray[np.uint8]:
         return self.inputs[list(slots)]
 
-    def detector(self, worker: int = 0) -> Detector:
-        """The detector of a worker."""
-        return self._detectors[worker]
+    def judge(self, image: NDArray[np.uint8], product: str | None) -> Verdict:
+        """The verdict on one picture ``uint8 [h, w, 3]``, by the thresholds in force; waits for the running batch.
+
+        Raises:
+            EngineError: see `Detector.predict`.
+        """
+        prediction = self._detectors[0].predict(fit_to_input(image, self.size)[None])
+        return judge(self.bundle.manifest, *(output[0] for output in prediction), product)
 
     def reload(self, worker: int) -> None:
         """Loads a worker's detector anew.

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from .clock import Clock
 from .control import Check, Latest
 from .due import DueList
 from .journal import Journal
@@ -56,6 +57,8 @@ class Pending:
     record: Record
     frame: NDArray[np.uint8] | None
     anomaly_map: NDArray[np.float32] | None
+    pictured: bool = False
+    """Its picture is still to be written."""
     acted: bool = False
 
 
@@ -63,6 +66,7 @@ class Pending:
 class Gap:
     """Parts that got the fail-safe verdict while the backlog was full: noted as a range, not one by one."""
 
+    run: int
     camera: str
     first: int
     last: int
@@ -82,6 +86,7 @@ class Recorder:
         full: the backlog is full: new parts can only get the fail-safe verdict ``journal``.
         acted_early: records that were acted upon before they were on disk.
         committed: records on disk in this run.
+        threads: all of them, to be watched.
     """
 
     def __init__(
@@ -94,7 +99,8 @@ class Recorder:
         self.full = False
         self.acted_early = 0
         self.committed = 0
-        self.pictures = Pictures(journal, settings.pictures)
+        self._clock = clock = Clock()
+        self.pictures = Pictures(journal, settings.pictures, clock)
         self._journal = journal
         self._settings = settings
         self._act = act
@@ -102,7 +108,7 @@ class Recorder:
         self._changed = threading.Condition()
         self._backlog: deque[Pending] = deque()
         self._gaps: dict[str, Gap] = {}
-        self._newest: dict[str, Pending] = {}
+        self._on_way: dict[str, list[Pending]] = {}
         self._latest: dict[str, Latest] = {}
         self._problem: str | None = None
         self._closing = False
@@ -111,8 +117,8 @@ class Recorder:
             settings.patience_ms / 1000, lambda pending: pending.acted, self._act_early
         )
         self._ballast = journal.folder / BALLAST
-        self._retention = Retention(journal, self.pictures, settings.keep_days)
-        self._threads = [
+        self._retention = Retention(journal, self.pictures, clock, settings.keep_days)
+        self.threads = [
             threading.Thread(target=self._write_pictures, name="pictures", daemon=True),
             threading.Thread(target=self._patience.run, name="patience", daemon=True),
             threading.Thread(target=self._write_rows, name="journal", daemon=True),
@@ -122,7 +128,7 @@ class Recorder:
     def start(self) -> None:
         """Starts the threads."""
         self._hold_ballast()
-        for thread in self._threads:
+        for thread in self.threads:
             thread.start()
 
     def put(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
@@ -133,21 +139,41 @@ class Recorder:
             self._note_gap(record)
             self._act_once(pending)
             return
-        with self._changed:
-            # Only the newest picture of each camera is kept for the screen: memory stays bounded however slow the disk.
-            keep = pending.frame is not None and self.pictures.wants(record)
-            if (previous := self._newest.get(record.camera)) is not None and not keep:
-                previous.frame = previous.anomaly_map = None
-            if not keep:
-                self._newest[record.camera] = pending
+        pending.pictured = pending.frame is not None and self.pictures.wants(record)
+        self._keep_for_screen(pending)
         self._patience.add(pending, time.monotonic())
-        if keep:
+        if pending.pictured:
             try:
                 self._with_picture.put_nowait(pending)
                 return
             except queue.Full:
                 self.pictures.miss("rejects come faster than their pictures can be written")
+                self._pictured(pending)
         self._queue(pending)
+
+    def _keep_for_screen(self, pending: Pending) -> None:
+        """Of each camera the next verdict to be committed and the newest keep their pictures, all others lose them.
+
+        So memory stays bounded however slow the disk is, and the screen moves however fast the line is.
+        """
+        with self._changed:
+            shown = self._on_way.setdefault(pending.record.camera, [])
+            if len(shown) == 2:
+                replaced = shown.pop()
+                if not replaced.pictured:
+                    replaced.frame = replaced.anomaly_map = None
+            shown.append(pending)
+
+    def _pictured(self, pending: Pending) -> None:
+        with self._changed:
+            pending.pictured = False
+            if not any(pending is kept for kept in self._on_way[pending.record.camera]):
+                pending.frame = pending.anomaly_map = None
+
+    @property
+    def backlog(self) -> int:
+        """Verdicts that wait for the disk."""
+        return len(self._backlog)
 
     def wait_for_room(self) -> None:
         """Waits while the journal is behind, unless it is in trouble; for sources that can wait."""
@@ -172,13 +198,7 @@ class Recorder:
             assert pending.frame is not None
             image, heatmap = self.pictures.write(pending.record, pending.frame, pending.anomaly_map)
             pending.record = replace(pending.record, image=image, heatmap=heatmap)
-            with self._changed:
-                previous = self._newest.get(pending.record.camera)
-                if previous is not None and previous.record.sequence < pending.record.sequence:
-                    previous.frame = previous.anomaly_map = None
-                    self._newest[pending.record.camera] = pending
-                elif previous is not None:
-                    pending.frame = pending.anomaly_map = None
+            self._pictured(pending)
             self._queue(pending)
 
     def _write_rows(self) -> None:
@@ -216,11 +236,18 @@ class Recorder:
         ]
         with self._changed:
             for pending, entry in zip(batch, entries, strict=True):
-                camera = pending.record.camera
-                known = self._latest.get(camera)
-                if known is None or known.entry.run != run or known.entry.record.sequence < pending.record.sequence:
-                    self._latest[camera] = Latest(entry, pending.frame, pending.anomaly_map)
+                shown = self._on_way.get(pending.record.camera, [])
+                if pending in shown:
+                    shown.remove(pending)
+                    self._show(Latest(entry, pending.frame, pending.anomaly_map))
         self._publish(entries)
+
+    def _show(self, new: Latest) -> None:
+        """The last part of a camera in the order of its triggers, whatever the order of its verdicts."""
+        camera = new.entry.record.camera
+        known = self._latest.get(camera)
+        if known is None or known.entry.record.sequence < new.entry.record.sequence:
+            self._latest[camera] = new
 
     def _act_once(self, pending: Pending) -> bool:
         with self._changed:
@@ -235,9 +262,11 @@ class Recorder:
 
     def _note_gap(self, record: Record) -> None:
         with self._changed:
-            gap = self._gaps.setdefault(
-                record.camera, Gap(record.camera, record.sequence, record.sequence, 0, record.captured, record.captured)
-            )
+            gap = self._gaps.get(record.camera)
+            if gap is None:
+                sequence, when = record.sequence, record.captured
+                gap = Gap(self._journal.run, record.camera, sequence, sequence, 0, when, when)
+                self._gaps[record.camera] = gap
             gap.first, gap.last = min(gap.first, record.sequence), max(gap.last, record.sequence)
             gap.count += 1
             gap.until = record.captured
@@ -290,6 +319,8 @@ class Recorder:
             return Check(
                 "journal", "failed", f"{self._problem}; {waiting} verdicts wait in memory. Free or repair the disk"
             )
+        if not self._clock.steady:
+            return Check("journal", "warning", "the clock has jumped: nothing is removed by age until the next start")
         if self.pictures.problem is not None:
             return Check("journal", "warning", f"{self.pictures.missed} pictures not kept: {self.pictures.problem}")
         return Check("journal", "ok", f"{self.committed} verdicts of this run are on disk")
@@ -297,14 +328,14 @@ class Recorder:
     def close(self) -> None:
         """Writes what is left and ends the threads."""
         self._with_picture.put(None)
-        self._threads[0].join()
+        self.threads[0].join()
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._threads[2].join()
+        self.threads[2].join()
         self._patience.close()
         self._retention.stop()
-        for thread in self._threads:
+        for thread in self.threads:
             thread.join()
 
 

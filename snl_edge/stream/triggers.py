@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
@@ -124,6 +125,13 @@ class GpioTrigger:
             self._gpio = None
 
 
+def firing(settings: TriggerSettings, fire: Fire) -> IntervalTrigger | GpioTrigger | None:
+    """What fires this trigger by itself; None where pictures do, or someone calls."""
+    if isinstance(settings, Interval):
+        return IntervalTrigger(settings.seconds, fire)
+    return GpioTrigger(settings, fire) if isinstance(settings, Gpio) else None
+
+
 class StdinTriggers(threading.Thread):
     """Fires for each line on standard input.
 
@@ -132,7 +140,7 @@ class StdinTriggers(threading.Thread):
         complain: is told of a line that makes no sense.
     """
 
-    def __init__(self, fires: dict[str, Fire], complain: Any) -> None:
+    def __init__(self, fires: Mapping[str, Fire], complain: Callable[[str], object]) -> None:
         super().__init__(name="trigger stdin", daemon=True)  # a blocking read cannot be ended; the process can
         self._fires = fires
         self._complain = complain
