@@ -21,6 +21,7 @@ from typing import Literal
 from ..errors import OutputError
 from .record import Blob, Entry, Record
 
+Outcome = Literal["done", "late", "failed"]
 FILE = "journal.sqlite"
 SCHEMA_VERSION = 1
 _COLUMNS = tuple(field.name for field in fields(Record))
@@ -70,7 +71,7 @@ class Actuation:
     camera: str
     sequence: int
     actuator: str
-    outcome: Literal["done", "late", "failed"]
+    outcome: Outcome
     time: float
     """Seconds since 1970 when that was known."""
     late_ms: float | None
@@ -202,7 +203,8 @@ class Journal:
         """The latest, newest first."""
         query = f"SELECT {', '.join(_ACTUATION)} FROM actuation ORDER BY id DESC LIMIT ?"
         with self.reading() as connection:
-            return [Actuation(*row) for row in connection.execute(query, (limit,))]
+            rows = connection.execute(query, (limit,)).fetchall()
+        return [Actuation(*row) for row in rows]
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
