@@ -1,0 +1,52 @@
+"""The page's own files. They are read once, by the names found in the package: a request opens no file."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from .guard import refuse
+
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "webmanifest": "application/manifest+json",
+}
+
+
+def asset_routes() -> APIRouter:
+    """``/``, ``/login`` and ``/static/NAME``."""
+    router = APIRouter()
+    contents = {
+        file.name: (file.read_bytes(), _TYPES[file.name.rpartition(".")[2]])
+        for file in files(__package__).joinpath("static").iterdir()
+    }
+
+    def answer(name: str, request: Request) -> Response:
+        if name not in contents:
+            return refuse(404, "no such file")
+        content, kind = contents[name]
+        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        headers = {"ETag": tag, "Cache-Control": "no-cache"}  # asked for each time, sent when changed
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type=kind, headers=headers)
+
+    @router.get("/")
+    def page(request: Request) -> Response:
+        return answer("index.html", request)
+
+    @router.get("/login")
+    def login(request: Request) -> Response:
+        return answer("login.html", request)
+
+    @router.get("/static/{name}")
+    def static(name: str, request: Request) -> Response:
+        return answer(name, request)
+
+    return router
