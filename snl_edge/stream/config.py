@@ -9,12 +9,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..errors import ConfigError
 from ..runtime.manifest import first_faults
+from .actuators import Actuators
 from .camera import CameraSettings
+from .dashboard.settings import DashboardSettings
 from .drift import DriftSettings
 from .golden import GoldenSettings
 from .judging import Rules
 from .recorder import JournalSettings
 from .settings import EngineSettings, Settings
+from .sinks import Sinks
 from .waiting import QueuePolicy
 from .watchdog import WatchdogSettings
 
@@ -51,6 +54,12 @@ class LineConfig(Settings):
     """Start in shadow mode: decide and record, but move no actuator."""
     journal: JournalSettings = JournalSettings()
     """Where verdicts are kept."""
+    sinks: Sinks = ()
+    """Who hears of verdicts, from the journal, whenever they are there."""
+    actuators: Actuators = ()
+    """What moves for rejects, in time."""
+    dashboard: DashboardSettings | None = DashboardSettings()  # pyright: ignore[reportCallIssue]
+    """The web page with health and metrics; null: none."""
     drift: DriftSettings = DriftSettings()
     """When parts count as having drifted from what the model was trained on."""
     golden: GoldenSettings | None = None

@@ -197,6 +197,7 @@ class Journal:
         Records with pictures wait until those are gone (`forget_pictures`).
         """
         with self._lock, self._writer:
+            self._writer.execute("DELETE FROM actuation WHERE time < ?", (before,))
             return self._writer.execute(_FORGET, (before, limit)).rowcount
 
     def actuations(self, limit: int = 100) -> list[Actuation]:

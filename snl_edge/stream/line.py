@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,11 +23,12 @@ from .inference import Engine, Judgement
 from .journal import Journal
 from .judging import Judge
 from .metrics import Depths, Metrics
+from .outputs import Outputs
 from .part import Part, Parts
 from .prepare import ignored_pixels
 from .recipe import Recipe
 from .recorder import Recorder
-from .record import Entry, Record
+from .record import Record
 from .state import LineState
 from .tally import Tally
 from .thresholds import set_threshold, thresholds_in_force
@@ -44,23 +45,15 @@ class RunningLine:
 
     Args:
         config: the line.
-        act: moves the actuators for a record that asks for it, at once and without waiting.
-        publish: is told of every entry once it is on disk.
 
     Raises:
         SnlEdgeError: the bundle, the journal or a setting cannot be used; nothing runs then.
     """
 
-    def __init__(
-        self,
-        config: LineConfig,
-        act: Callable[[Record], None] = lambda record: None,
-        publish: Callable[[list[Entry]], None] = lambda entries: None,
-    ) -> None:
+    def __init__(self, config: LineConfig) -> None:
         self.config = config
         self.tally = Tally()
         self.metrics = Metrics(self.tally, self.status, self._depths)
-        self._act = act
         self._mode: State = "starting"
         self._changing = threading.Lock()
         slots = config.queue.size + len(config.cameras) + 8 * config.engine.in_flight
@@ -74,9 +67,10 @@ class RunningLine:
         self.journal = Journal(config.journal.folder)
         self._judge = Judge(config.rules, self.state, ignored, {camera.name: camera.product for camera in config.cameras})
         self._drift = Drift(config.drift)
-        self.recorder = Recorder(self.journal, config.journal, self._actuate, publish)
+        self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode)
+        self.recorder = Recorder(self.journal, config.journal, self._outputs.act, self._outputs.wake)
         deadline = None if config.deadline_ms is None else config.deadline_ms / 1000
-        self.parts = Parts(deadline, self._judge.failsafe, self._decided)
+        self.parts = Parts(deadline, self._judge.failsafe, self._decided, self._outputs.triggered)
         self._waiting = Waiting(config.queue.size, config.queue.policy)
         self._judgement = Judgement(
             self._judge,
@@ -111,6 +105,7 @@ class RunningLine:
         recipe = self.state.recipe
         self.state.threshold_version = thresholds_in_force(self.journal, recipe.bundle, "start")
         self.journal.audit("line", "start", recipe=recipe.name, engine=recipe.sha256, backend=recipe.reason)
+        self._outputs.start()
         self.recorder.start()
         for thread in (self._deadlines, self._judgement, *self._engines):
             thread.start()
@@ -125,23 +120,34 @@ class RunningLine:
             camera.start()
 
     @property
+    def mode(self) -> State:
+        """Its state now."""
+        return "paused" if self._mode == "running" and self.state.paused else self._mode
+
+    @property
     def ended(self) -> bool:
         """Whether every source is at its end and every part has its verdict on disk."""
         return all(not camera.is_alive() and camera.ended for camera in self.cameras.values()) and not self.parts.waiting
 
     def stop(self, actor: str = "line") -> None:
         """Drains: no new parts, those on their way get their verdict or ``shutdown``, everything is written."""
+        if self._judgement.ident is None:  # it never got so far as to take a part
+            self.journal.close()
+            self.state.recipe.close()
+            return
         self._mode = "draining"
         for camera in self.cameras.values():
             camera.stop()
         self.parts.close(self.config.drain_s)
         self._waiting.close()
         for thread in (*self.cameras.values(), *self._engines):
-            thread.join(self.config.drain_s + 1)
+            if thread.ident is not None:
+                thread.join(self.config.drain_s + 1)
         self._judgement.finish()
         self._deadlines.join()
         self._watchdog.stop()
         self.recorder.close()
+        self._outputs.stop(self.config.drain_s)
         try:
             self.journal.audit(actor, "stop", **self.tally.verdicts)
             self.journal.close()
@@ -157,10 +163,6 @@ class RunningLine:
         self.metrics.count(part, record)
         self._drift.take(part, record)
         self.recorder.put(part, record, anomaly_map)
-
-    def _actuate(self, record: Record) -> None:
-        if not record.shadow:
-            self._act(record)
 
     # What `control.Line` offers.
 
@@ -180,7 +182,7 @@ class RunningLine:
         manifest = recipe.bundle.manifest
         median, p99 = tally.latency_ms(0.5, 0.99)
         return Status(
-            state=self._mode if self._mode != "running" or not self.state.paused else "paused",
+            state=self.mode,
             shadow=self.state.shadow,
             recipe=recipe.name,
             recipe_hash=recipe.sha256,
@@ -247,9 +249,12 @@ class RunningLine:
             recipe.bundle.manifest.threshold_for(camera.product)
 
     def _checks(self) -> list[Check]:
+        if self._mode in ("draining", "stopped"):
+            return [Check("line", "warning", f"the line is {self._mode}")]
         found = [camera.check() for camera in self.cameras.values()]
         found += [engine.check(self.config.watchdog.stuck_after_s) for engine in self._engines]
         found.append(self.recorder.check())
+        found += self._outputs.checks()
         found += [Check(f"rejects {camera}", "warning", text) for camera, text in self._judge.alarms().items()]
         found += self._drift.checks(self.state.recipe.bundle.manifest)
         return found + ([self._golden] if self._golden else [])
@@ -263,7 +268,7 @@ class RunningLine:
             late=self.parts.late,
             acted_early=self.recorder.acted_early,
             pictures_missed=self.recorder.pictures.missed,
-            sinks={},
+            sinks=self._outputs.backlogs(),
         )
 
     def _fault(self) -> str | None:
@@ -281,7 +286,7 @@ class RunningLine:
 
     def _summary(self) -> str:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in self.tally.verdicts.items())
-        return f"{self.status().state}: {counts}; {self.tally.rate():.1f} parts/s"
+        return f"{self.mode}: {counts}; {self.tally.rate():.1f} parts/s"
 
 
 @contextmanager

@@ -62,13 +62,19 @@ class Parts:
         deadline: seconds from trigger to verdict; None if there is none.
         failsafe: makes the record of a part that cannot be judged, from the part and the reason.
         decided: is handed every part with its one record, and the anomaly map where there is one.
+        triggered: is told of every part at its trigger.
     """
 
     def __init__(
-        self, deadline: float | None, failsafe: Callable[[Part, str], Record], decided: Decided
+        self,
+        deadline: float | None,
+        failsafe: Callable[[Part, str], Record],
+        decided: Decided,
+        triggered: Callable[[Part], None],
     ) -> None:
         self._failsafe = failsafe
         self._decided = decided
+        self._triggered = triggered
         self._changed = threading.Condition()
         self._open: set[Part] = set()
         self._next: Counter[str] = Counter()
@@ -90,6 +96,7 @@ class Parts:
             self._next[camera] += 1
             self._open.add(part)
             self.deadlines.add(part, part.started)
+            self._triggered(part)  # in order: actuators count parts
         return part
 
     def decide(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None = None) -> bool:

@@ -55,6 +55,7 @@ class Pending:
     """A verdict on its way to the disk."""
 
     record: Record
+    started: float
     frame: NDArray[np.uint8] | None
     anomaly_map: NDArray[np.float32] | None
     pictured: bool = False
@@ -79,8 +80,9 @@ class Recorder:
     """The journal's threads: writes pictures, commits all waiting records in one transaction, then passes them on.
 
     Args:
-        act: moves actuators for a record; called once for each, after its commit or when patience ends.
-        publish: is told of every committed entry.
+        act: moves actuators for a record and the monotonic time of its trigger; called once for each, after its
+            commit or when patience ends.
+        published: is told that there are new entries.
 
     Attributes:
         full: the backlog is full: new parts can only get the fail-safe verdict ``journal``.
@@ -93,8 +95,8 @@ class Recorder:
         self,
         journal: Journal,
         settings: JournalSettings,
-        act: Callable[[Record], None],
-        publish: Callable[[list[Entry]], None],
+        act: Callable[[Record, float], None],
+        published: Callable[[], None],
     ) -> None:
         self.full = False
         self.acted_early = 0
@@ -104,7 +106,7 @@ class Recorder:
         self._journal = journal
         self._settings = settings
         self._act = act
-        self._publish = publish
+        self._published = published
         self._changed = threading.Condition()
         self._backlog: deque[Pending] = deque()
         self._gaps: dict[str, Gap] = {}
@@ -133,7 +135,7 @@ class Recorder:
 
     def put(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
         """Takes a part's one record; returns at once."""
-        pending = Pending(record, part.frame, anomaly_map)
+        pending = Pending(record, part.started, part.frame, anomaly_map)
         part.frame = None
         if self.full and record.reason == "journal":
             self._note_gap(record)
@@ -240,7 +242,7 @@ class Recorder:
                 if pending in shown:
                     shown.remove(pending)
                     self._show(Latest(entry, pending.frame, pending.anomaly_map))
-        self._publish(entries)
+        self._published()
 
     def _show(self, new: Latest) -> None:
         """The last part of a camera in the order of its triggers, whatever the order of its verdicts."""
@@ -254,7 +256,7 @@ class Recorder:
             if pending.acted:
                 return False
             pending.acted = True
-        self._act(pending.record)
+        self._act(pending.record, pending.started)
         return True
 
     def _act_early(self, pending: Pending) -> None:

@@ -23,13 +23,23 @@ def run_line(config: LineConfig) -> RunningLine:
     """
     with _signals() as stop:
         line = RunningLine(config)
+        dashboard = None
         try:
+            if config.dashboard is not None:
+                from .dashboard.server import DashboardServer
+
+                dashboard = DashboardServer(line, line.journal, config.dashboard, line.metrics.registry)
             line.start()
             _listen(line)
+            if dashboard is not None:
+                dashboard.start()
+                console.print(f"dashboard: {dashboard.url}")
             console.print(f"line {config.name}: {line.state.recipe.reason}; journal in {config.journal.folder}")
             while not line.ended and not stop.wait(_LOOK_S):
                 pass
         finally:
+            if dashboard is not None:
+                dashboard.stop()
             line.stop("SIGTERM" if stop.is_set() else "line")
     counts = ", ".join(f"{count} {verdict}" for verdict, count in line.tally.verdicts.items())
     console.print(f"line {config.name} stopped: {counts}")

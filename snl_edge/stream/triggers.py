@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
@@ -46,14 +48,15 @@ class Software(Settings):
 
 
 class Gpio(Settings):
-    """An input pin of a Jetson, with the camera running free."""
+    """An input line of the board (Jetson or other), with the camera running free."""
 
     type: Literal["gpio"] = "gpio"
-    pin: int = Field(ge=1, le=40)
-    """Pin number on the 40-pin header."""
+    chip: Path = Path("/dev/gpiochip0")
+    line: int | str = Field(union_mode="left_to_right")
+    """Offset on the chip, or the line's name, as ``gpioinfo`` shows them."""
     edge: Literal["rising", "falling"] = "rising"
-    debounce_ms: int = Field(default=5, ge=0)
-    """Further edges within this time do not count."""
+    debounce_ms: float = Field(default=1.0, ge=0)
+    """A level must last so long to count."""
 
 
 TriggerSettings = Annotated[EveryFrame | Hardware | Interval | Software | Gpio, Field(discriminator="type")]
@@ -86,43 +89,52 @@ class IntervalTrigger(threading.Thread):
         self._stopping.set()
 
 
-class GpioTrigger:
-    """Fires at each edge of an input pin. Written after Jetson.GPIO's documentation; not yet run on a board."""
+class GpioTrigger(threading.Thread):
+    """Fires at each edge of an input line, through libgpiod 2. Not yet run on a board."""
 
     def __init__(self, settings: Gpio, fire: Fire) -> None:
+        super().__init__(name=f"trigger gpio {settings.line}", daemon=True)
         self._settings = settings
         self._fire = fire
-        self._gpio: Any = None
+        self._stopping = threading.Event()
+        self._request: Any = None
 
     def start(self) -> None:
-        """Listens to the pin.
+        """Takes the line and listens to it.
 
         Raises:
-            ConfigError: there is no Jetson.GPIO, or it refuses the pin.
+            ConfigError: there is no gpiod, or the line cannot be had.
         """
+        settings = self._settings
         try:
-            from Jetson import GPIO  # pyright: ignore[reportMissingImports]
+            import gpiod
+            from gpiod.line import Direction, Edge
 
-            edge = GPIO.RISING if self._settings.edge == "rising" else GPIO.FALLING
-            GPIO.setmode(GPIO.BOARD)
-            GPIO.setup(self._settings.pin, GPIO.IN)
-            GPIO.add_event_detect(
-                self._settings.pin, edge, callback=lambda _: self._fire(), bouncetime=self._settings.debounce_ms or None
+            line = gpiod.LineSettings(
+                direction=Direction.INPUT,
+                edge_detection=Edge.RISING if settings.edge == "rising" else Edge.FALLING,
+                debounce_period=timedelta(milliseconds=settings.debounce_ms),
             )
-        except Exception as error:  # the library raises plain Exception, too
+            self._request = gpiod.request_lines(str(settings.chip), {settings.line: line}, consumer="snl-edge")
+        except (ImportError, OSError, ValueError) as error:
             raise ConfigError(
-                f"cannot listen to pin {self._settings.pin}",
+                f"cannot listen to GPIO line {settings.line} of {settings.chip}",
                 str(error),
-                'on a Jetson: pip install "snl-edge[jetson]" and put the user into the group gpio',
+                'run: pip install "snl-edge[gpio]", check `gpioinfo`, and let the service\'s user read the chip',
             ) from error
-        self._gpio = GPIO
+        super().start()
+
+    def run(self) -> None:
+        """The thread's body."""
+        with self._request as request:
+            while not self._stopping.is_set():
+                if request.wait_edge_events(timedelta(milliseconds=200)):
+                    for _ in request.read_edge_events():
+                        self._fire()
 
     def stop(self) -> None:
-        """Lets the pin go."""
-        if self._gpio is not None:
-            self._gpio.remove_event_detect(self._settings.pin)
-            self._gpio.cleanup(self._settings.pin)
-            self._gpio = None
+        """Ends it and lets the line go."""
+        self._stopping.set()
 
 
 def firing(settings: TriggerSettings, fire: Fire) -> IntervalTrigger | GpioTrigger | None:
