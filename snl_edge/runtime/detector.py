@@ -18,6 +18,7 @@ from .prediction import Prediction
 from .selection import select_backend
 from .verdict import Verdict, judge
 
+
 class Detector:
     """Runs a bundle. Several threads may share one detector: calls run one after the other.
 

@@ -20,7 +20,7 @@ from .prepare import IgnoredRectangle, PictureChecks, PictureFaults, Region, bri
 from .recorder import Recorder
 from .settings import Seconds, Settings
 from .sources import SourceSettings, open_source
-from .sources.base import CorruptPicture, EndOfPictures, Source
+from .sources.base import EndOfPictures, PictureError, Source
 from .state import LineState
 from .triggers import EveryFrame, Hardware, TriggerSettings, firing
 from .waiting import Waiting
@@ -173,7 +173,7 @@ class Camera(threading.Thread):
             return False
         try:
             picture = self._source.read()
-        except CorruptPicture as error:
+        except PictureError as error:
             self._fault = str(error)
             if part := self._next_part():
                 self._parts.fail(part, "corrupt")

@@ -111,7 +111,9 @@ class Engine(threading.Thread):
         """Its line on the health page."""
         name = self.name if self._number else "engine"
         if self.broken_for:
-            return Check(name, "failed", f"{self._problem} Parts get the fail-safe verdict; it is loaded again and again")
+            return Check(
+                name, "failed", f"{self._problem} Parts get the fail-safe verdict; it is loaded again and again"
+            )
         if self.stuck_for > stuck_after_s:
             return Check(name, "failed", f"one batch has been running for {self.stuck_for:.0f} s")
         if not self.is_alive():

@@ -177,7 +177,7 @@ class Journal:
         """The latest changes, newest first."""
         with self.reading() as connection:
             rows = connection.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
-        return [AuditEntry(*row[:4], json.loads(row[4])) for row in rows]
+        return [AuditEntry(*row, json.loads(detail)) for *row, detail in rows]
 
     def count_audits(self, action: str) -> int:
         """How many changes of this kind there have been."""

@@ -27,8 +27,8 @@ from .outputs import Outputs
 from .part import Part, Parts
 from .prepare import ignored_pixels
 from .recipe import Recipe
-from .recorder import Recorder
 from .record import Record
+from .recorder import Recorder
 from .state import LineState
 from .tally import Tally
 from .thresholds import set_threshold, thresholds_in_force
@@ -65,7 +65,9 @@ class RunningLine:
         }
         self.state = LineState(recipe, shadow=config.shadow)
         self.journal = Journal(config.journal.folder)
-        self._judge = Judge(config.rules, self.state, ignored, {camera.name: camera.product for camera in config.cameras})
+        self._judge = Judge(
+            config.rules, self.state, ignored, {camera.name: camera.product for camera in config.cameras}
+        )
         self._drift = Drift(config.drift)
         self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode)
         self.recorder = Recorder(self.journal, config.journal, self._outputs.act, self._outputs.wake)
@@ -127,7 +129,9 @@ class RunningLine:
     @property
     def ended(self) -> bool:
         """Whether every source is at its end and every part has its verdict on disk."""
-        return all(not camera.is_alive() and camera.ended for camera in self.cameras.values()) and not self.parts.waiting
+        return (
+            all(not camera.is_alive() and camera.ended for camera in self.cameras.values()) and not self.parts.waiting
+        )
 
     def stop(self, actor: str = "line") -> None:
         """Drains: no new parts, those on their way get their verdict or ``shutdown``, everything is written."""

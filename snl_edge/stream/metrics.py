@@ -45,7 +45,9 @@ class Metrics:
     def __init__(self, tally: Tally, status: Callable[[], Status], depths: Callable[[], Depths]) -> None:
         self.registry = CollectorRegistry()
         self._parts = Counter("snl_edge_parts", "Verdicts", ["camera", "verdict"], registry=self.registry)
-        self._failsafe = Counter("snl_edge_failsafe", "Fail-safe verdicts", ["camera", "reason"], registry=self.registry)
+        self._failsafe = Counter(
+            "snl_edge_failsafe", "Fail-safe verdicts", ["camera", "reason"], registry=self.registry
+        )
         self._latency = Histogram(
             "snl_edge_latency_seconds", "From trigger to verdict", ["camera"], buckets=_BUCKETS, registry=self.registry
         )

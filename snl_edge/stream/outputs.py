@@ -55,7 +55,7 @@ class Outputs:
         return {sink.name: sink.backlog for sink in self._sinks}
 
     def stop(self, seconds: float) -> None:
-        """Moves for the parts on their way, delivers what can be delivered; what is left goes out after the next start."""
+        """Moves for the parts on their way and delivers; what a sink cannot deliver goes out after the next start."""
         for actuator in self._actuators:
             actuator.stop(seconds)
         self._outcomes.stop(seconds)

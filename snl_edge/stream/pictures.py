@@ -7,7 +7,6 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -85,7 +84,9 @@ class Pictures:
         name = f"{FOLDER}/{day}/{self._journal.run:06}-{record.camera}-{record.sequence:08}"
         try:
             image = self._save(f"{name}.jpg", frame)
-            heatmap = None if anomaly_map is None else self._save(f"{name}-heatmap.jpg", _heatmap(record, frame, anomaly_map))
+            heatmap = (
+                None if anomaly_map is None else self._save(f"{name}-heatmap.jpg", _heatmap(record, frame, anomaly_map))
+            )
         except (OutputError, cv2.error) as error:
             self.miss(str(error))
             return None, None

@@ -42,7 +42,7 @@ class PictureChecks(Settings):
     black_below: float | None = Field(default=3.0, ge=0, le=255)
     """Mean brightness (0 to 255) below which the picture counts as black: lamp or camera dead. null: no check."""
     frozen_after: int | None = Field(default=3, ge=2)
-    """So many identical pictures in a row mean a frozen camera; sensors have noise. null: no check (files may repeat)."""
+    """So many identical pictures in a row mean a frozen camera, as sensors have noise. null: no check."""
     fixed_size: bool = True
     """A picture of another size than the first is refused: someone changed the camera."""
 

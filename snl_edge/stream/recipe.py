@@ -95,7 +95,8 @@ class Recipe:
             EngineError: see `Detector.predict`.
         """
         prediction = self._detectors[0].predict(fit_to_input(image, self.size)[None])
-        return judge(self.bundle.manifest, *(output[0] for output in prediction), product)
+        anomaly_map, score, nearest, distance = (output[0] for output in prediction)
+        return judge(self.bundle.manifest, anomaly_map, score, nearest, distance, product)
 
     def reload(self, worker: int) -> None:
         """Loads a worker's detector anew.

@@ -43,8 +43,8 @@ class Software(Settings):
 
     type: Literal["software"] = "software"
     stdin: bool = False
-    """Read triggers from standard input: one JSON object a line, as ``{"camera": "left", "part": "A17", "encoder": 4}``;
-    an empty line triggers the first camera that listens."""
+    """Read triggers from standard input: one JSON object a line, ``{"camera": "left", "part": "A17", "encoder": 4}``,
+    each of them optional; an empty line triggers the first camera that listens."""
 
 
 class Gpio(Settings):
@@ -65,7 +65,9 @@ TriggerSettings = Annotated[EveryFrame | Hardware | Interval | Software | Gpio, 
 class Fire(Protocol):
     """Says that a part is there now."""
 
-    def __call__(self, part_id: str | None = None, encoder: int | None = None) -> object: ...
+    def __call__(self, part_id: str | None = None, encoder: int | None = None) -> object:
+        """Takes the part's id and the encoder's count, where they are known."""
+        ...
 
 
 class IntervalTrigger(threading.Thread):

@@ -41,7 +41,7 @@ class Waiting:
         return dropped
 
     def take(self, max_wait: float) -> list[Part]:
-        """A batch: parts of one recipe, the oldest first. Waits for the first, then up to ``max_wait`` seconds for others.
+        """A batch: parts of one recipe, the oldest first; waits for the first, then ``max_wait`` seconds for others.
 
         Empty only when the queue is closed and done.
         """

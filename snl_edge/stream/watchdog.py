@@ -21,7 +21,7 @@ class WatchdogSettings(Settings):
 
 
 def notify(message: str) -> None:
-    """Tells systemd, if it started us (sd_notify(3)): a datagram to the socket that it names; ``@`` is an abstract one."""
+    """Tells systemd, if it started us: a datagram to the socket it names, ``@`` for an abstract one (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -28,20 +29,18 @@ SourceSettings = Annotated[
 ]
 
 
+_OPENERS: dict[type, Callable[[Any], Source]] = {
+    V4l2Settings: open_v4l2,
+    CsiSettings: open_gstreamer,
+    RtspSettings: open_rtsp,
+    GStreamerSettings: open_gstreamer,
+    GenicamSettings: GenicamSource,
+    VideoSettings: VideoSource,
+    FolderSettings: FolderSource,
+    SyntheticSettings: SyntheticSource,
+}
+
+
 def open_source(settings: SourceSettings) -> Source:
     """The source for these settings; it is opened later, by its camera's thread."""
-    match settings:
-        case V4l2Settings():
-            return open_v4l2(settings)
-        case CsiSettings() | GStreamerSettings():
-            return open_gstreamer(settings)
-        case RtspSettings():
-            return open_rtsp(settings)
-        case GenicamSettings():
-            return GenicamSource(settings)
-        case VideoSettings():
-            return VideoSource(settings)
-        case FolderSettings():
-            return FolderSource(settings)
-        case SyntheticSettings():
-            return SyntheticSource(settings)
+    return _OPENERS[type(settings)](settings)

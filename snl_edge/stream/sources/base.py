@@ -12,11 +12,11 @@ from ...errors import CameraError
 Colour = Literal["rgb", "bgr"]
 
 
-class CorruptPicture(CameraError):
+class PictureError(CameraError):
     """One picture that cannot be decoded; the next may be well."""
 
 
-class EndOfPictures(Exception):
+class EndOfPictures(Exception):  # noqa: N818
     """There will be no more: a file or folder is at its end."""
 
 
@@ -40,7 +40,7 @@ class Source(Protocol):
         """The next picture ``uint8 [h, w, 3]``, not to be written to; None where none came within about a second.
 
         Raises:
-            CorruptPicture: this picture cannot be read, but there may be others.
+            PictureError: this picture cannot be read, but there may be others.
             CameraError: the source has gone; it has to be opened again.
             EndOfPictures: there will be no more.
         """

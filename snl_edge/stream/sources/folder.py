@@ -14,7 +14,7 @@ from pydantic import model_validator
 from ...errors import CameraError, DataError
 from ...image import list_images, read_image
 from ..settings import Seconds, Settings
-from .base import Colour, CorruptPicture, EndOfPictures
+from .base import Colour, EndOfPictures, PictureError
 
 
 class FolderSettings(Settings):
@@ -70,7 +70,7 @@ class FolderSource:
         try:
             return read_image(path)
         except DataError as error:
-            raise CorruptPicture(error.what, error.why, error.fix) from error
+            raise PictureError(error.what, error.why, error.fix) from error
 
     def _look(self) -> None:
         try:

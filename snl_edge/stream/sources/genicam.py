@@ -11,6 +11,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ...errors import CameraError
 from ..settings import Seconds, Settings
@@ -36,7 +37,7 @@ class GenicamSettings(Settings):
     """The maker's GenTL producer, a ``.cti`` file."""
     serial_number: str | None = None
     """Which camera; the first that is found if not given."""
-    features: dict[str, bool | int | float | str] = {}
+    features: dict[str, bool | int | float | str] = Field(default_factory=dict)
     """Features of the camera to set, in this order, as ``PixelFormat: BayerRG8``, ``ExposureTime: 800.0``,
     ``TriggerMode: "On"``, ``TriggerSource: Line1``."""
     timeout_s: Seconds = 1.0
@@ -64,7 +65,8 @@ class GenicamSource:
             ) from error
         if not self._settings.producer.is_file():
             raise CameraError(
-                f"there is no producer {self._settings.producer}", fix="install the camera maker's SDK and give its .cti"
+                f"there is no producer {self._settings.producer}",
+                fix="install the camera maker's SDK and give its .cti",
             )
         serial = self._settings.serial_number
         try:

@@ -24,7 +24,7 @@ class V4l2Settings(Settings):
     fourcc: str | None = Field(default=None, pattern="^[A-Za-z0-9 ]{4}$")
     """Pixel format, as ``MJPG`` or ``YUYV``."""
     exposure: float | None = None
-    """Fixed exposure in the driver's unit (mostly 100 µs); automatic if not given, which an inspection should not be."""
+    """Fixed exposure in the driver's unit (mostly 100 µs). Automatic if not given: avoid that."""
     gain: float | None = None
     """Fixed gain in the driver's unit."""
     white_balance: float | None = Field(default=None, gt=0)
