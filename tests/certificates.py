@@ -44,7 +44,7 @@ class Authority:
             x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
         )
         certificate = builder.sign(self._key, hashes.SHA256())
-        paths = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        paths = self.folder / f"{name}.pem", self.folder / f"{name}-key.pem"
         paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         paths[1].write_bytes(
             key.private_bytes(
