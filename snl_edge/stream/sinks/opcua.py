@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import hmac
 import socket
 import threading
@@ -117,7 +118,7 @@ class OpcUaTransport:
         assert self._loop is not None
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
-        except TimeoutError as error:
+        except concurrent.futures.TimeoutError as error:
             raise DeliveryError(f"the server did nothing for {timeout_s:g} s") from error
 
     def _claim_port(self) -> None:
