@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -10,12 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from journals import fill, new_journal, until
 from pydantic import TypeAdapter, ValidationError
 
+from snl_edge.stream.actuators import Actuator
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.sinks import Forwarder, JsonLinesSink, Sink, Sinks, build_sink
-from snl_edge.stream.sinks.message import Message
+from snl_edge.stream.sinks.message import Message, json_schema
 
 CONFIG = TypeAdapter(Sink)
 
@@ -105,6 +108,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from journals import fill
+from snl_edge.stream.actuators import Actuator
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.sinks import forwarding, jsonlines, JsonLinesSink, build_sink
 
@@ -188,3 +192,20 @@ sys.exit(f"imported {heavy}" if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_published_schema_is_that_of_the_messages() -> None:
+    published = Path(__file__).parents[1] / "docs" / "verdict.schema.json"
+    assert published.read_text(encoding="utf-8") == json.dumps(json_schema(), indent=2) + "\n"
+
+
+def test_each_snippet_of_the_documentation_is_valid() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "sinks.md").read_text(encoding="utf-8")
+    snippets = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    sinks = [sink for snippet in snippets for sink in snippet.get("sinks", [])]
+    actuators = [actuator for snippet in snippets for actuator in snippet.get("actuators", [])]
+    assert {sink["type"] for sink in sinks} == {"mqtt", "webhook", "opcua", "jsonlines"}
+    sinks[0]["host"] = actuators[0]["host"] = "left out in the general part"
+    actuators[0]["coil"] = 1
+    TypeAdapter(list[Sink]).validate_python(sinks)
+    TypeAdapter(list[Actuator]).validate_python(actuators)

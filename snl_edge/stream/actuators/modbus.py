@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -57,6 +58,8 @@ class ModbusOutput:
         """Connects and switches off, whatever an earlier run has left on."""
         from pymodbus.client import ModbusTcpClient
 
+        # At each failed try it logs an error and its last frames; what is wrong is in our own log, once.
+        logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
         settings = self._settings
         self._client = ModbusTcpClient(settings.host, port=settings.port, timeout=settings.timeout_s, retries=0)
         if not self._client.connect():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import hmac
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -87,6 +89,7 @@ class OpcUaTransport:
 
     def open(self) -> None:
         """Builds the address space and listens."""
+        self._claim_port()  # first: to build for nothing, at each try, would take seconds of CPU from the line
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="opcua", daemon=True)
         self._thread.start()
@@ -115,8 +118,21 @@ class OpcUaTransport:
         assert self._loop is not None
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
-        except TimeoutError as error:
+        except concurrent.futures.TimeoutError as error:
             raise DeliveryError(f"the server did nothing for {timeout_s:g} s") from error
+
+    def _claim_port(self) -> None:
+        host, port = self._settings.host, self._settings.port
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        except OSError as error:
+            raise self._cannot_listen(error) from error
+
+    def _cannot_listen(self, error: OSError) -> DeliveryError:
+        address = f"{self._settings.host}:{self._settings.port}"
+        return DeliveryError(f"cannot listen at {address}: {error.strerror or error}; is the port in use?")
 
     async def _start(self) -> None:
         from asyncua.server.server import Server
@@ -138,9 +154,7 @@ class OpcUaTransport:
         try:
             await server.start()
         except OSError as error:
-            raise DeliveryError(
-                f"cannot listen at {settings.host}:{settings.port}: {error.strerror or error}; is the port in use?"
-            ) from error
+            raise self._cannot_listen(error) from error
         self._watch = asyncio.create_task(self._watch_state())
 
     async def _secure(self, server: Server) -> None:
@@ -158,8 +172,9 @@ class OpcUaTransport:
         server.set_identity_tokens([ua.UserNameIdentityToken if settings.users else ua.AnonymousIdentityToken])
         try:
             if settings.certificate is not None and settings.key is not None:
-                await server.load_certificate(settings.certificate)
-                await server.load_private_key(settings.key)
+                await server.load_certificate(*_encoded(settings.certificate))
+                content, form = _encoded(settings.key)
+                await server.load_private_key(content, None, form)
             if settings.trusted_clients is not None:
                 store = TrustStore([settings.trusted_clients], [])
                 await store.load()
@@ -182,6 +197,16 @@ class OpcUaTransport:
             watch.cancel()
         if server is not None and server.bserver is not None:
             await server.stop()
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # asyncua's own, of clients that were still connected
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+def _encoded(path: Path) -> tuple[bytes, str]:
+    """A file's content, and by its content, not by its name, whether it is PEM."""
+    content = path.read_bytes()
+    return content, "pem" if b"-----BEGIN" in content else "der"
 
 
 def _users(settings: OpcUaSink) -> Any:
