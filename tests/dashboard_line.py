@@ -221,7 +221,9 @@ def fill(line: DrawnLine, parts: int, *, strangers: int = 0, lost: int = 0, span
         product = line.products[(i // 3) % len(line.products)]
         defect = DEFECTS[product][(i // 9) % len(DEFECTS[product])] if i % 9 == 5 else "good"
         stranger = strangers > 0 and i % every == every // 2
-        line.produce(camera, "circuit" if stranger else product, "good" if stranger else defect, when=when, stranger=stranger)
+        line.produce(
+            camera, "circuit" if stranger else product, "good" if stranger else defect, when=when, stranger=stranger
+        )
         if lost and i == parts // 2:
             for reason in ("camera", "deadline", "black")[:lost]:
                 line.lose(camera, reason, when)

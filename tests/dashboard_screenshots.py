@@ -90,7 +90,11 @@ def drawn_dashboard(parts: int) -> Iterator[tuple[str, DrawnLine]]:
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder))
         line = DrawnLine(journal, products=PRODUCTS, size=256)
-        line.checks = (*line.checks[:5], Check("drift hex_nut", "warning", "darker than the reference by 9 %: check the light"), *line.checks[5:])
+        line.checks = (
+            *line.checks[:5],
+            Check("drift hex_nut", "warning", "darker than the reference by 9 %: check the light"),
+            *line.checks[5:],
+        )
         fill(line, parts, strangers=2, lost=2, span=parts / 12.4)
         line.set_threshold(0.55, "gear", "M. Huber (10.20.4.31)")
         line.self_test("M. Huber (10.20.4.31)")
@@ -114,12 +118,12 @@ def _fresh_parts(line: DrawnLine) -> None:
 def photograph(url: str, token: str | None, out: Path, wanted: set[str], line: DrawnLine | None) -> None:
     """Writes `dashboard-<scene>-<look>.jpg` for each wanted name."""
     out.mkdir(parents=True, exist_ok=True)
+    faults: list[str] = []
     with sync_playwright() as playwright, browser(playwright) as chromium:
         for look, ((width, height), scheme) in LOOKS.items():
             context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
             page = context.new_page()
-            page.on("console", lambda message: print(message.type, message.text) if message.type == "error" else None)
-            page.on("pageerror", lambda error: print("page error:", error))
+            page.on("pageerror", lambda error: faults.append(str(error)))
             if token:
                 context.request.post(f"{url}/api/login", data={"token": token})
             for scene in SCENES:
@@ -135,6 +139,7 @@ def photograph(url: str, token: str | None, out: Path, wanted: set[str], line: D
                     time.sleep(1.2)
                     _compress(page.screenshot(), out / f"dashboard-{name}.jpg")
             context.close()
+    assert not faults, faults
 
 
 def _compress(png: bytes, target: Path) -> None:
@@ -157,7 +162,9 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="every scene in every look, not just those in the docs")
     arguments = parser.parse_args()
     wanted = {f"{scene.name}-{look}" for scene in SCENES for look in LOOKS} if arguments.all else set(IN_DOCS)
-    with drawn_dashboard(arguments.parts) if arguments.url is None else nullcontext((arguments.url, None)) as (url, line):
+    with (
+        drawn_dashboard(arguments.parts) if arguments.url is None else nullcontext((arguments.url, None)) as (url, line)
+    ):
         photograph(url, arguments.token, arguments.out, wanted, line)
 
 
