@@ -28,7 +28,7 @@ def asset_routes() -> APIRouter:
             _TYPES[file.name.rpartition(".")[2]],
             f'W/"{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"',
         )
-        for file in files(__package__).joinpath("static").iterdir()
+        for file in files("snl_edge.stream.dashboard").joinpath("static").iterdir()
     }
 
     def answer(name: str, request: Request) -> Response:
