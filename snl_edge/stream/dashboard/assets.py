@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from importlib.resources import files
 
@@ -15,7 +16,6 @@ _TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
-    "webmanifest": "application/manifest+json",
 }
 
 
@@ -23,19 +23,25 @@ def asset_routes() -> APIRouter:
     """``/``, ``/login`` and ``/static/NAME``."""
     router = APIRouter()
     contents = {
-        file.name: (file.read_bytes(), _TYPES[file.name.rpartition(".")[2]])
-        for file in files(__package__).joinpath("static").iterdir()
+        file.name: (
+            gzip.compress(file.read_bytes(), mtime=0),
+            _TYPES[file.name.rpartition(".")[2]],
+            f'W/"{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"',
+        )
+        for file in files("snl_edge.stream.dashboard").joinpath("static").iterdir()
     }
 
     def answer(name: str, request: Request) -> Response:
         if name not in contents:
             return refuse(404, "no such file")
-        content, kind = contents[name]
-        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-        headers = {"ETag": tag, "Cache-Control": "no-cache"}  # asked for each time, sent when changed
+        content, kind, tag = contents[name]
+        # Asked for each time, sent when changed.
+        headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
-        return Response(content, media_type=kind, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(content, media_type=kind, headers={**headers, "Content-Encoding": "gzip"})
+        return Response(gzip.decompress(content), media_type=kind, headers=headers)
 
     @router.get("/")
     def page(request: Request) -> Response:

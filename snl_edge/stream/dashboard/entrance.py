@@ -44,9 +44,7 @@ def entrance_routes(line: Line, gate: Gate, secure: bool, registry: CollectorReg
         if cookie is None:
             return refuse(401, "wrong token")
         answer = JSONResponse({})
-        answer.set_cookie(
-            COOKIE, cookie, max_age=gate.session_seconds, httponly=True, secure=secure, samesite="strict"
-        )
+        answer.set_cookie(COOKIE, cookie, max_age=gate.session_seconds, httponly=True, secure=secure, samesite="strict")
         return answer
 
     @router.post("/api/logout")

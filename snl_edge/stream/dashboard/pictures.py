@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import cv2
@@ -13,8 +12,6 @@ from ...errors import DataError
 from ...image import IMAGE_SUFFIXES, read_image
 
 _QUALITY = 82
-# One picture at a time, however many a gallery asks for at once: the other cores are the line's.
-_one_at_a_time = threading.Lock()
 
 
 def kept_picture(folder: Path, name: str, width: int) -> bytes:
@@ -32,8 +29,7 @@ def kept_picture(folder: Path, name: str, width: int) -> bytes:
     path = (root / name).resolve()
     if not path.is_relative_to(root) or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
         raise DataError("the picture is not there", "it was too old or the disk too full to keep it")
-    with _one_at_a_time:
-        return jpeg(shrink(read_image(path), width))
+    return jpeg(shrink(read_image(path), width))
 
 
 def shrink(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
@@ -30,6 +31,8 @@ def reading_routes(
 ) -> APIRouter:
     """All of them; none changes anything."""
     router = APIRouter(prefix="/api")
+    # Scaled one by one, however many a gallery asks for at once: the other cores are the line's.
+    one_at_a_time = CapacityLimiter(1)
 
     @router.get("/session")
     def session(request: Request) -> dict[str, Any]:
@@ -65,7 +68,10 @@ def reading_routes(
         return {"parts": [entry_json(entry) for entry in found[:limit]], "more": len(found) > limit}
 
     @router.get("/parts/{entry_id}/{kind}")
-    def picture(entry_id: int, kind: str, size: str = "large") -> Response:
+    async def picture(entry_id: int, kind: str, size: str = "large") -> Response:
+        return await to_thread.run_sync(_picture, entry_id, kind, size, limiter=one_at_a_time)
+
+    def _picture(entry_id: int, kind: str, size: str) -> Response:
         if kind not in ("image", "heatmap") or size not in _WIDTHS or not 0 <= entry_id < 2**63:
             return refuse(404, "no such picture")
         entries = journal.select("id = ?", (entry_id,))

@@ -41,5 +41,7 @@ def bundle_path(folder: Path | None, name: str) -> Path:
         ConfigError: there is no such bundle.
     """
     if folder is None or name not in {path.parent.name for path in folder.glob(f"*/{FILE}")}:
-        raise ConfigError(f"no recipe {name!r}", "it is not in the dashboard's folder of bundles", "choose from the list")
+        raise ConfigError(
+            f"no recipe {name!r}", "it is not in the dashboard's folder of bundles", "choose from the list"
+        )
     return folder / name

@@ -78,7 +78,7 @@ function frame() {
 function theme(name) {
   localStorage.setItem("theme", name);
   document.documentElement.dataset.theme = name;
-  element("theme").textContent = THEMES[name];
+  element("theme").lastElementChild.textContent = THEMES[name];
   element("theme").setAttribute("aria-label", `Colours: ${THEMES[name]}. Press to change.`);
 }
 

@@ -37,8 +37,8 @@ export async function controlsPage({ page, line, listen, session }) {
     card("Pause", "Stops judging. Use it while the camera, light or part holder is worked on.", state, pause),
     card("Shadow mode", "Judges and records, but moves no actuator. Use it to try a threshold or recipe.", shadowState, shadow),
     card("Self-test", "Judges the golden samples, good and bad, and compares with what they are known to be.", result, test),
-    h("section", { class: "panel control recipe" }, h("h2", {}, "Recipe"), h("p", { class: "muted" }, "Another bundle for other products. It is checked and loaded beside the running one, then changed over between two parts."), list),
-    card("This browser", `Logged in as ${session.actor || "–"}.`, null, h("button", { type: "button", class: "wide", onclick: async () => { if (await change("/api/logout", {})) location.href = "/login"; } }, "Log out")));
+    card("This browser", `Logged in as ${session.actor || "–"}.`, null, h("button", { type: "button", class: "wide", onclick: async () => { if (await change("/api/logout", {})) location.href = "/login"; } }, "Log out")),
+    h("section", { class: "panel control recipe" }, h("h2", {}, "Recipe"), h("p", { class: "muted" }, "Another bundle for other products. It is checked and loaded beside the running one, then changed over between two parts."), list));
 
   const update = () => {
     const { status } = line;

@@ -114,7 +114,7 @@ export function livePage({ page, line, listen, session }) {
       for (const [name, held] of line.parts) cameras.get(name)?.offer(held, heatmap);
     }
     side.replaceChildren(...figures(status));
-    strip.replaceChildren(...status.recent.map((part) => h("i", { class: `cell v-${part.verdict}`, title: `${part.camera} ${part.product || ""} ${WORDS[part.verdict]}` }, part.verdict !== "good" && verdictIcon(part.verdict))));
+    strip.replaceChildren(...[...status.recent].reverse().map((part) => h("i", { class: `cell v-${part.verdict}`, title: `${part.camera} ${part.product || ""} ${WORDS[part.verdict]}` }, part.verdict !== "good" && verdictIcon(part.verdict))));
   };
   listen("status", update);
   listen("part", ({ detail }) => cameras.get(detail.camera)?.offer(line.parts.get(detail.camera), heatmap));

@@ -1,4 +1,4 @@
-// The login form. A link such as https://cabinet:8080/login#TOKEN (a QR code in the cabinet's door) fills it in; what
+// The login form. A link such as https://cabinet:8080/login#token=TOKEN (a QR code in the cabinet's door) fills it in; what
 // follows the # never reaches a server's log.
 
 const element = (id) => document.getElementById(id);
@@ -13,7 +13,7 @@ async function login() {
     });
     if (response.ok) {
       localStorage.setItem("name", element("name").value);
-      location.href = "/";
+      location.href = `/${page}`;
       return;
     }
     const said = await response.json().catch(() => ({}));
@@ -27,7 +27,10 @@ async function login() {
 document.documentElement.dataset.theme = localStorage.getItem("theme") || "auto";
 element("name").value = localStorage.getItem("name") || "";
 element("form").addEventListener("submit", (event) => { event.preventDefault(); login(); });
-if (location.hash.length > 1) {
-  element("token").value = decodeURIComponent(location.hash.slice(1));
+// A browser that was sent here keeps the # of the page it wanted.
+const given = location.hash.match(/^#token=(.+)$/);
+const page = given ? "" : location.hash;
+if (given) {
+  element("token").value = decodeURIComponent(given[1]);
   history.replaceState(null, "", "/login");
 }

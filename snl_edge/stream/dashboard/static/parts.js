@@ -68,13 +68,13 @@ export async function partsPage({ page, line, listen, query }) {
   const range = wanted.above != null && h("button", { type: "button", class: "chip", onclick: () => { wanted.above = wanted.upTo = null; range.remove(); load(); } }, `Score ${score(wanted.above)} – ${score(wanted.upTo)}  ✕`);
   page.append(
     h("section", { class: "panel filters" },
-      h("div", { class: "row" }, chips, h("span", { class: "spring" }), toggle("Heatmap", heatmap, (on) => { heatmap = on; localStorage.setItem("gallery-heatmap", on ? "on" : "off"); grid.replaceChildren(...shown.map(card)); })),
+      h("div", { class: "row" }, chips),
       h("div", { class: "row" },
         choice("Product", names(status.products, "All products"), wanted.product, (value) => { wanted.product = value; load(); }),
         choice("Camera", names(status.cameras, "All cameras"), wanted.camera, (value) => { wanted.camera = value; load(); }),
         choice("Time", TIMES, "", (value) => { wanted.hours = value; own.hidden = value !== "own"; load(); }),
         h("label", { class: "field" }, h("span", { class: "label" }, "Part id"), h("input", { type: "search", placeholder: "exact", onchange: (event) => { wanted.part = event.target.value; load(); } })),
-        range), own),
+        range, h("span", { class: "spring" }), toggle("Heatmap", heatmap, (on) => { heatmap = on; localStorage.setItem("gallery-heatmap", on ? "on" : "off"); grid.replaceChildren(...shown.map(card)); })), own),
     fresh, grid, note, older);
   listen("status", ({ detail }) => {
     const newest = shown.length ? shown[0].id : 0;

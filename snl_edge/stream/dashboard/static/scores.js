@@ -18,6 +18,12 @@ function binned(parts, edge) {
   return bins;
 }
 
+// A right edge and a step between ticks that are round.
+function scale(most) {
+  const step = [0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10].find((one) => most / one <= 8) ?? most / 8;
+  return { step, edge: Math.ceil(most / step) * step };
+}
+
 function chart(parts, edge, inForce) {
   const bins = binned(parts, edge);
   const most = Math.max(1, ...bins.map((bin) => bin.good + bin.reject + bin.unknown));
@@ -43,14 +49,15 @@ function chart(parts, edge, inForce) {
     shade.setAttribute("x", (Math.min(value, inForce) / edge) * WIDTH);
     shade.setAttribute("width", (Math.abs(value - inForce) / edge) * WIDTH);
   };
-  return { picture, move, overflow: parts.filter((part) => part.score > edge).length };
+  return { picture, move, most, overflow: parts.filter((part) => part.score > edge).length };
 }
 
-export async function scoresPage({ page, line, query }) {
+export async function scoresPage({ page, line, listen, query }) {
   if (!line.status) await new Promise((resolve) => line.addEventListener("status", resolve, { once: true }));
   let product = query.get("product") ?? line.status.products[0] ?? "";
   let last = "1000";
   let asked = 0;
+  let drawn = line.status.threshold_version;
   const body = h("div", { class: "scores-body" });
   const group = (options, value, changed) => {
     const box = h("div", { class: "segments", role: "group" });
@@ -74,13 +81,14 @@ export async function scoresPage({ page, line, query }) {
   }
 
   function draw({ parts, threshold: inForce, own_threshold: own, version }) {
+    drawn = version;
     if (!parts.length) {
       body.replaceChildren(h("section", { class: "panel" }, h("p", { class: "muted" }, "No part of this product has been judged lately by the recipe that is running.")));
       return;
     }
     const sorted = parts.map((part) => part.score).sort((a, b) => a - b);
-    const edge = Math.max(2 * inForce, sorted[Math.floor(0.98 * (sorted.length - 1))] * 1.05);
-    const { picture, move, overflow } = chart(parts, edge, inForce);
+    const { edge, step } = scale(Math.max(1.6 * inForce, sorted[Math.floor(0.98 * (sorted.length - 1))]));
+    const { picture, move, most, overflow } = chart(parts, edge, inForce);
     const now = rejectsAt(parts, inForce);
     const output = h("output", { class: "value" });
     const said = h("div", { class: "prediction", "aria-live": "polite" });
@@ -102,9 +110,9 @@ export async function scoresPage({ page, line, query }) {
       for (const verdict of ["good", "reject"]) link.append("verdict", verdict);
       if (product) link.set("product", product);
       said.replaceChildren(
-        h("div", { class: "pair-now" }, h("span", { class: "label" }, "Rejected at the threshold in force"), h("strong", { id: "rejects-now" }, number(now)), h("small", {}, `of the last ${number(parts.length)} · ${number((100 * now) / parts.length, 1)} %`)),
+        h("div", { class: "pair-now" }, h("span", { class: "label" }, "Rejected now"), h("strong", { id: "rejects-now" }, number(now)), h("small", {}, `of ${number(parts.length)} · ${number((100 * now) / parts.length, 1)} %`)),
         h("div", { class: "arrow", "aria-hidden": "true" }, "→"),
-        h("div", { class: `pair-then ${changing ? "changed" : ""}` }, h("span", { class: "label" }, "Would be rejected"), h("strong", { id: "rejects-then" }, number(then)), h("small", {}, `${number((100 * then) / parts.length, 1)} %`)),
+        h("div", { class: `pair-then ${changing ? "changed" : ""}` }, h("span", { class: "label" }, "Rejected then"), h("strong", { id: "rejects-then" }, number(then)), h("small", {}, `of ${number(parts.length)} · ${number((100 * then) / parts.length, 1)} %`)),
         h("p", { class: "effect" }, changing > 0 ? `${number(changing)} more of these parts would be rejected.` : changing < 0 ? `${number(-changing)} of these rejects would pass.` : chosen === inForce ? "Move the slider to see what another threshold would have done." : "No verdict of these parts would change.",
           changing !== 0 && h("a", { class: "button", href: `#parts?${link}` }, "Look at them")));
       apply.disabled = reset.disabled = chosen === inForce;
@@ -123,17 +131,23 @@ export async function scoresPage({ page, line, query }) {
     }
 
     const count = (verdict) => parts.filter((part) => part.verdict === verdict).length;
-    const ticks = Array.from({ length: 5 }, (_, i) => h("span", {}, number((edge * i) / 4, 2)));
+    const ticks = Array.from({ length: Math.round(edge / step) + 1 }, (_, i) => h("span", {}, number(step * i, 2)));
     body.replaceChildren(
       h("section", { class: "panel histogram" },
-        h("div", { class: "row legend" }, ["good", "reject", "unknown"].filter((verdict) => count(verdict)).map((verdict) => h("span", { class: "key" }, verdictIcon(verdict), `${WORDS[verdict]} ${number(count(verdict))}`)), h("span", { class: "spring" }), h("span", { class: "muted" }, "as judged at the time · newest ", number(parts.length), " parts")),
+        h("div", { class: "row legend" }, ["good", "reject", "unknown"].filter((verdict) => count(verdict)).map((verdict) => h("span", { class: "key" }, verdictIcon(verdict), `${WORDS[verdict]} ${number(count(verdict))}`)), h("span", { class: "spring" }), h("span", { class: "key" }, h("i", { class: "stroke dashed" }), "in force"), h("span", { class: "key" }, h("i", { class: "stroke" }), "chosen")),
         picture, h("div", { class: "ticks" }, ticks), slider,
-        overflow > 0 && h("p", { class: "muted" }, `The last bar holds ${number(overflow)} parts that scored higher still.`)),
+        h("p", { class: "muted" }, `Colours: as judged at the time. Tallest bar: ${number(most)} parts.`, overflow > 0 && ` ${number(overflow)} that scored higher are in the last bar.`)),
       h("section", { class: "panel threshold" },
-        h("div", { class: "chooser" }, nudge(-STEP, "−"), h("div", {}, h("span", { class: "label" }, "Threshold"), output, h("small", { class: "muted" }, `in force ${score(inForce)}${product && !own ? " (of all products)" : ""} · version ${version}`)), nudge(STEP, "+")),
+        h("div", { class: "chooser" }, nudge(-STEP, "−"), h("div", {}, h("span", { class: "label" }, "Threshold"), output, h("small", { class: "muted" }, `in force ${score(inForce)}${product && !own ? " (of all products)" : ""}`)), nudge(STEP, "+")),
         said, h("div", { class: "column actions" }, apply, reset)));
     set(inForce);
   }
 
+  listen("status", ({ detail }) => {
+    if (detail.threshold_version <= drawn) return;
+    drawn = detail.threshold_version;
+    toast("A threshold was changed elsewhere");
+    load();
+  });
   await load();
 }
