@@ -152,7 +152,7 @@ class Camera(threading.Thread):
             try:
                 self._source.open()
                 self._last_picture = time.monotonic()
-                self._problem = None
+                self._problem = self._fault = None
                 while not self._stopping.is_set():
                     if self._turn():
                         pause = self.settings.reconnect.first_s

@@ -70,6 +70,8 @@ class FolderSource:
         try:
             return read_image(path)
         except DataError as error:
+            if not path.exists():
+                self._look()  # says so if the folder has gone
             raise PictureError(error.what, error.why, error.fix) from error
 
     def _look(self) -> None:
