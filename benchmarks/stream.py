@@ -57,7 +57,7 @@ def measure(
 
 
 def throughput(bundle: Path, engine: dict[str, Any], rounds: int, frames: int) -> dict[str, Any]:
-    """Pictures a second of the bare backend and of the whole line, in turns; the ratio is that of each pair's median."""
+    """Pictures a second of the bare backend and of the whole line, in turns; the ratio is the median over the pairs."""
     bare: list[float] = []
     whole: list[float] = []
     with Detector.load(bundle, backend=engine["backend"], threads=engine["threads"]) as detector:
@@ -122,7 +122,9 @@ def latency(bundle: Path, engine: dict[str, Any], rate: float, frames: int) -> d
         }
 
 
-def line_config(folder: Path, bundle: Path, engine: dict[str, Any], source: dict[str, Any], **changes: Any) -> LineConfig:
+def line_config(
+    folder: Path, bundle: Path, engine: dict[str, Any], source: dict[str, Any], **changes: Any
+) -> LineConfig:
     """A line on a synthetic camera with all that is local switched on: journal, pictures, JSON lines, dashboard."""
     policy = changes.pop("policy", "block")
     return LineConfig.model_validate(

@@ -1,4 +1,4 @@
-"""The soak: a long run at full speed with a small graph. Memory, descriptors and the journal must be as at the start."""
+"""The soak: a long run at full speed with a small graph, after which memory and descriptors are as at the start."""
 
 from __future__ import annotations
 

@@ -41,7 +41,10 @@ def stream_table(results: Mapping[str, Result], name: str) -> str:
         ["soak: pictures", f"{figures['frames_soaked']:,}"],
         ["soak: verdicts lost", f"{figures['verdicts_lost']}"],
         ["soak: growth of memory", f"{figures['rss_growth_percent']:.2f} %"],
-        ["soak: open descriptors, early / late", f"{figures['descriptors_early']:.0f} / {figures['descriptors_late']:.0f}"],
+        [
+            "soak: open descriptors, early / late",
+            f"{figures['descriptors_early']:.0f} / {figures['descriptors_late']:.0f}",
+        ],
     ]
     note = (
         f"<sub>{figures['backend']}, {settings['threads']} thread, {machine['processor']}, {machine['cores']} cores, "

@@ -19,7 +19,7 @@ SIDE = 64
 
 
 def picture(number: int, *, spot: bool = False, level: int = 120) -> np.ndarray:
-    """A grey part ``uint8 [SIDE, SIDE, 3]`` with faint noise that differs by number; a bright spot makes it a reject."""
+    """A grey part ``uint8 [SIDE, SIDE, 3]``, its faint noise from its number; a bright spot makes it a reject."""
     drawn = np.random.default_rng(number).integers(level - 2, level + 3, (SIDE, SIDE, 3)).astype(np.uint8)
     if spot:
         drawn[20:23, 30:33] = 255

@@ -52,7 +52,9 @@ def test_several_cameras_share_one_engine_in_batches(bundle: Path, tmp_path: Pat
         write_parts(tmp_path / name, 20, spots=(5,))
         cameras.append({"name": name, "source": {"type": "folder", "path": tmp_path / name}})
     config = line_config(bundle, tmp_path, cameras=cameras)
-    config = config.model_copy(update={"engine": config.engine.model_copy(update={"max_batch": 4, "max_wait_ms": 5, "in_flight": 2})})
+    config = config.model_copy(
+        update={"engine": config.engine.model_copy(update={"max_batch": 4, "max_wait_ms": 5, "in_flight": 2})}
+    )
     line = run_to_end(config)
     for name in ("left", "middle", "right"):
         own = [record for record in records(line) if record.camera == name]
@@ -168,7 +170,7 @@ def test_a_change_that_cannot_be_audited_is_not_made(bundle: Path, tmp_path: Pat
     (tmp_path / "parts").mkdir()
     with running(line_config(own.path, tmp_path, camera=watched)) as line:
         line.journal._writer.execute("PRAGMA query_only = ON")
-        with pytest.raises(OutputError, match="the change was not made"):
+        with pytest.raises(OutputError, match="nothing was changed"):
             line.set_threshold(0.9, None, "anna")
         with pytest.raises(OutputError):
             line.pause(True, "anna")
@@ -211,7 +213,7 @@ def test_open_parts_get_their_verdict_or_shutdown_when_the_line_stops(bundle: Pa
     with running(line_config(bundle, tmp_path, camera=watched, drain_s=0.1)) as line:
         wait_for(lambda: light(line, "camera camera") == "ok")
         line.trigger("camera", None, None)
-    assert [record.reason for record in records(line)] in (["shutdown"], ["camera"])
+    assert [record.reason for record in records(line)] == ["shutdown"]
     assert check_journal(tmp_path / "journal").cameras[0].ended
 
 

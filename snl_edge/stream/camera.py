@@ -160,12 +160,12 @@ class Camera(threading.Thread):
                 self.ended = True
             except Exception as error:  # a driver may raise anything; the camera must be looked for again
                 self._problem = str(error) if isinstance(error, CameraError) else f"{type(error).__name__}: {error}"
-                self._fail_triggered()
+                self._fail_triggered("camera")
                 self._stopping.wait(pause)
                 pause = min(2 * pause, self.settings.reconnect.most_s)
             finally:
                 self._source.close()
-        self._fail_triggered()
+        self._fail_triggered("camera" if self.ended else "shutdown")
 
     def _turn(self) -> bool:
         """Reads one picture, if one is wanted; whether one came."""
@@ -238,11 +238,11 @@ class Camera(threading.Thread):
             dropped.release()
             self._parts.fail(dropped, "dropped")
 
-    def _fail_triggered(self) -> None:
+    def _fail_triggered(self, reason: str) -> None:
         with self._wanted:
             left, self._triggered = list(self._triggered), deque()
         for part in left:
-            self._parts.fail(part, "camera")
+            self._parts.fail(part, reason)
 
     def check(self) -> Check:
         """Its line on the health page."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import CameraError, SnlEdgeError
+from ..errors import CameraError, ConfigError, SnlEdgeError
+from .actuators import ModbusActuator
 from .camera import CameraSettings
 from .config import LineConfig
 from .journal import FILE
@@ -18,9 +21,11 @@ from .prepare import ignored_pixels, inspected
 from .recipe import Recipe
 from .sources import open_source
 from .sources.base import EndOfPictures, Source
+from .sinks import MqttSink, WebhookSink
 from .triggers import EveryFrame, Gpio, Hardware, Interval, TriggerSettings
 
 _WAITS = 20
+_CONNECT_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,12 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
     found.append(Finding("queue", None, _queue(config)))
     found.append(Finding("verdicts", None, _rules(config)))
     found.append(_tried("journal", lambda: _journal(config)))
-    found += [_module(f"sink {sink.name or sink.type}", sink.type) for sink in config.sinks]
-    found += [_module(f"actuator {actuator.name or actuator.type}", actuator.type) for actuator in config.actuators]
+    for kind, outputs in (("sink", config.sinks), ("actuator", config.actuators)):
+        for output in outputs:
+            name = f"{kind} {output.name or output.type}"
+            found.append(_module(name, output.type))
+            if connect and (address := _address(output)):
+                found.append(_tried(f"{name} server", lambda address=address: _reachable(*address)))
     found.append(_tried("dashboard", lambda: _dashboard(config)))
     if config.golden is not None:
         found.append(_tried("self-test", lambda: _golden(config)))
@@ -72,7 +81,7 @@ def _tried(subject: str, look: Callable[[], str]) -> Finding:
 
 
 def _recipe(config: LineConfig) -> str:
-    recipe = Recipe(config.bundle, config.engine, slots=1)
+    recipe = Recipe(config.bundle, config.engine, waiting=1)
     try:
         manifest = recipe.bundle.manifest
         for camera in config.cameras:
@@ -167,6 +176,27 @@ def _module(subject: str, kind: str) -> Finding:
     if module is None or importlib.util.find_spec(module):
         return Finding(subject, True, "its package is installed")
     return Finding(subject, False, f'it needs {module}: pip install "snl-edge[{kind}]"')
+
+
+def _address(output: object) -> tuple[str, int] | None:
+    """Where the server of a sink or actuator listens; None where it has none, or is one itself."""
+    if isinstance(output, MqttSink):
+        return output.host, output.port or (1883 if output.tls is None else 8883)
+    if isinstance(output, ModbusActuator):
+        return output.host, output.port
+    if isinstance(output, WebhookSink):
+        parts = urlsplit(output.url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    return None
+
+
+def _reachable(host: str, port: int) -> str:
+    """Only connects: logging in could push a running line out, and a coil that is tried moves."""
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_S).close()
+    except OSError as error:
+        raise ConfigError(f"{host} port {port} cannot be reached", str(error), "check network and firewall") from error
+    return f"{host} port {port} answers"
 
 
 def _dashboard(config: LineConfig) -> str:

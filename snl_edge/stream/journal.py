@@ -177,7 +177,7 @@ class Journal:
         """The latest changes, newest first."""
         with self.reading() as connection:
             rows = connection.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
-        return [AuditEntry(*row, json.loads(detail)) for *row, detail in rows]
+        return [AuditEntry(number, when, actor, action, json.loads(d)) for number, when, actor, action, d in rows]
 
     def count_audits(self, action: str) -> int:
         """How many changes of this kind there have been."""

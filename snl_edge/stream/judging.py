@@ -55,23 +55,20 @@ class Judge:
     """Makes records. Only one thread calls `record`; any may call `failsafe`.
 
     Args:
-        ignored: by camera, which pixels ``bool [H, W]`` do not count.
         products: by camera, what it always sees.
     """
 
-    def __init__(
-        self,
-        rules: Rules,
-        state: LineState,
-        ignored: dict[str, NDArray[np.bool_] | None],
-        products: dict[str, str | None],
-    ) -> None:
+    def __init__(self, rules: Rules, state: LineState, products: dict[str, str | None]) -> None:
         self._rules = rules
         self._state = state
-        self._ignored = ignored
+        self._ignored: dict[tuple[str, tuple[int, int]], NDArray[np.bool_] | None] = {}
         self._products = products
         longest = max(rule.of if rule else 1 for rule in (rules.confirm, rules.alarm))
         self._recent = {camera: deque[bool](maxlen=longest) for camera in products}
+
+    def ignore(self, camera: str, size: tuple[int, int], ignored: NDArray[np.bool_] | None) -> None:
+        """Sets which pixels ``bool [H, W]`` of a camera's maps of this size do not count; needed before the first."""
+        self._ignored[camera, size] = ignored
 
     def record(
         self,
@@ -83,15 +80,15 @@ class Judge:
     ) -> Record:
         """The record of a judged part, from the graph's outputs for its picture."""
         assert part.recipe is not None
-        ignored = self._ignored[part.camera]
-        if ignored is not None and ignored.shape == anomaly_map.shape:
+        ignored = self._ignored[part.camera, part.recipe.size]
+        if ignored is not None:
             anomaly_map[ignored] = 0.0
             score = float(anomaly_map.max())
-        manifest = part.recipe.bundle.manifest
-        verdict = judge(manifest, anomaly_map, score, nearest, distance, self._products[part.camera])
+        in_force = part.recipe.in_force
+        verdict = judge(in_force.bundle.manifest, anomaly_map, score, nearest, distance, self._products[part.camera])
         action, reason = self._action(part.camera, verdict)
         return replace(
-            self._base(part),
+            self._base(part, in_force.version),
             verdict=verdict.kind,
             action=action,
             reason=reason,
@@ -104,7 +101,8 @@ class Judge:
 
     def failsafe(self, part: Part, reason: str) -> Record:
         """The record of a part that cannot be judged."""
-        return replace(self._base(part), reason=reason, action=self._rules.failsafe)
+        version = (part.recipe or self._state.recipe).in_force.version
+        return replace(self._base(part, version), reason=reason, action=self._rules.failsafe)
 
     def alarms(self) -> dict[str, str]:
         """By camera, what is wrong where rejects pile up."""
@@ -118,7 +116,7 @@ class Judge:
             if count >= rule.rejects
         }
 
-    def _base(self, part: Part) -> Record:
+    def _base(self, part: Part, threshold_version: int) -> Record:
         recipe = part.recipe or self._state.recipe
         return Record(
             camera=part.camera,
@@ -132,7 +130,7 @@ class Judge:
             encoder=part.encoder,
             engine=recipe.sha256,
             recipe=recipe.name,
-            threshold_version=self._state.threshold_version,
+            threshold_version=threshold_version,
             shadow=self._state.shadow,
         )
 

@@ -26,7 +26,7 @@ from .metrics import Depths, Metrics
 from .outputs import Outputs
 from .part import Part, Parts
 from .prepare import ignored_pixels
-from .recipe import Recipe
+from .recipe import InForce, Recipe
 from .record import Record
 from .recorder import Recorder
 from .state import LineState
@@ -56,18 +56,12 @@ class RunningLine:
         self.metrics = Metrics(self.tally, self.status, self._depths)
         self._mode: State = "starting"
         self._changing = threading.Lock()
-        slots = config.queue.size + len(config.cameras) + 8 * config.engine.in_flight
-        self._slots = slots
-        recipe = Recipe(config.bundle, config.engine, slots)
-        self._check_products(recipe)
-        ignored = {
-            camera.name: ignored_pixels(camera.ignore_mask, camera.ignore, recipe.size) for camera in config.cameras
-        }
+        recipe = self._load(config.bundle)
         self.state = LineState(recipe, shadow=config.shadow)
+        products = {camera.name: camera.product for camera in config.cameras}
+        self._judge = Judge(config.rules, self.state, products)
+        self._admit(recipe)
         self.journal = Journal(config.journal.folder)
-        self._judge = Judge(
-            config.rules, self.state, ignored, {camera.name: camera.product for camera in config.cameras}
-        )
         self._drift = Drift(config.drift)
         self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode)
         self.recorder = Recorder(self.journal, config.journal, self._outputs.act, self._outputs.wake)
@@ -102,11 +96,17 @@ class RunningLine:
         self._golden = Check(SELF_TEST, "ok", "not run yet") if config.golden else None
 
     def start(self) -> None:
-        """Begins a run: journal first, cameras last."""
-        self.journal.begin(__version__, self.config.model_dump_json())
+        """Begins a run: journal first, cameras last.
+
+        Raises:
+            OutputError: the journal cannot be written.
+            ConfigError: a trigger's input cannot be used.
+        """
         recipe = self.state.recipe
-        self.state.threshold_version = thresholds_in_force(self.journal, recipe.bundle, "start")
-        self.journal.audit("line", "start", recipe=recipe.name, engine=recipe.sha256, backend=recipe.reason)
+        with _audited():
+            self.journal.begin(__version__, self.config.model_dump_json())
+            recipe.in_force = InForce(recipe.bundle, thresholds_in_force(self.journal, recipe.bundle, "start"))
+            self.journal.audit("line", "start", recipe=recipe.name, engine=recipe.sha256, backend=recipe.reason)
         self._outputs.start()
         self.recorder.start()
         for thread in (self._deadlines, self._judgement, *self._engines):
@@ -183,7 +183,8 @@ class RunningLine:
     def status(self) -> Status:
         """See `control.Line`."""
         recipe, tally = self.state.recipe, self.tally
-        manifest = recipe.bundle.manifest
+        bundle, version = recipe.in_force
+        manifest = bundle.manifest
         median, p99 = tally.latency_ms(0.5, 0.99)
         return Status(
             state=self.mode,
@@ -193,7 +194,7 @@ class RunningLine:
             threshold=manifest.threshold,
             product_thresholds={name: manifest.threshold_for(name) for name in manifest.products},
             products=manifest.products,
-            threshold_version=self.state.threshold_version,
+            threshold_version=version,
             cameras=tuple(self.cameras),
             counts=dict(tally.verdicts),
             dropped=tally.reasons["dropped"],
@@ -208,8 +209,8 @@ class RunningLine:
         """See `control.Line`."""
         with self._changing, _audited():
             recipe = self.state.recipe
-            recipe.bundle = set_threshold(self.journal, recipe.bundle, value, product, actor)
-            self.state.threshold_version += 1
+            changed = set_threshold(self.journal, recipe.bundle, value, product, actor)
+            recipe.in_force = InForce(changed, recipe.in_force.version + 1)
 
     def pause(self, paused: bool, actor: str) -> None:
         """See `control.Line`."""
@@ -226,15 +227,15 @@ class RunningLine:
     def change_recipe(self, bundle: Path, actor: str) -> None:
         """See `control.Line`."""
         with self._changing, _audited():
-            new = Recipe(bundle, self.config.engine, self._slots)
+            new = self._load(bundle)
             try:
-                self._check_products(new)
+                self._admit(new)
                 self.journal.audit(actor, "recipe", bundle=str(bundle), name=new.name, engine=new.sha256)
-                version = thresholds_in_force(self.journal, new.bundle, actor)
+                new.in_force = InForce(new.bundle, thresholds_in_force(self.journal, new.bundle, actor))
             except BaseException:
                 new.close()
                 raise
-            old, self.state.recipe, self.state.threshold_version = self.state.recipe, new, version
+            old, self.state.recipe = self.state.recipe, new
             self._drift.reset()
             old.close(_CLOSE_RECIPE_S)
 
@@ -247,10 +248,16 @@ class RunningLine:
             self.journal.audit(actor, SELF_TEST, light=found.light, text=found.text)
         return found
 
-    def _check_products(self, recipe: Recipe) -> None:
-        """Refuses a recipe that does not know a product which a camera is said to see."""
+    def _load(self, bundle: Path) -> Recipe:
+        """A recipe with room for what may wait, and for the picture that each camera is preparing."""
+        return Recipe(bundle, self.config.engine, self.config.queue.size + len(self.config.cameras))
+
+    def _admit(self, recipe: Recipe) -> None:
+        """Refuses a recipe that does not know a product which a camera is said to see; fits ignored regions to it."""
         for camera in self.config.cameras:
             recipe.bundle.manifest.threshold_for(camera.product)
+            ignored = ignored_pixels(camera.ignore_mask, camera.ignore, recipe.size)
+            self._judge.ignore(camera.name, recipe.size, ignored)
 
     def _checks(self) -> list[Check]:
         if self._mode in ("draining", "stopped"):
@@ -300,5 +307,5 @@ def _audited() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise OutputError(
-            "the change was not made", f"the audit cannot be written: {error}", "free or repair the journal's disk"
+            "nothing was changed", f"the journal cannot be written: {error}", "free or repair its disk"
         ) from error

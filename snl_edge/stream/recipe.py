@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,37 +22,50 @@ from ..runtime.verdict import Verdict, judge
 from .settings import EngineSettings
 
 
+class InForce(NamedTuple):
+    """What decides: a bundle with its thresholds, and the number under which the audit knows them."""
+
+    bundle: Bundle
+    version: int
+
+
 class Recipe:
     """One bundle, one detector per batch in flight, and ``inputs``: prepared pictures, allocated once.
 
     Attributes:
-        bundle: with the thresholds in force; replaced as a whole when one changes.
+        in_force: bundle with its thresholds, and their version; replaced as a whole when one changes, so that no
+            part is judged by one and recorded with the other.
         sha256: of the engine or graph that runs.
         inputs: ``uint8 [slots, H, W, 3]``.
         max_batch: largest batch that is formed.
         reason: which backend runs, and why.
 
     Args:
-        slots: how many pictures may be prepared or waiting at once.
+        waiting: how many pictures may be prepared or waiting at once.
     """
 
-    def __init__(self, path: Path, settings: EngineSettings, slots: int) -> None:
+    def __init__(self, path: Path, settings: EngineSettings, waiting: int) -> None:
         self._settings = settings
         self._detectors = [self._load(path) for _ in range(settings.in_flight)]
         first = self._detectors[0]
         self.path = path
-        self.bundle: Bundle = first.bundle
+        self.in_force = InForce(first.bundle, 0)
         self.sha256 = sha256_of(first.backend.artifact)
         self.reason = first.backend_reason
         # A CPU gains nothing from a batch; its parts would only wait for each other.
         usual = first.backend.max_batch if first.backend.artifact.suffix == ".engine" else 1
         self.max_batch = min(settings.max_batch or usual, first.backend.max_batch)
-        self.size = self.bundle.manifest.input.size
-        self.slots = slots
-        self.inputs = np.zeros((slots, *self.size, 3), np.uint8)
+        self.size = first.bundle.manifest.input.size
+        self.slots = waiting + self.max_batch * settings.in_flight
+        self.inputs = np.zeros((self.slots, *self.size, 3), np.uint8)
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(slots):
+        for slot in range(self.slots):
             self._free.put(slot)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle with the thresholds in force."""
+        return self.in_force.bundle
 
     @property
     def name(self) -> str:

@@ -14,7 +14,6 @@ from pydantic_core import PydanticUndefined
 
 from .config import LineConfig
 
-
 Row = tuple[str, str, str, str]
 
 

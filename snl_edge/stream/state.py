@@ -12,6 +12,5 @@ class LineState:
     """Every field is replaced as a whole, so a reader sees the old or the new value, never half of one."""
 
     recipe: Recipe
-    threshold_version: int = 0
     paused: bool = False
     shadow: bool = False

@@ -43,8 +43,7 @@ def measure_appearance(
             {
                 "images": len(own["score"]),
                 "features": {
-                    name: Spread(mean=float(np.mean(values)), std=float(np.std(values)))
-                    for name, values in own.items()
+                    name: Spread(mean=float(np.mean(values)), std=float(np.std(values))) for name, values in own.items()
                 },
             }
         )
