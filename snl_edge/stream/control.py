@@ -73,6 +73,13 @@ class Line(Protocol):
         """The last part of a camera; None before the first."""
         ...
 
+    def trigger(self, camera: str, part: str | None, encoder: int | None) -> int | None:
+        """A part is there now: returns its sequence number at this camera; None while the line is ending.
+
+        Raises `ConfigError` for an unknown camera.
+        """
+        ...
+
     def set_threshold(self, value: float, product: str | None, actor: str) -> None:
         """Sets a threshold in the bundle, from the next part on; raises `ConfigError` for an unknown product."""
         ...

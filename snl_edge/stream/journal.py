@@ -177,7 +177,28 @@ class Journal:
         """The latest changes, newest first."""
         with self.reading() as connection:
             rows = connection.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
-        return [AuditEntry(*row[:4], json.loads(row[4])) for row in rows]
+        return [AuditEntry(*row, json.loads(detail)) for *row, detail in rows]
+
+    def count_audits(self, action: str) -> int:
+        """How many changes of this kind there have been."""
+        with self.reading() as connection:
+            return connection.execute("SELECT COUNT(*) FROM audit WHERE action = ?", (action,)).fetchone()[0]
+
+    def forget_pictures(self, ids: Sequence[int]) -> None:
+        """Notes that the pictures of these records are gone."""
+        with self._lock, self._writer:
+            self._writer.executemany(
+                "UPDATE verdict SET image = NULL, heatmap = NULL WHERE id = ?", [(number,) for number in ids]
+            )
+
+    def forget(self, before: float, limit: int = 1000) -> int:
+        """Removes up to ``limit`` records triggered ``before`` that every reader has dealt with; returns how many.
+
+        Records with pictures wait until those are gone (`forget_pictures`).
+        """
+        with self._lock, self._writer:
+            self._writer.execute("DELETE FROM actuation WHERE time < ?", (before,))
+            return self._writer.execute(_FORGET, (before, limit)).rowcount
 
     def actuations(self, limit: int = 100) -> list[Actuation]:
         """The latest, newest first."""
@@ -207,6 +228,13 @@ _INSERT = f"INSERT INTO verdict (run, {', '.join(_COLUMNS)}) VALUES ({', '.join(
 
 _ACTUATION = tuple(field.name for field in fields(Actuation))
 _INSERT_ACTUATION = f"INSERT INTO actuation ({', '.join(_ACTUATION)}) VALUES ({', '.join('?' * len(_ACTUATION))})"
+
+
+_FORGET = """
+DELETE FROM verdict WHERE id IN (
+  SELECT id FROM verdict WHERE captured < ? AND image IS NULL
+    AND id <= (SELECT COALESCE(MIN(position), 9223372036854775807) FROM reader) ORDER BY id LIMIT ?)
+"""
 
 
 def _connect(path: Path) -> sqlite3.Connection:
