@@ -84,6 +84,18 @@ def test_a_folder_that_cannot_be_written_delays_but_loses_nothing(tmp_path: Path
     assert [line["message_id"] for line in lines(tmp_path / "out")] == ids
 
 
+def test_several_sinks_share_the_time_to_finish(tmp_path: Path) -> None:
+    journal = new_journal(tmp_path / "journal")
+    (tmp_path / "out").write_text("a file in the folder's place")
+    sinks = [running(journal, tmp_path / "out", name=name) for name in "abc"]
+    fill(journal, 5)
+    for sink in sinks:
+        sink.finish(0.5)
+    until(lambda: not any(sink.is_alive() for sink in sinks))
+    assert [sink.stop(3600) for sink in sinks] == [False] * 3
+    assert [journal.position(name) for name in "abc"] == [0] * 3
+
+
 def test_full_files_are_closed_and_the_oldest_go(tmp_path: Path) -> None:
     journal = new_journal(tmp_path / "journal")
     sink = running(journal, tmp_path / "out", batch=1, max_mb=0.001, keep=3)

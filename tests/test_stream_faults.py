@@ -56,7 +56,9 @@ def test_camera_gone_and_back(bundle: Path, tmp_path: Path) -> None:
         wait_for(lambda: light(line, "camera camera") == "ok")
         line.trigger("camera", "back", None)
         wait_for(lambda: line.recorder.committed == 5)
-    verdicts = [(record.part, record.verdict, record.reason) for record in sorted(records(line), key=lambda r: r.sequence)]
+    verdicts = [
+        (record.part, record.verdict, record.reason) for record in sorted(records(line), key=lambda r: r.sequence)
+    ]
     assert verdicts[0] == ("before", "good", None)
     assert verdicts[2] == ("gone", "failsafe", "camera")
     assert verdicts[3] == ("still gone", "failsafe", "camera")
@@ -96,7 +98,9 @@ def test_pictures_that_cannot_be_judged(bundle: Path, tmp_path: Path, reason: st
 
 def test_a_part_without_a_picture_gets_its_verdict_at_the_deadline(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
-    config = line_config(bundle, tmp_path, camera=watched(tmp_path, **SOFTWARE), deadline_ms=80, rules={"failsafe": "hold"})
+    config = line_config(
+        bundle, tmp_path, camera=watched(tmp_path, **SOFTWARE), deadline_ms=80, rules={"failsafe": "hold"}
+    )
     with running(config) as line:
         wait_for(lambda: light(line, "camera camera") == "ok")
         line.trigger("camera", "late", None)
@@ -146,7 +150,10 @@ def small_disk(folder: Path, mib: int) -> Iterator[Path]:
     """A real file system of so many MiB; needs root."""
     folder.mkdir()
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if made.returncode:
         pytest.skip(f"cannot mount a small disk: {made.stderr.strip()}")

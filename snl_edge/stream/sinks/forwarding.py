@@ -74,17 +74,25 @@ class Forwarder(threading.Thread):
         """Says that the journal has something new; returns at once."""
         self._wake.set()
 
+    def finish(self, timeout_s: float) -> None:
+        """Asks it to deliver what the journal holds, at most ``timeout_s`` long, and to end; returns at once.
+
+        Nothing may come into the journal any more. Where several sinks stop, all are asked first, so that they share
+        the time.
+        """
+        self._give_up_at = min(self._give_up_at, time.monotonic() + timeout_s)
+        self._stopping.set()
+        self._wake.set()
+
     def stop(self, timeout_s: float) -> bool:
-        """Delivers what the journal holds, at most ``timeout_s`` long, and ends the thread.
+        """Asks it to `finish` and waits for the end.
 
         Returns:
             whether nothing is left. What is left goes out after the next start.
         """
-        self._give_up_at = time.monotonic() + timeout_s
-        self._stopping.set()
-        self._wake.set()
+        self.finish(timeout_s)
         if self.is_alive():
-            self.join(timeout_s + self._settings.timeout_s)
+            self.join(max(0.0, self._give_up_at - time.monotonic()) + self._settings.timeout_s)
         self._count_backlog()
         return self.backlog == 0
 
