@@ -224,3 +224,33 @@ def test_each_snippet_of_the_documentation_is_valid() -> None:
     actuators[0]["coil"] = 1
     TypeAdapter(list[Sink]).validate_python(sinks)
     TypeAdapter(list[Actuator]).validate_python(actuators)
+
+
+NO_SPACE = """
+import json, resource, sys
+from pathlib import Path
+from journals import fill, new_journal, until
+from snl_edge.stream.sinks import JsonLinesSink, build_sink
+
+# A limit on the size of files acts like a full disk: a write stops halfway, the next one fails.
+journal = new_journal(Path(sys.argv[1]) / "journal")
+settings = JsonLinesSink(type="jsonlines", folder=Path(sys.argv[1]) / "out", retry_first_s=0.05, batch=20)
+sink = build_sink(settings, journal, lambda: "running")
+ids = fill(journal, 40)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+sink.start()
+until(lambda: sink.failures > 2)
+assert "File too large" in sink.check().text, sink.check()
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+assert sink.stop(20)
+got = [json.loads(line)["message_id"] for line in (Path(sys.argv[1]) / "out" / "verdicts.jsonl").open()]
+assert list(dict.fromkeys(got)) == ids, got
+assert len(got) > 40
+"""
+
+
+def test_a_full_disk_leaves_no_broken_line_and_loses_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", NO_SPACE, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parent, timeout=60, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
