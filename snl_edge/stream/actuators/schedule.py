@@ -84,13 +84,27 @@ def _come_first() -> None:
 class ActuatorThread(threading.Thread):
     """One running actuator. ``start()`` it before the first trigger.
 
+    Args:
+        name: unique on the line.
+        settings: what it moves for, and when.
+        output: what it moves.
+        log: where outcomes go.
+        fault: why the line gives no verdicts; None while it does. With a fault the heartbeat stands still.
+
     Attributes:
         done: parts it has moved for in time.
         late: parts whose time was past; it did not move, or (the record tells) moved too late.
         failed: parts it could not move for.
     """
 
-    def __init__(self, name: str, settings: ActuatorSettings, output: Output, log: OutcomeLog) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: ActuatorSettings,
+        output: Output,
+        log: OutcomeLog,
+        fault: Callable[[], str | None] = lambda: None,
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self.done = 0
         self.late = 0
@@ -98,6 +112,7 @@ class ActuatorThread(threading.Thread):
         self._settings = settings
         self._output = output
         self._log = log
+        self._fault = fault
         self._travel = Travel(settings)
         self._changed = threading.Condition()
         self._due: list[tuple[float, int, Part]] = []
@@ -181,7 +196,8 @@ class ActuatorThread(threading.Thread):
                 self._connect()
             elif now >= self._beat_at:
                 self._beat_at = now + (self._output.beat_s or NEVER)
-                self._guarded(self._output.beat)
+                if self._fault() is None:
+                    self._guarded(self._output.beat)
         self._abandon()
         self._disconnect()
 
