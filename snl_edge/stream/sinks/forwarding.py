@@ -68,7 +68,7 @@ class Forwarder(threading.Thread):
             position = 0 if settings.backfill else journal.last()
             journal.acknowledge(name, position)
         self._position = self._acknowledged = position
-        self._acknowledged_at = 0.0
+        self._acknowledged_at = time.monotonic()
 
     def wake(self) -> None:
         """Says that the journal has something new; returns at once."""
