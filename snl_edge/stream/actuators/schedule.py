@@ -224,9 +224,8 @@ class ActuatorThread(threading.Thread):
         if past > tolerance:
             self._end(part, "late", None, f"the verdict came {past:.0f} ms after the part's time: not moved")
             return
-        if not self._open:
-            self._connect()
-        if not (self._open and self._guarded(lambda: self._output.on(part.record))):
+        # A connection that broke unseen is made anew, if there is still time.
+        if not (self._on(part) or ((time.monotonic() - due) * 1e3 <= tolerance and self._on(part))):
             self._end(part, "failed", None, self._problem)
             return
         moved = time.monotonic()
@@ -236,6 +235,11 @@ class ActuatorThread(threading.Thread):
             self._end(part, "late", past, f"moved {past:.0f} ms after the part's time: look at the next part")
         else:
             self._end(part, "done", past, "")
+
+    def _on(self, part: Part) -> bool:
+        if not self._open:
+            self._connect()
+        return self._open and self._guarded(lambda: self._output.on(part.record))
 
     def _end(self, part: Part, outcome: Outcome, late_ms: float | None, detail: str) -> None:
         record = part.record
