@@ -80,6 +80,17 @@ def fit_to_input(
     return cv2.resize(image, (width, height), out, interpolation=interpolation)  # pyright: ignore[reportReturnType,reportCallIssue,reportArgumentType]
 
 
+def focus(picture: NDArray[np.uint8]) -> float:
+    """Variance of the Laplacian of ``uint8 [H, W, 3]`` RGB in grey: falls when the lens loses focus or gets dirty."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))[1][0, 0] ** 2)
+
+
+def brightness(picture: NDArray[np.uint8]) -> float:
+    """Mean of ``uint8 [H, W, 3]``, 0 to 255."""
+    return sum(cv2.mean(picture)[:3]) / 3
+
+
 def list_images(folder: Path) -> list[Path]:
     """The image files directly in ``folder``, sorted by name; hidden files and other suffixes are left out."""
     return sorted(

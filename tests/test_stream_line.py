@@ -52,7 +52,7 @@ def test_several_cameras_share_one_engine_in_batches(bundle: Path, tmp_path: Pat
         write_parts(tmp_path / name, 20, spots=(5,))
         cameras.append({"name": name, "source": {"type": "folder", "path": tmp_path / name}})
     config = line_config(bundle, tmp_path, cameras=cameras)
-    config = config.model_copy(update={"engine": config.engine.model_copy(update={"max_wait_ms": 5, "in_flight": 2})})
+    config = config.model_copy(update={"engine": config.engine.model_copy(update={"max_batch": 4, "max_wait_ms": 5, "in_flight": 2})})
     line = run_to_end(config)
     for name in ("left", "middle", "right"):
         own = [record for record in records(line) if record.camera == name]

@@ -93,3 +93,26 @@ def journal(
         print(f"{export_journal(folder, export, form.value)} records in {export}")
     if not report.consistent:
         raise typer.Exit(1)
+
+
+@stream.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for bundle, journal and verdicts.")] = Path("demo-stream"),
+    bundle: Annotated[
+        Path | None, typer.Option(help="A bundle of synthetic products; a quick one is trained if not given.")
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Parts a second at each of the two cameras.")] = 2.0,
+    port: Annotated[int, typer.Option(help="Of the dashboard on this machine.")] = 8080,
+    count: Annotated[int | None, typer.Option(help="End after so many parts of each camera.")] = None,
+) -> None:
+    """Stream drawn parts through a bundle, with dashboard, journal and metrics. Ctrl-C ends it.
+
+    Example: [bold]snl-edge stream demo --bundle demo/run/bundle[/bold]
+    """
+    _needs()
+    if bundle is None:
+        require("torch", "timm", "onnx", "onnxsim", extra="train")
+    from snl_edge.stream.demo import demo_bundle, demo_config
+    from snl_edge.stream.service import run_line
+
+    run_line(demo_config(out, bundle or demo_bundle(out), rate, port, count))

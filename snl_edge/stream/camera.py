@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..errors import CameraError
-from ..image import fit_to_input
+from ..image import brightness, fit_to_input, focus
 from .control import Check
 from .part import Part, Parts
-from .prepare import IgnoredRectangle, PictureChecks, PictureFaults, Region, brightness, focus, inspected
+from .prepare import IgnoredRectangle, PictureChecks, PictureFaults, Region, inspected
 from .recorder import Recorder
 from .settings import Seconds, Settings
 from .sources import SourceSettings, open_source

@@ -14,8 +14,8 @@ from .part import Part
 from .record import Record
 from .settings import Settings
 
-_LEAST_SPREAD = 0.02
-"""Of the mean: a reference that hardly spreads must not alarm at every breath."""
+_LEAST_SPREAD = 0.05
+"""Of the mean: a reference of a few images that hardly spreads must not alarm at every breath."""
 _ADVICE = {
     "score": "look at recent parts, or train again with some of them",
     "product_distance": "the parts look different: new material or tool?",

@@ -26,7 +26,9 @@ class NofM(Settings):
     """At least ``rejects`` among the last ``of`` judged pictures of a camera, the present one included."""
 
     rejects: int = Field(ge=1)
+    """How many at least."""
     of: int = Field(ge=1, le=1000)
+    """Among how many."""
 
     @model_validator(mode="after")
     def _possible(self) -> NofM:

@@ -36,6 +36,7 @@ class PictureSettings(Settings):
     good_every: int | None = Field(default=None, ge=1)
     """Keep each n-th good part's picture, too."""
     jpeg_quality: int = Field(default=92, ge=50, le=100)
+    """Of kept pictures; higher shows more and takes more space."""
     keep_days: float = Field(default=90, gt=0)
     """Older ones are removed; their verdicts stay."""
     keep_gib: float = Field(default=20, gt=0)

@@ -22,18 +22,26 @@ class Region(Settings):
     """A rectangle in pixels of the camera's picture."""
 
     x: int = Field(ge=0)
+    """Left edge."""
     y: int = Field(ge=0)
+    """Upper edge."""
     width: int = Field(gt=0)
+    """To the right of x."""
     height: int = Field(gt=0)
+    """Below y."""
 
 
 class IgnoredRectangle(Settings):
     """A rectangle in shares (0 to 1) of the inspected region, after rotation."""
 
     x: Share
+    """Left edge."""
     y: Share
+    """Upper edge."""
     width: Share
+    """To the right of x."""
     height: Share
+    """Below y."""
 
 
 class PictureChecks(Settings):
@@ -94,17 +102,6 @@ def ignored_pixels(
     if ignored.all():
         raise ConfigError("the ignore mask covers the whole picture", fix="leave something to inspect")
     return ignored
-
-
-def focus(picture: NDArray[np.uint8]) -> float:
-    """Variance of the Laplacian of the grey picture: falls when the lens loses focus or gets dirty."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    return float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))[1][0, 0] ** 2)
-
-
-def brightness(picture: NDArray[np.uint8]) -> float:
-    """Mean of all channels, 0 to 255."""
-    return sum(cv2.mean(picture)[:3]) / 3
 
 
 class PictureFaults:

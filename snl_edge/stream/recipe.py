@@ -43,7 +43,9 @@ class Recipe:
         self.bundle: Bundle = first.bundle
         self.sha256 = sha256_of(first.backend.artifact)
         self.reason = first.backend_reason
-        self.max_batch = min(settings.max_batch or first.backend.max_batch, first.backend.max_batch)
+        # A CPU gains nothing from a batch; its parts would only wait for each other.
+        usual = first.backend.max_batch if first.backend.artifact.suffix == ".engine" else 1
+        self.max_batch = min(settings.max_batch or usual, first.backend.max_batch)
         self.size = self.bundle.manifest.input.size
         self.slots = slots
         self.inputs = np.zeros((slots, *self.size, 3), np.uint8)

@@ -30,7 +30,7 @@ class EngineSettings(Settings):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of OpenVINO and ONNX Runtime; all cores if not given."""
     max_batch: int | None = Field(default=None, ge=1)
-    """Largest batch that is formed; the engine's own limit if not given."""
+    """Largest batch that is formed. If not given, the engine's own limit on a GPU, 1 on a CPU, which gains nothing."""
     max_wait_ms: float = Field(default=0.0, ge=0)
     """How long the first picture of a batch waits for others; 0: whatever is there goes at once."""
     in_flight: int = Field(default=1, ge=1, le=4)

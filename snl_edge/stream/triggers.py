@@ -36,6 +36,7 @@ class Interval(Settings):
 
     type: Literal["interval"] = "interval"
     seconds: Seconds
+    """From part to part."""
 
 
 class Software(Settings):
@@ -52,9 +53,11 @@ class Gpio(Settings):
 
     type: Literal["gpio"] = "gpio"
     chip: Path = Path("/dev/gpiochip0")
+    """The chip with the line, as `gpioinfo` shows it."""
     line: int | str = Field(union_mode="left_to_right")
     """Offset on the chip, or the line's name, as ``gpioinfo`` shows them."""
     edge: Literal["rising", "falling"] = "rising"
+    """Which change of the level is a part."""
     debounce_ms: float = Field(default=1.0, ge=0)
     """A level must last so long to count."""
 

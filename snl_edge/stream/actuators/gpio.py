@@ -26,6 +26,7 @@ class GpioActuator(ActuatorSettings):
 
     type: Literal["gpio"]
     chip: Path = Path("/dev/gpiochip0")
+    """The chip with the line, as ``gpioinfo`` shows it."""
     line: int | str = Field(union_mode="left_to_right")
     """Offset on the chip, or the line's name, as ``gpioinfo`` shows them."""
     active_low: bool = False

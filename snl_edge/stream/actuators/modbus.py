@@ -23,8 +23,11 @@ class ModbusActuator(ActuatorSettings):
 
     type: Literal["modbus"]
     host: str
+    """The server (PLC)."""
     port: int = Field(default=502, ge=1, le=65535)
+    """Of the server."""
     unit: int = Field(default=1, ge=0, le=255)
+    """Unit identifier."""
     coil: int | None = Field(default=None, ge=0, le=65535)
     """On for the length of a pulse. Addresses count from 0."""
     register_: int | None = Field(default=None, ge=0, le=65535, alias="register")

@@ -10,19 +10,21 @@ from pydantic import BaseModel, ConfigDict, Field
 class Time(BaseModel):
     """The part is at the actuator a fixed time after its trigger: a belt of constant speed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     by: Literal["time"]
     delay_ms: float = Field(ge=0)
+    """From its trigger to the actuator."""
 
 
 class Parts(BaseModel):
     """The part is at the actuator when so many further parts of its camera have been triggered: an indexed line."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     by: Literal["parts"]
     parts: int = Field(ge=1, le=1000)
+    """How many parts further."""
     delay_ms: float = Field(default=0.0, ge=0)
     """From that trigger on."""
 
@@ -30,19 +32,21 @@ class Parts(BaseModel):
 class Encoder(BaseModel):
     """The part is at the actuator when the encoder has counted so much further: a belt of any speed, that may stop."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     by: Literal["encoder"]
     counts: int = Field(ge=1)
+    """From its trigger to the actuator."""
     tolerance_counts: int = Field(ge=0)
     """If the first count that is seen from there on is further by more than that, the part has gone by: it is late."""
     delay_ms: float = Field(default=0.0, ge=0)
+    """From there on."""
 
 
 class ActuatorSettings(BaseModel):
     """Settings of every actuator."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     """Unique on this line; if not given, its type."""

@@ -23,6 +23,7 @@ class JsonLinesSink(SinkSettings):
 
     type: Literal["jsonlines"]
     folder: Path
+    """Where the files lie."""
     max_mb: float = Field(default=64.0, gt=0)
     """A file that has reached this size is closed and renamed."""
     keep: int = Field(default=16, ge=1)

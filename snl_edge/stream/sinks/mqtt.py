@@ -30,6 +30,7 @@ class MqttSink(SinkSettings):
 
     type: Literal["mqtt"]
     host: str
+    """The broker."""
     port: int | None = Field(default=None, ge=1, le=65535)
     """If not given, 8883 with TLS and 1883 without."""
     topic: str = Field(default="snl-edge", pattern=r"^[^#+\x00/]+(/[^#+\x00/]+)*$")
@@ -39,8 +40,11 @@ class MqttSink(SinkSettings):
     client_id: str | None = None
     """Unique at the broker; if not given, the broker chooses one."""
     user: str | None = None
+    """Whom to log in as."""
     password: Secret | None = None
+    """Where the password is kept."""
     tls: Tls | None = None
+    """Encrypt; ``{}`` is enough where the system trusts the broker's certificate."""
     keepalive_s: int = Field(default=30, ge=5, le=3600)
     """After one and a half times that without a sign of us, the broker publishes our last will."""
 

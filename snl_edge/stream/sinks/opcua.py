@@ -39,11 +39,13 @@ class OpcUaSink(SinkSettings):
     host: str = "0.0.0.0"
     """Address to listen at; 0.0.0.0 is all."""
     port: int = Field(default=4840, ge=1, le=65535)
+    """To listen at."""
     system: str = Field(default="VisionSystem", min_length=1)
     """Browse name of the vision system below Objects."""
     certificate: Path | None = None
     """Our application certificate (PEM or DER); its alternative name must hold the URI ``urn:snl-edge:stream``."""
     key: Path | None = None
+    """The certificate's private key (PEM, without a password)."""
     security: tuple[Security, ...] = ()
     """What is offered, by Basic256Sha256; if not given, ``sign_and_encrypt`` with a certificate, ``none`` without."""
     users: dict[str, Secret] = Field(default={})

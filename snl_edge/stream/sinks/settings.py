@@ -15,7 +15,7 @@ from ...errors import ConfigError
 class Secret(BaseModel):
     """A password, token or key: in a file, in the environment or, if it must be, in clear."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     file: Path | None = None
     """A file that only the service may read; a line break at its end does not count."""
@@ -55,7 +55,7 @@ class Secret(BaseModel):
 class Tls(BaseModel):
     """TLS to a receiver. The receiver's certificate and name are always checked."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     ca: Path | None = None
     """The plant's certificate authority (PEM); without it, those that the system trusts."""
@@ -90,7 +90,7 @@ class Tls(BaseModel):
 class SinkSettings(BaseModel):
     """Settings of every sink."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     """Name of its cursor in the journal, unique on this line; if not given, its type. A new name is a new sink."""

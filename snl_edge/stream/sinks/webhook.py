@@ -42,11 +42,13 @@ class WebhookSink(SinkSettings):
 
     type: Literal["webhook"]
     url: Annotated[str, AfterValidator(_web_address)]
+    """Where to post."""
     token: Secret | None = None
     """Sent as ``Authorization: Bearer …``."""
     signing_key: Secret | None = None
     """Key of the HMAC-SHA256 signature in ``X-Snl-Edge-Signature``."""
     headers: dict[str, str] = Field(default={})
+    """Further headers of each request."""
     tls: Tls | None = None
     """For https: authority and certificate, where the system's do not do."""
     batch: int = Field(default=1, ge=1, le=1000)

@@ -35,7 +35,9 @@ class CsiSettings(Settings):
     sensor: int = Field(default=0, ge=0)
     """Number of the camera."""
     width: int = Field(default=1920, ge=16)
+    """In pixels."""
     height: int = Field(default=1080, ge=16)
+    """In pixels."""
     fps: int = Field(default=30, ge=1)
     """Must be a mode of the sensor together with width and height."""
     flip: int = Field(default=0, ge=0, le=7)

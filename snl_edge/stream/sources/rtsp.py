@@ -21,6 +21,7 @@ class RtspSettings(Settings):
     url: str
     """``rtsp://host:554/path``, without user and password."""
     user: str | None = None
+    """Whom to log in as."""
     password: Secret | None = None
     """Where the password is kept."""
     transport: Literal["tcp", "udp"] = "tcp"

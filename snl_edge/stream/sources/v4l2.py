@@ -20,7 +20,9 @@ class V4l2Settings(Settings):
     width: int | None = Field(default=None, ge=16)
     """The camera's own if not given; what it does not have is refused."""
     height: int | None = Field(default=None, ge=16)
+    """As width."""
     fps: float | None = Field(default=None, gt=0)
+    """Pictures a second; the camera's own if not given."""
     fourcc: str | None = Field(default=None, pattern="^[A-Za-z0-9 ]{4}$")
     """Pixel format, as ``MJPG`` or ``YUYV``."""
     exposure: float | None = None
