@@ -161,3 +161,17 @@ def test_an_address_that_the_server_lacks_is_said_plainly(plc: Plc, log: Outcome
     reject(actuator, 1)
     until(lambda: actuator.failed == 1)
     actuator.stop(5)
+
+
+def test_a_connection_that_broke_unseen_costs_no_part(plc: Plc, log: OutcomeLog) -> None:
+    actuator = running(log, plc.port, coil=0, heartbeat_s=60)
+    reject(actuator, 1)
+    until(lambda: plc.writes[-2:] == [("coil", 0, 1), ("coil", 0, 0)])
+    plc.close()
+    back = Plc(plc.port)
+    reject(actuator, 2)
+    until(lambda: actuator.done == 2)
+    actuator.stop(5)
+    assert actuator.failed == 0
+    assert back.writes.count(("coil", 0, 1)) == 1
+    back.close()

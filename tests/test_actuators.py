@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -74,9 +74,11 @@ def log(journal: Journal) -> Iterator[OutcomeLog]:
     log.stop(5)
 
 
-def running(log: OutcomeLog, pin: Pin, **settings: object) -> ActuatorThread:
+def running(
+    log: OutcomeLog, pin: Pin, fault: Callable[[], str | None] = lambda: None, **settings: object
+) -> ActuatorThread:
     defaults = {"tolerance_ms": PATIENT, "pulse_ms": 20.0}
-    actuator = ActuatorThread("ejector", ActuatorSettings(**{**defaults, **settings}), pin, log)
+    actuator = ActuatorThread("ejector", ActuatorSettings(**{**defaults, **settings}), pin, log, fault)
     actuator.start()
     return actuator
 
@@ -202,6 +204,18 @@ def test_it_beats_while_connected(log: OutcomeLog) -> None:
     until(lambda: len(pin.times("beat")) > 5)
     pin.broken = True
     until(lambda: actuator.check().light == "failed")
+    actuator.stop(5)
+
+
+def test_the_heartbeat_stands_still_while_the_line_gives_no_verdicts(log: OutcomeLog) -> None:
+    pin = Pin(beat_s=0.01)
+    faults: list[str | None] = ["the engine hangs"]
+    actuator = running(log, pin, lambda: faults[0])
+    until(lambda: pin.times("open"))
+    time.sleep(0.1)
+    assert pin.times("beat") == []
+    faults[0] = None
+    until(lambda: len(pin.times("beat")) > 3)
     actuator.stop(5)
 
 

@@ -84,6 +84,18 @@ def test_a_folder_that_cannot_be_written_delays_but_loses_nothing(tmp_path: Path
     assert [line["message_id"] for line in lines(tmp_path / "out")] == ids
 
 
+def test_several_sinks_share_the_time_to_finish(tmp_path: Path) -> None:
+    journal = new_journal(tmp_path / "journal")
+    (tmp_path / "out").write_text("a file in the folder's place")
+    sinks = [running(journal, tmp_path / "out", name=name) for name in "abc"]
+    fill(journal, 5)
+    for sink in sinks:
+        sink.finish(0.5)
+    until(lambda: not any(sink.is_alive() for sink in sinks))
+    assert [sink.stop(3600) for sink in sinks] == [False] * 3
+    assert [journal.position(name) for name in "abc"] == [0] * 3
+
+
 def test_full_files_are_closed_and_the_oldest_go(tmp_path: Path) -> None:
     journal = new_journal(tmp_path / "journal")
     sink = running(journal, tmp_path / "out", batch=1, max_mb=0.001, keep=3)
@@ -164,7 +176,10 @@ def test_a_dead_journal_is_a_failure_and_no_end(tmp_path: Path) -> None:
         ({"type": "mqtt", "host": "h", "topic": "a/#"}, "topic"),
         ({"type": "mqtt", "host": "h", "password": "secret"}, "password"),
         ({"type": "mqtt", "host": "h", "password": {"env": "A", "file": "b"}}, "one of"),
+        ({"type": "mqtt", "host": "h", "password": {"env": "A"}}, "needs user"),
+        ({"type": "mqtt", "host": "h", "tls": {"key": "k"}}, "go together"),
         ({"type": "webhook", "url": "ftp://h"}, "http"),
+        ({"type": "webhook", "url": "http://h", "tls": {"ca": "c"}}, "https"),
         ({"type": "webhook", "url": "https://me:secret@h"}, "token"),
         ({"type": "opcua", "users": {"me": {"env": "A"}}}, "in clear"),
         ({"type": "opcua", "security": ["sign"]}, "certificate"),
@@ -209,3 +224,33 @@ def test_each_snippet_of_the_documentation_is_valid() -> None:
     actuators[0]["coil"] = 1
     TypeAdapter(list[Sink]).validate_python(sinks)
     TypeAdapter(list[Actuator]).validate_python(actuators)
+
+
+NO_SPACE = """
+import json, resource, sys
+from pathlib import Path
+from journals import fill, new_journal, until
+from snl_edge.stream.sinks import JsonLinesSink, build_sink
+
+# A limit on the size of files acts like a full disk: a write stops halfway, the next one fails.
+journal = new_journal(Path(sys.argv[1]) / "journal")
+settings = JsonLinesSink(type="jsonlines", folder=Path(sys.argv[1]) / "out", retry_first_s=0.05, batch=20)
+sink = build_sink(settings, journal, lambda: "running")
+ids = fill(journal, 40)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+sink.start()
+until(lambda: sink.failures > 2)
+assert "File too large" in sink.check().text, sink.check()
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+assert sink.stop(20)
+got = [json.loads(line)["message_id"] for line in (Path(sys.argv[1]) / "out" / "verdicts.jsonl").open()]
+assert list(dict.fromkeys(got)) == ids, got
+assert len(got) > 40
+"""
+
+
+def test_a_full_disk_leaves_no_broken_line_and_loses_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", NO_SPACE, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parent, timeout=60, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

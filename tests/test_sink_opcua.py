@@ -239,6 +239,8 @@ def test_the_state_machine_follows_the_line(line: Line) -> None:
             await becomes("Operational", "ContinuousExecution")
             line.state = "paused"
             await becomes("Operational", "Ready")
+            line.state = "draining"
+            await becomes("Operational", "ContinuousExecution")
 
     asyncio.run(plant())
 

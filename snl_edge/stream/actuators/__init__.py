@@ -5,6 +5,7 @@ The names here import none of the packages that an actuator needs; `build_actuat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -36,13 +37,20 @@ Actuators = Annotated[tuple[Actuator, ...], AfterValidator(_different_names)]
 """Settings of a line's actuators."""
 
 
-def build_actuator(settings: Actuator, log: OutcomeLog) -> ActuatorThread:
+def build_actuator(
+    settings: Actuator, log: OutcomeLog, fault: Callable[[], str | None] = lambda: None
+) -> ActuatorThread:
     """An actuator, ready to ``start()``.
+
+    Args:
+        settings: what, where and when.
+        log: where its outcomes go.
+        fault: why the line gives no verdicts; None while it does. With a fault the heartbeat stands still.
 
     Raises:
         ConfigError: a package or the GPIO chip is missing.
     """
-    return ActuatorThread(_name(settings), settings, _output(settings), log)
+    return ActuatorThread(_name(settings), settings, _output(settings), log, fault)
 
 
 def _output(settings: Actuator) -> Output:

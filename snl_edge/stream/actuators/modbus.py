@@ -33,7 +33,7 @@ class ModbusActuator(ActuatorSettings):
     register_: int | None = Field(default=None, ge=0, le=65535, alias="register")
     """A holding register, in place of a coil: 1 for a reject, 2 for a hold, 0 else."""
     heartbeat_register: int | None = Field(default=None, ge=0, le=65535)
-    """A holding register that counts up (0 to 65535, then 0 again) as long as this program lives and is connected."""
+    """A holding register that counts up (0 to 65535, then 0 again) as long as the line gives verdicts."""
     heartbeat_s: float = Field(default=0.5, ge=0.05, le=60)
     """Pause between two beats. Without a heartbeat register the output is read instead, to see that it is there."""
     timeout_s: float = Field(default=0.2, gt=0, le=5)

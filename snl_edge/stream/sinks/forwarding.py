@@ -21,7 +21,7 @@ from .transport import DeliveryError, PoisonError, Transport
 
 POLL_S = 1.0
 """How often it looks at the journal when nobody wakes it, and counts its backlog while the receiver is away."""
-GATHER_S = 0.02
+GATHER_S = 0.05
 """Pause after it was woken, so that a fast line costs it one look at the journal and not one for each part."""
 READ = 100
 """Records read from the journal at a time, at least."""
@@ -62,28 +62,37 @@ class Forwarder(threading.Thread):
         self._since = 0.0
         self._poison = 0
         self._read: list[Entry] = []
+        self._more = False
         position = journal.position(name)
         if position is None:
             position = 0 if settings.backfill else journal.last()
             journal.acknowledge(name, position)
         self._position = self._acknowledged = position
-        self._acknowledged_at = 0.0
+        self._acknowledged_at = time.monotonic()
 
     def wake(self) -> None:
         """Says that the journal has something new; returns at once."""
         self._wake.set()
 
+    def finish(self, timeout_s: float) -> None:
+        """Asks it to deliver what the journal holds, at most ``timeout_s`` long, and to end; returns at once.
+
+        Nothing may come into the journal any more. Where several sinks stop, all are asked first, so that they share
+        the time.
+        """
+        self._give_up_at = min(self._give_up_at, time.monotonic() + timeout_s)
+        self._stopping.set()
+        self._wake.set()
+
     def stop(self, timeout_s: float) -> bool:
-        """Delivers what the journal holds, at most ``timeout_s`` long, and ends the thread.
+        """Asks it to `finish` and waits for the end.
 
         Returns:
             whether nothing is left. What is left goes out after the next start.
         """
-        self._give_up_at = time.monotonic() + timeout_s
-        self._stopping.set()
-        self._wake.set()
+        self.finish(timeout_s)
         if self.is_alive():
-            self.join(timeout_s + self._settings.timeout_s)
+            self.join(max(0.0, self._give_up_at - time.monotonic()) + self._settings.timeout_s)
         self._count_backlog()
         return self.backlog == 0
 
@@ -104,7 +113,7 @@ class Forwarder(threading.Thread):
         failed = 0
         while time.monotonic() < self._give_up_at:
             try:
-                idle = self._turn()
+                handled = self._turn()
             except Exception as error:  # whatever a library raises: a sink that ends tells the plant nothing any more
                 self._failed(error)
                 self._pause(failed, error.retry_after_s if isinstance(error, DeliveryError) else 0.0)
@@ -112,9 +121,10 @@ class Forwarder(threading.Thread):
                 continue
             self._well()
             failed = 0
-            if idle and self._stopping.is_set():
-                break
-            if idle:
+            if self._stopping.is_set():
+                if not handled:
+                    break
+            elif not self._read and not self._more:
                 self._wake.wait(POLL_S)
                 self._stopping.wait(GATHER_S)
                 self._wake.clear()
@@ -122,12 +132,14 @@ class Forwarder(threading.Thread):
         self._close()
 
     def _turn(self) -> bool:
-        """Delivers one batch; True if there was none."""
+        """Delivers one batch; False if the journal has nothing more."""
         if not self._open:
             self._transport.open()
             self._open = True
         if not self._read:
-            self._read = self._journal.after(self._position, max(READ, self._settings.batch))
+            limit = max(READ, self._settings.batch)
+            self._read = self._journal.after(self._position, limit)
+            self._more = len(self._read) == limit
         entries = self._read[: self._settings.batch]
         chosen = [entry for entry in entries if self._wanted(entry)]
         try:
@@ -147,7 +159,7 @@ class Forwarder(threading.Thread):
         if not entries or time.monotonic() - self._acknowledged_at >= ACKNOWLEDGE_S:
             self._note_position()
             self._count_backlog()
-        return not entries
+        return bool(entries)
 
     def _wanted(self, entry: Entry) -> bool:
         return self._settings.verdicts == "all" or entry.record.verdict != "good"

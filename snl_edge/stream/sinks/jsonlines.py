@@ -51,8 +51,9 @@ class JsonLinesTransport:
             return 0
         assert self._file is not None
         try:
-            self._file.write(b"".join(encode(entry) + b"\n" for entry in entries))
-            self._file.flush()
+            content = b"".join(encode(entry) + b"\n" for entry in entries)
+            while content:  # a disk that becomes full takes a part and fails at the next one
+                content = content[self._file.write(content) :]
             os.fsync(self._file.fileno())
             if self._file.tell() >= self._settings.max_mb * 1e6:
                 self._rotate(entries[-1].id)

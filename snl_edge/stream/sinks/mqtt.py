@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..record import Entry
 from .message import VERSION, encode
@@ -47,6 +47,12 @@ class MqttSink(SinkSettings):
     """Encrypt; ``{}`` is enough where the system trusts the broker's certificate."""
     keepalive_s: int = Field(default=30, ge=5, le=3600)
     """After one and a half times that without a sign of us, the broker publishes our last will."""
+
+    @model_validator(mode="after")
+    def _password_of_someone(self) -> MqttSink:
+        if self.password is not None and self.user is None:
+            raise ValueError("password needs user")
+        return self
 
 
 class MqttTransport:

@@ -99,7 +99,7 @@ class OpcUaTransport:
 
     def deliver(self, entries: Sequence[Entry]) -> int:
         """Shows the results, in order."""
-        self._call(self._space.show(entries), self._settings.timeout_s)
+        self._call(self._show(entries), self._settings.timeout_s)
         return len(entries)
 
     def close(self) -> None:
@@ -186,6 +186,11 @@ class OpcUaTransport:
             raise ConfigError(
                 "cannot use the server's certificate, key or trusted clients", str(error), "give PEM or DER files"
             ) from error
+
+    async def _show(self, entries: Sequence[Entry]) -> None:
+        if self._watch is not None and self._watch.done():
+            self._watch.result()  # raises what has ended it: the server is then started anew
+        await self._space.show(entries)
 
     async def _watch_state(self) -> None:
         while True:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from ..record import Entry
 from .message import encode
@@ -49,10 +49,16 @@ class WebhookSink(SinkSettings):
     """Key of the HMAC-SHA256 signature in ``X-Snl-Edge-Signature``."""
     headers: dict[str, str] = Field(default={})
     """Further headers of each request."""
-    tls: Tls = Tls()
-    """For https."""
+    tls: Tls | None = None
+    """For https: authority and certificate, where the system's do not do."""
     batch: int = Field(default=1, ge=1, le=1000)
     """1: a request's body is one verdict. More: it is an array of up to so many."""
+
+    @model_validator(mode="after")
+    def _tls_has_https(self) -> WebhookSink:
+        if self.tls is not None and not self.url.startswith("https:"):
+            raise ValueError("tls needs an address that begins with https://")
+        return self
 
 
 class WebhookTransport:
@@ -74,7 +80,7 @@ class WebhookTransport:
             self._headers["Authorization"] = f"Bearer {settings.token.read()}"
         self._key = settings.signing_key.read().encode() if settings.signing_key is not None else b""
         # Without https no certificate is read: a device need not have any.
-        context = settings.tls.context() if settings.url.startswith("https") else None
+        context = (settings.tls or Tls()).context() if settings.url.startswith("https:") else None
         self._pool = urllib3.PoolManager(
             num_pools=1, timeout=urllib3.Timeout(total=settings.timeout_s), retries=False, ssl_context=context
         )
