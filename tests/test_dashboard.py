@@ -31,6 +31,7 @@ from snl_edge.errors import ConfigError, DataError
 from snl_edge.stream.control import Check
 from snl_edge.stream.dashboard import queries
 from snl_edge.stream.dashboard.auth import FailureLimit, Gate, TooManyTriesError
+from snl_edge.stream.dashboard.events import MOST_VIEWERS
 from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.dashboard.settings import DashboardSettings
 from snl_edge.stream.journal import Journal
@@ -195,7 +196,8 @@ def test_other_sites_cannot_change_anything(ask: Client, drawn: DrawnLine) -> No
     body = json.dumps({"paused": True}).encode()
     assert ask("/api/pause", body, Content_Type="text/plain")[0] == 415
     assert ask("/api/pause", body, Content_Type="application/x-www-form-urlencoded")[0] == 415
-    assert ask("/api/pause", body, Origin="http://elsewhere.example")[0] == 403
+    for origin in ("http://elsewhere.example", "null", "", "http://["):
+        assert ask("/api/pause", body, Origin=origin)[0] == 403
     assert not drawn.paused
     assert ask("/api/pause", body, Origin=f"http://127.0.0.1:{ask.port}")[0] == 200
     assert drawn.paused
@@ -244,7 +246,8 @@ def test_without_token_only_for_this_machine(drawn: DrawnLine, monkeypatch: pyte
     with DashboardServer(drawn, drawn.journal, DashboardSettings(port=0)) as server:
         assert Client(server)("/api/session")[0] == 200
         # A foreign name that was made to resolve to 127.0.0.1.
-        assert Client(server)("/api/session", Host="evil.example:8080")[0] == 403
+        for host in ("evil.example:8080", "[", "127.0.0.1.evil.example", ""):
+            assert Client(server)("/api/session", Host=host)[0] == 403
 
 
 def test_token_from_the_environment(drawn: DrawnLine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,6 +417,31 @@ def test_viewers_share_one_encoder(server: DashboardServer, ask: Client, monkeyp
     for viewer in viewers:
         viewer.join()
     assert len(encoded) == 1
+
+
+def test_pages_beyond_the_limit_are_told_so(ask: Client) -> None:
+    pages = [http.client.HTTPConnection("127.0.0.1", ask.port, timeout=20) for _ in range(MOST_VIEWERS)]
+    for page in pages:
+        page.request("GET", "/api/events", headers=ask.headers)
+        page.getresponse().readline()
+    assert ask("/api/events")[0] == 503
+    for page in pages:
+        page.close()
+    end = time.monotonic() + 10
+    with closing(http.client.HTTPConnection("127.0.0.1", ask.port, timeout=20)) as page:
+        while time.monotonic() < end:
+            page.request("GET", "/api/events", headers=ask.headers)
+            answer = page.getresponse()
+            if answer.status == 200:
+                break
+            answer.read()
+    assert answer.status == 200
+
+
+def test_numbers_that_json_lacks_do_not_end_the_stream(ask: Client, drawn: DrawnLine) -> None:
+    drawn._latencies = [float("nan")]
+    kind, status = _events(ask, 1)[0]
+    assert (kind, status["latency_p50_ms"]) == ("status", None)
 
 
 def test_server_stops_with_pages_open(drawn: DrawnLine) -> None:

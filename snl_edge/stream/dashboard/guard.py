@@ -55,7 +55,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         path: str = scope["path"]
-        if self._gate.open and not is_loopback(_name(headers.get("host", ""))):
+        if self._gate.open and not is_loopback(_host(f"//{headers.get('host', '')}")[1]):
             # A foreign name that resolves to this machine: a page elsewhere is using the visitor's browser.
             return refuse(403, "open this page as http://localhost", "it has no token and serves this machine alone")
         if scope["method"] not in _READING and (refused := _unsafe_change(headers)):
@@ -93,7 +93,7 @@ def _unsafe_change(headers: Headers) -> Response | None:
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         return refuse(415, "send JSON", fix="set Content-Type: application/json")
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if origin is not None and _host(origin)[0] != headers.get("host"):
         return refuse(403, "the request came from another site")
     return None
 
@@ -106,5 +106,10 @@ def _cookie(headers: Headers) -> str | None:
     return morsel.value if morsel else None
 
 
-def _name(host: str) -> str:
-    return urlsplit(f"//{host}").hostname or ""
+def _host(url: str) -> tuple[str, str]:
+    """``(host:port, host)`` of a URL; empty where it is none."""
+    try:
+        parts = urlsplit(url)
+        return parts.netloc, parts.hostname or ""
+    except ValueError:
+        return "", ""

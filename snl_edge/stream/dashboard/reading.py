@@ -19,7 +19,7 @@ from .live import LiveFeed
 from .pictures import kept_picture
 from .recipes import recipes
 from .settings import DashboardSettings
-from .wire import audit_json, entry_json
+from .wire import entry_json
 
 _WIDTHS = {"small": 320, "large": 1280}
 _Text = Annotated[str | None, Query(max_length=200)]
@@ -96,7 +96,7 @@ def reading_routes(
 
     @router.get("/audit")
     def audit(limit: Annotated[int, Query(ge=1, le=1000)] = 200) -> dict[str, Any]:
-        return {"changes": [audit_json(entry) for entry in journal.audits(limit)]}
+        return {"changes": [asdict(entry) for entry in journal.audits(limit)]}
 
     @router.get("/recipes")
     def listed_recipes() -> dict[str, Any]:

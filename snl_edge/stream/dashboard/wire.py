@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
 from ..control import Status
-from ..journal import AuditEntry
 from ..record import Entry
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
     """A part with all that the journal knows of it; whether pictures were kept, not where they lie."""
-    fields = asdict(entry.record)
+    fields = _finite(asdict(entry.record))
     fields["image"] = entry.record.image is not None
     fields["heatmap"] = entry.record.heatmap is not None
     return {"id": entry.id, "run": entry.run, "message_id": entry.message_id, **fields}
@@ -26,9 +26,11 @@ def brief_json(entry: Entry) -> dict[str, Any]:
 
 def status_json(status: Status) -> dict[str, Any]:
     """The line's state."""
-    return asdict(status)
+    return _finite(asdict(status))
 
 
-def audit_json(entry: AuditEntry) -> dict[str, Any]:
-    """One change."""
-    return asdict(entry)
+def _finite(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no word for infinity or no number (the latency before the first part): null, shown as a dash."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in fields.items()
+    }

@@ -58,6 +58,7 @@ function alarms() {
   const text = JSON.stringify(rows);
   if (text === alarmsShown) return;
   alarmsShown = text;
+  document.body.style.setProperty("--alarms", rows.length);
   element("alarms").replaceChildren(...rows.map(([kind, light, title, said, target]) => alarm(kind, lightIcon(light), title, said, target)));
 }
 

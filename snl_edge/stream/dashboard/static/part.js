@@ -26,6 +26,13 @@ function outlines(blobs) {
     blobs.flatMap((blob) => ["edge", "core"].map((kind) => svg("rect", { class: kind, x: blob.x, y: blob.y, width: blob.width, height: blob.height }))));
 }
 
+// The frame takes the picture's shape, so that outlines given in shares of it lie where they belong.
+function picture(entry, kind, outlined) {
+  const image = h("img", { src: `/api/parts/${entry.id}/${kind}`, alt: `Part ${entry.part || entry.id}`, onload: () => frame.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight) });
+  const frame = h("div", { class: "fit" }, image, outlined && outlines(entry.blobs));
+  return frame;
+}
+
 function blobTable(blobs) {
   return h("table", { class: "list blobs" }, h("thead", {}, h("tr", {}, ["Blob", "Peak", "Area"].map((name) => h("th", {}, name)))),
     h("tbody", {}, blobs.map((blob, i) => h("tr", {}, h("td", {}, String(i + 1)), h("td", {}, score(blob.peak)), h("td", {}, `${number(100 * blob.area, 2)} %`)))));
@@ -55,7 +62,7 @@ export function openPart(entries, index, heatmapFirst) {
     back.disabled = index === 0;
     on.disabled = index === entries.length - 1;
     body.replaceChildren(
-      h("div", { class: "well" }, kind ? h("div", { class: "fit" }, h("img", { src: `/api/parts/${entry.id}/${kind}`, alt: `Part ${entry.part || entry.id}` }), outlined && outlines(entry.blobs)) : h("span", { class: "empty" }, "No picture was kept")),
+      h("div", { class: "well" }, kind ? picture(entry, kind, outlined) : h("span", { class: "empty" }, "No picture was kept")),
       h("div", { class: "details" }, h("div", { class: `verdict v-${entry.verdict}` }, verdictIcon(entry.verdict), h("strong", {}, WORDS[entry.verdict])), facts(entry), entry.blobs.length > 0 && blobTable(entry.blobs)));
   }
 
