@@ -311,9 +311,9 @@ def test_old_pictures_go_by_age_and_by_size_and_old_verdicts_only_once_delivered
     assert Pictures(journal, PictureSettings(keep_days=1e-9, min_free_gib=0), Clock()).prune() == 6 - gone
     assert not list((tmp_path / "journal" / "pictures").iterdir())
     journal.acknowledge("mqtt", 4)
-    assert journal.forget(time.time()) == 4
+    assert journal.forget(time.time(), ["mqtt"]) == 4
     journal.acknowledge("mqtt", 6)
-    assert journal.forget(time.time()) == 2
+    assert journal.forget(time.time(), ["mqtt"]) == 2
     assert line.tally.verdicts["reject"] == 6
     journal.close()
 

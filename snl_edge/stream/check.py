@@ -19,9 +19,9 @@ from .config import LineConfig
 from .journal import FILE
 from .prepare import ignored_pixels, inspected
 from .recipe import Recipe
+from .sinks import MqttSink, WebhookSink
 from .sources import open_source
 from .sources.base import EndOfPictures, Source
-from .sinks import MqttSink, WebhookSink
 from .triggers import EveryFrame, Gpio, Hardware, Interval, TriggerSettings
 
 _WAITS = 20

@@ -36,7 +36,7 @@ def demo_config(folder: Path, bundle: Path, rate: float, port: int, count: int |
             "bundle": bundle,
             "cameras": [camera("left", known, 1), camera("right", [*known, *stranger], 2)],
             "deadline_ms": 3000,
-            "journal": {"folder": folder / "journal", "keep_days": 1, "pictures": {"keep_gib": 0.5, "good_every": 20}},
+            "journal": {"folder": folder / "journal", "pictures": {"keep_gib": 0.5, "good_every": 20}},
             "sinks": [{"type": "jsonlines", "folder": folder / "verdicts"}],
             "dashboard": {"port": port, "bundles": bundle.parent},
         }

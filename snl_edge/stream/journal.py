@@ -39,6 +39,7 @@ CREATE TABLE verdict (
   UNIQUE (run, camera, sequence)
 );
 CREATE INDEX verdict_kind ON verdict (verdict, id);
+CREATE INDEX verdict_picture ON verdict (id) WHERE image IS NOT NULL;
 CREATE TABLE reader (name TEXT PRIMARY KEY, position INTEGER NOT NULL);
 CREATE TABLE audit (
   id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
@@ -191,14 +192,26 @@ class Journal:
                 "UPDATE verdict SET image = NULL, heatmap = NULL WHERE id = ?", [(number,) for number in ids]
             )
 
-    def forget(self, before: float, limit: int = 1000) -> int:
-        """Removes up to ``limit`` records triggered ``before`` that every reader has dealt with; returns how many.
+    def forget(self, before: float, readers: Sequence[str], limit: int = 1000) -> int:
+        """Removes about ``limit`` records triggered ``before`` that all ``readers`` have dealt with; returns how many.
 
-        Records with pictures wait until those are gone (`forget_pictures`).
+        By time of the trigger, so that of each camera the oldest numbers go and no hole is left. Pictures of so old
+        records must have gone before (`forget_pictures`).
         """
+        marks = ", ".join("?" * len(readers))
         with self._lock, self._writer:
-            self._writer.execute("DELETE FROM actuation WHERE time < ?", (before,))
-            return self._writer.execute(_FORGET, (before, limit)).rowcount
+            first = self._writer.execute("SELECT MIN(id) FROM verdict").fetchone()[0]
+            if first is None:
+                return 0
+            bounds = [
+                self._writer.execute("SELECT captured FROM verdict ORDER BY id LIMIT 1 OFFSET ?", (limit,)),
+                self._writer.execute(_OLDEST_UNDELIVERED.format(readers=marks), tuple(readers)),
+            ]
+            until = min([before, *(row[0] for bound in bounds if (row := bound.fetchone()) and row[0] is not None)])
+            self._writer.execute("DELETE FROM actuation WHERE time < ?", (until,))
+            return self._writer.execute(
+                "DELETE FROM verdict WHERE id < ? AND captured < ?", (first + limit + _OUT_OF_ORDER, until)
+            ).rowcount
 
     def actuations(self, limit: int = 100) -> list[Actuation]:
         """The latest, newest first."""
@@ -230,11 +243,11 @@ _ACTUATION = tuple(field.name for field in fields(Actuation))
 _INSERT_ACTUATION = f"INSERT INTO actuation ({', '.join(_ACTUATION)}) VALUES ({', '.join('?' * len(_ACTUATION))})"
 
 
-_FORGET = """
-DELETE FROM verdict WHERE id IN (
-  SELECT id FROM verdict WHERE captured < ? AND image IS NULL
-    AND id <= (SELECT COALESCE(MIN(position), 9223372036854775807) FROM reader) ORDER BY id LIMIT ?)
+_OLDEST_UNDELIVERED = """
+SELECT MIN(captured) FROM verdict WHERE id > (SELECT MIN(position) FROM reader WHERE name IN ({readers}))
 """
+_OUT_OF_ORDER = 20_000
+"""Verdicts may stand in another order than their triggers, but not by more than this."""
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from ..atomic import replacing
 from ..errors import DataError
+from .gaps import UNRECORDED
 from .journal import FILE, Journal
 from .pictures import FOLDER
 from .record import Entry
-from .recorder import UNRECORDED
 
 _AT_A_TIME = 1000
 
@@ -31,7 +31,7 @@ class CameraReport:
     first: int
     last: int
     missing: int
-    """Sequence numbers between 0 (or the oldest kept) and the last without a record."""
+    """Sequence numbers up to the last without a record; those that retention took do not count."""
     declared: int
     """Of these, how many the audit declares as not recorded one by one (fail-safe, the disk refused)."""
     ended: bool
@@ -82,7 +82,7 @@ def check_journal(folder: Path) -> JournalReport:
                 "SELECT run, camera, verdict, COUNT(*) FROM verdict GROUP BY run, camera, verdict"
             ).fetchall()
             named = connection.execute("SELECT image, heatmap FROM verdict WHERE image IS NOT NULL").fetchall()
-            trimmed = connection.execute("SELECT MIN(id) FROM verdict").fetchone()[0]
+            oldest, trimmed = connection.execute("SELECT MIN(run), MIN(id) > 1 FROM verdict").fetchone()
         except sqlite3.DatabaseError as error:
             return JournalReport(str(folder), str(error), [], 0, 0, 0)
     verdicts: dict[tuple[int, str], dict[str, int]] = defaultdict(dict)
@@ -91,8 +91,8 @@ def check_journal(folder: Path) -> JournalReport:
     declared = _declared(journal)
     cameras = []
     for run, camera, parts, first, last in rows:
-        # Retention takes the oldest records of the journal; then numbering starts with what it left.
-        start = first if trimmed and trimmed > 1 else 0
+        # Retention takes the oldest records; the numbering of the run that it has reached starts with what it left.
+        start = first if trimmed and run == oldest else 0
         missing = last + 1 - start - parts
         cameras.append(
             CameraReport(

@@ -19,6 +19,7 @@ from .control import Check, Latest, State, Status
 from .drift import Drift
 from .golden import NAME as SELF_TEST
 from .golden import self_test
+from .health import Health
 from .inference import Engine, Judgement
 from .journal import Journal
 from .judging import Judge
@@ -64,7 +65,9 @@ class RunningLine:
         self.journal = Journal(config.journal.folder)
         self._drift = Drift(config.drift)
         self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode)
-        self.recorder = Recorder(self.journal, config.journal, self._outputs.act, self._outputs.wake)
+        self.recorder = Recorder(
+            self.journal, config.journal, self._outputs.act, self._outputs.wake, tuple(self._outputs.backlogs())
+        )
         deadline = None if config.deadline_ms is None else config.deadline_ms / 1000
         self.parts = Parts(deadline, self._judge.failsafe, self._decided, self._outputs.triggered)
         self._waiting = Waiting(config.queue.size, config.queue.policy)
@@ -92,7 +95,18 @@ class RunningLine:
             for camera in config.cameras
         }
         self._deadlines = threading.Thread(target=self.parts.deadlines.run, name="deadlines", daemon=True)
-        self._watchdog = Watchdog(self._fault, self._summary)
+        self._health = Health(
+            self.state,
+            tuple(self.cameras.values()),
+            self._engines,
+            self.recorder,
+            self._outputs,
+            self._judge,
+            self._drift,
+            config.watchdog,
+            (self._deadlines, self._judgement),
+        )
+        self._watchdog = Watchdog(self._health.fault, self._summary)
         self._golden = Check(SELF_TEST, "ok", "not run yet") if config.golden else None
 
     def start(self) -> None:
@@ -262,13 +276,7 @@ class RunningLine:
     def _checks(self) -> list[Check]:
         if self._mode in ("draining", "stopped"):
             return [Check("line", "warning", f"the line is {self._mode}")]
-        found = [camera.check() for camera in self.cameras.values()]
-        found += [engine.check(self.config.watchdog.stuck_after_s) for engine in self._engines]
-        found.append(self.recorder.check())
-        found += self._outputs.checks()
-        found += [Check(f"rejects {camera}", "warning", text) for camera, text in self._judge.alarms().items()]
-        found += self._drift.checks(self.state.recipe.bundle.manifest)
-        return found + ([self._golden] if self._golden else [])
+        return self._health.checks() + ([self._golden] if self._golden else [])
 
     def _depths(self) -> Depths:
         return Depths(
@@ -281,19 +289,6 @@ class RunningLine:
             pictures_missed=self.recorder.pictures.missed,
             sinks=self._outputs.backlogs(),
         )
-
-    def _fault(self) -> str | None:
-        """What only a fresh process can cure."""
-        limits = self.config.watchdog
-        for thread in (self._deadlines, self._judgement, *self._engines, *self.recorder.threads):
-            if not thread.is_alive():
-                return f"thread {thread.name} has ended"
-        for engine in self._engines:
-            if engine.stuck_for > limits.stuck_after_s:
-                return f"{engine.name} hangs"
-            if engine.broken_for > limits.broken_after_s:
-                return f"{engine.name} cannot be loaded"
-        return None
 
     def _summary(self) -> str:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in self.tally.verdicts.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import threading
 import time
 from contextlib import suppress
@@ -160,41 +159,6 @@ class Pictures:
                 self._bytes = max(0, (self._bytes or 0) - size)
         with suppress(OSError):
             path.parent.rmdir()  # the day's folder, once it is empty
-
-
-class Retention(threading.Thread):
-    """Removes old pictures and old verdicts now and then, and at once when the disk is full."""
-
-    def __init__(
-        self, journal: Journal, pictures: Pictures, clock: Clock, keep_days: float | None, every_s: float = 60.0
-    ) -> None:
-        super().__init__(name="retention", daemon=True)
-        self._journal = journal
-        self._pictures = pictures
-        self._clock = clock
-        self._keep_days = keep_days
-        self._every = every_s
-        self._wake = threading.Event()
-        self._stopping = False
-
-    def hurry(self) -> None:
-        """Does it now."""
-        self._wake.set()
-
-    def run(self) -> None:
-        """The thread's body."""
-        while not self._stopping:
-            with suppress(sqlite3.Error, OSError):  # the recorder says when the disk is in trouble
-                self._pictures.prune()
-                if self._keep_days is not None and self._clock.steady:
-                    self._journal.forget(time.time() - self._keep_days * _DAY_S)
-            self._wake.wait(self._every)
-            self._wake.clear()
-
-    def stop(self) -> None:
-        """Ends it."""
-        self._stopping = True
-        self._wake.set()
 
 
 def _heatmap(record: Record, frame: NDArray[np.uint8], anomaly_map: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -9,22 +9,25 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .clock import Clock
 from .control import Check, Latest
 from .due import DueList
+from .gaps import Gaps
 from .journal import Journal
 from .part import Part
-from .pictures import Pictures, PictureSettings, Retention
+from .pending import Pending, Screen
+from .pictures import Pictures, PictureSettings
 from .record import Entry, Record
+from .retention import Retention
 from .settings import Milliseconds, Settings
 
 _BATCH = 512
@@ -49,31 +52,11 @@ class JournalSettings(Settings):
     ballast_mib: int = Field(default=16, ge=1)
     """Space held back in a file, and given to the journal when the disk is full."""
 
-
-@dataclass(eq=False, slots=True)
-class Pending:
-    """A verdict on its way to the disk."""
-
-    record: Record
-    started: float
-    frame: NDArray[np.uint8] | None
-    anomaly_map: NDArray[np.float32] | None
-    pictured: bool = False
-    """Its picture is still to be written."""
-    acted: bool = False
-
-
-@dataclass
-class Gap:
-    """Parts that got the fail-safe verdict while the backlog was full: noted as a range, not one by one."""
-
-    run: int
-    camera: str
-    first: int
-    last: int
-    count: int
-    since: float
-    until: float
+    @model_validator(mode="after")
+    def _pictures_go_first(self) -> JournalSettings:
+        if self.keep_days is not None and self.keep_days < self.pictures.keep_days:
+            raise ValueError("keep_days must not be less than pictures.keep_days: a picture needs its record")
+        return self
 
 
 class Recorder:
@@ -83,6 +66,7 @@ class Recorder:
         act: moves actuators for a record and the monotonic time of its trigger; called once for each, after its
             commit or when patience ends.
         published: is told that there are new entries.
+        readers: names of the sinks, whose records must not be removed before they have them.
 
     Attributes:
         full: the backlog is full: new parts can only get the fail-safe verdict ``journal``.
@@ -97,6 +81,7 @@ class Recorder:
         settings: JournalSettings,
         act: Callable[[Record, float], None],
         published: Callable[[], None],
+        readers: Sequence[str],
     ) -> None:
         self.full = False
         self.acted_early = 0
@@ -109,9 +94,8 @@ class Recorder:
         self._published = published
         self._changed = threading.Condition()
         self._backlog: deque[Pending] = deque()
-        self._gaps: dict[str, Gap] = {}
-        self._on_way: dict[str, list[Pending]] = {}
-        self._latest: dict[str, Latest] = {}
+        self._gaps = Gaps(journal)
+        self._screen = Screen()
         self._problem: str | None = None
         self._closing = False
         self._with_picture: queue.Queue[Pending | None] = queue.Queue(_PICTURES_WAITING)
@@ -119,7 +103,7 @@ class Recorder:
             settings.patience_ms / 1000, lambda pending: pending.acted, self._act_early
         )
         self._ballast = journal.folder / BALLAST
-        self._retention = Retention(journal, self.pictures, clock, settings.keep_days)
+        self._retention = Retention(journal, self.pictures, clock, settings.keep_days, readers)
         self.threads = [
             threading.Thread(target=self._write_pictures, name="pictures", daemon=True),
             threading.Thread(target=self._patience.run, name="patience", daemon=True),
@@ -138,11 +122,11 @@ class Recorder:
         pending = Pending(record, part.started, part.frame, anomaly_map)
         part.frame = None
         if self.full and record.reason == "journal":
-            self._note_gap(record)
+            self._gaps.note(record)
             self._act_once(pending)
             return
         pending.pictured = pending.frame is not None and self.pictures.wants(record)
-        self._keep_for_screen(pending)
+        self._screen.keep(pending)
         self._patience.add(pending, time.monotonic())
         if pending.pictured:
             try:
@@ -150,27 +134,8 @@ class Recorder:
                 return
             except queue.Full:
                 self.pictures.miss("rejects come faster than their pictures can be written")
-                self._pictured(pending)
+                self._screen.pictured(pending)
         self._queue(pending)
-
-    def _keep_for_screen(self, pending: Pending) -> None:
-        """Of each camera the next verdict to be committed and the newest keep their pictures, all others lose them.
-
-        So memory stays bounded however slow the disk is, and the screen moves however fast the line is.
-        """
-        with self._changed:
-            shown = self._on_way.setdefault(pending.record.camera, [])
-            if len(shown) == 2:
-                replaced = shown.pop()
-                if not replaced.pictured:
-                    replaced.frame = replaced.anomaly_map = None
-            shown.append(pending)
-
-    def _pictured(self, pending: Pending) -> None:
-        with self._changed:
-            pending.pictured = False
-            if not any(pending is kept for kept in self._on_way[pending.record.camera]):
-                pending.frame = pending.anomaly_map = None
 
     @property
     def backlog(self) -> int:
@@ -186,7 +151,7 @@ class Recorder:
 
     def latest(self, camera: str) -> Latest | None:
         """The last committed part of a camera."""
-        return self._latest.get(camera)
+        return self._screen.latest(camera)
 
     def _queue(self, pending: Pending) -> None:
         with self._changed:
@@ -200,7 +165,7 @@ class Recorder:
             assert pending.frame is not None
             image, heatmap = self.pictures.write(pending.record, pending.frame, pending.anomaly_map)
             pending.record = replace(pending.record, image=image, heatmap=heatmap)
-            self._pictured(pending)
+            self._screen.pictured(pending)
             self._queue(pending)
 
     def _write_rows(self) -> None:
@@ -236,20 +201,9 @@ class Recorder:
             Entry(number, run, pending.record, f"{journal}:{number}")
             for pending, number in zip(batch, ids, strict=True)
         ]
-        with self._changed:
-            for pending, entry in zip(batch, entries, strict=True):
-                shown = self._on_way.get(pending.record.camera, [])
-                if pending in shown:
-                    shown.remove(pending)
-                    self._show(Latest(entry, pending.frame, pending.anomaly_map))
+        for pending, entry in zip(batch, entries, strict=True):
+            self._screen.show(pending, entry)
         self._published()
-
-    def _show(self, new: Latest) -> None:
-        """The last part of a camera in the order of its triggers, whatever the order of its verdicts."""
-        camera = new.entry.record.camera
-        known = self._latest.get(camera)
-        if known is None or known.entry.record.sequence < new.entry.record.sequence:
-            self._latest[camera] = new
 
     def _act_once(self, pending: Pending) -> bool:
         with self._changed:
@@ -262,17 +216,6 @@ class Recorder:
     def _act_early(self, pending: Pending) -> None:
         self.acted_early += self._act_once(pending)
 
-    def _note_gap(self, record: Record) -> None:
-        with self._changed:
-            gap = self._gaps.get(record.camera)
-            if gap is None:
-                sequence, when = record.sequence, record.captured
-                gap = Gap(self._journal.run, record.camera, sequence, sequence, 0, when, when)
-                self._gaps[record.camera] = gap
-            gap.first, gap.last = min(gap.first, record.sequence), max(gap.last, record.sequence)
-            gap.count += 1
-            gap.until = record.captured
-
     def _trouble(self, error: sqlite3.Error) -> None:
         self._problem = str(error)
         if "full" in str(error):
@@ -281,17 +224,12 @@ class Recorder:
         self._retention.hurry()
 
     def _recover(self) -> None:
-        with self._changed:
-            if self.full:
-                return
-            gaps, self._gaps = self._gaps, {}
+        if self.full:
+            return
         try:
-            for gap in gaps.values():
-                self._journal.audit("line", UNRECORDED, **asdict(gap))
+            self._gaps.declare()
         except sqlite3.Error as error:
             self._problem = str(error)
-            with self._changed:
-                self._gaps = gaps | self._gaps
             return
         if self._problem is not None:
             self._problem = None
@@ -311,13 +249,13 @@ class Recorder:
         for pending in self._backlog:
             self._act_once(pending)
             sys.stderr.write(f"snl-edge: not in the journal: {json.dumps(asdict(pending.record))}\n")
-        for gap in self._gaps.values():
+        for gap in self._gaps.open():
             sys.stderr.write(f"snl-edge: not in the journal: {json.dumps(asdict(gap))}\n")
 
     def check(self) -> Check:
         """Its line on the health page."""
         if self._problem is not None:
-            waiting = len(self._backlog) + sum(gap.count for gap in self._gaps.values())
+            waiting = len(self._backlog) + sum(gap.count for gap in self._gaps.open())
             return Check(
                 "journal", "failed", f"{self._problem}; {waiting} verdicts wait in memory. Free or repair the disk"
             )
@@ -339,7 +277,3 @@ class Recorder:
         self._retention.stop()
         for thread in self.threads:
             thread.join()
-
-
-UNRECORDED = "unrecorded"
-"""Action of the audit entry that declares a `Gap`."""
