@@ -168,16 +168,16 @@ def test_only_its_actions_and_cameras_move_it_and_never_in_shadow_mode(journal: 
 
 def test_pulses_that_overlap_become_one(journal: Journal, log: OutcomeLog) -> None:
     pin = Pin()
-    actuator = running(log, pin, pulse_ms=400)
+    actuator = running(log, pin, pulse_ms=1500)
     actuator.submit(rejected(1), journal.run, time.monotonic())
     until(lambda: actuator.done == 1)
     actuator.submit(rejected(2), journal.run, time.monotonic())
     until(lambda: pin.times("off"))
     actuator.stop(5)
     first, second = pin.times("on")
-    assert second < first + 0.4
+    assert second < first + 1.5
     assert len(pin.times("off")) == 1
-    assert pin.times("off")[0] >= second + 0.4
+    assert pin.times("off")[0] >= second + 1.5
 
 
 def test_a_broken_output_fails_is_tried_again_and_works_again(journal: Journal, log: OutcomeLog) -> None:
