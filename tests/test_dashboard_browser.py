@@ -202,6 +202,12 @@ def test_gallery_filters_and_shows_a_part(page: Page, line: DrawnLine) -> None:
     expect(dialog.locator(".facts")).to_contain_text(gears[1].record.part or "")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
+    expect(page.get_by_role("button", name="No new parts")).to_be_disabled()
+    while line.produce("left", "gear", "missing_tooth").record.verdict != "reject":
+        pass
+    page.get_by_role("button", name="Show new parts").tap()
+    newest = line.journal.select("verdict = 'reject' ORDER BY id DESC LIMIT 1", ())[0]
+    expect(cards.first).to_have_attribute("data-id", str(newest.id))
 
 
 def test_what_comes_from_the_line_is_text(page: Page, line: DrawnLine) -> None:

@@ -30,7 +30,7 @@ function show() {
   const key = name in PAGES ? name : "live";
   leave?.abort();
   leave = new AbortController();
-  for (const link of element("nav").children) link.toggleAttribute("aria-current", link.dataset.page === key);
+  for (const link of element("nav").children) link.dataset.page === key ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   const page = element("page");
   page.className = key;
   page.replaceChildren();

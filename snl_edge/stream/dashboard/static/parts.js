@@ -18,8 +18,11 @@ export async function partsPage({ page, line, listen, query }) {
   let asked = 0;
   const grid = h("div", { class: "gallery" });
   const older = h("button", { type: "button", class: "wide", hidden: true, onclick: () => load(true) }, "Show older");
-  const fresh = h("button", { type: "button", class: "wide fresh", hidden: true, onclick: () => load() }, "Show new parts");
+  const fresh = h("button", { type: "button", class: "wide fresh", disabled: true, onclick: () => load() });
   const note = h("p", { class: "muted note" });
+
+  // Always there, so that nothing moves under a finger.
+  const offer = (some) => { fresh.disabled = !some; fresh.textContent = some ? "Show new parts" : "No new parts"; };
 
   const address = (before) => {
     const search = new URLSearchParams({ limit: PAGE });
@@ -44,7 +47,7 @@ export async function partsPage({ page, line, listen, query }) {
 
   async function load(more = false) {
     const turn = ++asked;
-    fresh.hidden = true;
+    offer(false);
     let found = { parts: [], more: false };
     try {
       if (wanted.verdicts.size) found = await get(address(more && shown.length ? shown[shown.length - 1].id : null));
@@ -78,7 +81,7 @@ export async function partsPage({ page, line, listen, query }) {
     fresh, grid, note, older);
   listen("status", ({ detail }) => {
     const newest = shown.length ? shown[0].id : 0;
-    fresh.hidden = !detail.recent.some((part) => part.id > newest && wanted.verdicts.has(part.verdict) && (!wanted.product || part.product === wanted.product) && (!wanted.camera || part.camera === wanted.camera)) || Boolean(wanted.part || wanted.to || wanted.above != null);
+    offer(detail.recent.some((part) => part.id > newest && wanted.verdicts.has(part.verdict) && (!wanted.product || part.product === wanted.product) && (!wanted.camera || part.camera === wanted.camera)) && !(wanted.part || wanted.to || wanted.above != null));
   });
   await load();
 }

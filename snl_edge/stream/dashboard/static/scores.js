@@ -136,7 +136,7 @@ export async function scoresPage({ page, line, listen, query }) {
       h("section", { class: "panel histogram" },
         h("div", { class: "row legend" }, ["good", "reject", "unknown"].filter((verdict) => count(verdict)).map((verdict) => h("span", { class: "key" }, verdictIcon(verdict), `${WORDS[verdict]} ${number(count(verdict))}`)), h("span", { class: "spring" }), h("span", { class: "key" }, h("i", { class: "stroke dashed" }), "in force"), h("span", { class: "key" }, h("i", { class: "stroke" }), "chosen")),
         picture, h("div", { class: "ticks" }, ticks), slider,
-        h("p", { class: "muted" }, `Colours: as judged at the time. Tallest bar: ${number(most)} parts.`, overflow > 0 && ` ${number(overflow)} that scored higher are in the last bar.`)),
+        h("p", { class: "muted" }, `Colours: as judged at the time. Tallest bar: ${number(most)} parts.`, overflow > 0 && ` The last bar also holds what scored higher (${number(overflow)}).`)),
       h("section", { class: "panel threshold" },
         h("div", { class: "chooser" }, nudge(-STEP, "−"), h("div", {}, h("span", { class: "label" }, "Threshold"), output, h("small", { class: "muted" }, `in force ${score(inForce)}${product && !own ? " (of all products)" : ""}`)), nudge(STEP, "+")),
         said, h("div", { class: "column actions" }, apply, reset)));
