@@ -37,7 +37,9 @@ def measure(
     rate: Annotated[float, typer.Option(help="Share of the bare throughput at which latency is measured.")] = 0.5,
     soak_frames: Annotated[int, typer.Option(help="Pictures of the soak.")] = 200_000,
     backend: Annotated[str, typer.Option()] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the backend, in line and alone.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of the backend, in line and alone; measured with all cores, too.")
+    ] = 1,
 ) -> None:
     """Measures throughput, latency and endurance of the line on this machine."""
     revision()
@@ -51,6 +53,8 @@ def measure(
     }
     engine = {"backend": backend, "threads": threads, "max_batch": 1}
     figures: dict[str, Any] = throughput(bundle, engine, rounds, frames)
+    if threads is not None:
+        figures["all_cores"] = throughput(bundle, {**engine, "threads": None}, rounds, frames)
     figures |= latency(bundle, engine, rate * figures["bare_per_second"], frames)
     figures |= soak(soak_frames)
     typer.echo(f"wrote {save_result('stream', name, settings=settings, figures=figures)}")

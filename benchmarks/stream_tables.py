@@ -22,6 +22,10 @@ def stream_figures(results: Mapping[str, Result]) -> dict[str, Any] | None:
     return {**{figure: result.figures[figure] for figure in HEADLINE}, "file": name}
 
 
+def _all_cores(figures: Mapping[str, Any]) -> str:
+    return f"{figures['all_cores']['throughput_ratio']:.3f}" if "all_cores" in figures else "–"
+
+
 def stream_table(results: Mapping[str, Result], name: str) -> str:
     """What was measured of a line in the stream result ``name``.
 
@@ -36,6 +40,7 @@ def stream_table(results: Mapping[str, Result], name: str) -> str:
         ["bare engine, pictures a second", f"{figures['bare_per_second']:.1f}"],
         ["whole line, pictures a second", f"{figures['line_per_second']:.1f}"],
         [f"line over engine, median of {settings['rounds']} pairs", f"{figures['throughput_ratio']:.3f}"],
+        ["the same with the engine on all cores", _all_cores(figures)],
         ["trigger to verdict at half that rate, p50 / p99", f"{figures['p50_ms']:.1f} / {figures['p99_ms']:.1f} ms"],
         ["dropped, deadline missed there", f"{figures['dropped']}, {figures['deadline_missed']}"],
         ["soak: pictures", f"{figures['frames_soaked']:,}"],

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from lines import line_config, records, run_to_end, running, wait_for, write_parts
+from lines import light, line_config, records, run_to_end, running, wait_for, write_parts
 from prometheus_client import generate_latest
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
@@ -25,6 +27,8 @@ from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.manifest import ProductReference, Spread
 from snl_edge.stream.check import check_line
 from snl_edge.stream.config import LineConfig, read_config
+from snl_edge.stream.dashboard.server import DashboardServer
+from snl_edge.stream.dashboard.settings import DashboardSettings
 from snl_edge.stream.due import DueList
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.judging import find_blobs
@@ -149,6 +153,34 @@ def test_interval_trigger_and_triggers_on_standard_input(small: Path, tmp_path: 
     StdinTriggers(fires, complaints.append).run()
     assert heard == [("right", "A1", 7), ("left", None, None)]
     assert len(complaints) == 4
+
+
+def test_a_trigger_by_http_needs_the_token_and_carries_part_and_encoder(small: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 2)
+    (tmp_path / "token").write_text("0123456789abcdef")
+    config = line_config(small, tmp_path, camera={"trigger": {"type": "software"}})
+    settings = DashboardSettings(port=0, token_file=tmp_path / "token")  # pyright: ignore[reportCallIssue]
+
+    def post(server: DashboardServer, body: dict, **headers: str) -> tuple[int, dict]:
+        request = urllib.request.Request(
+            f"{server.url}/api/trigger", json.dumps(body).encode(), {"Content-Type": "application/json", **headers}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, {}
+
+    with running(config) as line, DashboardServer(line, line.journal, settings, line.metrics.registry) as server:
+        wait_for(lambda: light(line, "camera camera") == "ok")
+        part = {"camera": "camera", "part": "A17", "encoder": 4711}
+        assert post(server, part)[0] == 401
+        bearer = {"Authorization": "Bearer 0123456789abcdef"}
+        assert post(server, part, **bearer) == (200, {"camera": "camera", "sequence": 0})
+        assert post(server, {**part, "camera": "other"}, **bearer)[0] == 400
+        assert post(server, {**part, "speed": 1}, **bearer)[0] == 422
+        wait_for(lambda: line.recorder.committed == 1)
+        assert [(record.part, record.encoder) for record in records(line)] == [("A17", 4711)]
 
 
 def test_due_list_calls_back_on_time_for_what_has_not_settled() -> None:

@@ -146,7 +146,7 @@ class Recorder:
         """Waits while the journal is behind, unless it is in trouble; for sources that can wait."""
         with self._changed:
             self._changed.wait_for(
-                lambda: len(self._backlog) < self._settings.backlog // 2 or self._problem is not None or self._closing
+                lambda: len(self._backlog) < 2 * _BATCH or self._problem is not None or self._closing
             )
 
     def latest(self, camera: str) -> Latest | None:
