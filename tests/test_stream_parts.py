@@ -38,6 +38,7 @@ from snl_edge.stream.sources import open_source
 from snl_edge.stream.sources.base import EndOfPictures
 from snl_edge.stream.sources.genicam import to_bgr
 from snl_edge.stream.sources.gstreamer import CsiSettings, GStreamerSettings
+from snl_edge.stream.sources.opencv import OpenCvSource
 from snl_edge.stream.sources.rtsp import RtspSettings, _with_credentials
 from snl_edge.stream.sources.synthetic import SyntheticSettings, SyntheticSource
 from snl_edge.stream.sources.v4l2 import V4l2Settings
@@ -97,6 +98,33 @@ def test_video_file_is_read_to_its_end_or_again_and_again(tmp_path: Path) -> Non
 def test_a_camera_that_is_not_there_says_what_to_check() -> None:
     with pytest.raises(CameraError, match=r"cannot open camera /dev/video97.*v4l2-ctl"):
         open_source(V4l2Settings(device="/dev/video97")).open()
+
+
+def test_a_camera_that_waits_for_its_trigger_is_not_taken_for_gone(monkeypatch) -> None:
+    """OpenCV says "no picture" for both; only a read that has waited means that none was triggered."""
+
+    class Capture:
+        waits = 1.5
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def read(self) -> tuple[bool, None]:
+            clock[0] += self.waits
+            return False, None
+
+        def release(self) -> None:
+            pass
+
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    capture = Capture()
+    source = OpenCvSource("camera", lambda: capture, live=True, remedy="look")  # pyright: ignore[reportArgumentType]
+    source.open()
+    assert source.read() is None
+    capture.waits = 0.01
+    with pytest.raises(CameraError, match="gives no picture"):
+        source.read()
 
 
 def test_gstreamer_and_csi_need_an_opencv_with_gstreamer() -> None:

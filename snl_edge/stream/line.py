@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -132,6 +133,8 @@ class RunningLine:
         if self._mode == "starting":
             self._mode = "running"
         self._watchdog.start()
+        gc.collect()
+        gc.freeze()  # what is loaded stays: the collector need not walk through it while parts wait
         for camera in self.cameras.values():
             camera.start()
 

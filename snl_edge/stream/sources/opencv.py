@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import cv2
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 
 from ...errors import CameraError
 from .base import Colour
+
+
+_WAITED_S = 1.0
+"""A read that fails sooner has not waited for a picture: the device has gone."""
 
 
 class OpenCvSource:
@@ -47,11 +52,14 @@ class OpenCvSource:
         """The next picture; OpenCV allocates it."""
         if self._capture is None:
             raise CameraError(f"{self.name} is closed")
+        asked = time.monotonic()
         try:
             arrived, picture = self._capture.read()
         except cv2.error as error:
             raise CameraError(f"{self.name} failed", str(error), self._remedy) from error
         if not arrived:
+            if self.live and time.monotonic() - asked >= _WAITED_S:
+                return None  # OpenCV's own timeout: a camera that waits for its trigger, or has fallen silent
             raise CameraError(f"{self.name} gives no picture", "it was there before", "check cable, power and network")
         return picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)  # pyright: ignore[reportReturnType]
 
