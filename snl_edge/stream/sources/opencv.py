@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ...errors import CameraError
 from .base import Colour
 
-
 _WAITED_S = 1.0
 """A read that fails sooner has not waited for a picture: the device has gone."""
 
