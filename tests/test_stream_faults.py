@@ -146,6 +146,26 @@ def test_a_failing_engine_rejects_and_is_loaded_anew(bundle: Path, tmp_path: Pat
     assert [record.reason for record in records(line)] == ["engine", "engine", None]
 
 
+def test_a_fault_in_judging_or_in_a_picture_costs_no_record(bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "parts").mkdir()
+    with running(line_config(bundle, tmp_path, camera=watched(tmp_path))) as line:
+
+        def broken(*arguments: object) -> None:
+            raise ValueError("a bug")
+
+        monkeypatch.setattr(line._judge, "record", broken)
+        write_picture(tmp_path / "parts", "0", picture(0))
+        wait_for(lambda: line.recorder.committed == 1)
+        monkeypatch.undo()
+        monkeypatch.setattr("snl_edge.stream.pictures.draw_overlay", broken)
+        write_picture(tmp_path / "parts", "1", picture(1, spot=True))
+        wait_for(lambda: line.recorder.committed == 2)
+        assert light(line, "journal") == "warning"
+    first, second = records(line)
+    assert (first.verdict, first.reason) == ("failsafe", "engine")
+    assert (second.verdict, second.image) == ("reject", None)
+
+
 @contextmanager
 def small_disk(folder: Path, mib: int) -> Iterator[Path]:
     """A real file system of so many MiB; needs root."""

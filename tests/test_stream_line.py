@@ -91,6 +91,11 @@ def test_part_id_and_encoder_travel_from_trigger_to_record(bundle: Path, tmp_pat
         assert latest is not None
         assert latest.frame is not None
         assert latest.anomaly_map is not None
+        assert line.trigger("camera", "\ud800" + "x" * 500, None) == 1
+        wait_for(lambda: line.recorder.committed == 2)
+        assert records(line)[1].part == "?" + "x" * 199
+        with pytest.raises(ConfigError, match="is no count"):
+            line.trigger("camera", None, 2**63)
         with pytest.raises(ConfigError, match="there is no camera 'other'"):
             line.trigger("other", None, None)
 

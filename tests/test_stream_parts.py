@@ -213,7 +213,13 @@ def test_a_trigger_by_http_needs_the_token_and_carries_part_and_encoder(small: P
 
 def test_due_list_calls_back_on_time_for_what_has_not_settled() -> None:
     settled, expired = set(), []
-    due = DueList(0.05, lambda item: item in settled, lambda item: expired.append((item, time.monotonic())))
+
+    def call_back(item: int) -> None:
+        expired.append((item, time.monotonic()))
+        if item == 1:
+            raise RuntimeError("the others are still called back for")
+
+    due = DueList(0.05, lambda item: item in settled, call_back)
     thread = threading.Thread(target=due.run)
     thread.start()
     start = time.monotonic()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..errors import CameraError
+from ..errors import CameraError, ConfigError
 from ..image import brightness, fit_to_input, focus
 from .control import Check
 from .part import Part, Parts
@@ -25,6 +25,8 @@ from .state import LineState
 from .triggers import EveryFrame, Hardware, TriggerSettings, firing
 from .waiting import Waiting
 
+LONGEST_ID = 200
+"""Characters of a part's id that are kept."""
 _NOTHING_NEW_S = 0.2
 
 
@@ -120,7 +122,15 @@ class Camera(threading.Thread):
             self._firing.start()
 
     def trigger(self, part_id: str | None = None, encoder: int | None = None) -> int | None:
-        """A part is there now: returns its sequence number; None while the line is ending. From any thread."""
+        """A part is there now: returns its sequence number; None while the line is ending. From any thread.
+
+        Raises:
+            ConfigError: the encoder's count is no 64-bit number.
+        """
+        if encoder is not None and not -(2**63) <= encoder < 2**63:
+            raise ConfigError(f"encoder {encoder} is no count", fix="give a number of 64 bits")
+        if part_id is not None:  # from outside: nothing that the journal could not hold
+            part_id = part_id[:LONGEST_ID].encode("utf-8", "replace").decode()
         part = self._parts.open(self.settings.name, part_id, encoder)
         if part is None:
             return None
@@ -135,6 +145,8 @@ class Camera(threading.Thread):
             self._wanted.notify()
         if pushed_out is not None:
             self._parts.fail(pushed_out, "dropped")
+        if reason := self._refusal():  # the camera may have gone meanwhile, and left nobody to take the part
+            self._fail_triggered(reason)
         return part.sequence
 
     def _refusal(self) -> str | None:

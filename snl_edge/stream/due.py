@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class DueList(Generic[T]):
@@ -51,7 +53,10 @@ class DueList(Generic[T]):
                     self._changed.wait(wait)
                     continue
                 item = self._items.popleft()[1]
-            self._expired(item)
+            try:
+                self._expired(item)
+            except Exception:  # one item's trouble must not cost the others their time
+                _log.exception("calling back for %r", item)
 
     def close(self) -> None:
         """Ends `run`."""

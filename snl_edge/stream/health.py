@@ -38,7 +38,9 @@ class Health:
         found += [engine.check(self.limits.stuck_after_s) for engine in self.engines]
         found += [self.recorder.check(), *self.outputs.checks()]
         found += [Check(f"rejects {camera}", "warning", text) for camera, text in self.judge.alarms().items()]
-        return found + self.drift.checks(self.state.recipe.bundle.manifest)
+        found += self.drift.checks(self.state.recipe.bundle.manifest)
+        fault = self.fault()
+        return found if fault is None else [Check("line", "failed", f"{fault}: restart the service"), *found]
 
     def fault(self) -> str | None:
         """What only a fresh process can cure; None while there is no such thing."""

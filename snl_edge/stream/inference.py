@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -16,6 +17,7 @@ from .recorder import Recorder
 from .settings import EngineSettings
 from .waiting import Waiting
 
+_log = logging.getLogger(__name__)
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
 
 
@@ -50,14 +52,12 @@ class Engine(threading.Thread):
                 if part.decided:
                     part.release()
             if batch:
-                self._busy_since = time.monotonic()
                 self._judge(batch)
-                self._busy_since = None
 
     def _judge(self, batch: list[Part]) -> None:
         recipe = batch[0].recipe
         assert recipe is not None
-        begun = time.monotonic()
+        self._busy_since = begun = time.monotonic()
         try:
             self._make_ready(recipe)
             prediction = recipe.predict([part.slot for part in batch], self._number)
@@ -67,6 +67,8 @@ class Engine(threading.Thread):
                 part.release()
                 self._parts.fail(part, "engine")
             return
+        finally:
+            self._busy_since = None
         self._broken_since = None
         seconds = time.monotonic() - begun
         for part in batch:
@@ -150,7 +152,8 @@ class Judgement(threading.Thread):
                         int(prediction.product[index]),
                         float(prediction.product_distance[index]),
                     )
-                except SnlEdgeError:
+                except Exception:  # as above
+                    _log.exception("judging part %d of %s", part.sequence, part.camera)
                     self._parts.fail(part, "engine")
                     continue
                 part.stages["judge"] = time.monotonic() - begun

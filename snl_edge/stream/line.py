@@ -145,7 +145,7 @@ class RunningLine:
 
     @property
     def ended(self) -> bool:
-        """Whether every source is at its end and every part has its verdict on disk."""
+        """Whether every source is at its end and every part has its verdict; `stop` writes what is left."""
         return (
             all(not camera.is_alive() and camera.ended for camera in self.cameras.values()) and not self.parts.waiting
         )
@@ -180,10 +180,12 @@ class RunningLine:
 
     def _decided(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
         """Every part comes by here exactly once."""
-        self.tally.count(record)
-        self.metrics.count(part, record)
-        self._drift.take(part, record)
-        self.recorder.put(part, record, anomaly_map)
+        try:
+            self.tally.count(record)
+            self.metrics.count(part, record)
+            self._drift.take(part, record)
+        finally:
+            self.recorder.put(part, record, anomaly_map)
 
     # What `control.Line` offers.
 

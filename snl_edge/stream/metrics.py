@@ -62,7 +62,7 @@ class Metrics:
         if record.verdict == "failsafe":
             self._failsafe.labels(record.camera, record.reason or "").inc()
         self._latency.labels(record.camera).observe(record.latency_ms / 1000)
-        for stage, seconds in part.stages.items():
+        for stage, seconds in tuple(part.stages.items()):  # another thread may still add to them
             self._stages.labels(stage).observe(seconds)
 
 

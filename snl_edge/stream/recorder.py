@@ -163,8 +163,11 @@ class Recorder:
     def _write_pictures(self) -> None:
         while (pending := self._with_picture.get()) is not None:
             assert pending.frame is not None
-            image, heatmap = self.pictures.write(pending.record, pending.frame, pending.anomaly_map)
-            pending.record = replace(pending.record, image=image, heatmap=heatmap)
+            try:
+                image, heatmap = self.pictures.write(pending.record, pending.frame, pending.anomaly_map)
+                pending.record = replace(pending.record, image=image, heatmap=heatmap)
+            except Exception as error:  # whatever is wrong with a picture, its verdict must be recorded
+                self.pictures.miss(f"{type(error).__name__}: {error}")
             self._screen.pictured(pending)
             self._queue(pending)
 

@@ -167,7 +167,7 @@ class StdinTriggers(threading.Thread):
         for line in sys.stdin:
             try:
                 self.take(line)
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
                 self._complain(f"standard input: {line.strip()[:80]!r} is no trigger ({error})")
 
     def take(self, line: str) -> None:
