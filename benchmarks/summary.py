@@ -16,8 +16,10 @@ import typer
 
 from snl_edge.atomic import write_text
 from snl_edge.errors import DataError
+from snl_edge.stream.settings_table import settings_table
 
 from .results import FOLDER, SUMMARY, Result, read_results
+from .stream_tables import stream_figures, stream_table
 from .study_picture import LINK, draw_study, picture_link
 from .study_tables import (
     ablation_table,
@@ -87,7 +89,12 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
         for name, result in results.items()
         if result.kind == "recognition"
     }
-    return {"quality": headline_figures(results, STUDY), "quality_runs": runs, "recognition": recognition}
+    return {
+        "quality": headline_figures(results, STUDY),
+        "quality_runs": runs,
+        "recognition": recognition,
+        "stream": stream_figures(results),
+    }
 
 
 def fill(page: Path, results: Mapping[str, Result]) -> str:
@@ -121,6 +128,8 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "interference": interference_table,
     "peers": peers_table,
     "picture": picture_link,
+    "stream": stream_table,
+    "settings": lambda results, name: settings_table(),
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 

@@ -132,6 +132,7 @@ def _bundle_from_run(run: Path, folder: Path, precision: Precision, max_batch: i
             product_thresholds=checkpoint.calibration.product_thresholds,
             parity={record.precision: record.model_dump(exclude={"precision"}) for record in parity},
             versions=provenance.versions(),
+            reference=checkpoint.reference,
         )
     console.print(f"bundle {folder}: {', '.join(graphs)} graphs")
     return bundle

@@ -55,3 +55,7 @@ class BackendError(SnlEdgeError):
 
 class OutputError(SnlEdgeError):
     """A place that cannot be written."""
+
+
+class CameraError(SnlEdgeError):
+    """A camera or other source of pictures that cannot be opened or has gone."""

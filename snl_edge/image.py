@@ -61,18 +61,34 @@ def _is_cut_short(encoded: bytes) -> bool:
     return encoded.find(b"\xff\xd9", segment) < 0
 
 
-def fit_to_input(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resizes ``uint8 [H, W, 3]`` to the model's input ``size = (height, width)``.
+def fit_to_input(
+    image: NDArray[np.uint8], size: tuple[int, int], out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Resizes ``uint8 [H, W, 3]`` to the model's input ``size = (height, width)``, into ``out`` where it is given.
 
     The whole frame is used and stretched to the input's aspect: nothing at the edge of a part may
     fall out of sight. Shrinking averages areas (no aliasing of fine texture), enlarging is bilinear.
     """
     height, width = size
     if image.shape[:2] == (height, width):
-        return np.ascontiguousarray(image)
+        if out is None:
+            return np.ascontiguousarray(image)
+        np.copyto(out, image)
+        return out
     shrinks = image.shape[0] >= height and image.shape[1] >= width
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=interpolation)  # pyright: ignore[reportReturnType]
+    return cv2.resize(image, (width, height), out, interpolation=interpolation)  # pyright: ignore[reportReturnType,reportCallIssue,reportArgumentType]
+
+
+def focus(picture: NDArray[np.uint8]) -> float:
+    """Variance of the Laplacian of ``uint8 [H, W, 3]`` RGB in grey: falls when the lens loses focus or gets dirty."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))[1][0, 0] ** 2)
+
+
+def brightness(picture: NDArray[np.uint8]) -> float:
+    """Mean of ``uint8 [H, W, 3]``, 0 to 255."""
+    return sum(cv2.mean(picture)[:3]) / 3
 
 
 def list_images(folder: Path) -> list[Path]:

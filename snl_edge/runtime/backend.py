@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -30,6 +31,11 @@ class Backend(Protocol):
     @property
     def description(self) -> str:
         """For people: program and version, precision, device."""
+        ...
+
+    @property
+    def artifact(self) -> Path:
+        """The file that it runs: engine or graph."""
         ...
 
     @property

@@ -76,6 +76,14 @@ class Bundle:
             ConfigError: the value is not positive and finite, or the product is unknown.
             OutputError: the bundle cannot be written.
         """
+        return self.with_threshold(value, product).save()
+
+    def with_threshold(self, value: float, product: str | None = None) -> Bundle:
+        """The bundle as `set_threshold` makes it, not yet written.
+
+        Raises:
+            ConfigError: the value is not positive and finite, or the product is unknown.
+        """
         manifest = self.manifest
         manifest.threshold_for(product)  # refuses a product that was not learned
         change = (
@@ -93,14 +101,22 @@ class Bundle:
             OutputError: the bundle cannot be written.
         """
         wrong = f"{value} cannot be the limit of unknown products"
-        return self._with({"unknown_limit": value}, wrong, "give a number above 0, such as 1.0")
+        return self._with({"unknown_limit": value}, wrong, "give a number above 0, such as 1.0").save()
+
+    def save(self) -> Bundle:
+        """Writes the manifest, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        write_text(self.path / FILE, self.manifest.model_dump_json(indent=2) + "\n")
+        return self
 
     def _with(self, change: dict[str, Any], wrong: str, fix: str) -> Bundle:
         try:
             changed = Manifest.model_validate({**self.manifest.model_dump(), **change})
         except ValidationError as error:
             raise ConfigError(wrong, first_faults(error), fix) from error
-        write_text(self.path / FILE, changed.model_dump_json(indent=2) + "\n")
         return replace(self, manifest=changed)
 
 

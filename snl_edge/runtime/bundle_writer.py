@@ -15,7 +15,17 @@ from snl_edge.calibration.score import DECISION, ScoreCalibration
 from ..errors import BundleError, OutputError, SnlEdgeError
 from ..provenance import now
 from .bundle import Bundle
-from .manifest import FILE, KNOWN, InputSpec, Manifest, Precision, first_faults, read_manifest, sha256_of
+from .manifest import (
+    FILE,
+    KNOWN,
+    InputSpec,
+    Manifest,
+    Precision,
+    ProductReference,
+    first_faults,
+    read_manifest,
+    sha256_of,
+)
 
 
 def write_bundle(
@@ -32,6 +42,7 @@ def write_bundle(
     parity: Mapping[Precision, Mapping[str, JsonValue]] | None = None,
     metrics: Mapping[str, JsonValue] | None = None,
     versions: Mapping[str, str] | None = None,
+    reference: Mapping[str, ProductReference] | None = None,
 ) -> Bundle:
     """Writes graphs and manifest as a bundle; an earlier bundle at ``folder`` is replaced as a whole.
 
@@ -64,6 +75,7 @@ def write_bundle(
                 parity={precision: dict(record) for precision, record in (parity or {}).items()},
                 metrics=dict(metrics) if metrics is not None else None,
                 versions=dict(versions or {}),
+                reference=dict(reference) if reference is not None else None,
             )
             _write_synced(new / FILE, manifest.model_dump_json(indent=2) + "\n")
             _swap_in(new, folder, old=Path(temporary) / "old")

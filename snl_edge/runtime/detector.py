@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,35 +16,7 @@ from .backend import Backend
 from .bundle import Bundle
 from .prediction import Prediction
 from .selection import select_backend
-
-VerdictKind = Literal["good", "reject", "unknown"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the detector says of one frame; score, threshold and map are on the calibrated scale."""
-
-    kind: VerdictKind
-    """``unknown``: no product that the model learned, so neither good nor a reject of one."""
-    score: float
-    threshold: float
-    """The one that applied: that of the product where it is known, else the bundle's."""
-    product: str | None
-    """As named by the caller, else as recognised; None where it is unknown."""
-    product_distance: float
-    """From the nearest product that the model learned; 1 is the default limit of what is known."""
-    anomaly_map: NDArray[np.float32]
-    """``float32 [H, W]`` of the model's input, not of the frame."""
-
-    @property
-    def reject(self) -> bool:
-        """Whether the part is defective. An unknown product is not, yet it is not ``good`` either."""
-        return self.kind == "reject"
-
-    @property
-    def good(self) -> bool:
-        """Whether the part may pass."""
-        return self.kind == "good"
+from .verdict import Verdict, judge
 
 
 class Detector:
@@ -108,25 +78,7 @@ class Detector:
             return []
         fitted = np.stack([fit_to_input(_checked(image, index), size) for index, image in enumerate(images)])
         outputs = zip(*self.predict(fitted), strict=True)
-        return [self._judge(*output, product, threshold) for output in outputs]
-
-    def _judge(
-        self,
-        anomaly_map: NDArray[np.float32],
-        score: np.float32,
-        nearest: np.int32,
-        distance: np.float32,
-        named: str | None,
-        threshold: float | None,
-    ) -> Verdict:
-        manifest = self.bundle.manifest
-        product = manifest.products[nearest] if named is None else named
-        # A distance is compared as the float32 it is: 1.0 from the graph is not above 1.0.
-        known = named is not None or float(distance) <= manifest.unknown_limit
-        limit = manifest.threshold_for(product if known else None) if threshold is None else threshold
-        # A high score does not make an unknown product the reject of a known one.
-        kind: VerdictKind = "unknown" if not known else "reject" if float(score) > limit else "good"
-        return Verdict(kind, float(score), limit, product if known else None, float(distance), anomaly_map)
+        return [judge(self.bundle.manifest, *output, product, threshold) for output in outputs]
 
     def predict(self, images: NDArray[np.uint8]) -> Prediction:
         """Runs ``uint8 [B, H, W, 3]`` of the input's size, split into batches that the backend takes.

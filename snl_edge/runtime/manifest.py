@@ -48,6 +48,26 @@ class InputSpec(BaseModel):
         return self.height, self.width
 
 
+class Spread(BaseModel):
+    """How one figure spreads over good parts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: float = Field(allow_inf_nan=False)
+    std: float = Field(ge=0, allow_inf_nan=False)
+
+
+class ProductReference(BaseModel):
+    """What a product's good parts looked like in training: drift on the line is measured against it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int = Field(gt=0)
+    features: dict[Literal["score", "product_distance", "brightness", "focus"], Spread]
+    """Score and distance on the calibrated scale; mean brightness (0 to 255) and variance of the Laplacian of the
+    model's input."""
+
+
 class Manifest(BaseModel):
     """The content of ``manifest.json``. All thresholds are on the calibrated scale, where 0.5 is the default."""
 
@@ -68,6 +88,8 @@ class Manifest(BaseModel):
     parity: dict[Precision, dict[str, JsonValue]] = {}
     metrics: dict[str, JsonValue] | None = None
     versions: dict[str, str] = {}
+    reference: dict[str, ProductReference] | None = None
+    """None in bundles of runs that did not measure it."""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Manifest:

@@ -34,6 +34,7 @@ class OnnxRuntimeBackend:
         except Exception as error:  # its errors share no base class
             raise EngineError(f"ONNX Runtime refuses {graph}", str(error), "export the bundle again") from error
         self.max_batch = max_batch
+        self.artifact = graph
         self.description = f"ONNX Runtime {onnxruntime.__version__}, {precision}, CPU"
 
     def infer(self, images: NDArray[np.uint8]) -> Prediction:

@@ -40,6 +40,7 @@ class OpenVinoBackend:
         self._single = single.create_infer_request()
         self._batched = batched.create_infer_request() if batched else self._single
         self.max_batch = max_batch
+        self.artifact = graph
         self.description = f"OpenVINO {openvino.get_version().split('-')[0]}, {precision}, CPU"
 
     def infer(self, images: NDArray[np.uint8]) -> Prediction:

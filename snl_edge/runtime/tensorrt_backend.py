@@ -55,6 +55,7 @@ class TensorRtBackend:
         self._device = device
         self.name: BackendName = record.flavour
         self.max_batch = record.profile.max
+        self.artifact = bundle.engine_path(record)
         self.description = f"{flavour}, {record.precision}, {present.name}"
         for batch in sorted({1, self.max_batch}):
             self.infer(np.zeros((batch, *size, 3), np.uint8))

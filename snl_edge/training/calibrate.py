@@ -13,6 +13,7 @@ from snl_edge.data.samples import Dataset, Sample
 from snl_edge.model.snl import Snl
 from snl_edge.progress import progress_bar
 
+from .appearance import measure_appearance
 from .checkpoint import Checkpoint, load_model, save_checkpoint
 from .config import TrainingConfig
 from .split import split_holdout
@@ -50,7 +51,8 @@ def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
     model, checkpoint = load_model(run)
     _, held_out = split_holdout(dataset.train, checkpoint.training.holdout, checkpoint.training.seed)
     calibration = calibrate(model, held_out, checkpoint.training)
-    changed = checkpoint.model_copy(update={"calibration": calibration})
+    reference = measure_appearance(model, held_out, calibration.gain, checkpoint.training.batch_size)
+    changed = checkpoint.model_copy(update={"calibration": calibration, "reference": reference})
     save_checkpoint(changed, run)
     return changed
 

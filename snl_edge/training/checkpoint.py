@@ -15,7 +15,7 @@ from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.errors import CheckpointError
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.snl import Snl
-from snl_edge.runtime.manifest import sha256_of
+from snl_edge.runtime.manifest import ProductReference, sha256_of
 
 from .config import CHECKPOINT, TrainingConfig
 
@@ -31,6 +31,8 @@ class Checkpoint(BaseModel):
     products: tuple[str, ...]
     training_images: int
     calibration: ScoreCalibration
+    reference: dict[str, ProductReference] | None = None
+    """What good parts look like, by product; None in runs from before it was measured."""
     weights: str
     """File name of the weights, in the same folder."""
     weights_sha256: str

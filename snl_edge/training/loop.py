@@ -25,6 +25,7 @@ from snl_edge.model.teacher import STRIDES
 from snl_edge.progress import console, progress_bar
 
 from . import resume as resume_state
+from .appearance import measure_appearance
 from .calibrate import calibrate, weigh_distances
 from .checkpoint import Checkpoint, save_checkpoint, save_weights
 from .config import TrainingConfig
@@ -155,6 +156,7 @@ def train(
         products=products,
         training_images=len(samples),
         calibration=calibration,
+        reference=measure_appearance(model, held_out, calibration.gain, training.batch_size),
         weights=weights,
         weights_sha256=digest,
         seconds=round(state.seconds, 1),

@@ -1,0 +1,58 @@
+"""Figures of the streaming line: for the summary and for the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from snl_edge.errors import DataError
+
+from .results import Result
+from .tables import table
+
+HEADLINE = ("throughput_ratio", "p99_ms", "frames_soaked", "rss_growth_percent", "verdicts_lost")
+
+
+def stream_figures(results: Mapping[str, Result]) -> dict[str, Any] | None:
+    """The newest stream result's headline figures; None before the first."""
+    found = [(result.created, name, result) for name, result in results.items() if result.kind == "stream"]
+    if not found:
+        return None
+    _, name, result = max(found, key=lambda one: one[:2])
+    return {**{figure: result.figures[figure] for figure in HEADLINE}, "file": name}
+
+
+def _all_cores(figures: Mapping[str, Any]) -> str:
+    return f"{figures['all_cores']['throughput_ratio']:.3f}" if "all_cores" in figures else "–"
+
+
+def stream_table(results: Mapping[str, Result], name: str) -> str:
+    """What was measured of a line in the stream result ``name``.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    result = next((r for r in results.values() if r.kind == "stream" and r.name == name), None)
+    if result is None:
+        raise DataError(f"there is no stream result {name!r}", fix="measure it, or take its block off the page")
+    figures, settings, machine = result.figures, result.settings, result.machine
+    body = [
+        ["bare engine, pictures a second", f"{figures['bare_per_second']:.1f}"],
+        ["whole line, pictures a second", f"{figures['line_per_second']:.1f}"],
+        [f"line over engine, median of {settings['rounds']} pairs", f"{figures['throughput_ratio']:.3f}"],
+        ["the same with the engine on all cores", _all_cores(figures)],
+        ["trigger to verdict at half that rate, p50 / p99", f"{figures['p50_ms']:.1f} / {figures['p99_ms']:.1f} ms"],
+        ["dropped, deadline missed there", f"{figures['dropped']}, {figures['deadline_missed']}"],
+        ["soak: pictures", f"{figures['frames_soaked']:,}"],
+        ["soak: verdicts lost", f"{figures['verdicts_lost']}"],
+        ["soak: growth of memory", f"{figures['rss_growth_percent']:.2f} %"],
+        [
+            "soak: open descriptors, early / late",
+            f"{figures['descriptors_early']:.0f} / {figures['descriptors_late']:.0f}",
+        ],
+    ]
+    note = (
+        f"<sub>{figures['backend']}, {settings['threads']} thread, {machine['processor']}, {machine['cores']} cores, "
+        f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+    )
+    return table(["", "measured"], body) + "\n" + note + "\n"

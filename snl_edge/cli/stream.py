@@ -1,0 +1,118 @@
+"""`stream`: the line that runs for months, its file, its journal, and a demonstration."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app
+from .options import Json, require
+
+stream = typer.Typer(
+    help="Inspect on a line: cameras in, verdicts, journal, sinks and dashboard out.", no_args_is_help=True
+)
+app.add_typer(stream, name="stream")
+
+Line = Annotated[Path, typer.Argument(help="The line's file; annotated examples are in docs/examples.")]
+
+
+class Format(str, Enum):
+    """What a journal is exported as."""
+
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+def _needs() -> None:
+    require("yaml", "prometheus_client", extra="stream")
+
+
+@stream.command()
+def run(line: Line = Path("line.yaml")) -> None:
+    """Run a line until its pictures end, or until SIGTERM or Ctrl-C; then it drains.
+
+    Example: [bold]snl-edge stream run line.yaml[/bold]
+    """
+    _needs()
+    from snl_edge.stream.config import read_config
+    from snl_edge.stream.service import run_line
+
+    run_line(read_config(line))
+
+
+@stream.command()
+def check(
+    line: Line = Path("line.yaml"),
+    connect: Annotated[bool, typer.Option("--connect", help="Also try cameras, brokers and servers.")] = False,
+) -> None:
+    """Explain a line's file in plain words and try what can be tried. Leaves with 1 if something will not work.
+
+    Example: [bold]snl-edge stream check line.yaml --connect[/bold]
+    """
+    _needs()
+    from snl_edge.stream.check import check_line, print_findings
+    from snl_edge.stream.config import read_config
+
+    if not print_findings(check_line(read_config(line), connect=connect)):
+        raise typer.Exit(1)
+
+
+@stream.command()
+def journal(
+    folder: Annotated[Path, typer.Argument(help="The journal's folder.")] = Path("journal"),
+    export: Annotated[Path | None, typer.Option(help="Write all records to this file.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="Of the exported file.")] = Format.csv,
+    as_json: Json = False,
+) -> None:
+    """Check that a journal is whole: file, numbering, pictures. Leaves with 1 if something is lost or damaged.
+
+    Example: [bold]snl-edge stream journal journal/[/bold]
+
+    Or: [bold]snl-edge stream journal journal/ --export shift.csv[/bold]
+    """
+    from snl_edge.stream.journal_report import check_journal, export_journal
+
+    report = check_journal(folder)
+    if as_json:
+        print(json.dumps({**asdict(report), "consistent": report.consistent}, indent=2))
+    else:
+        for camera in report.cameras:
+            counts = ", ".join(f"{count} {verdict}" for verdict, count in camera.verdicts.items())
+            end = "" if camera.ended else " (not ended in order: still running, or killed)"
+            print(f"run {camera.run} {camera.camera}: {camera.parts} parts, {counts}; {camera.missing} missing{end}")
+        print(
+            f"{report.pictures} pictures, {report.missing_pictures} missing, {report.orphans} without a record; "
+            f"{'consistent' if report.consistent else report.damage or 'NOT consistent'}"
+        )
+    if export is not None:
+        print(f"{export_journal(folder, export, form.value)} records in {export}")
+    if not report.consistent:
+        raise typer.Exit(1)
+
+
+@stream.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for bundle, journal and verdicts.")] = Path("demo-stream"),
+    bundle: Annotated[
+        Path | None, typer.Option(help="A bundle of synthetic products; a quick one is trained if not given.")
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Parts a second at each of the two cameras.")] = 2.0,
+    port: Annotated[int, typer.Option(help="Of the dashboard on this machine.")] = 8080,
+    count: Annotated[int | None, typer.Option(help="End after so many parts of each camera.")] = None,
+) -> None:
+    """Stream drawn parts through a bundle, with dashboard, journal and metrics. Ctrl-C ends it.
+
+    Example: [bold]snl-edge stream demo --bundle demo/run/bundle[/bold]
+    """
+    _needs()
+    if bundle is None:
+        require("torch", "timm", "onnx", "onnxsim", extra="train")
+    from snl_edge.stream.demo import demo_bundle, demo_config
+    from snl_edge.stream.service import run_line
+
+    run_line(demo_config(out, bundle or demo_bundle(out), rate, port, count))

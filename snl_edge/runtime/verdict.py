@@ -1,0 +1,67 @@
+"""What is said of one picture: good, reject or unknown, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .manifest import Manifest
+
+VerdictKind = Literal["good", "reject", "unknown"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the detector says of one frame; score, threshold and map are on the calibrated scale."""
+
+    kind: VerdictKind
+    """``unknown``: no product that the model learned, so neither good nor a reject of one."""
+    score: float
+    threshold: float
+    """The one that applied: that of the product where it is known, else the bundle's."""
+    product: str | None
+    """As named by the caller, else as recognised; None where it is unknown."""
+    product_distance: float
+    """From the nearest product that the model learned; 1 is the default limit of what is known."""
+    anomaly_map: NDArray[np.float32]
+    """``float32 [H, W]`` of the model's input, not of the frame."""
+
+    @property
+    def reject(self) -> bool:
+        """Whether the part is defective. An unknown product is not, yet it is not ``good`` either."""
+        return self.kind == "reject"
+
+    @property
+    def good(self) -> bool:
+        """Whether the part may pass."""
+        return self.kind == "good"
+
+
+def judge(
+    manifest: Manifest,
+    anomaly_map: NDArray[np.float32],
+    score: float | np.float32,
+    nearest: int | np.int32,
+    distance: float | np.float32,
+    named: str | None = None,
+    threshold: float | None = None,
+) -> Verdict:
+    """The verdict on the graph's outputs for one picture, by the thresholds in force in ``manifest``.
+
+    Args:
+        manifest: of the bundle that ran.
+        anomaly_map: ``float32 [H, W]``.
+        score, nearest, distance: the graph's other outputs.
+        named: the product, where the caller knows it; then nothing is unknown.
+        threshold: decides instead of those of the manifest.
+    """
+    product = manifest.products[nearest] if named is None else named
+    # A distance is compared as the float32 it is: 1.0 from the graph is not above 1.0.
+    known = named is not None or float(distance) <= manifest.unknown_limit
+    limit = manifest.threshold_for(product if known else None) if threshold is None else threshold
+    # A high score does not make an unknown product the reject of a known one.
+    kind: VerdictKind = "unknown" if not known else "reject" if float(score) > limit else "good"
+    return Verdict(kind, float(score), limit, product if known else None, float(distance), anomaly_map)

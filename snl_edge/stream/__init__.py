@@ -1,0 +1,1 @@
+"""Streaming inspection: camera to verdict, journal, actuators, sinks, dashboard. Needs no torch."""

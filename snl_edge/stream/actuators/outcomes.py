@@ -1,0 +1,82 @@
+"""Outcomes of actuations go into the journal from a thread of their own: an actuator never waits for the disk."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+
+from ..control import Check
+from ..journal import Actuation, Journal
+
+MOST_WAITING = 10_000
+RETRY_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class OutcomeLog(threading.Thread):
+    """Writes what became of rejects; one serves all actuators of a line.
+
+    Attributes:
+        lost: outcomes that were dropped, since the journal could not be written for too long.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(name="outcomes", daemon=True)
+        self.lost = 0
+        self._journal = journal
+        self._waiting: list[Actuation] = []
+        self._changed = threading.Condition()
+        self._give_up_at: float | None = None
+        self._problem = ""
+
+    def note(self, actuation: Actuation) -> None:
+        """Takes an outcome; returns at once."""
+        with self._changed:
+            if len(self._waiting) >= MOST_WAITING:
+                self.lost += 1
+                return
+            self._waiting.append(actuation)
+            self._changed.notify()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Writes what waits and ends the thread; whether nothing was lost. Call it after the actuators have stopped."""
+        with self._changed:
+            self._give_up_at = time.monotonic() + timeout_s
+            self._changed.notify()
+        if self.is_alive():
+            self.join(timeout_s + RETRY_S)
+        return not self._waiting and not self.lost
+
+    def check(self) -> Check:
+        """Its line on the health page."""
+        if not self.is_alive():
+            return Check("actuation record", "failed", "not running")
+        if self._problem or self.lost:
+            text = f"{len(self._waiting)} outcomes wait, {self.lost} lost: {self._problem or 'the journal works again'}"
+            return Check("actuation record", "failed", text)
+        return Check("actuation record", "ok", "every reject's outcome is in the journal")
+
+    def run(self) -> None:
+        """The thread's body."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._give_up_at is not None)
+                batch = list(self._waiting)
+            if not batch:
+                return
+            try:
+                self._journal.actuated(batch)
+            except sqlite3.Error as error:  # disk full: they wait, and are written when there is room again
+                if not self._problem:
+                    _log.warning("outcomes of actuations cannot be written: %s", error)
+                self._problem = str(error)
+                if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
+                    return
+                time.sleep(RETRY_S if self._give_up_at is None else RETRY_S / 10)
+                continue
+            self._problem = ""
+            with self._changed:
+                del self._waiting[: len(batch)]

@@ -1,0 +1,222 @@
+"""`snl-edge stream check`: a line's file in plain words, and whether what it names is there and works."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import CameraError, ConfigError, SnlEdgeError
+from .actuators import ModbusActuator
+from .camera import CameraSettings
+from .config import LineConfig
+from .journal import FILE
+from .prepare import ignored_pixels, inspected
+from .recipe import Recipe
+from .sinks import MqttSink, WebhookSink
+from .sources import open_source
+from .sources.base import EndOfPictures, Source
+from .triggers import EveryFrame, Gpio, Hardware, Interval, TriggerSettings
+
+_WAITS = 20
+_CONNECT_S = 3.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the explanation."""
+
+    subject: str
+    works: bool | None
+    """None where it was only explained, not tried."""
+    text: str
+
+
+def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
+    """Explains a line and tries what can be tried; moves nothing and writes nothing but the journal's folder.
+
+    Args:
+        config: the line.
+        connect: also open cameras and connect to brokers and servers, which a running line may hold.
+    """
+    found = [_tried("recipe", lambda: _recipe(config))]
+    for camera in config.cameras:
+        found += _camera(config, camera, connect)
+    found.append(Finding("queue", None, _queue(config)))
+    found.append(Finding("verdicts", None, _rules(config)))
+    found.append(_tried("journal", lambda: _journal(config)))
+    for kind, outputs in (("sink", config.sinks), ("actuator", config.actuators)):
+        for output in outputs:
+            name = f"{kind} {output.name or output.type}"
+            found.append(_module(name, output.type))
+            if connect and (address := _address(output)):
+                found.append(_tried(f"{name} server", lambda address=address: _reachable(*address)))
+    found.append(_tried("dashboard", lambda: _dashboard(config)))
+    if config.golden is not None:
+        found.append(_tried("self-test", lambda: _golden(config)))
+    return found
+
+
+def print_findings(findings: list[Finding]) -> bool:
+    """Prints them on stdout; whether nothing that was tried failed."""
+    table = Table("", "", "", box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        mark = {True: "[green]ok[/]", False: "[red]no[/]", None: ""}[finding.works]
+        table.add_row(mark, finding.subject, finding.text.replace("[", r"\["))
+    Console().print(table)
+    return all(finding.works is not False for finding in findings)
+
+
+def _tried(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, True, look())
+    except (SnlEdgeError, OSError) as error:
+        return Finding(subject, False, str(error))
+
+
+def _recipe(config: LineConfig) -> str:
+    recipe = Recipe(config.bundle, config.engine, waiting=1)
+    try:
+        manifest = recipe.bundle.manifest
+        for camera in config.cameras:
+            manifest.threshold_for(camera.product)
+        reference = "" if manifest.reference else "; it has no reference, so drift cannot be seen"
+        return f"{recipe.name} for {', '.join(manifest.products)}, run by {recipe.reason}{reference}"
+    finally:
+        recipe.close()
+
+
+def _camera(config: LineConfig, camera: CameraSettings, connect: bool) -> Iterator[Finding]:
+    name = f"camera {camera.name}"
+    where = f"{camera.source.type}, {_trigger(camera.trigger)}"
+    product = f", always sees {camera.product}" if camera.product else ", recognises the product"
+    yield Finding(name, None, where + product)
+    if camera.ignore_mask or camera.ignore:
+        share = lambda: ignored_pixels(camera.ignore_mask, camera.ignore, (256, 256))  # noqa: E731
+        yield _tried(f"{name} ignore", lambda: f"{100 * float(share().mean()):.0f} % of the region do not count")  # pyright: ignore[reportOptionalMemberAccess]
+    if camera.source.type in ("folder", "video", "synthetic") or connect:
+        yield _tried(f"{name} picture", lambda: _picture(camera))
+    if config.queue.policy == "block" and open_source(camera.source).live:
+        yield Finding(name, False, "queue.policy is block, but this camera cannot wait: old pictures would pile up")
+
+
+def _picture(camera: CameraSettings) -> str:
+    source = open_source(camera.source)
+    source.open()
+    try:
+        picture = _first(source)
+        region = inspected(picture, camera.region, camera.rotation, source.colour == "bgr")
+        (height, width), (seen_height, seen_width) = picture.shape[:2], region.shape[:2]
+        return f"gives {width}x{height} pixels, of which {seen_width}x{seen_height} are inspected"
+    finally:
+        source.close()
+
+
+def _first(source: Source):
+    try:
+        for _ in range(_WAITS):
+            if (picture := source.read()) is not None:
+                return picture
+    except EndOfPictures as error:
+        raise CameraError("there is not one picture") from error
+    raise CameraError("no picture came", fix="if the camera waits for a trigger signal, give one meanwhile")
+
+
+def _trigger(trigger: TriggerSettings) -> str:
+    if isinstance(trigger, EveryFrame):
+        return "every picture is a part" if trigger.every == 1 else f"each {trigger.every}th picture is a part"
+    if isinstance(trigger, Interval):
+        return f"a part every {trigger.seconds:g} s"
+    if isinstance(trigger, Hardware):
+        return "triggered by a signal at the camera"
+    if isinstance(trigger, Gpio):
+        return f"triggered by GPIO line {trigger.line}"
+    return "triggered by POST /api/trigger" + (" or standard input" if trigger.stdin else "")
+
+
+def _queue(config: LineConfig) -> str:
+    full = "the oldest part is dropped (fail-safe)" if config.queue.policy == "newest" else "the source waits"
+    deadline = f"a verdict within {config.deadline_ms:g} ms" if config.deadline_ms else "no deadline"
+    return f"{config.queue.size} pictures may wait; when it is full, {full}; {deadline}"
+
+
+def _rules(config: LineConfig) -> str:
+    rules = config.rules
+    text = f"not judged: {rules.failsafe}; unknown product: {rules.unknown}"
+    if rules.confirm:
+        text += f"; a reject counts only as one of {rules.confirm.rejects} among {rules.confirm.of}"
+    return text + ("; starts in shadow mode: nothing moves" if config.shadow else "")
+
+
+def _journal(config: LineConfig) -> str:
+    settings = config.journal
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    probe = settings.folder / ".probe"
+    probe.write_bytes(b"")
+    probe.unlink()
+    kept = "for ever" if settings.keep_days is None else f"for {settings.keep_days:g} days"
+    pictures = settings.pictures
+    return (
+        f"{'goes on' if (settings.folder / FILE).exists() else 'new'} in {settings.folder}; verdicts kept {kept}, "
+        f"pictures of {', '.join(pictures.of)} for {pictures.keep_days:g} days up to {pictures.keep_gib:g} GiB"
+    )
+
+
+_MODULES = {"mqtt": "paho", "webhook": "urllib3", "opcua": "asyncua", "modbus": "pymodbus", "gpio": "gpiod"}
+
+
+def _module(subject: str, kind: str) -> Finding:
+    module = _MODULES.get(kind)
+    if module is None or importlib.util.find_spec(module):
+        return Finding(subject, True, "its package is installed")
+    return Finding(subject, False, f'it needs {module}: pip install "snl-edge[{kind}]"')
+
+
+def _address(output: object) -> tuple[str, int] | None:
+    """Where the server of a sink or actuator listens; None where it has none, or is one itself."""
+    if isinstance(output, MqttSink):
+        return output.host, output.port or (1883 if output.tls is None else 8883)
+    if isinstance(output, ModbusActuator):
+        return output.host, output.port
+    if isinstance(output, WebhookSink):
+        parts = urlsplit(output.url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    return None
+
+
+def _reachable(host: str, port: int) -> str:
+    """Only connects: logging in could push a running line out, and a coil that is tried moves."""
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_S).close()
+    except OSError as error:
+        raise ConfigError(f"{host} port {port} cannot be reached", str(error), "check network and firewall") from error
+    return f"{host} port {port} answers"
+
+
+def _dashboard(config: LineConfig) -> str:
+    settings = config.dashboard
+    if settings is None:
+        return "none, and so no metrics and no health page"
+    token = settings.token()
+    return f"{settings.host}:{settings.port}, {'with a token' if token else 'without a token, for this machine alone'}"
+
+
+def _golden(config: LineConfig) -> str:
+    assert config.golden is not None
+    counts = {name: _images(config.golden.folder / name) for name in ("good", "reject")}
+    if not any(counts.values()):
+        raise CameraError(f"{config.golden.folder} holds no samples", fix="put pictures below good and reject there")
+    when = "at start and on demand" if config.golden.at_start else "on demand"
+    return f"{counts['good']} good and {counts['reject']} reject samples, judged {when}"
+
+
+def _images(folder: Path) -> int:
+    from ..image import list_images
+
+    return len(list_images(folder)) if folder.is_dir() else 0

@@ -1,0 +1,101 @@
+"""``line.yaml``: everything about one line, in one file, checked before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, model_validator
+
+from ..errors import ConfigError
+from ..runtime.manifest import first_faults
+from .actuators import Actuators
+from .camera import CameraSettings
+from .dashboard.settings import DashboardSettings
+from .drift import DriftSettings
+from .golden import GoldenSettings
+from .judging import Rules
+from .recorder import JournalSettings
+from .settings import EngineSettings, Settings
+from .sinks import Sinks
+from .waiting import QueuePolicy
+from .watchdog import WatchdogSettings
+
+
+class QueueSettings(Settings):
+    """Between cameras and engine."""
+
+    size: int = Field(default=8, ge=1, le=1024)
+    """Prepared pictures that may wait for the engine."""
+    policy: QueuePolicy = "newest"
+    """When the engine is slower: ``newest`` pushes the oldest part out (it gets the fail-safe verdict ``dropped``),
+    ``block`` makes the source wait, which only files can."""
+
+
+class LineConfig(Settings):
+    """One line. Relative paths start at the folder in which the command runs."""
+
+    name: str = Field(default="line", pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    """The line's name in messages."""
+    bundle: Path
+    """The recipe: a bundle folder."""
+    engine: EngineSettings = EngineSettings()
+    """What runs the bundle."""
+    cameras: Annotated[tuple[CameraSettings, ...], Field(min_length=1)]
+    """All of them share one engine."""
+    queue: QueueSettings = QueueSettings()
+    """Between cameras and engine."""
+    deadline_ms: float | None = Field(default=1000, gt=0)
+    """From trigger to verdict; a part without one by then gets the fail-safe verdict ``deadline``. null: none, for
+    files and demonstrations."""
+    rules: Rules = Rules()
+    """What follows from a verdict."""
+    shadow: bool = False
+    """Start in shadow mode: decide and record, but move no actuator."""
+    journal: JournalSettings = JournalSettings()
+    """Where verdicts are kept."""
+    sinks: Sinks = ()
+    """Who hears of verdicts, from the journal, whenever they are there."""
+    actuators: Actuators = ()
+    """What moves for rejects, in time."""
+    dashboard: DashboardSettings | None = DashboardSettings()  # pyright: ignore[reportCallIssue]
+    """The web page with health and metrics; null: none."""
+    drift: DriftSettings = DriftSettings()
+    """When parts count as having drifted from what the model was trained on."""
+    golden: GoldenSettings | None = None
+    """Samples for the self-test; none if not given."""
+    watchdog: WatchdogSettings = WatchdogSettings()
+    """When the service counts as dead."""
+    drain_s: float = Field(default=5.0, ge=0)
+    """At the end (SIGTERM), how long parts on their way may still get their verdict."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> LineConfig:
+        names = [camera.name for camera in self.cameras]
+        if len(set(names)) < len(names):
+            raise ValueError("two cameras have the same name")
+        return self
+
+
+def read_config(path: Path) -> LineConfig:
+    """Reads and checks a line's file; executes nothing in it.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or says something that cannot be: where and what.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}", str(error), "check path and permissions") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no YAML", str(error), "check indentation and quotes there") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no settings", fix="start from an example in docs/examples")
+    try:
+        return LineConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(
+            f"{path} is not valid", first_faults(error, limit=5), "see the table of settings in docs/stream.md"
+        ) from error

@@ -1,0 +1,101 @@
+"""What the dashboard, the health endpoint and commands may see of a running line and ask of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .record import Entry
+
+State = Literal["starting", "running", "paused", "draining", "stopped"]
+Light = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the health page."""
+
+    name: str
+    """What was looked at: ``camera left``, ``engine``, ``journal``, ``sink mqtt``, ``drift gear``."""
+    light: Light
+    text: str
+    """One plain line: what is wrong and what to do, or that all is well."""
+
+
+@dataclass(frozen=True)
+class Latest:
+    """The last part of one camera, to be looked at."""
+
+    entry: Entry
+    frame: NDArray[np.uint8] | None
+    """``uint8 [h, w, 3]`` RGB, the inspected region; None where there was no picture."""
+    anomaly_map: NDArray[np.float32] | None
+    """``float32 [H, W]`` of the model's input."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A line's state at one moment."""
+
+    state: State
+    shadow: bool
+    recipe: str
+    recipe_hash: str
+    threshold: float
+    product_thresholds: dict[str, float]
+    products: tuple[str, ...]
+    threshold_version: int
+    cameras: tuple[str, ...]
+    counts: dict[str, int]
+    """Parts of this run by verdict (``good``, ``reject``, ``unknown``, ``failsafe``)."""
+    dropped: int
+    deadline_missed: int
+    parts_per_second: float
+    """Over the last ten seconds."""
+    latency_p50_ms: float
+    latency_p99_ms: float
+    """From trigger to verdict, over the last 1,000 parts."""
+    checks: tuple[Check, ...]
+
+
+class Line(Protocol):
+    """A running line. Any thread may call any method; every change goes into the journal's audit with ``actor``."""
+
+    def status(self) -> Status:
+        """Its state now."""
+        ...
+
+    def latest(self, camera: str) -> Latest | None:
+        """The last part of a camera; None before the first."""
+        ...
+
+    def trigger(self, camera: str, part: str | None, encoder: int | None) -> int | None:
+        """A part is there now: returns its sequence number at this camera; None while the line is ending.
+
+        Raises `ConfigError` for an unknown camera.
+        """
+        ...
+
+    def set_threshold(self, value: float, product: str | None, actor: str) -> None:
+        """Sets a threshold in the bundle, from the next part on; raises `ConfigError` for an unknown product."""
+        ...
+
+    def pause(self, paused: bool, actor: str) -> None:
+        """While paused, triggered parts get the fail-safe verdict with reason ``paused``."""
+        ...
+
+    def set_shadow(self, shadow: bool, actor: str) -> None:
+        """In shadow mode parts are judged and recorded, but no actuator moves."""
+        ...
+
+    def change_recipe(self, bundle: Path, actor: str) -> None:
+        """Loads another bundle beside the running one, then changes over between two parts."""
+        ...
+
+    def self_test(self, actor: str) -> Check:
+        """Judges the golden samples now."""
+        ...

@@ -1,0 +1,74 @@
+"""The dashboard's web application: routes, guard, and errors as the page shows them."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from ...errors import DataError, SnlEdgeError
+from ..control import Line
+from ..journal import Journal
+from .assets import asset_routes
+from .auth import Gate
+from .changing import changing_routes
+from .entrance import entrance_routes
+from .events import EventFeed
+from .guard import Guard, refuse
+from .live import LiveFeed
+from .reading import reading_routes
+from .settings import DashboardSettings
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(
+    line: Line,
+    journal: Journal,
+    settings: DashboardSettings,
+    registry: CollectorRegistry = REGISTRY,
+    closing: threading.Event | None = None,
+) -> FastAPI:
+    """The application; `server.DashboardServer` serves it.
+
+    Args:
+        line: the running line.
+        journal: its journal, only read.
+        settings: where the token is, and what to show.
+        registry: the metrics under ``/metrics``.
+        closing: ends the event streams when set, so that a server can stop.
+
+    Raises:
+        ConfigError: no usable token.
+    """
+    gate = Gate(settings.token(), settings.session_days * 86400)
+    live = LiveFeed(line, settings.live_width, settings.live_rate)
+    events = EventFeed(line, journal, live, closing or threading.Event())
+    # No generated API pages: they load scripts from elsewhere, and the page needs none.
+    app = FastAPI(title="snl-edge", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(asset_routes())
+    app.include_router(entrance_routes(line, gate, settings.certificate is not None, registry))
+    app.include_router(reading_routes(line, journal, settings, live, events))
+    app.include_router(changing_routes(line, settings))
+    app.add_middleware(Guard, gate=gate, open_metrics=settings.open_metrics)
+
+    @app.exception_handler(SnlEdgeError)
+    def refused(_: Request, error: SnlEdgeError) -> Response:
+        return refuse(404 if isinstance(error, DataError) else 400, error.what, error.why, error.fix)
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return refuse(422, f"{first['loc'][-1]}: {first['msg']}")
+
+    @app.exception_handler(sqlite3.Error)
+    def no_journal(_: Request, error: sqlite3.Error) -> Response:
+        _log.error("dashboard: the journal cannot be read: %s", error)
+        return refuse(503, "the journal cannot be read", str(error), "look at the health page")
+
+    return app

@@ -1,0 +1,104 @@
+"""Routes that change the line: threshold, pause, shadow mode, recipe, self-test. The line writes the audit."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from ..control import Line
+from .guard import refuse
+from .recipes import bundle_path
+from .settings import DashboardSettings
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Threshold(_Body):
+    """A new threshold for a product, or for all that have none of their own."""
+
+    value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    product: Annotated[str, Field(max_length=200)] | None
+
+
+class Pause(_Body):
+    """Pause or go on."""
+
+    paused: StrictBool
+
+
+class Shadow(_Body):
+    """Shadow mode on or off."""
+
+    shadow: StrictBool
+
+
+class Trigger(_Body):
+    """A part is there now."""
+
+    camera: Annotated[str, Field(max_length=32)]
+    part: Annotated[str, Field(max_length=200)] | None = None
+    encoder: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+
+
+class RecipeChoice(_Body):
+    """A bundle's folder, as listed."""
+
+    folder: Annotated[str, Field(max_length=200)]
+
+
+def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
+    """All of them; each returns once the line has done it."""
+    router = APIRouter(prefix="/api")
+    slow = threading.Lock()  # a recipe change or self-test at a time; a second one would wait for minutes
+
+    @router.post("/threshold")
+    def threshold(request: Request, body: Threshold) -> dict[str, Any]:
+        line.set_threshold(body.value, body.product, request.state.actor)
+        return {"value": body.value, "product": body.product}
+
+    @router.post("/pause")
+    def pause(request: Request, body: Pause) -> dict[str, Any]:
+        line.pause(body.paused, request.state.actor)
+        return {"paused": body.paused}
+
+    @router.post("/shadow")
+    def shadow(request: Request, body: Shadow) -> dict[str, Any]:
+        line.set_shadow(body.shadow, request.state.actor)
+        return {"shadow": body.shadow}
+
+    @router.post("/trigger")
+    def trigger(body: Trigger) -> dict[str, Any]:
+        return {"camera": body.camera, "sequence": line.trigger(body.camera, body.part, body.encoder)}
+
+    @router.post("/recipe", response_model=None)
+    def recipe(request: Request, body: RecipeChoice) -> dict[str, Any] | Response:
+        bundle = bundle_path(settings.bundles, body.folder)
+        if not slow.acquire(blocking=False):
+            return _busy()
+        try:
+            line.change_recipe(bundle, request.state.actor)
+        finally:
+            slow.release()
+        return {"folder": body.folder}
+
+    @router.post("/self-test", response_model=None)
+    def self_test(request: Request, body: _Body) -> dict[str, Any] | Response:
+        if not slow.acquire(blocking=False):
+            return _busy()
+        try:
+            return asdict(line.self_test(request.state.actor))
+        finally:
+            slow.release()
+
+    return router
+
+
+def _busy() -> Response:
+    return refuse(409, "a recipe change or self-test is running", fix="wait until it is done")

@@ -1,0 +1,115 @@
+"""What every request passes before a route sees it: size, origin, token. What every answer carries: strict headers."""
+
+from __future__ import annotations
+
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .auth import COOKIE, Gate, TooManyTriesError
+from .settings import is_loopback
+
+LARGEST_BODY = 16 * 1024
+_READING = frozenset({"GET", "HEAD"})
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Guard:
+    """ASGI middleware that refuses by default: a new route is behind the token unless its path is listed here."""
+
+    def __init__(self, app: ASGIApp, gate: Gate, open_metrics: bool) -> None:
+        self._app = app
+        self._gate = gate
+        self._public = {"/health", "/login", "/api/login", *(["/metrics"] if open_metrics else [])}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on, or answers it with a refusal."""
+        if scope["type"] != "http":
+            return  # no websocket and no lifespan here
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        answer = self._refusal(scope) or self._app
+        await answer(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        path: str = scope["path"]
+        if self._gate.open and not is_loopback(_host(f"//{headers.get('host', '')}")[1]):
+            # A foreign name that resolves to this machine: a page elsewhere is using the visitor's browser.
+            return refuse(403, "open this page as http://localhost", "it has no token and serves this machine alone")
+        if scope["method"] not in _READING and (refused := _unsafe_change(headers)):
+            return refused
+        address = scope["client"][0] if scope.get("client") else "unknown"
+        scope.setdefault("state", {})["address"] = address
+        if path in self._public or path.startswith("/static/"):
+            return None
+        try:
+            actor = self._gate.actor(_cookie(headers), headers.get("authorization"), address)
+        except TooManyTriesError as error:
+            return too_many_tries(error)
+        if actor is None:
+            return RedirectResponse("/login", 303) if path == "/" else refuse(401, "log in first")
+        scope["state"]["actor"] = actor
+        return None
+
+
+def refuse(status: int, what: str, why: str = "", fix: str = "", headers: dict[str, str] | None = None) -> JSONResponse:
+    """An answer that says no, in the form that the page shows."""
+    return JSONResponse({"what": what, "why": why, "fix": fix}, status, headers)
+
+
+def too_many_tries(error: TooManyTriesError) -> JSONResponse:
+    """429, with the seconds to wait."""
+    seconds = int(error.seconds) + 1
+    return refuse(429, "too many wrong tokens", fix=f"wait {seconds} s", headers={"Retry-After": str(seconds)})
+
+
+def _unsafe_change(headers: Headers) -> Response | None:
+    """Refuses what a form or script of another site could send, and a body too large to be ours."""
+    length = headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > LARGEST_BODY:
+        return refuse(413, "the request is too large or does not tell its size")
+    if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        return refuse(415, "send JSON", fix="set Content-Type: application/json")
+    origin = headers.get("origin")
+    if origin is not None and _host(origin)[0] != headers.get("host"):
+        return refuse(403, "the request came from another site")
+    return None
+
+
+def _cookie(headers: Headers) -> str | None:
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return None
+    return morsel.value if morsel else None
+
+
+def _host(url: str) -> tuple[str, str]:
+    """``(host:port, host)`` of a URL; empty where it is none."""
+    try:
+        parts = urlsplit(url)
+        return parts.netloc, parts.hostname or ""
+    except ValueError:
+        return "", ""

@@ -1,0 +1,106 @@
+"""Routes that look: events, pictures, parts, scores, changes made, recipes to choose from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
+
+from ..control import Line
+from ..journal import Journal
+from ..record import VerdictName
+from . import queries
+from .events import EventFeed
+from .guard import refuse
+from .live import LiveFeed
+from .pictures import kept_picture
+from .recipes import recipes
+from .settings import DashboardSettings
+from .wire import entry_json
+
+_WIDTHS = {"small": 320, "large": 1280}
+_Text = Annotated[str | None, Query(max_length=200)]
+_Id = Annotated[int | None, Query(ge=0, lt=2**63)]
+
+
+def reading_routes(
+    line: Line, journal: Journal, settings: DashboardSettings, live: LiveFeed, events: EventFeed
+) -> APIRouter:
+    """All of them; none changes anything."""
+    router = APIRouter(prefix="/api")
+    # Scaled one by one, however many a gallery asks for at once: the other cores are the line's.
+    one_at_a_time = CapacityLimiter(1)
+
+    @router.get("/session")
+    def session(request: Request) -> dict[str, Any]:
+        return {"actor": request.state.actor, "stale_seconds": settings.stale_seconds}
+
+    @router.get("/events")
+    async def stream() -> Response:
+        if events.full:
+            return refuse(503, "too many pages are open", fix="close one")
+        return StreamingResponse(events.stream(), media_type="text/event-stream")
+
+    @router.get("/live/{camera}/{entry_id}")
+    def live_picture(camera: str, entry_id: int, heatmap: bool = True) -> Response:
+        picture = live.picture(camera, entry_id, heatmap)
+        return refuse(404, "the picture is gone") if picture is None else Response(picture, media_type="image/jpeg")
+
+    @router.get("/parts")
+    def parts(
+        verdict: Annotated[list[VerdictName] | None, Query()] = None,
+        product: _Text = None,
+        camera: _Text = None,
+        part: _Text = None,
+        since: float | None = None,
+        until: float | None = None,
+        score_above: float | None = None,
+        score_to: float | None = None,
+        before: _Id = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 24,
+    ) -> dict[str, Any]:
+        chosen = tuple(dict.fromkeys(verdict)) if verdict else queries.Filter().verdicts
+        wanted = queries.Filter(chosen, product, camera, part, since, until, score_above, score_to)
+        found = queries.parts(journal, wanted, before, limit + 1)
+        return {"parts": [entry_json(entry) for entry in found[:limit]], "more": len(found) > limit}
+
+    @router.get("/parts/{entry_id}/{kind}")
+    async def picture(entry_id: int, kind: str, size: str = "large") -> Response:
+        return await to_thread.run_sync(_picture, entry_id, kind, size, limiter=one_at_a_time)
+
+    def _picture(entry_id: int, kind: str, size: str) -> Response:
+        if kind not in ("image", "heatmap") or size not in _WIDTHS or not 0 <= entry_id < 2**63:
+            return refuse(404, "no such picture")
+        entries = journal.select("id = ?", (entry_id,))
+        name = getattr(entries[0].record, kind) if entries else None
+        if name is None:
+            return refuse(404, "no picture of this part was kept")
+        # A part's picture never changes: the browser may keep it, but no proxy.
+        kept = {"Cache-Control": "private, max-age=86400, immutable"}
+        return Response(kept_picture(journal.folder, name, _WIDTHS[size]), media_type="image/jpeg", headers=kept)
+
+    @router.get("/scores")
+    def scores(product: _Text = None, last: Annotated[int, Query(ge=10, le=5000)] = 1000) -> dict[str, Any]:
+        status = line.status()
+        own = status.product_thresholds
+        found = queries.scores(journal, product, tuple(own), last)
+        return {
+            "threshold": status.threshold if product is None else own.get(product, status.threshold),
+            "own_threshold": product in own,
+            "version": status.threshold_version,
+            "parts": [asdict(one) for one in found],
+        }
+
+    @router.get("/audit")
+    def audit(limit: Annotated[int, Query(ge=1, le=1000)] = 200) -> dict[str, Any]:
+        return {"changes": [asdict(entry) for entry in journal.audits(limit)]}
+
+    @router.get("/recipes")
+    def listed_recipes() -> dict[str, Any]:
+        found = recipes(settings.bundles) if settings.bundles else []
+        return {"folder": settings.bundles is not None, "recipes": [asdict(one) for one in found]}
+
+    return router

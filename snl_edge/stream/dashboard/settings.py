@@ -1,0 +1,83 @@
+"""Settings of the dashboard, as they stand in the line's file."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ...errors import ConfigError
+
+SHORTEST_TOKEN = 16
+
+
+class DashboardSettings(BaseModel):
+    """The web page that the streaming process serves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on; any but this machine's own needs a token.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    token_file: Path | None = Field(None, description="File that holds the access token.")
+    token_variable: str = Field(
+        "SNL_EDGE_DASHBOARD_TOKEN", description="Environment variable with the token, read if there is no token file."
+    )
+    certificate: Path | None = Field(None, description="TLS certificate chain (PEM); the page is https then.")
+    private_key: Path | None = Field(None, description="The certificate's private key (PEM).")
+    session_days: float = Field(30, gt=0, le=365, description="Days until a browser has to log in again.")
+    open_metrics: bool = Field(False, description="Serve /metrics without the token.")
+    bundles: Path | None = Field(None, description="Folder of bundles that the recipe may be changed to.")
+    live_width: int = Field(640, ge=64, le=1920, description="Largest width of the live picture, in pixels.")
+    live_rate: float = Field(5, gt=0, le=30, description="Live pictures a second and camera, at most.")
+    stale_seconds: float = Field(10, gt=0, description="A picture older than this is shown as old.")
+
+    @model_validator(mode="after")
+    def _certificate_has_key(self) -> DashboardSettings:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("certificate and private_key go together")
+        return self
+
+    def token(self) -> str | None:
+        """The access token; None only where the page is for this machine alone.
+
+        Raises:
+            ConfigError: the file cannot be read, the token is too short, or there is none and others could connect.
+        """
+        if self.token_file is not None:
+            source = str(self.token_file)
+            try:
+                token = self.token_file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(
+                    f"cannot read the dashboard's token from {source}", str(error), "write one: openssl rand -hex 16"
+                ) from error
+        else:
+            source = f"${self.token_variable}"
+            token = os.environ.get(self.token_variable, "").strip()
+            if not token and is_loopback(self.host):
+                return None
+            if not token:
+                raise ConfigError(
+                    f"the dashboard would listen on {self.host} without a token",
+                    "anyone in the network could change thresholds",
+                    f"set token_file or {source} (openssl rand -hex 16), or listen on 127.0.0.1",
+                )
+        if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
+            raise ConfigError(
+                f"the dashboard's token in {source} is not usable",
+                f"it needs {SHORTEST_TOKEN} or more ASCII characters",
+                "make one: openssl rand -hex 16",
+            )
+        return token
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine can reach ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

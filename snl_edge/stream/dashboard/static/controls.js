@@ -1,0 +1,69 @@
+// Controls: pause, shadow mode, self-test, recipe. Each asks first and says what will happen.
+
+import { change, get } from "./api.js";
+import { confirm, h, lightIcon, toast } from "./dom.js";
+
+function card(title, text, state, ...actions) {
+  return h("section", { class: "panel control" }, h("h2", {}, title), h("p", { class: "muted" }, text), state, h("div", { class: "row" }, actions));
+}
+
+async function working(button, text, work) {
+  const before = button.textContent;
+  button.disabled = true;
+  button.textContent = text;
+  try { return await work(); } finally { button.disabled = false; button.textContent = before; }
+}
+
+export async function controlsPage({ page, line, listen, session }) {
+  const pause = h("button", { type: "button", class: "wide", onclick: async () => {
+    const paused = line.status.state !== "paused";
+    const lines = paused ? ["Parts that come now are not judged. They get the fail-safe verdict and the line does with them what its file says."] : ["Parts are judged again from the next one on."];
+    if (await confirm(paused ? "Pause the line?" : "Go on?", lines, paused ? "Pause" : "Go on", paused) && await change("/api/pause", { paused })) toast(paused ? "Paused" : "Running again");
+  } });
+  const shadow = h("button", { type: "button", class: "wide", onclick: async () => {
+    const on = !line.status.shadow;
+    const lines = on ? ["Parts are still judged and recorded, but NOTHING IS REJECTED: defective parts stay on the line."] : ["Rejects are sorted out again from the next part on."];
+    if (await confirm(on ? "Turn shadow mode on?" : "Turn shadow mode off?", lines, on ? "Turn on" : "Turn off", on) && await change("/api/shadow", { shadow: on })) toast(on ? "Shadow mode is on" : "Shadow mode is off");
+  } });
+  const result = h("div", { class: "result", role: "status" });
+  const test = h("button", { type: "button", class: "wide", onclick: () => working(test, "Testing…", async () => {
+    const check = await change("/api/self-test", {});
+    if (check) result.replaceChildren(lightIcon(check.light), h("b", {}, check.light === "ok" ? "Passed" : check.light === "warning" ? "Warning" : "Failed"), h("span", {}, check.text));
+  }) }, "Run the self-test");
+  const state = h("p", { class: "now" });
+  const shadowState = h("p", { class: "now" });
+  const list = h("div", { class: "recipes" });
+  page.append(
+    card("Pause", "Stops judging. Use it while the camera, light or part holder is worked on.", state, pause),
+    card("Shadow mode", "Judges and records, but moves no actuator. Use it to try a threshold or recipe.", shadowState, shadow),
+    card("Self-test", "Judges the golden samples, good and bad, and compares with what they are known to be.", result, test),
+    card("This browser", `Logged in as ${session.actor || "–"}.`, null, h("button", { type: "button", class: "wide", onclick: async () => { if (await change("/api/logout", {})) location.href = "/login"; } }, "Log out")),
+    h("section", { class: "panel control recipe" }, h("h2", {}, "Recipe"), h("p", { class: "muted" }, "Another bundle for other products. It is checked and loaded beside the running one, then changed over between two parts."), list));
+
+  const update = () => {
+    const { status } = line;
+    if (!status) return;
+    const paused = status.state === "paused";
+    state.textContent = paused ? "The line is paused" : `The line is ${status.state}`;
+    pause.textContent = paused ? "Go on" : "Pause the line";
+    pause.disabled = !["running", "paused"].includes(status.state);
+    shadowState.textContent = status.shadow ? "Shadow mode is on: nothing is rejected" : "Shadow mode is off: rejects are sorted out";
+    shadow.textContent = status.shadow ? "Turn shadow mode off" : "Turn shadow mode on";
+    for (const row of list.children) row.classList.toggle("running", row.dataset.name === status.recipe);
+  };
+  listen("status", update);
+  update();
+
+  const { folder, recipes } = await get("/api/recipes");
+  if (!recipes.length) list.append(h("p", {}, folder ? "The folder of bundles is empty." : "No folder of bundles is set in the line's file (dashboard.bundles)."));
+  for (const recipe of recipes) {
+    const load = h("button", { type: "button", disabled: Boolean(recipe.fault), onclick: async () => {
+      if (!await confirm(`Change to ${recipe.name}?`, [`Products: ${recipe.products.join(", ")}.`, "The running recipe goes on until the new one is loaded and checked."], "Change recipe", true)) return;
+      const done = await working(load, "Loading…", () => change("/api/recipe", { folder: recipe.folder }));
+      if (done) toast(`Recipe ${recipe.name} is running`);
+    } }, "Load");
+    list.append(h("div", { class: "recipe-row", "data-name": recipe.name }, h("div", {}, h("b", {}, recipe.name), h("span", { class: "tag" }, "running"),
+      h("span", { class: recipe.fault ? "bad" : "muted" }, recipe.fault || recipe.products.join(", "))), load));
+  }
+  update();
+}

@@ -1,0 +1,55 @@
+"""How a line is: one light for each part of it, and what only a restart can cure."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .camera import Camera
+from .control import Check
+from .drift import Drift
+from .inference import Engine
+from .judging import Judge
+from .outputs import Outputs
+from .recorder import Recorder
+from .state import LineState
+from .watchdog import WatchdogSettings
+
+
+@dataclass(frozen=True)
+class Health:
+    """Looks at the parts of one line. Any thread may call any method."""
+
+    state: LineState
+    cameras: Sequence[Camera]
+    engines: Sequence[Engine]
+    recorder: Recorder
+    outputs: Outputs
+    judge: Judge
+    drift: Drift
+    limits: WatchdogSettings
+    threads: Sequence[threading.Thread]
+    """Those without which no part gets its verdict."""
+
+    def checks(self) -> list[Check]:
+        """One line each."""
+        found = [camera.check() for camera in self.cameras]
+        found += [engine.check(self.limits.stuck_after_s) for engine in self.engines]
+        found += [self.recorder.check(), *self.outputs.checks()]
+        found += [Check(f"rejects {camera}", "warning", text) for camera, text in self.judge.alarms().items()]
+        found += self.drift.checks(self.state.recipe.bundle.manifest)
+        fault = self.fault()
+        return found if fault is None else [Check("line", "failed", f"{fault}: restart the service"), *found]
+
+    def fault(self) -> str | None:
+        """What only a fresh process can cure; None while there is no such thing."""
+        for thread in (*self.threads, *self.engines, *self.recorder.threads):
+            if not thread.is_alive():
+                return f"thread {thread.name} has ended"
+        for engine in self.engines:
+            if engine.stuck_for > self.limits.stuck_after_s:
+                return f"{engine.name} hangs"
+            if engine.broken_for > self.limits.broken_after_s:
+                return f"{engine.name} cannot be loaded"
+        return None

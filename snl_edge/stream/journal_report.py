@@ -1,0 +1,160 @@
+"""`snl-edge stream journal`: is the journal whole? And its content for other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..atomic import replacing
+from ..errors import DataError
+from .gaps import UNRECORDED
+from .journal import FILE, Journal
+from .pictures import FOLDER
+from .record import Entry
+
+_AT_A_TIME = 1000
+
+
+@dataclass
+class CameraReport:
+    """One camera in one run."""
+
+    run: int
+    camera: str
+    parts: int
+    first: int
+    last: int
+    missing: int
+    """Sequence numbers up to the last without a record; those that retention took do not count."""
+    declared: int
+    """Of these, how many the audit declares as not recorded one by one (fail-safe, the disk refused)."""
+    ended: bool
+    """Whether the run was stopped in an orderly way; if not, parts on their way at that moment are missing."""
+    verdicts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """Records that should be there: none of a run that was ended in order."""
+        return self.missing - self.declared if self.ended else 0
+
+
+@dataclass
+class JournalReport:
+    """What the check found."""
+
+    folder: str
+    damage: str | None
+    """What SQLite says is wrong with the file; None if it is sound."""
+    cameras: list[CameraReport]
+    pictures: int
+    missing_pictures: int
+    """Files that a record names and that are not there."""
+    orphans: int
+    """Picture files that no record names: written, and then the process was killed."""
+
+    @property
+    def consistent(self) -> bool:
+        """Nothing is lost or damaged."""
+        return self.damage is None and not self.missing_pictures and not any(camera.lost for camera in self.cameras)
+
+
+def check_journal(folder: Path) -> JournalReport:
+    """Checks the file, the numbering of every camera in every run, and the pictures.
+
+    Raises:
+        DataError: there is no journal.
+    """
+    journal = _open(folder)
+    with journal.reading() as connection:
+        try:
+            verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
+            ended = dict(connection.execute("SELECT id, ended IS NOT NULL FROM run"))
+            rows = connection.execute(
+                "SELECT run, camera, COUNT(*), MIN(sequence), MAX(sequence) FROM verdict GROUP BY run, camera"
+            ).fetchall()
+            kinds = connection.execute(
+                "SELECT run, camera, verdict, COUNT(*) FROM verdict GROUP BY run, camera, verdict"
+            ).fetchall()
+            named = connection.execute("SELECT image, heatmap FROM verdict WHERE image IS NOT NULL").fetchall()
+            oldest, trimmed = connection.execute("SELECT MIN(run), MIN(id) > 1 FROM verdict").fetchone()
+        except sqlite3.DatabaseError as error:
+            return JournalReport(str(folder), str(error), [], 0, 0, 0)
+    verdicts: dict[tuple[int, str], dict[str, int]] = defaultdict(dict)
+    for run, camera, kind, count in kinds:
+        verdicts[run, camera][kind] = count
+    declared = _declared(journal)
+    cameras = []
+    for run, camera, parts, first, last in rows:
+        # Retention takes the oldest records; the numbering of the run that it has reached starts with what it left.
+        start = first if trimmed and run == oldest else 0
+        missing = last + 1 - start - parts
+        cameras.append(
+            CameraReport(
+                run, camera, parts, first, last, missing, declared[run, camera], bool(ended[run]), verdicts[run, camera]
+            )
+        )
+    files = {name for pair in named for name in pair if name is not None}
+    present = {path.relative_to(folder).as_posix() for path in (folder / FOLDER).rglob("*.jpg")}
+    journal.close()
+    return JournalReport(
+        str(folder),
+        None if verdict == "ok" else verdict,
+        cameras,
+        len(present),
+        len(files - present),
+        len(present - files),
+    )
+
+
+def _declared(journal: Journal) -> dict[tuple[int, str], int]:
+    found: dict[tuple[int, str], int] = defaultdict(int)
+    for entry in journal.audits(1_000_000):
+        if entry.action == UNRECORDED:
+            detail: dict[str, Any] = entry.detail
+            found[detail["run"], detail["camera"]] += detail["count"]
+    return found
+
+
+def export_journal(folder: Path, target: Path, kind: Literal["csv", "jsonl"]) -> int:
+    """Writes every record to ``target``, whole or not at all; returns how many.
+
+    Raises:
+        DataError: there is no journal.
+        OutputError: the file cannot be written.
+    """
+    journal = _open(folder)
+    count = 0
+    with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer: csv.DictWriter[str] | None = None
+        for entry in _entries(journal):
+            row = {"id": entry.id, "run": entry.run, "message_id": entry.message_id, **asdict(entry.record)}
+            if kind == "jsonl":
+                file.write(json.dumps(row) + "\n")
+            else:
+                row["blobs"] = json.dumps(row["blobs"])
+                if writer is None:
+                    writer = csv.DictWriter(file, list(row))
+                    writer.writeheader()
+                writer.writerow(row)
+            count += 1
+    journal.close()
+    return count
+
+
+def _entries(journal: Journal) -> Iterator[Entry]:
+    position = 0
+    while entries := journal.after(position, _AT_A_TIME):
+        yield from entries
+        position = entries[-1].id
+
+
+def _open(folder: Path) -> Journal:
+    if not (folder / FILE).is_file():
+        raise DataError(f"{folder} holds no journal", f"{FILE} is missing", "give the folder that journal.folder names")
+    return Journal(folder)

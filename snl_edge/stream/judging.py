@@ -1,0 +1,161 @@
+"""From the graph's outputs to the record of a part: verdict, blobs, what the line is to do."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import replace
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from ..runtime.verdict import Verdict, judge
+from .part import Part
+from .record import Action, Blob, Record
+from .settings import FailsafeAction, Settings
+from .state import LineState
+
+MOST_BLOBS = 16
+"""Of a record; those with the highest peaks."""
+
+
+class NofM(Settings):
+    """At least ``rejects`` among the last ``of`` judged pictures of a camera, the present one included."""
+
+    rejects: int = Field(ge=1)
+    """How many at least."""
+    of: int = Field(ge=1, le=1000)
+    """Among how many."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> NofM:
+        if self.rejects > self.of:
+            raise ValueError("rejects cannot be more than of")
+        return self
+
+
+class Rules(Settings):
+    """What follows from a verdict."""
+
+    unknown: Action = "hold"
+    """What the line does with an unknown product."""
+    failsafe: FailsafeAction = "reject"
+    """What the line does with a part that could not be judged."""
+    confirm: NofM | None = None
+    """Act on a reject only when it is one of several: for endless goods, or several pictures of each part. The verdict
+    stays ``reject``, the action becomes ``pass`` and the reason ``unconfirmed``."""
+    alarm: NofM | None = None
+    """Raise an alarm on the health page when rejects pile up: a tool may be broken, or the light."""
+
+
+class Judge:
+    """Makes records. Only one thread calls `record`; any may call `failsafe`.
+
+    Args:
+        products: by camera, what it always sees.
+    """
+
+    def __init__(self, rules: Rules, state: LineState, products: dict[str, str | None]) -> None:
+        self._rules = rules
+        self._state = state
+        self._ignored: dict[tuple[str, tuple[int, int]], NDArray[np.bool_] | None] = {}
+        self._products = products
+        longest = max(rule.of if rule else 1 for rule in (rules.confirm, rules.alarm))
+        self._recent = {camera: deque[bool](maxlen=longest) for camera in products}
+
+    def ignore(self, camera: str, size: tuple[int, int], ignored: NDArray[np.bool_] | None) -> None:
+        """Sets which pixels ``bool [H, W]`` of a camera's maps of this size do not count; needed before the first."""
+        self._ignored[camera, size] = ignored
+
+    def record(
+        self,
+        part: Part,
+        anomaly_map: NDArray[np.float32],
+        score: float,
+        nearest: int,
+        distance: float,
+    ) -> Record:
+        """The record of a judged part, from the graph's outputs for its picture."""
+        assert part.recipe is not None
+        ignored = self._ignored[part.camera, part.recipe.size]
+        if ignored is not None:
+            anomaly_map[ignored] = 0.0
+            score = float(anomaly_map.max())
+        in_force = part.recipe.in_force
+        verdict = judge(in_force.bundle.manifest, anomaly_map, score, nearest, distance, self._products[part.camera])
+        action, reason = self._action(part.camera, verdict)
+        return replace(
+            self._base(part, in_force.version),
+            verdict=verdict.kind,
+            action=action,
+            reason=reason,
+            product=verdict.product,
+            product_distance=verdict.product_distance,
+            score=verdict.score,
+            threshold=verdict.threshold,
+            blobs=find_blobs(anomaly_map, verdict.threshold) if verdict.score > verdict.threshold else (),
+        )
+
+    def failsafe(self, part: Part, reason: str) -> Record:
+        """The record of a part that cannot be judged."""
+        version = (part.recipe or self._state.recipe).in_force.version
+        return replace(self._base(part, version), reason=reason, action=self._rules.failsafe)
+
+    def alarms(self) -> dict[str, str]:
+        """By camera, what is wrong where rejects pile up."""
+        rule = self._rules.alarm
+        if rule is None:
+            return {}
+        counts = {camera: sum(list(recent)[-rule.of :]) for camera, recent in self._recent.items()}
+        return {
+            camera: f"{count} rejects among the last {rule.of}: look at the machine, the light and the camera"
+            for camera, count in counts.items()
+            if count >= rule.rejects
+        }
+
+    def _base(self, part: Part, threshold_version: int) -> Record:
+        recipe = part.recipe or self._state.recipe
+        return Record(
+            camera=part.camera,
+            sequence=part.sequence,
+            captured=part.captured,
+            decided=time.time(),
+            latency_ms=(time.monotonic() - part.started) * 1000,
+            verdict="failsafe",
+            action="reject",
+            part=part.id,
+            encoder=part.encoder,
+            engine=recipe.sha256,
+            recipe=recipe.name,
+            threshold_version=threshold_version,
+            shadow=self._state.shadow,
+        )
+
+    def _action(self, camera: str, verdict: Verdict) -> tuple[Action, Literal["unconfirmed"] | None]:
+        recent = self._recent[camera]
+        recent.append(verdict.reject)
+        if verdict.kind == "unknown":
+            return self._rules.unknown, None
+        if verdict.good:
+            return "pass", None
+        confirm = self._rules.confirm
+        if confirm is not None and sum(list(recent)[-confirm.of :]) < confirm.rejects:
+            return "pass", "unconfirmed"
+        return "reject", None
+
+
+def find_blobs(anomaly_map: NDArray[np.float32], threshold: float) -> tuple[Blob, ...]:
+    """The connected regions of the map ``float32 [H, W]`` above the threshold, highest peak first."""
+    height, width = anomaly_map.shape
+    above = (anomaly_map > threshold).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
+    blobs: list[Blob] = []
+    for label in range(1, count):
+        x, y, w, h, area = map(int, stats[label])
+        window = (slice(y, y + h), slice(x, x + w))
+        peak = float(anomaly_map[window][labels[window] == label].max())
+        blobs.append(Blob(x / width, y / height, w / width, h / height, area / (width * height), peak))
+    return tuple(sorted(blobs, key=lambda blob: -blob.peak)[:MOST_BLOBS])

@@ -1,0 +1,311 @@
+"""The running line: every part of it, put together, started and stopped in the right order."""
+
+from __future__ import annotations
+
+import gc
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..errors import ConfigError, OutputError
+from .camera import Camera
+from .config import LineConfig
+from .control import Check, Latest, State, Status
+from .drift import Drift
+from .golden import NAME as SELF_TEST
+from .golden import self_test
+from .health import Health
+from .inference import Engine, Judgement
+from .journal import Journal
+from .judging import Judge
+from .metrics import Depths, Metrics
+from .outputs import Outputs
+from .part import Part, Parts
+from .prepare import ignored_pixels
+from .recipe import InForce, Recipe
+from .record import Record
+from .recorder import Recorder
+from .state import LineState
+from .tally import Tally
+from .thresholds import set_threshold, thresholds_in_force
+from .waiting import Waiting
+from .watchdog import Watchdog
+
+_CLOSE_RECIPE_S = 10.0
+
+
+class RunningLine:
+    """A line from its file; see `control.Line` for what it offers while it runs.
+
+    The way of a part: `Camera` → `Waiting` → `Engine` → `Judgement` → `Parts.decide` → `Recorder` → actuators, sinks.
+
+    Args:
+        config: the line.
+
+    Raises:
+        SnlEdgeError: the bundle, the journal or a setting cannot be used; nothing runs then.
+    """
+
+    def __init__(self, config: LineConfig) -> None:
+        self.config = config
+        self.tally = Tally()
+        self.metrics = Metrics(self.tally, self.status, self._depths)
+        self._mode: State = "starting"
+        self._changing = threading.Lock()
+        recipe = self._load(config.bundle)
+        self.state = LineState(recipe, shadow=config.shadow)
+        products = {camera.name: camera.product for camera in config.cameras}
+        self._judge = Judge(config.rules, self.state, products)
+        self._admit(recipe)
+        self.journal = Journal(config.journal.folder)
+        self._drift = Drift(config.drift)
+        self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode)
+        self.recorder = Recorder(
+            self.journal, config.journal, self._outputs.act, self._outputs.wake, tuple(self._outputs.backlogs())
+        )
+        deadline = None if config.deadline_ms is None else config.deadline_ms / 1000
+        self.parts = Parts(deadline, self._judge.failsafe, self._decided, self._outputs.triggered)
+        self._waiting = Waiting(config.queue.size, config.queue.policy)
+        self._judgement = Judgement(
+            self._judge,
+            self.parts,
+            self.recorder,
+            block=config.queue.policy == "block",
+            batches=2 * config.engine.in_flight,
+        )
+        self._engines = [
+            Engine(number, config.engine, self.parts, self._waiting, self._judgement)
+            for number in range(config.engine.in_flight)
+        ]
+        self.cameras = {
+            camera.name: Camera(
+                camera,
+                self.state,
+                self.parts,
+                self._waiting,
+                self.recorder,
+                focus_every=config.drift.focus_every,
+                waiting_limit=config.queue.size,
+            )
+            for camera in config.cameras
+        }
+        self._deadlines = threading.Thread(target=self.parts.deadlines.run, name="deadlines", daemon=True)
+        self._health = Health(
+            self.state,
+            tuple(self.cameras.values()),
+            self._engines,
+            self.recorder,
+            self._outputs,
+            self._judge,
+            self._drift,
+            config.watchdog,
+            (self._deadlines, self._judgement),
+        )
+        self._watchdog = Watchdog(self._health.fault, self._summary)
+        self._golden = Check(SELF_TEST, "ok", "not run yet") if config.golden else None
+
+    def start(self) -> None:
+        """Begins a run: journal first, cameras last.
+
+        Raises:
+            OutputError: the journal cannot be written.
+            ConfigError: a trigger's input cannot be used.
+        """
+        recipe = self.state.recipe
+        with _audited():
+            self.journal.begin(__version__, self.config.model_dump_json())
+            recipe.in_force = InForce(recipe.bundle, thresholds_in_force(self.journal, recipe.bundle, "start"))
+            self.journal.audit("line", "start", recipe=recipe.name, engine=recipe.sha256, backend=recipe.reason)
+        self._outputs.start()
+        self.recorder.start()
+        for thread in (self._deadlines, self._judgement, *self._engines):
+            thread.start()
+        if self.config.golden is not None and self.config.golden.at_start:
+            passed = self.self_test("start").light == "ok"
+            if not passed and self.config.golden.pause_on_failure:
+                self.pause(True, SELF_TEST)
+        if self._mode == "starting":
+            self._mode = "running"
+        self._watchdog.start()
+        gc.collect()
+        gc.freeze()  # what is loaded stays: the collector need not walk through it while parts wait
+        for camera in self.cameras.values():
+            camera.start()
+
+    @property
+    def mode(self) -> State:
+        """Its state now."""
+        return "paused" if self._mode == "running" and self.state.paused else self._mode
+
+    @property
+    def ended(self) -> bool:
+        """Whether every source is at its end and every part has its verdict; `stop` writes what is left."""
+        return (
+            all(not camera.is_alive() and camera.ended for camera in self.cameras.values()) and not self.parts.waiting
+        )
+
+    def stop(self, actor: str = "line") -> None:
+        """Drains: no new parts, those on their way get their verdict or ``shutdown``, everything is written."""
+        if self._judgement.ident is None:  # it never got so far as to take a part
+            self.journal.close()
+            self.state.recipe.close()
+            return
+        self._mode = "draining"
+        for camera in self.cameras.values():
+            camera.stop()
+        self.parts.close(self.config.drain_s)
+        self._waiting.close()
+        for thread in (*self.cameras.values(), *self._engines):
+            if thread.ident is not None:
+                thread.join(self.config.drain_s + 1)
+        self._judgement.finish()
+        self._deadlines.join()
+        self._watchdog.stop()
+        self.recorder.close()
+        self._outputs.stop(self.config.drain_s)
+        try:
+            self.journal.audit(actor, "stop", **self.tally.verdicts)
+            self.journal.close()
+        except sqlite3.Error as error:
+            raise OutputError("the journal could not be closed properly", str(error), "check the disk") from error
+        finally:
+            self.state.recipe.close()
+            self._mode = "stopped"
+
+    def _decided(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
+        """Every part comes by here exactly once."""
+        try:
+            self.tally.count(record)
+            self.metrics.count(part, record)
+            self._drift.take(part, record)
+        finally:
+            self.recorder.put(part, record, anomaly_map)
+
+    # What `control.Line` offers.
+
+    def trigger(self, camera: str, part: str | None, encoder: int | None) -> int | None:
+        """See `control.Line`."""
+        if camera not in self.cameras:
+            raise ConfigError(f"there is no camera {camera!r}", fix=f"choose of {', '.join(self.cameras)}")
+        return self.cameras[camera].trigger(part, encoder)
+
+    def latest(self, camera: str) -> Latest | None:
+        """See `control.Line`."""
+        return self.recorder.latest(camera)
+
+    def status(self) -> Status:
+        """See `control.Line`."""
+        recipe, tally = self.state.recipe, self.tally
+        bundle, version = recipe.in_force
+        manifest = bundle.manifest
+        median, p99 = tally.latency_ms(0.5, 0.99)
+        return Status(
+            state=self.mode,
+            shadow=self.state.shadow,
+            recipe=recipe.name,
+            recipe_hash=recipe.sha256,
+            threshold=manifest.threshold,
+            product_thresholds={name: manifest.threshold_for(name) for name in manifest.products},
+            products=manifest.products,
+            threshold_version=version,
+            cameras=tuple(self.cameras),
+            counts=dict(tally.verdicts),
+            dropped=tally.reasons["dropped"],
+            deadline_missed=tally.reasons["deadline"],
+            parts_per_second=tally.rate(),
+            latency_p50_ms=median,
+            latency_p99_ms=p99,
+            checks=tuple(self._checks()),
+        )
+
+    def set_threshold(self, value: float, product: str | None, actor: str) -> None:
+        """See `control.Line`."""
+        with self._changing, _audited():
+            recipe = self.state.recipe
+            changed = set_threshold(self.journal, recipe.bundle, value, product, actor)
+            recipe.in_force = InForce(changed, recipe.in_force.version + 1)
+
+    def pause(self, paused: bool, actor: str) -> None:
+        """See `control.Line`."""
+        with self._changing, _audited():
+            self.journal.audit(actor, "pause" if paused else "resume")
+            self.state.paused = paused
+
+    def set_shadow(self, shadow: bool, actor: str) -> None:
+        """See `control.Line`."""
+        with self._changing, _audited():
+            self.journal.audit(actor, "shadow", on=shadow)
+            self.state.shadow = shadow
+
+    def change_recipe(self, bundle: Path, actor: str) -> None:
+        """See `control.Line`."""
+        with self._changing, _audited():
+            new = self._load(bundle)
+            try:
+                self._admit(new)
+                self.journal.audit(actor, "recipe", bundle=str(bundle), name=new.name, engine=new.sha256)
+                new.in_force = InForce(new.bundle, thresholds_in_force(self.journal, new.bundle, actor))
+            except BaseException:
+                new.close()
+                raise
+            old, self.state.recipe = self.state.recipe, new
+            self._drift.reset()
+            old.close(_CLOSE_RECIPE_S)
+
+    def self_test(self, actor: str) -> Check:
+        """See `control.Line`."""
+        if self.config.golden is None:
+            return Check(SELF_TEST, "warning", "no samples: name their folder under golden in the configuration")
+        self._golden = found = self_test(self.state.recipe, self.config.golden)
+        with _audited():
+            self.journal.audit(actor, SELF_TEST, light=found.light, text=found.text)
+        return found
+
+    def _load(self, bundle: Path) -> Recipe:
+        """A recipe with room for what may wait, and for the picture that each camera is preparing."""
+        return Recipe(bundle, self.config.engine, self.config.queue.size + len(self.config.cameras))
+
+    def _admit(self, recipe: Recipe) -> None:
+        """Refuses a recipe that does not know a product which a camera is said to see; fits ignored regions to it."""
+        for camera in self.config.cameras:
+            recipe.bundle.manifest.threshold_for(camera.product)
+            ignored = ignored_pixels(camera.ignore_mask, camera.ignore, recipe.size)
+            self._judge.ignore(camera.name, recipe.size, ignored)
+
+    def _checks(self) -> list[Check]:
+        if self._mode in ("draining", "stopped"):
+            return [Check("line", "warning", f"the line is {self._mode}")]
+        return self._health.checks() + ([self._golden] if self._golden else [])
+
+    def _depths(self) -> Depths:
+        return Depths(
+            pictures={name: camera.pictures for name, camera in self.cameras.items()},
+            waiting=len(self._waiting),
+            undecided=self.parts.waiting,
+            journal=self.recorder.backlog,
+            late=self.parts.late,
+            acted_early=self.recorder.acted_early,
+            pictures_missed=self.recorder.pictures.missed,
+            sinks=self._outputs.backlogs(),
+        )
+
+    def _summary(self) -> str:
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in self.tally.verdicts.items())
+        return f"{self.mode}: {counts}; {self.tally.rate():.1f} parts/s"
+
+
+@contextmanager
+def _audited() -> Iterator[None]:
+    """A change that cannot be put on record is not made."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutputError(
+            "nothing was changed", f"the journal cannot be written: {error}", "free or repair its disk"
+        ) from error

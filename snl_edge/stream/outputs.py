@@ -1,0 +1,63 @@
+"""Who hears of verdicts: actuators at once, sinks from the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .actuators import Actuators, ActuatorThread, OutcomeLog, build_actuator
+from .control import Check, State
+from .journal import Journal
+from .part import Part
+from .record import Record
+from .sinks import Forwarder, Sinks, build_sink
+
+
+class Outputs:
+    """All actuators and sinks of a line. Any thread may call any method.
+
+    Raises:
+        ConfigError: a package or a chip that one needs is missing.
+    """
+
+    def __init__(self, actuators: Actuators, sinks: Sinks, journal: Journal, state: Callable[[], State]) -> None:
+        self._journal = journal
+        self._outcomes = OutcomeLog(journal)
+        self._actuators: list[ActuatorThread] = [build_actuator(settings, self._outcomes) for settings in actuators]
+        self._sinks: list[Forwarder] = [build_sink(settings, journal, state) for settings in sinks]
+
+    def start(self) -> None:
+        """Starts them, before the first trigger."""
+        for thread in (self._outcomes, *self._actuators, *self._sinks):
+            thread.start()
+
+    def triggered(self, part: Part) -> None:
+        """Tells actuators that the line has moved on."""
+        for actuator in self._actuators:
+            actuator.moved(part.camera, part.started, part.sequence, part.encoder)
+
+    def act(self, record: Record, started: float) -> None:
+        """Moves what is to move for a record; ``started`` is its trigger's time on the monotonic clock."""
+        for actuator in self._actuators:
+            actuator.submit(record, self._journal.run, started)
+
+    def wake(self) -> None:
+        """Tells sinks that the journal has something new."""
+        for sink in self._sinks:
+            sink.wake()
+
+    def checks(self) -> list[Check]:
+        """One line each."""
+        outcomes = [self._outcomes.check()] if self._actuators else []
+        return [output.check() for output in (*self._actuators, *self._sinks)] + outcomes
+
+    def backlogs(self) -> dict[str, int]:
+        """Records that each sink has still to deliver."""
+        return {sink.name: sink.backlog for sink in self._sinks}
+
+    def stop(self, seconds: float) -> None:
+        """Moves for the parts on their way and delivers; what a sink cannot deliver goes out after the next start."""
+        for actuator in self._actuators:
+            actuator.stop(seconds)
+        self._outcomes.stop(seconds)
+        for sink in self._sinks:
+            sink.stop(seconds)

@@ -1,0 +1,71 @@
+"""Verdicts on their way to the disk, and which of their pictures stay in memory for the screen."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .control import Latest
+from .record import Entry, Record
+
+
+@dataclass(eq=False, slots=True)
+class Pending:
+    """A verdict on its way to the disk."""
+
+    record: Record
+    started: float
+    frame: NDArray[np.uint8] | None
+    anomaly_map: NDArray[np.float32] | None
+    pictured: bool = False
+    """Its picture is still to be written."""
+    acted: bool = False
+
+
+class Screen:
+    """Of each camera the next verdict to be committed and the newest keep their pictures, all others lose them.
+
+    So memory stays bounded however slow the disk is, and the screen moves however fast the line is. Any thread may
+    call any method.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._on_way: dict[str, list[Pending]] = {}
+        self._latest: dict[str, Latest] = {}
+
+    def keep(self, pending: Pending) -> None:
+        """Takes a new verdict, in place of the newest that was not the next."""
+        with self._lock:
+            shown = self._on_way.setdefault(pending.record.camera, [])
+            if len(shown) == 2:
+                replaced = shown.pop()
+                if not replaced.pictured:
+                    replaced.frame = replaced.anomaly_map = None
+            shown.append(pending)
+
+    def pictured(self, pending: Pending) -> None:
+        """Its picture is written: no longer needed for that."""
+        with self._lock:
+            pending.pictured = False
+            if not any(pending is kept for kept in self._on_way[pending.record.camera]):
+                pending.frame = pending.anomaly_map = None
+
+    def show(self, pending: Pending, entry: Entry) -> None:
+        """It is committed: it is the last part of its camera, unless one that was triggered later is."""
+        camera = pending.record.camera
+        with self._lock:
+            shown = self._on_way[camera]
+            if pending not in shown:
+                return
+            shown.remove(pending)
+            known = self._latest.get(camera)
+            if known is None or known.entry.record.sequence < entry.record.sequence:
+                self._latest[camera] = Latest(entry, pending.frame, pending.anomaly_map)
+
+    def latest(self, camera: str) -> Latest | None:
+        """The last committed part of a camera."""
+        return self._latest.get(camera)

@@ -1,0 +1,169 @@
+"""Pictures of parts, kept below the journal's folder: written before their row, and gone by age and size."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from contextlib import suppress
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ..atomic import replacing
+from ..errors import OutputError
+from ..runtime.overlay import draw_overlay, draw_unknown
+from .clock import Clock
+from .journal import Journal
+from .record import Record, VerdictName
+from .settings import Settings
+
+FOLDER = "pictures"
+_GIB = 2**30
+_DAY_S = 86400.0
+_LOOK_S = 1.0
+_HEATMAP_WIDTH = 640
+
+
+class PictureSettings(Settings):
+    """Which pictures are kept, and how long."""
+
+    of: tuple[VerdictName, ...] = ("reject", "unknown", "failsafe")
+    """Verdicts whose pictures and heatmaps are kept."""
+    good_every: int | None = Field(default=None, ge=1)
+    """Keep each n-th good part's picture, too."""
+    jpeg_quality: int = Field(default=92, ge=50, le=100)
+    """Of kept pictures; higher shows more and takes more space."""
+    keep_days: float = Field(default=90, gt=0)
+    """Older ones are removed; their verdicts stay."""
+    keep_gib: float = Field(default=20, gt=0)
+    """When all pictures together take more, the oldest are removed."""
+    min_free_gib: float = Field(default=1, ge=0)
+    """With less space on the disk, no picture is written and the oldest are removed: verdicts need the space."""
+
+
+class Pictures:
+    """Writes and removes pictures. Only the recorder's picture thread calls `write`, only the retention's `prune`.
+
+    Attributes:
+        missed: parts whose picture should have been kept and could not be.
+        problem: why, the last time; None while all is well.
+    """
+
+    def __init__(self, journal: Journal, settings: PictureSettings, clock: Clock) -> None:
+        self.missed = 0
+        self.problem: str | None = None
+        self._journal = journal
+        self._settings = settings
+        self._clock = clock
+        self._looked = 0.0
+        self._space = True
+        self._good: dict[str, int] = {}
+        self._bytes: int | None = None
+        self._lock = threading.Lock()
+
+    def wants(self, record: Record) -> bool:
+        """Whether this part's picture should be kept."""
+        if record.verdict in self._settings.of:
+            return True
+        if record.verdict != "good" or self._settings.good_every is None:
+            return False
+        seen = self._good[record.camera] = self._good.get(record.camera, 0) + 1
+        return seen % self._settings.good_every == 0
+
+    def write(
+        self, record: Record, frame: NDArray[np.uint8], anomaly_map: NDArray[np.float32] | None
+    ) -> tuple[str | None, str | None]:
+        """Writes picture and heatmap; returns their paths below the journal's folder, None where it could not."""
+        if not self._has_space():
+            self.miss(f"less than {self._settings.min_free_gib:g} GiB are free")
+            return None, None
+        day = time.strftime("%Y-%m-%d", time.gmtime(record.captured))
+        name = f"{FOLDER}/{day}/{self._journal.run:06}-{record.camera}-{record.sequence:08}"
+        try:
+            image = self._save(f"{name}.jpg", frame)
+            heatmap = (
+                None if anomaly_map is None else self._save(f"{name}-heatmap.jpg", _heatmap(record, frame, anomaly_map))
+            )
+        except (OutputError, cv2.error) as error:
+            self.miss(str(error))
+            return None, None
+        self.problem = None
+        return image, heatmap
+
+    def miss(self, why: str) -> None:
+        """Notes a picture that could not be kept."""
+        self.missed += 1
+        self.problem = why
+
+    def _save(self, name: str, picture: NDArray[np.uint8]) -> str:
+        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, self._settings.jpeg_quality])[1]
+        with replacing(self._journal.folder / name) as temporary:
+            temporary.write_bytes(encoded.data)
+        with self._lock:
+            if self._bytes is not None:
+                self._bytes += encoded.nbytes
+        return name
+
+    def _has_space(self) -> bool:
+        if time.monotonic() - self._looked > _LOOK_S:
+            self._looked = time.monotonic()
+            self._space = self.free() >= self._settings.min_free_gib * _GIB
+        return self._space
+
+    def free(self) -> int:
+        """Free bytes on the journal's disk."""
+        try:
+            return shutil.disk_usage(self._journal.folder).free
+        except OSError:
+            return 0
+
+    def prune(self) -> int:
+        """Removes the pictures that are too old or too many, oldest first; returns how many parts lost theirs."""
+        oldest = time.time() - self._settings.keep_days * _DAY_S if self._clock.steady else 0.0
+        with self._lock:
+            if self._bytes is None:  # counted once, then kept up to date
+                self._bytes = sum(path.stat().st_size for path in (self._journal.folder / FOLDER).rglob("*.jpg"))
+        gone = 0
+        while True:
+            entries = self._journal.select("image IS NOT NULL ORDER BY id LIMIT ?", (100,))
+            chosen: list[int] = []
+            for entry in entries:
+                if entry.record.captured >= oldest and not self._too_much():
+                    break
+                chosen.append(entry.id)
+                for name in (entry.record.image, entry.record.heatmap):
+                    self._remove(name)
+            if chosen:
+                self._journal.forget_pictures(chosen)
+                gone += len(chosen)
+            if len(chosen) < len(entries) or not entries:
+                return gone
+
+    def _too_much(self) -> bool:
+        with self._lock:
+            used = self._bytes or 0
+        return used > self._settings.keep_gib * _GIB or self.free() < self._settings.min_free_gib * _GIB
+
+    def _remove(self, name: str | None) -> None:
+        if name is None:
+            return
+        path = self._journal.folder / name
+        with suppress(OSError):
+            size = path.stat().st_size
+            path.unlink()
+            with self._lock:
+                self._bytes = max(0, (self._bytes or 0) - size)
+        with suppress(OSError):
+            path.parent.rmdir()  # the day's folder, once it is empty
+
+
+def _heatmap(record: Record, frame: NDArray[np.uint8], anomaly_map: NDArray[np.float32]) -> NDArray[np.uint8]:
+    width = min(frame.shape[1], _HEATMAP_WIDTH)
+    size = (width, max(1, round(frame.shape[0] * width / frame.shape[1])))
+    small: NDArray[np.uint8] = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)  # pyright: ignore[reportAssignmentType]
+    drawn = draw_overlay(small, anomaly_map, record.threshold or 0.5)
+    return draw_unknown(drawn) if record.verdict == "unknown" else drawn

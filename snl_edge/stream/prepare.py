@@ -1,0 +1,136 @@
+"""From a camera's picture to the model's input: region, rotation, colours, size, and what must be wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ..errors import CameraError, ConfigError, DataError
+from ..image import fit_to_input, read_image
+from .settings import Settings, Share
+
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_FROZEN_GRID = 4
+
+
+class Region(Settings):
+    """A rectangle in pixels of the camera's picture."""
+
+    x: int = Field(ge=0)
+    """Left edge."""
+    y: int = Field(ge=0)
+    """Upper edge."""
+    width: int = Field(gt=0)
+    """To the right of x."""
+    height: int = Field(gt=0)
+    """Below y."""
+
+
+class IgnoredRectangle(Settings):
+    """A rectangle in shares (0 to 1) of the inspected region, after rotation."""
+
+    x: Share
+    """Left edge."""
+    y: Share
+    """Upper edge."""
+    width: Share
+    """To the right of x."""
+    height: Share
+    """Below y."""
+
+
+class PictureChecks(Settings):
+    """When a picture cannot be judged; its part gets the fail-safe verdict."""
+
+    black_below: float | None = Field(default=3.0, ge=0, le=255)
+    """Mean brightness (0 to 255) below which the picture counts as black: lamp or camera dead. null: no check."""
+    frozen_after: int | None = Field(default=3, ge=2)
+    """So many identical pictures in a row mean a frozen camera, as sensors have noise. null: no check."""
+    fixed_size: bool = True
+    """A picture of another size than the first is refused: someone changed the camera."""
+
+
+def inspected(
+    picture: NDArray[np.uint8], region: Region | None, rotation: Literal[0, 90, 180, 270], bgr: bool
+) -> NDArray[np.uint8]:
+    """The inspected part of a picture ``uint8 [h, w, 3]``, in RGB. Copies only where something has to change.
+
+    Raises:
+        CameraError: the region reaches beyond the picture.
+    """
+    if region is not None:
+        height, width = picture.shape[:2]
+        if region.x + region.width > width or region.y + region.height > height:
+            raise CameraError(
+                f"the region {region.width}x{region.height}+{region.x}+{region.y} reaches beyond the picture",
+                f"the camera gives {width}x{height}",
+                "correct region in the configuration, or the camera's size",
+            )
+        picture = picture[region.y : region.y + region.height, region.x : region.x + region.width]
+    if rotation:
+        picture = cv2.rotate(picture, _TURNS[rotation])  # pyright: ignore[reportAssignmentType]
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if bgr else picture  # pyright: ignore[reportReturnType]
+
+
+def ignored_pixels(
+    mask: Path | None, rectangles: tuple[IgnoredRectangle, ...], size: tuple[int, int]
+) -> NDArray[np.bool_] | None:
+    """Which pixels ``bool [H, W]`` of the anomaly map do not count; None if all do.
+
+    Raises:
+        ConfigError: the mask cannot be read, or nothing would be left to inspect.
+    """
+    if mask is None and not rectangles:
+        return None
+    height, width = size
+    ignored = np.zeros(size, bool)
+    if mask is not None:
+        try:
+            white = read_image(mask).max(axis=2) > 127
+        except DataError as error:
+            raise ConfigError(error.what, error.why, "give a picture in which white is ignored") from error
+        # Area and any: a thin white line must not vanish when the mask shrinks.
+        ignored |= fit_to_input(white.astype(np.uint8)[..., None].repeat(3, axis=2) * 255, size)[..., 0] > 0
+    for box in rectangles:
+        rows = slice(int(box.y * height), int(np.ceil((box.y + box.height) * height)))
+        ignored[rows, int(box.x * width) : int(np.ceil((box.x + box.width) * width))] = True
+    if ignored.all():
+        raise ConfigError("the ignore mask covers the whole picture", fix="leave something to inspect")
+    return ignored
+
+
+class PictureFaults:
+    """Finds what makes a picture unfit to be judged. One for each camera."""
+
+    def __init__(self, checks: PictureChecks) -> None:
+        self._checks = checks
+        self._size: tuple[int, ...] | None = None
+        self._last: NDArray[np.uint8] | None = None
+        self._same = 1
+
+    def of_camera(self, picture: NDArray[np.uint8]) -> str | None:
+        """``size`` if the camera's picture has another size than its first, else None."""
+        if self._size is None or not self._checks.fixed_size:
+            self._size = picture.shape
+        return None if picture.shape == self._size else "size"
+
+    def of_input(self, prepared: NDArray[np.uint8], mean: float) -> str | None:
+        """``black``, ``frozen`` or None, for the prepared picture ``uint8 [H, W, 3]`` of mean brightness ``mean``."""
+        if self._checks.black_below is not None and mean < self._checks.black_below:
+            return "black"
+        if self._checks.frozen_after is None:
+            return None
+        sample = prepared[::_FROZEN_GRID, ::_FROZEN_GRID]
+        if self._last is None or self._last.shape != sample.shape:
+            self._last, self._same = sample.copy(), 1
+        elif np.array_equal(sample, self._last):
+            self._same += 1
+        else:
+            np.copyto(self._last, sample)
+            self._same = 1
+        return "frozen" if self._same >= self._checks.frozen_after else None

@@ -1,0 +1,133 @@
+"""A bundle made ready to judge: its detectors, and the places where pictures wait for them."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SnlEdgeError
+from ..image import fit_to_input
+from ..runtime.bundle import Bundle
+from ..runtime.detector import Detector
+from ..runtime.manifest import sha256_of
+from ..runtime.prediction import Prediction
+from ..runtime.verdict import Verdict, judge
+from .settings import EngineSettings
+
+
+class InForce(NamedTuple):
+    """What decides: a bundle with its thresholds, and the number under which the audit knows them."""
+
+    bundle: Bundle
+    version: int
+
+
+class Recipe:
+    """One bundle, one detector per batch in flight, and ``inputs``: prepared pictures, allocated once.
+
+    Attributes:
+        in_force: bundle with its thresholds, and their version; replaced as a whole when one changes, so that no
+            part is judged by one and recorded with the other.
+        sha256: of the engine or graph that runs.
+        inputs: ``uint8 [slots, H, W, 3]``.
+        max_batch: largest batch that is formed.
+        reason: which backend runs, and why.
+
+    Args:
+        waiting: how many pictures may be prepared or waiting at once.
+    """
+
+    def __init__(self, path: Path, settings: EngineSettings, waiting: int) -> None:
+        self._settings = settings
+        self._detectors = [self._load(path) for _ in range(settings.in_flight)]
+        first = self._detectors[0]
+        self.path = path
+        self.in_force = InForce(first.bundle, 0)
+        self.sha256 = sha256_of(first.backend.artifact)
+        self.reason = first.backend_reason
+        # A CPU gains nothing from a batch; its parts would only wait for each other.
+        usual = first.backend.max_batch if first.backend.artifact.suffix == ".engine" else 1
+        self.max_batch = min(settings.max_batch or usual, first.backend.max_batch)
+        self.size = first.bundle.manifest.input.size
+        self.slots = waiting + self.max_batch * settings.in_flight
+        self.inputs = np.zeros((self.slots, *self.size, 3), np.uint8)
+        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for slot in range(self.slots):
+            self._free.put(slot)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle with the thresholds in force."""
+        return self.in_force.bundle
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.bundle.manifest.name
+
+    def _load(self, path: Path) -> Detector:
+        settings = self._settings
+        return Detector.load(
+            path,
+            backend=settings.backend,
+            precision=settings.precision,
+            device=settings.device,
+            threads=settings.threads,
+        )
+
+    def acquire(self) -> int:
+        """A free place in ``inputs``; waits for one."""
+        return self._free.get()
+
+    def release(self, slot: int) -> None:
+        """Gives a place back."""
+        self._free.put(slot)
+
+    def predict(self, slots: Sequence[int], worker: int = 0) -> Prediction:
+        """Runs the pictures in ``slots``.
+
+        Raises:
+            EngineError: see `Detector.predict`.
+        """
+        first, last = slots[0], slots[-1]
+        # Places are handed out in order, so a batch usually lies in one piece and is not copied.
+        in_one_piece = list(slots) == list(range(first, last + 1))
+        return self._detectors[worker].predict(self.inputs[first : last + 1] if in_one_piece else self._gather(slots))
+
+    def _gather(self, slots: Sequence[int]) -> NDArray[np.uint8]:
+        return self.inputs[list(slots)]
+
+    def judge(self, image: NDArray[np.uint8], product: str | None) -> Verdict:
+        """The verdict on one picture ``uint8 [h, w, 3]``, by the thresholds in force; waits for the running batch.
+
+        Raises:
+            EngineError: see `Detector.predict`.
+        """
+        prediction = self._detectors[0].predict(fit_to_input(image, self.size)[None])
+        anomaly_map, score, nearest, distance = (output[0] for output in prediction)
+        return judge(self.bundle.manifest, anomaly_map, score, nearest, distance, product)
+
+    def reload(self, worker: int) -> None:
+        """Loads a worker's detector anew.
+
+        Raises:
+            SnlEdgeError: it cannot be loaded.
+        """
+        with suppress(SnlEdgeError):
+            self._detectors[worker].close()
+        self._detectors[worker] = self._load(self.path)
+
+    def close(self, seconds: float = 0.0) -> None:
+        """Gives back what the detectors hold, once all places are free or ``seconds`` have passed."""
+        end = time.monotonic() + seconds
+        while self._free.qsize() < self.slots and time.monotonic() < end:
+            time.sleep(0.01)
+        for detector in self._detectors:
+            detector.close()

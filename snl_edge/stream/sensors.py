@@ -1,0 +1,62 @@
+"""Temperatures and power of board and GPU, where there are sensors; nothing where there are none."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+THERMAL = Path("/sys/class/thermal")
+HWMON = Path("/sys/class/hwmon")
+
+
+class Reading(NamedTuple):
+    """One sensor's value now."""
+
+    sensor: str
+    value: float
+
+
+def temperatures() -> list[Reading]:
+    """In degrees Celsius: the kernel's thermal zones (SoC, CPU, board) and NVIDIA GPUs."""
+    found: list[Reading] = []
+    for zone in sorted(THERMAL.glob("thermal_zone*")):
+        with suppress(OSError, ValueError):  # zones of parts that are switched off cannot be read
+            found.append(Reading(_text(zone / "type"), int(_text(zone / "temp")) / 1000))
+    for name, gpu, nvml in _nvidia():
+        with suppress(nvml.NVMLError):
+            found.append(Reading(name, float(nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU))))
+    return found
+
+
+def powers() -> list[Reading]:
+    """In watts: a Jetson's INA3221 rails (millivolt times milliampere, Linux' hwmon interface) and NVIDIA GPUs."""
+    found: list[Reading] = []
+    for chip in sorted(HWMON.glob("hwmon*")):
+        for label in sorted(chip.glob("in*_label")):
+            number = label.name.removeprefix("in").removesuffix("_label")
+            with suppress(OSError, ValueError):
+                volts, amperes = (int(_text(chip / f"{kind}{number}_input")) / 1000 for kind in ("in", "curr"))
+                found.append(Reading(_text(label), volts * amperes))
+    for name, gpu, nvml in _nvidia():
+        with suppress(nvml.NVMLError):
+            found.append(Reading(name, nvml.nvmlDeviceGetPowerUsage(gpu) / 1000))
+    return found
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="ascii", errors="replace").strip()
+
+
+def _nvidia() -> list[tuple[str, Any, Any]]:
+    """Name, handle and library of each GPU; none without nvidia-ml-py or a driver."""
+    try:
+        import pynvml as nvml  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return []
+    try:
+        nvml.nvmlInit()
+        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    except nvml.NVMLError:
+        return []
+    return [(f"gpu{index}", handle, nvml) for index, handle in enumerate(handles)]

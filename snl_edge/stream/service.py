@@ -1,0 +1,76 @@
+"""`snl-edge stream run`: a line with everything around it, until its pictures end or someone stops it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..progress import console
+from .config import LineConfig
+from .line import RunningLine
+from .triggers import Software, StdinTriggers
+
+_LOOK_S = 0.1
+
+
+def run_line(config: LineConfig) -> RunningLine:
+    """Runs a line until SIGTERM, Ctrl-C or the end of its pictures, and drains it; returns it, stopped.
+
+    Raises:
+        SnlEdgeError: it cannot be started, or the journal could not be closed.
+    """
+    with _signals() as stop:
+        line = RunningLine(config)
+        dashboard = None
+        try:
+            if config.dashboard is not None:
+                from .dashboard.server import DashboardServer
+
+                dashboard = DashboardServer(line, line.journal, config.dashboard, line.metrics.registry)
+            line.start()
+            _listen(line)
+            if dashboard is not None:
+                dashboard.start()
+                console.print(f"dashboard: {dashboard.url}")
+            console.print(f"line {config.name}: {line.state.recipe.reason}; journal in {config.journal.folder}")
+            while not line.ended and not stop.wait(_LOOK_S):
+                pass
+        finally:
+            if dashboard is not None:
+                dashboard.stop()
+            line.stop("SIGTERM" if stop.is_set() else "line")
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in line.tally.verdicts.items())
+    console.print(f"line {config.name} stopped: {counts}")
+    return line
+
+
+def _listen(line: RunningLine) -> None:
+    """Takes triggers from standard input where a camera asks for it."""
+    fires = {
+        camera.name: line.cameras[camera.name].trigger
+        for camera in line.config.cameras
+        if isinstance(camera.trigger, Software) and camera.trigger.stdin
+    }
+    if fires:
+        StdinTriggers(fires, console.print).start()
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """SIGTERM and Ctrl-C ask for an orderly end; a second one ends at once."""
+    asked = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def ask(number: int, _: object) -> None:
+        asked.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

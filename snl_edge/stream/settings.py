@@ -1,0 +1,37 @@
+"""What all settings of a line have in common, and those that several parts of it share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+FailsafeAction = Literal["reject", "hold"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """A block of ``line.yaml``: a name it does not know is an error, not silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class EngineSettings(Settings):
+    """What runs the bundle."""
+
+    backend: Literal["auto", "tensorrt", "tensorrt_rtx", "openvino", "onnxruntime"] = "auto"
+    """``auto`` takes the fastest that works here."""
+    precision: Literal["auto", "fp32", "fp16", "int8"] = "auto"
+    """``auto``: what the engine is on a GPU, FP32 on a CPU."""
+    device: int = Field(default=0, ge=0)
+    """Number of the GPU."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads of OpenVINO and ONNX Runtime; all cores if not given."""
+    max_batch: int | None = Field(default=None, ge=1)
+    """Largest batch that is formed. If not given, the engine's own limit on a GPU, 1 on a CPU, which gains nothing."""
+    max_wait_ms: float = Field(default=0.0, ge=0)
+    """How long the first picture of a batch waits for others; 0: whatever is there goes at once."""
+    in_flight: int = Field(default=1, ge=1, le=4)
+    """Batches that run at once, each with an engine of its own; 2 keeps a GPU busy while results are copied."""

@@ -1,0 +1,51 @@
+"""What a source of pictures is."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CameraError
+
+Colour = Literal["rgb", "bgr"]
+
+
+class PictureError(CameraError):
+    """One picture that cannot be decoded; the next may be well."""
+
+
+class EndOfPictures(Exception):  # noqa: N818
+    """There will be no more: a file or folder is at its end."""
+
+
+class Source(Protocol):
+    """Gives pictures, one after the other. Only its camera's own thread calls it."""
+
+    live: bool
+    """Whether pictures come whether wanted or not (a camera), so that old ones must not pile up; else (files) the
+    next picture is read when a part needs one."""
+    colour: Colour
+
+    def open(self) -> None:
+        """Opens it; may be called again after `close`.
+
+        Raises:
+            CameraError: it cannot be opened.
+        """
+        ...
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """The next picture ``uint8 [h, w, 3]``, not to be written to; None where none came within about a second.
+
+        Raises:
+            PictureError: this picture cannot be read, but there may be others.
+            CameraError: the source has gone; it has to be opened again.
+            EndOfPictures: there will be no more.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives back what it holds; a second call does nothing."""
+        ...

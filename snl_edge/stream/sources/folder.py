@@ -1,0 +1,88 @@
+"""A folder of image files as a camera: those that are there, or those that arrive as well."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
+
+from ...errors import CameraError, DataError
+from ...image import list_images, read_image
+from ..settings import Seconds, Settings
+from .base import Colour, EndOfPictures, PictureError
+
+
+class FolderSettings(Settings):
+    """Image files in a folder, in the order of their names."""
+
+    type: Literal["folder"] = "folder"
+    path: Path
+    """The folder."""
+    watch: bool = False
+    """Wait for files that arrive later. They must arrive whole: written elsewhere, then renamed into the folder."""
+    poll_s: Seconds = 0.2
+    """Time between two looks at a watched folder."""
+    repeat: bool = False
+    """Begin again at the end."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> FolderSettings:
+        if self.watch and self.repeat:
+            raise ValueError("watch and repeat exclude each other")
+        return self
+
+
+class FolderSource:
+    """Reads files one by one; a broken one is reported and left behind."""
+
+    live = False
+    colour: Colour = "rgb"
+
+    def __init__(self, settings: FolderSettings) -> None:
+        self._settings = settings
+        self._seen: set[Path] = set()
+        self._waiting: deque[Path] = deque()
+
+    def open(self) -> None:
+        """Looks into the folder."""
+        self._look()
+        if not self._waiting and not self._settings.watch:
+            raise CameraError(f"{self._settings.path} holds no image", fix="check the path, or set watch: true")
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """The next file's picture."""
+        if not self._waiting and self._settings.repeat:
+            self._seen.clear()
+            self._look()
+        elif not self._waiting and self._settings.watch:
+            time.sleep(self._settings.poll_s)
+            self._look()
+        if not self._waiting:
+            if self._settings.watch:
+                return None
+            raise EndOfPictures
+        path = self._waiting.popleft()
+        try:
+            return read_image(path)
+        except DataError as error:
+            if not path.exists():
+                self._look()  # says so if the folder has gone
+            raise PictureError(error.what, error.why, error.fix) from error
+
+    def _look(self) -> None:
+        try:
+            present = list_images(self._settings.path)
+        except OSError as error:
+            raise CameraError(
+                f"cannot look into {self._settings.path}", error.strerror or str(error), "check the path"
+            ) from error
+        self._waiting.extend(path for path in present if path not in self._seen)
+        self._seen = set(present)  # files that were taken away are forgotten: a watched folder may run for months
+
+    def close(self) -> None:
+        """Holds nothing."""

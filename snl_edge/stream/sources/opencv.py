@@ -1,0 +1,84 @@
+"""What all sources that OpenCV opens have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CameraError
+from .base import Colour
+
+_WAITED_S = 1.0
+"""A read that fails sooner has not waited for a picture: the device has gone."""
+
+
+class OpenCvSource:
+    """Reads from what ``opener`` opens.
+
+    Args:
+        name: what it is, for messages.
+        opener: opens it, every time anew.
+        live: see `Source`.
+        remedy: what to do when it cannot be opened.
+    """
+
+    colour: Colour = "bgr"
+
+    def __init__(self, name: str, opener: Callable[[], cv2.VideoCapture], *, live: bool, remedy: str) -> None:
+        self.live = live
+        self.name = name
+        self._opener = opener
+        self._remedy = remedy
+        self._capture: cv2.VideoCapture | None = None
+
+    def open(self) -> None:
+        """Opens the device, stream or file."""
+        self.close()
+        try:
+            capture = self._opener()
+        except cv2.error as error:
+            raise CameraError(f"cannot open {self.name}", str(error), self._remedy) from error
+        if not capture.isOpened():
+            capture.release()
+            raise CameraError(f"cannot open {self.name}", "OpenCV says no more than that", self._remedy)
+        self._capture = capture
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """The next picture; OpenCV allocates it."""
+        if self._capture is None:
+            raise CameraError(f"{self.name} is closed")
+        asked = time.monotonic()
+        try:
+            arrived, picture = self._capture.read()
+        except cv2.error as error:
+            raise CameraError(f"{self.name} failed", str(error), self._remedy) from error
+        if not arrived:
+            if self.live and time.monotonic() - asked >= _WAITED_S:
+                return None  # OpenCV's own timeout: a camera that waits for its trigger, or has fallen silent
+            raise CameraError(f"{self.name} gives no picture", "it was there before", "check cable, power and network")
+        return picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)  # pyright: ignore[reportReturnType]
+
+    def close(self) -> None:
+        """Releases the device."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+
+def require_gstreamer() -> None:
+    """Refuses where OpenCV was built without GStreamer, as the wheels of the package index are.
+
+    Raises:
+        CameraError: with the remedy.
+    """
+    line = next((line for line in cv2.getBuildInformation().splitlines() if "GStreamer:" in line), "")
+    if "YES" not in line:
+        raise CameraError(
+            "this OpenCV has no GStreamer",
+            f"it is {cv2.__file__}, and wheels from the package index are built without",
+            "on a Jetson use JetPack's own OpenCV (docs/jetson.md), elsewhere the distribution's python3-opencv",
+        )

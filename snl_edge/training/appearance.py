@@ -1,0 +1,51 @@
+"""What a product's good parts look like, in figures that a line can compare with: its reference against drift."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from snl_edge.data.loader import ImageStore
+from snl_edge.data.samples import Sample
+from snl_edge.image import brightness, focus
+from snl_edge.model.snl import Snl
+from snl_edge.runtime.manifest import ProductReference, Spread
+
+
+@torch.no_grad()
+def measure_appearance(
+    model: Snl, held_out: Sequence[Sample], gain: float, batch_size: int
+) -> dict[str, ProductReference]:
+    """By product, how score, product distance, brightness and focus spread over good images not trained on.
+
+    Args:
+        model: in evaluation mode, its recognition learned.
+        held_out: the images.
+        gain: from the raw to the calibrated scale.
+        batch_size: images at a time.
+    """
+    store = ImageStore(held_out, model.config.size, budget=0)
+    device = next(model.parameters()).device
+    figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for indices, images in store.batches(batch_size):
+        _, scores, _, distances = model(torch.from_numpy(images).to(device))
+        for index, image, score, distance in zip(indices, images, scores.tolist(), distances.tolist(), strict=True):
+            own = figures[held_out[index].product]
+            own["score"].append(score * gain)
+            own["product_distance"].append(distance)
+            own["brightness"].append(brightness(image))
+            own["focus"].append(focus(image))
+    return {
+        product: ProductReference.model_validate(
+            {
+                "images": len(own["score"]),
+                "features": {
+                    name: Spread(mean=float(np.mean(values)), std=float(np.std(values))) for name, values in own.items()
+                },
+            }
+        )
+        for product, own in sorted(figures.items())
+    }

@@ -1,0 +1,252 @@
+"""The dashboard's page in a real browser: what a technician sees and touches.
+
+Needs Chromium: Playwright's own (`playwright install chromium`) or the system's (`apt install chromium`).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the stream extra is not installed")
+pytest.importorskip("playwright", reason="Playwright is not installed")
+
+from dashboard_line import DrawnLine, fill
+from dashboard_screenshots import browser
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from snl_edge.stream.dashboard.server import DashboardServer
+from snl_edge.stream.dashboard.settings import DashboardSettings
+from snl_edge.stream.journal import Journal
+
+TOKEN = "correct-horse-battery"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        try:
+            running = browser(playwright)
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[DrawnLine]:
+    journal = Journal(tmp_path / "journal")
+    drawn = DrawnLine(journal, size=64)
+    fill(drawn, 36, strangers=1, lost=1)
+    yield drawn
+    journal.close()
+
+
+@pytest.fixture
+def server(line: DrawnLine, tmp_path: Path) -> Iterator[DashboardServer]:
+    (tmp_path / "token").write_text(TOKEN)
+    settings = DashboardSettings(port=0, token_file=tmp_path / "token", live_rate=20, stale_seconds=3)
+    with DashboardServer(line, line.journal, settings) as running:
+        yield running
+
+
+@pytest.fixture
+def stranger(chromium: Browser) -> Iterator[Page]:
+    """A tablet that has not logged in; any script error fails the test."""
+    context = chromium.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
+    yield page
+    context.close()
+    assert not faults
+
+
+@pytest.fixture
+def page(stranger: Page, server: DashboardServer) -> Page:
+    stranger.goto(f"{server.url}/login#token={TOKEN}")  # as from the QR code in the cabinet's door
+    stranger.get_by_label("Your name").fill("M. Huber")
+    stranger.get_by_role("button", name="Log in").tap()
+    expect(stranger.locator("body")).to_have_attribute("data-connection", "live")
+    return stranger
+
+
+def test_token_is_needed(stranger: Page, server: DashboardServer) -> None:
+    stranger.goto(f"{server.url}/#scores")
+    expect(stranger).to_have_url(f"{server.url}/login#scores")
+    stranger.get_by_label("Access token").fill("not-the-right-token")
+    stranger.get_by_role("button", name="Log in").tap()
+    expect(stranger.get_by_role("alert")).to_have_text("wrong token")
+    stranger.get_by_label("Access token").fill(TOKEN)
+    stranger.get_by_role("button", name="Log in").tap()
+    expect(stranger).to_have_url(f"{server.url}/#scores")
+    expect(stranger.locator("#recipe")).to_have_text("hall2-mixed")
+
+
+def test_live_picture_moves_and_fits_its_verdict(page: Page, line: DrawnLine) -> None:
+    camera = page.locator("[data-camera=left]")
+    expect(camera.locator("img")).to_be_visible()
+    seen = set()
+    for defect, word in (("missing_tooth", "REJECT"), ("good", "GOOD"), ("missing_tooth", "REJECT")):
+        kind = "reject" if word == "REJECT" else "good"
+        while (entry := line.produce("left", "gear", defect)).record.verdict != kind:
+            pass
+        expect(camera.locator("img")).to_have_attribute("src", re.compile(rf"/left/{entry.id}\?"))
+        expect(camera.locator(".verdict strong")).to_have_text(word)
+        expect(camera.locator(".who")).to_contain_text(entry.record.part or "")
+        assert camera.locator("img").evaluate("image => image.complete && image.naturalWidth") == 64
+        seen.add(camera.locator("img").screenshot())
+    assert len(seen) == 3
+    page.get_by_role("button", name="Heatmap").tap()
+    expect(camera.locator("img")).to_have_attribute("src", re.compile("heatmap=false"))
+    assert camera.locator("img").screenshot() not in seen
+
+
+def test_old_picture_does_not_look_live(page: Page, line: DrawnLine) -> None:
+    camera = page.locator("[data-camera=left]")
+    line.produce("left", "gear")
+    expect(camera.locator(".stamp")).to_be_hidden()
+    expect(camera.locator(".stamp")).to_be_visible()  # three seconds later
+    expect(camera.locator(".stamp")).to_contain_text("LAST PART")
+    expect(page.locator("body")).to_have_attribute("data-connection", "live")
+
+
+def test_lost_connection_is_shown_and_comes_back(
+    page: Page, server: DashboardServer, line: DrawnLine, tmp_path: Path
+) -> None:
+    stop = threading.Event()
+    maker = threading.Thread(target=line.run, args=(stop, 0.3))
+    maker.start()
+    try:
+        camera = page.locator("[data-camera=left]")
+        expect(camera.locator(".stamp")).to_be_hidden()
+        server.stop()
+        expect(page.get_by_role("alert")).to_contain_text("CONNECTION LOST")
+        expect(camera.locator(".stamp")).to_have_text("NOT LIVE")
+        again = DashboardSettings(port=server.port, token_file=tmp_path / "token", live_rate=20)
+        with DashboardServer(line, line.journal, again):
+            expect(page.get_by_role("alert")).not_to_contain_text("CONNECTION LOST")
+            expect(camera.locator(".stamp")).to_be_hidden()
+            newest = camera.locator("img").get_attribute("src") or ""
+            expect(camera.locator("img")).not_to_have_attribute("src", newest)
+    finally:
+        stop.set()
+        maker.join()
+
+
+def test_slider_predicts_and_apply_changes_the_threshold(page: Page, line: DrawnLine) -> None:
+    _go(page, "Scores")
+    page.get_by_role("button", name="gear", exact=True).tap()
+    scores = [entry.record.score for entry in line.journal.select("product = 'gear'", ())]
+    expect(page.locator("#rejects-now")).to_have_text(str(sum(score > 0.55 for score in scores)))
+    apply = page.get_by_role("button", name="Set this threshold")
+    expect(apply).to_be_disabled()
+    slider = page.get_by_role("slider")
+    box = slider.bounding_box()
+    assert box
+    # Dragged with a finger's breadth, from wherever the thumb is to a tenth of the scale.
+    page.mouse.click(box["x"] + box["width"] * 0.2, box["y"] + box["height"] / 2)
+    chosen = float(page.locator("output").inner_text())
+    assert 0.05 < chosen < 0.5
+    predicted = sum(score > chosen for score in scores)
+    assert predicted > sum(score > 0.55 for score in scores)
+    expect(page.locator("#rejects-then")).to_have_text(str(predicted))
+    page.get_by_role("button", name="higher").tap()
+    chosen = round(chosen + 0.005, 3)
+    expect(page.locator("output")).to_have_text(f"{chosen:.3f}")
+    apply.tap()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"0.550 → {chosen:.3f}")
+    dialog.get_by_role("button", name="Cancel").tap()
+    assert line.status().product_thresholds == {"gear": 0.55}
+    apply.tap()
+    dialog.get_by_role("button", name=f"Set {chosen:.3f}").tap()
+    expect(page.locator("#toast")).to_contain_text(f"{chosen:.3f}")
+    assert line.status().product_thresholds == {"gear": chosen}
+    assert line.journal.audits()[0].actor == "M. Huber (127.0.0.1)"
+    _go(page, "Changes")
+    expect(page.locator("tbody tr").first).to_contain_text(f"0.55 → {chosen}")
+
+
+def test_gallery_filters_and_shows_a_part(page: Page, line: DrawnLine) -> None:
+    while len(line.journal.select("verdict = 'reject' AND product = 'gear'", ())) < 2:
+        line.produce("left", "gear", "rust")
+    _go(page, "Parts")
+    counts = line.status().counts
+    cards = page.locator(".card")
+    expect(cards).to_have_count(min(24, counts["reject"] + counts["unknown"] + counts["failsafe"]))
+    page.get_by_role("button", name="REJECT", exact=True).first.tap()
+    expect(cards).to_have_count(counts["unknown"] + counts["failsafe"])
+    page.get_by_role("button", name="UNKNOWN", exact=True).first.tap()
+    page.get_by_role("button", name="FAIL-SAFE", exact=True).first.tap()
+    expect(page.locator(".note")).to_have_text("Choose at least one verdict.")
+    page.get_by_role("button", name="REJECT", exact=True).first.tap()
+    page.get_by_label("Product").select_option("gear")
+    gears = line.journal.select("verdict = 'reject' AND product = 'gear' ORDER BY id DESC", ())
+    expect(cards).to_have_count(len(gears))
+    cards.first.tap()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".facts")).to_contain_text(gears[0].record.part or "")
+    expect(dialog.locator("img")).to_have_attribute("src", f"/api/parts/{gears[0].id}/heatmap")
+    expect(dialog.locator("rect.core")).to_have_count(len(gears[0].record.blobs))
+    dialog.get_by_role("button", name="Heatmap").tap()
+    expect(dialog.locator("img")).to_have_attribute("src", f"/api/parts/{gears[0].id}/image")
+    page.keyboard.press("ArrowRight")
+    expect(dialog.locator(".facts")).to_contain_text(gears[1].record.part or "")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("button", name="No new parts")).to_be_disabled()
+    while line.produce("left", "gear", "missing_tooth").record.verdict != "reject":
+        pass
+    page.get_by_role("button", name="Show new parts").tap()
+    newest = line.journal.select("verdict = 'reject' ORDER BY id DESC LIMIT 1", ())[0]
+    expect(cards.first).to_have_attribute("data-id", str(newest.id))
+
+
+def test_what_comes_from_the_line_is_text(page: Page, line: DrawnLine) -> None:
+    line.checks = (*line.checks, _check("<img src=x onerror=alert(1)>"))
+    _go(page, "Health")
+    expect(page.locator(".checks").first).to_contain_text("<img src=x onerror=alert(1)>")
+
+
+def test_pause_asks_first_and_is_shown_everywhere(page: Page, line: DrawnLine) -> None:
+    _go(page, "Controls")
+    page.get_by_role("button", name="Pause the line").tap()
+    page.get_by_role("dialog").get_by_role("button", name="Pause", exact=True).tap()
+    expect(page.get_by_role("alert")).to_contain_text("LINE PAUSED")
+    expect(page.locator("#state")).to_have_text("PAUSED")
+    assert line.paused
+    page.get_by_role("button", name="Run the self-test").tap()
+    expect(page.locator(".result")).to_contain_text("12 of 12")
+
+
+def test_fits_and_suits_gloves(page: Page) -> None:
+    pages = ("Live", "Parts", "Scores", "Health", "Changes", "Controls")
+    for (width, height), name in product([(1440, 900), (1024, 768), (768, 1024)], pages):
+        page.set_viewport_size({"width": width, "height": height})
+        _go(page, name)
+        page.locator("#page > *").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
+        small = page.evaluate(
+            "[...document.querySelectorAll('button, select, input, #nav a')].filter(e => e.offsetParent)"
+            ".map(e => [e.outerHTML.slice(0, 60), e.getBoundingClientRect()])"
+            ".filter(([_, box]) => box.width < 48 || box.height < 48).map(([name]) => name)"
+        )
+        assert not small, (name, width, small)
+
+
+def _go(page: Page, name: str) -> None:
+    page.locator("#nav").get_by_role("link", name=name).tap()
+
+
+def _check(text: str):
+    from snl_edge.stream.control import Check
+
+    return Check("camera left", "warning", text)

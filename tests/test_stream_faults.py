@@ -1,0 +1,357 @@
+"""What a line does when a part of it fails: real folders, disks, processes, journals; counts prove nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from lines import light, line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
+
+from snl_edge.benchmarks.small_bundle import write_small_bundle
+from snl_edge.errors import ConfigError, EngineError, OutputError
+from snl_edge.stream.clock import Clock
+from snl_edge.stream.config import read_config
+from snl_edge.stream.journal import Journal
+from snl_edge.stream.journal_report import check_journal
+from snl_edge.stream.line import RunningLine
+from snl_edge.stream.pictures import Pictures, PictureSettings
+
+SOFTWARE = {"trigger": {"type": "software"}}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_bundle(tmp_path_factory.mktemp("bundles") / "small", 64).path
+
+
+def watched(tmp_path: Path, **camera: object) -> dict:
+    source = {"type": "folder", "path": tmp_path / "parts", "watch": True, "poll_s": 0.02}
+    return {"source": source, "reconnect": {"first_s": 0.05, "most_s": 0.1}, **camera}
+
+
+def test_camera_gone_and_back(bundle: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 2)
+    with running(line_config(bundle, tmp_path, camera=watched(tmp_path, **SOFTWARE))) as line:
+        wait_for(lambda: light(line, "camera camera") == "ok")
+        line.trigger("camera", "before", None)
+        wait_for(lambda: line.recorder.committed == 1)
+        (tmp_path / "parts").rename(tmp_path / "away")
+        line.trigger("camera", "last of what was read before", None)
+        line.trigger("camera", "gone", None)
+        wait_for(lambda: light(line, "camera camera") == "failed")
+        line.trigger("camera", "still gone", None)
+        wait_for(lambda: line.recorder.committed == 4)
+        (tmp_path / "away").rename(tmp_path / "parts")
+        write_picture(tmp_path / "parts", "10000", picture(7))
+        wait_for(lambda: light(line, "camera camera") == "ok")
+        line.trigger("camera", "back", None)
+        wait_for(lambda: line.recorder.committed == 5)
+    verdicts = [
+        (record.part, record.verdict, record.reason) for record in sorted(records(line), key=lambda r: r.sequence)
+    ]
+    assert verdicts[0] == ("before", "good", None)
+    assert verdicts[2] == ("gone", "failsafe", "camera")
+    assert verdicts[3] == ("still gone", "failsafe", "camera")
+    assert verdicts[4] == ("back", "good", None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "bad"),
+    [
+        ("black", lambda: np.zeros((64, 64, 3), np.uint8)),
+        ("frozen", lambda: picture(1)),
+        ("size", lambda: np.full((48, 64, 3), 120, np.uint8)),
+        ("corrupt", lambda: b"no picture at all"),
+    ],
+)
+def test_pictures_that_cannot_be_judged(bundle: Path, tmp_path: Path, reason: str, bad) -> None:
+    """The part gets the fail-safe verdict with the reason, the health page shows it, and the next part is judged."""
+    parts = tmp_path / "parts"
+    write_parts(parts, 2)
+    with running(line_config(bundle, tmp_path, camera=watched(tmp_path, checks={"frozen_after": 2}))) as line:
+        wait_for(lambda: line.recorder.committed == 2)
+        content = bad()
+        if isinstance(content, bytes):
+            (parts / ".x").write_bytes(content)
+            (parts / ".x").rename(parts / "00010.png")
+        else:
+            write_picture(parts, "00010", content)
+        wait_for(lambda: line.recorder.committed == 3)
+        assert light(line, "camera camera") == "failed"
+        write_picture(parts, "00011", picture(11))
+        wait_for(lambda: line.recorder.committed == 4)
+        assert light(line, "camera camera") == "ok"
+    found = sorted(records(line), key=lambda record: record.sequence)
+    assert [record.reason for record in found] == [None, None, reason, None]
+    assert (found[2].verdict, found[2].action, found[2].score) == ("failsafe", "reject", None)
+
+
+def test_a_part_without_a_picture_gets_its_verdict_at_the_deadline(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    config = line_config(
+        bundle, tmp_path, camera=watched(tmp_path, **SOFTWARE), deadline_ms=80, rules={"failsafe": "hold"}
+    )
+    with running(config) as line:
+        wait_for(lambda: light(line, "camera camera") == "ok")
+        line.trigger("camera", "late", None)
+        wait_for(lambda: line.recorder.committed == 1)
+        record = records(line)[0]
+        assert (record.verdict, record.reason, record.action) == ("failsafe", "deadline", "hold")
+        assert 80 <= record.latency_ms < 1000
+        assert line.status().deadline_missed == 1
+
+
+def test_a_result_after_the_deadline_makes_no_second_record(bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    write_parts(tmp_path / "parts", 1)
+    with running(line_config(bundle, tmp_path, camera=SOFTWARE, deadline_ms=50)) as line:
+        wait_for(lambda: light(line, "camera camera") == "ok")
+        recipe = line.state.recipe
+        predict = recipe.predict
+        monkeypatch.setattr(recipe, "predict", lambda *arguments: (time.sleep(0.2), predict(*arguments))[1])
+        line.trigger("camera", None, None)
+        wait_for(lambda: line.parts.late == 1)
+    assert [record.reason for record in records(line)] == ["deadline"]
+
+
+def test_a_failing_engine_rejects_and_is_loaded_anew(bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "parts").mkdir()
+    with running(line_config(bundle, tmp_path, camera=watched(tmp_path))) as line:
+        backend = line.state.recipe._detectors[0].backend
+
+        def fail(images):
+            raise EngineError("the engine failed", "the GPU fell off the bus")
+
+        monkeypatch.setattr(backend, "infer", fail)
+        write_picture(tmp_path / "parts", "0", picture(0))
+        wait_for(lambda: line.recorder.committed == 1)
+        assert light(line, "engine") == "failed"
+        write_picture(tmp_path / "parts", "1", picture(1))
+        wait_for(lambda: line.recorder.committed == 2)
+        time.sleep(0.6)  # the first pause before it is loaded anew
+        write_picture(tmp_path / "parts", "2", picture(2))
+        wait_for(lambda: line.recorder.committed == 3)
+        assert line.state.recipe._detectors[0].backend is not backend
+        assert light(line, "engine") == "ok"
+    assert [record.reason for record in records(line)] == ["engine", "engine", None]
+
+
+def test_a_fault_in_judging_or_in_a_picture_costs_no_record(bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "parts").mkdir()
+    with running(line_config(bundle, tmp_path, camera=watched(tmp_path))) as line:
+
+        def broken(*arguments: object) -> None:
+            raise ValueError("a bug")
+
+        monkeypatch.setattr(line._judge, "record", broken)
+        write_picture(tmp_path / "parts", "0", picture(0))
+        wait_for(lambda: line.recorder.committed == 1)
+        monkeypatch.undo()
+        monkeypatch.setattr("snl_edge.stream.pictures.draw_overlay", broken)
+        write_picture(tmp_path / "parts", "1", picture(1, spot=True))
+        wait_for(lambda: line.recorder.committed == 2)
+        assert light(line, "journal") == "warning"
+    first, second = records(line)
+    assert (first.verdict, first.reason) == ("failsafe", "engine")
+    assert (second.verdict, second.image) == ("reject", None)
+
+
+@contextmanager
+def small_disk(folder: Path, mib: int) -> Iterator[Path]:
+    """A real file system of so many MiB; needs root."""
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"cannot mount a small disk: {made.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def _fill(path: Path) -> None:
+    with suppress(OSError), path.open("ab") as file:
+        while True:
+            os.write(file.fileno(), bytes(4096))
+
+
+def test_disk_full(bundle: Path, tmp_path: Path) -> None:
+    """The ballast goes first, verdicts wait in memory, then parts get the fail-safe verdict; at last all is written."""
+    with small_disk(tmp_path / "disk", 6) as disk:
+        (tmp_path / "parts").mkdir()
+        journal = {"folder": disk / "journal", "backlog": 100, "ballast_mib": 1, "patience_ms": 20}
+        with running(line_config(bundle, tmp_path, camera=watched(tmp_path), journal=journal)) as line:
+            assert (disk / "journal" / "ballast").stat().st_size == 2**20
+            write_parts(tmp_path / "parts", 20)
+            wait_for(lambda: line.recorder.committed == 20)
+            filler = disk / "filler"
+            _fill(filler)
+            write_parts(tmp_path / "parts", 2000, spots=(100,), start=1000)
+            wait_for(lambda: not (disk / "journal" / "ballast").exists(), 30)
+            _fill(filler)  # what the ballast gave is used up by others, too
+            wait_for(lambda: line.recorder.full, 30)
+            assert light(line, "journal") == "failed"
+            wait_for(lambda: line.tally.reasons["journal"] > 0)
+            wait_for(lambda: sum(line.tally.verdicts.values()) == 2020, 60)
+            filler.unlink()
+            wait_for(lambda: light(line, "journal") == "ok" and not line.recorder.backlog)
+            write_picture(tmp_path / "parts", "z", picture(3))
+            wait_for(lambda: sum(line.tally.verdicts.values()) == 2021)
+            acted_early = line.recorder.acted_early
+        report = check_journal(disk / "journal")
+        camera = report.cameras[0]
+        assert (report.consistent, camera.lost) == (True, 0)
+        assert camera.last == 2020
+        assert camera.parts + camera.declared == 2021
+        assert camera.declared > 0
+        assert acted_early > 0
+
+
+def test_read_only_disk_at_the_start(bundle: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 16) as disk:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        write_parts(tmp_path / "parts", 1)
+        with pytest.raises(OutputError, match="cannot open the journal"):
+            RunningLine(line_config(bundle, tmp_path, journal={"folder": disk / "journal"}))
+
+
+def test_a_database_that_turns_read_only(bundle: Path, tmp_path: Path) -> None:
+    """Parts are judged and acted upon, verdicts wait, and are written when it can be written again.
+
+    SQLite is told to refuse: Linux remounts no disk as read-only while a file on it is open for writing.
+    """
+    (tmp_path / "parts").mkdir()
+    with running(line_config(bundle, tmp_path, camera=watched(tmp_path), journal={"patience_ms": 20})) as line:
+        line.journal._writer.execute("PRAGMA query_only = ON")
+        write_parts(tmp_path / "parts", 5, spots=(2,))
+        wait_for(lambda: sum(line.tally.verdicts.values()) == 5)
+        wait_for(lambda: light(line, "journal") == "failed")
+        wait_for(lambda: line.recorder.acted_early == 5)
+        line.journal._writer.execute("PRAGMA query_only = OFF")
+        wait_for(lambda: line.recorder.committed == 5)
+        wait_for(lambda: light(line, "journal") == "ok")
+    assert check_journal(tmp_path / "journal").consistent
+
+
+def test_kill_9_in_the_middle_loses_nothing_that_was_acted_upon(bundle: Path, tmp_path: Path) -> None:
+    """Killed at full speed, it leaves a sound journal that lacks only parts on their way; the next run goes on."""
+    config = {
+        "bundle": str(bundle),
+        "engine": {"backend": "onnxruntime", "threads": 1},
+        "cameras": [{"name": "camera", "source": {"type": "synthetic", "size": 64, "pictures": 64}}],
+        "queue": {"policy": "block", "size": 8},
+        "deadline_ms": None,
+        "journal": {"folder": str(tmp_path / "journal"), "pictures": {"min_free_gib": 0}},
+        "sinks": [{"type": "jsonlines", "folder": str(tmp_path / "sink")}],
+        "dashboard": None,
+    }
+    (tmp_path / "line.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snl_edge", "stream", "run", str(tmp_path / "line.yaml")]
+    for run, signal_number in enumerate((signal.SIGKILL, signal.SIGTERM), start=1):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=tmp_path)
+        try:
+            wait_for(lambda run=run: _recorded(tmp_path / "journal", run) > 300, 60)
+            process.send_signal(signal_number)
+            assert process.wait(60) == (0 if signal_number == signal.SIGTERM else -signal.SIGKILL)
+        finally:
+            process.kill()
+            process.wait()
+    report = check_journal(tmp_path / "journal")
+    assert report.consistent
+    assert [camera.ended for camera in report.cameras] == [False, True]
+    on_their_way = 8 + 8 + 2 * 8 + 512
+    assert all(camera.missing <= on_their_way for camera in report.cameras)
+    assert report.cameras[1].missing == 0
+    # The sink heard a beginning of the journal, each record at least once, told apart by its id.
+    heard = [json.loads(line)["message_id"] for line in (tmp_path / "sink" / "verdicts.jsonl").read_text().splitlines()]
+    journal = Journal(tmp_path / "journal")
+    known = [entry.message_id for entry in journal.after(0, 10_000_000)]
+    journal.close()
+    assert len(set(known)) == len(known) == sum(camera.parts for camera in report.cameras)
+    assert set(heard) == set(known[: len(set(heard))])
+
+
+def _recorded(folder: Path, run: int) -> int:
+    try:
+        with closing(sqlite3.connect(f"file:{folder}/journal.sqlite?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT COUNT(*) FROM verdict WHERE run = ?", (run,)).fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+
+
+def test_a_jump_of_the_clock_removes_nothing_and_spoils_no_deadline(bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "parts").mkdir()
+    journal = {"pictures": {"min_free_gib": 0, "keep_days": 1}, "keep_days": 2}
+    config = line_config(bundle, tmp_path, camera=watched(tmp_path), journal=journal, deadline_ms=5000)
+    with running(config) as line:
+        write_picture(tmp_path / "parts", "0", picture(0, spot=True))
+        wait_for(lambda: line.recorder.committed == 1)
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + 10 * 365 * 86400)
+        line.recorder._retention.hurry()
+        write_picture(tmp_path / "parts", "1", picture(1, spot=True))
+        wait_for(lambda: line.recorder.committed == 2)
+        assert light(line, "journal") == "warning"
+        monkeypatch.setattr(time, "time", lambda: now() - 10 * 365 * 86400)
+        write_picture(tmp_path / "parts", "2", picture(2, spot=True))
+        wait_for(lambda: line.recorder.committed == 3)
+    found = records(line)
+    assert [record.verdict for record in found] == ["reject"] * 3
+    assert all(0 < record.latency_ms < 5000 for record in found)
+    assert all((tmp_path / "journal" / record.image).is_file() for record in found if record.image)
+    assert all(record.image for record in found)
+
+
+def test_old_pictures_go_by_age_and_by_size_and_old_verdicts_only_once_delivered(bundle: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 6, spots=(0, 1, 2, 3, 4, 5))
+    line = run_to_end(line_config(bundle, tmp_path))
+    sizes = sorted(path.stat().st_size for path in (tmp_path / "journal" / "pictures").rglob("*.jpg"))
+    journal = Journal(tmp_path / "journal")
+    budget = (sum(sizes) / 2) / 2**30
+    gone = Pictures(journal, PictureSettings(keep_gib=budget, min_free_gib=0), Clock()).prune()
+    left = journal.select("image IS NOT NULL", ())
+    assert 0 < gone < 6
+    assert [entry.id for entry in left] == list(range(gone + 1, 7))
+    assert check_journal(tmp_path / "journal").consistent
+    assert Pictures(journal, PictureSettings(keep_days=1e-9, min_free_gib=0), Clock()).prune() == 6 - gone
+    assert not list((tmp_path / "journal" / "pictures").iterdir())
+    journal.acknowledge("mqtt", 4)
+    assert journal.forget(time.time(), ["mqtt"]) == 4
+    journal.acknowledge("mqtt", 6)
+    assert journal.forget(time.time(), ["mqtt"]) == 2
+    assert line.tally.verdicts["reject"] == 6
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cameras: [", "is no YAML"),
+        ("just words", "holds no settings"),
+        ("bundle: b\ncameras: []\n", "cameras"),
+        ("bundle: b\ncameras: [{name: a, source: {type: usb}}]\n", "source"),
+        ("bundle: b\ncameras: [{name: a, source: {type: folder, path: p}}]\nqueu: {}\n", "queu"),
+        ("bundle: b\ncameras: [{name: a/b, source: {type: folder, path: p}}]\n", "name"),
+        ("!!python/object/apply:os.system ['touch owned']\n", "is no YAML"),
+    ],
+)
+def test_a_malformed_file_is_refused_by_name_and_never_executed(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "line.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_config(tmp_path / "line.yaml")
+    assert not (tmp_path / "owned").exists()

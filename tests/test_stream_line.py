@@ -1,0 +1,263 @@
+"""A line from picture to journal: verdicts, exactly one record each, what can be changed while it runs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lines import light, line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
+
+from snl_edge.benchmarks.small_bundle import write_small_bundle
+from snl_edge.errors import ConfigError, OutputError
+from snl_edge.stream.journal_report import check_journal, export_journal
+
+SOFTWARE = {"trigger": {"type": "software"}}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_bundle(tmp_path_factory.mktemp("bundles") / "small", 64).path
+
+
+def test_every_picture_gets_its_verdict_and_rejects_keep_picture_and_heatmap(bundle: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 30, spots=(3, 17))
+    line = run_to_end(line_config(bundle, tmp_path))
+    found = records(line)
+    assert [record.sequence for record in sorted(found, key=lambda r: r.sequence)] == list(range(30))
+    rejected = {record.sequence: record for record in found if record.verdict == "reject"}
+    assert set(rejected) == {3, 17}
+    assert all(record.verdict == "good" for record in found if record.sequence not in rejected)
+    blob = rejected[3].blobs[0]
+    assert 29 / 64 <= blob.x <= 30 / 64
+    assert 19 / 64 <= blob.y <= 20 / 64
+    assert blob.peak == pytest.approx(rejected[3].score)
+    for record in rejected.values():
+        assert record.action == "reject"
+        assert record.image is not None
+        assert record.heatmap is not None
+        assert (tmp_path / "journal" / record.image).is_file()
+        assert (tmp_path / "journal" / record.heatmap).is_file()
+    assert line.tally.verdicts == {"good": 28, "reject": 2, "unknown": 0, "failsafe": 0}
+    assert check_journal(tmp_path / "journal").consistent
+
+
+def test_several_cameras_share_one_engine_in_batches(bundle: Path, tmp_path: Path) -> None:
+    cameras = []
+    for name in ("left", "middle", "right"):
+        write_parts(tmp_path / name, 20, spots=(5,))
+        cameras.append({"name": name, "source": {"type": "folder", "path": tmp_path / name}})
+    config = line_config(bundle, tmp_path, cameras=cameras)
+    config = config.model_copy(
+        update={"engine": config.engine.model_copy(update={"max_batch": 4, "max_wait_ms": 5, "in_flight": 2})}
+    )
+    line = run_to_end(config)
+    for name in ("left", "middle", "right"):
+        own = [record for record in records(line) if record.camera == name]
+        assert sorted(record.sequence for record in own) == list(range(20))
+        assert [record.sequence for record in own if record.verdict == "reject"] == [5]
+
+
+def test_region_rotation_and_ignored_rectangle(bundle: Path, tmp_path: Path) -> None:
+    whole = picture(0, spot=True)
+    write_picture(tmp_path / "parts", "a", np.pad(whole, ((10, 0), (20, 0), (0, 0)), constant_values=255))
+    region = {"x": 20, "y": 10, "width": 64, "height": 64}
+    seen = records(run_to_end(line_config(bundle, tmp_path / "x", camera=_folder(tmp_path) | {"region": region})))[0]
+    assert (seen.verdict, round(seen.blobs[0].x, 1), round(seen.blobs[0].y, 1)) == ("reject", 0.5, 0.3)
+    turned = _folder(tmp_path) | {"region": region, "rotation": 90}
+    seen = records(run_to_end(line_config(bundle, tmp_path / "y", camera=turned)))[0]
+    assert (round(seen.blobs[0].x, 1), round(seen.blobs[0].y, 1)) == (0.6, 0.5)
+    hidden = turned | {"ignore": [{"x": 0.5, "y": 0.4, "width": 0.3, "height": 0.3}]}
+    assert records(run_to_end(line_config(bundle, tmp_path / "z", camera=hidden)))[0].verdict == "good"
+
+
+def _folder(path: Path) -> dict:
+    return {"source": {"type": "folder", "path": path / "parts"}}
+
+
+def test_part_id_and_encoder_travel_from_trigger_to_record(bundle: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 3)
+    with running(line_config(bundle, tmp_path, camera=SOFTWARE)) as line:
+        wait_for(lambda: light(line, "camera camera") == "ok")
+        assert line.trigger("camera", "A17", 4711) == 0
+        wait_for(lambda: line.recorder.committed == 1)
+        record = records(line)[0]
+        assert (record.part, record.encoder, record.verdict) == ("A17", 4711, "good")
+        latest = line.latest("camera")
+        assert latest is not None
+        assert latest.frame is not None
+        assert latest.anomaly_map is not None
+        assert line.trigger("camera", "\ud800" + "x" * 500, None) == 1
+        wait_for(lambda: line.recorder.committed == 2)
+        assert records(line)[1].part == "?" + "x" * 199
+        with pytest.raises(ConfigError, match="is no count"):
+            line.trigger("camera", None, 2**63)
+        with pytest.raises(ConfigError, match="there is no camera 'other'"):
+            line.trigger("other", None, None)
+
+
+def test_triggers_faster_than_pictures_are_dropped_by_the_declared_policy(bundle: Path, tmp_path: Path) -> None:
+    """The oldest goes: its part gets the fail-safe verdict, and every trigger has its record."""
+    (tmp_path / "parts").mkdir()
+    watched = {"source": {"type": "folder", "path": tmp_path / "parts", "watch": True}, **SOFTWARE}
+    config = line_config(bundle, tmp_path, camera=watched, queue={"policy": "newest", "size": 4}, drain_s=0.2)
+    with running(config) as line:
+        wait_for(lambda: light(line, "camera camera") == "ok")
+        for number in range(10):
+            line.trigger("camera", f"P{number}", None)
+        write_parts(tmp_path / "parts", 4)
+        wait_for(lambda: line.recorder.committed == 10)
+    found = sorted(records(line), key=lambda record: record.sequence)
+    assert [record.reason for record in found] == ["dropped"] * 6 + [None] * 4
+    assert line.status().dropped == 6
+
+
+def test_threshold_pause_shadow_and_recipe_change_while_it_runs(bundle: Path, tmp_path: Path) -> None:
+    other = write_small_bundle(tmp_path / "other", 96).set_threshold(0.1).path
+    own = write_small_bundle(tmp_path / "own", 64)
+    watched = {"source": {"type": "folder", "path": tmp_path / "parts", "watch": True, "poll_s": 0.02}}
+    (tmp_path / "parts").mkdir()
+    with running(line_config(own.path, tmp_path, camera=watched)) as line:
+
+        def judged(number: int, **changes: bool):
+            write_picture(tmp_path / "parts", f"{number:05}", picture(number, **changes))
+            wait_for(lambda: line.recorder.committed == number + 1)
+            return records(line)[number]
+
+        first = judged(0, spot=True)
+        assert (first.verdict, first.threshold, first.threshold_version) == ("reject", 0.5, 1)
+        line.set_threshold(99.0, "gear", "anna")
+        second = judged(1, spot=True)
+        assert (second.verdict, second.threshold, second.threshold_version) == ("good", 99.0, 2)
+        with pytest.raises(ConfigError, match="unknown product"):
+            line.set_threshold(0.5, "wheel", "anna")
+        line.pause(True, "anna")
+        third = judged(2)
+        assert (third.verdict, third.reason, third.action) == ("failsafe", "paused", "reject")
+        assert line.status().state == "paused"
+        line.pause(False, "anna")
+        line.set_shadow(True, "ben")
+        assert judged(3).shadow
+        line.change_recipe(other, "ben")
+        fifth = judged(4, spot=True)
+        assert (fifth.verdict, fifth.threshold_version) == ("reject", 3)
+        assert fifth.engine != first.engine
+        with pytest.raises(Exception, match="is no bundle"):
+            line.change_recipe(tmp_path, "ben")
+        assert judged(5).verdict == "good"
+    changes = [(entry.actor, entry.action) for entry in reversed(line.journal.audits())]
+    assert [change for change in changes if change[0] in ("anna", "ben")] == [
+        ("anna", "threshold"),
+        ("anna", "pause"),
+        ("anna", "resume"),
+        ("ben", "shadow"),
+        ("ben", "recipe"),
+        ("ben", "threshold"),
+    ]
+
+
+def test_a_threshold_changed_while_the_line_stood_still_is_a_new_version(bundle: Path, tmp_path: Path) -> None:
+    own = write_small_bundle(tmp_path / "own", 64)
+    write_parts(tmp_path / "parts", 1)
+    assert records(run_to_end(line_config(own.path, tmp_path)))[-1].threshold_version == 1
+    assert records(run_to_end(line_config(own.path, tmp_path)))[-1].threshold_version == 1
+    own.set_threshold(0.7)
+    assert records(run_to_end(line_config(own.path, tmp_path)))[-1].threshold_version == 2
+
+
+def test_a_change_that_cannot_be_audited_is_not_made(bundle: Path, tmp_path: Path) -> None:
+    own = write_small_bundle(tmp_path / "own", 64)
+    watched = {"source": {"type": "folder", "path": tmp_path / "parts", "watch": True}}
+    (tmp_path / "parts").mkdir()
+    with running(line_config(own.path, tmp_path, camera=watched)) as line:
+        line.journal._writer.execute("PRAGMA query_only = ON")
+        with pytest.raises(OutputError, match="nothing was changed"):
+            line.set_threshold(0.9, None, "anna")
+        with pytest.raises(OutputError):
+            line.pause(True, "anna")
+        assert line.status().threshold == 0.5
+        assert line.status().state == "running"
+        line.journal._writer.execute("PRAGMA query_only = OFF")
+    assert '"threshold": 0.5' in (own.path / "manifest.json").read_text()
+
+
+def test_confirm_rule_and_alarm(bundle: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 6, spots=(1, 3, 4))
+    rules = {"confirm": {"rejects": 2, "of": 2}, "alarm": {"rejects": 3, "of": 5}}
+    with running(line_config(bundle, tmp_path, rules=rules)) as line:
+        wait_for(lambda: line.ended)
+        assert light(line, "rejects camera") == "warning"
+    found = sorted(records(line), key=lambda record: record.sequence)
+    assert [record.action for record in found] == ["pass", "pass", "pass", "pass", "reject", "pass"]
+    assert [record.reason for record in found if record.verdict == "reject"] == ["unconfirmed", "unconfirmed", None]
+
+
+def test_self_test_at_start_pauses_a_line_that_judges_samples_wrongly(bundle: Path, tmp_path: Path) -> None:
+    write_picture(tmp_path / "golden" / "good", "a", picture(0))
+    write_picture(tmp_path / "golden" / "reject", "b", picture(1, spot=True))
+    write_parts(tmp_path / "parts", 1)
+    golden = {"folder": tmp_path / "golden", "pause_on_failure": True}
+    line = run_to_end(line_config(bundle, tmp_path / "one", golden=golden, camera=_folder(tmp_path)))
+    assert records(line)[0].verdict == "good"
+    write_picture(tmp_path / "golden" / "good", "c", picture(2, spot=True))
+    with running(line_config(bundle, tmp_path / "two", golden=golden, camera=_folder(tmp_path))) as line:
+        check = next(check for check in line.status().checks if check.name == "self-test")
+        assert check.light == "failed"
+        assert "good/c.png is reject" in check.text
+        wait_for(lambda: line.recorder.committed == 1)
+    assert records(line)[0].reason == "paused"
+
+
+def test_open_parts_get_their_verdict_or_shutdown_when_the_line_stops(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    watched = {"source": {"type": "folder", "path": tmp_path / "parts", "watch": True}, **SOFTWARE}
+    with running(line_config(bundle, tmp_path, camera=watched, drain_s=0.1)) as line:
+        wait_for(lambda: light(line, "camera camera") == "ok")
+        line.trigger("camera", None, None)
+    assert [record.reason for record in records(line)] == ["shutdown"]
+    assert check_journal(tmp_path / "journal").cameras[0].ended
+
+
+def test_many_threads_trigger_at_once_and_nothing_is_lost_or_doubled(bundle: Path, tmp_path: Path) -> None:
+    source = {"type": "synthetic", "pictures": 8, "size": 64}
+    camera = {"source": source, **SOFTWARE}
+    queue = {"policy": "newest", "size": 4}
+    with running(line_config(bundle, tmp_path, camera=camera, queue=queue, deadline_ms=50)) as line:
+        wait_for(lambda: light(line, "camera camera") == "ok")
+
+        def fire() -> None:
+            for _ in range(100):
+                line.trigger("camera", None, None)
+                time.sleep(0.0005)
+
+        threads = [threading.Thread(target=fire) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        wait_for(lambda: line.recorder.committed == 400)
+    assert sorted(record.sequence for record in records(line)) == list(range(400))
+    assert line.parts.opened == 400 == sum(line.tally.verdicts.values())
+
+
+def test_export_and_report_of_a_journal_with_a_hole(bundle: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 5, spots=(2,))
+    line = run_to_end(line_config(bundle, tmp_path))
+    journal = tmp_path / "journal"
+    assert export_journal(journal, tmp_path / "x.jsonl", "jsonl") == 5
+    rows = [json.loads(row) for row in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert sorted(row["sequence"] for row in rows) == [0, 1, 2, 3, 4]
+    export_journal(journal, tmp_path / "x.csv", "csv")
+    assert (tmp_path / "x.csv").read_text().splitlines()[0].startswith("id,run,message_id,camera,sequence")
+    reject = next(record for record in records(line) if record.verdict == "reject")
+    assert reject.image is not None
+    (journal / reject.image).unlink()
+    report = check_journal(journal)
+    assert (report.consistent, report.missing_pictures) == (False, 1)
+    with sqlite3.connect(journal / "journal.sqlite") as connection:
+        connection.execute("DELETE FROM verdict WHERE sequence = 3")
+    assert check_journal(journal).cameras[0].lost == 1
