@@ -17,6 +17,7 @@ import typer
 from snl_edge.atomic import write_text
 from snl_edge.errors import DataError
 
+from .command import run_command
 from .results import FOLDER, SUMMARY, Result, read_results
 from .study_picture import LINK, draw_study, picture_link
 from .study_tables import ablation_table, headline_figures, interference_table, peers_table, products_table
@@ -38,7 +39,7 @@ STUDY = "real10"
 """The study that the headline figures and the picture come from."""
 
 
-def main(
+def summary(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if something is out of date.")] = False,
 ) -> None:
     """Writes, or checks, everything that shows figures."""
@@ -117,4 +118,4 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(summary)
