@@ -61,18 +61,29 @@ def _is_cut_short(encoded: bytes) -> bool:
     return encoded.find(b"\xff\xd9", segment) < 0
 
 
-def fit_to_input(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def fit_to_input(
+    image: NDArray[np.uint8], size: tuple[int, int], out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """Resizes ``uint8 [H, W, 3]`` to the model's input ``size = (height, width)``.
 
     The whole frame is used and stretched to the input's aspect: nothing at the edge of a part may
     fall out of sight. Shrinking averages areas (no aliasing of fine texture), enlarging is bilinear.
+
+    Args:
+        image: the frame.
+        size: ``(height, width)``.
+        out: contiguous ``uint8 [height, width, 3]`` to write into and return; a new array (or ``image`` itself, if it
+            fits) when not given.
     """
     height, width = size
     if image.shape[:2] == (height, width):
-        return np.ascontiguousarray(image)
+        if out is None:
+            return np.ascontiguousarray(image)
+        np.copyto(out, image)
+        return out
     shrinks = image.shape[0] >= height and image.shape[1] >= width
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=interpolation)  # pyright: ignore[reportReturnType]
+    return cv2.resize(image, (width, height), dst=out, interpolation=interpolation)  # pyright: ignore[reportReturnType]
 
 
 def list_images(folder: Path) -> list[Path]:

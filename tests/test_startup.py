@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "onnx", "onnxruntime", "openvino", "cv2", "numpy", "pydantic", "rich", "matplotlib", "jinja2")
+HEAVY = ("torch", "onnx", "onnxruntime", "openvino", "cv2", "numpy", "rich", "matplotlib", "jinja2")
+"""Not pydantic: typer itself looks for it when it reads a command's options."""
 
 PROGRAM = """
 import sys
