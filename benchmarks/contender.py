@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,7 +31,6 @@ class Contender:
 
     Attributes:
         about: what the worker said of itself.
-        start_seconds: from the start of the process to its first verdict: a cold start.
 
     Raises:
         SnlEdgeError: it could not be loaded; of the class that the worker raised.
@@ -41,7 +39,6 @@ class Contender:
     def __init__(self, name: str, kind: str, spec: BaseModel, threads: int, python: Path | None = None) -> None:
         self.name = name
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        started = time.perf_counter()
         self._process = subprocess.Popen(
             [str(python or sys.executable), "-m", "snl_edge.benchmarks.worker", kind, spec.model_dump_json()],
             stdin=subprocess.PIPE,
@@ -55,7 +52,6 @@ class Contender:
         except BaseException:
             self.close()
             raise
-        self.start_seconds = time.perf_counter() - started
 
     @property
     def pid(self) -> int:

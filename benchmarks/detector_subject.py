@@ -49,20 +49,15 @@ class DetectorSubject:
     """
 
     def __init__(self, spec: DetectorSpec) -> None:
-        started = time.perf_counter()
         cv2.setNumThreads(spec.threads)
         self._spec = spec
         detector = self._detector = self._load(spec.threads)
         self._side_by_side = {1: [detector]}
-        self.load_seconds = time.perf_counter() - started
         size = detector.bundle.manifest.input.size
         pool = frame_pool(spec.frame, spec.images, spec.seed)
         self._frames = Turn(pool)
         self._fitted = Turn([fit_to_input(frame, size) for frame in pool])
         self._out = Prediction.empty(detector.backend.max_batch, size)
-        started = time.perf_counter()
-        detector.detect(self._frames.take(1), out=self._out)
-        self.first_seconds = time.perf_counter() - started
         self.ways: dict[str, Call] = {
             "detector": timed(lambda batch: detector.detect(self._frames.take(batch), out=self._out)),
             "fitted": timed(lambda batch: detector.detect(self._fitted.take(batch), out=self._out)),
@@ -73,14 +68,12 @@ class DetectorSubject:
             self.ways["engine"] = lambda batch: engine_seconds(np.stack(self._fitted.take(batch)))
 
     def describe(self) -> dict[str, Any]:
-        """What was loaded, and how long the parts of the start took."""
+        """What was loaded, and the ways to run it."""
         detector = self._detector
         return {
             "description": detector.backend.description,
             "max_batch": detector.backend.max_batch,
             "ways": list(self.ways),
-            "load_seconds": self.load_seconds,
-            "first_seconds": self.first_seconds,
         }
 
     def calls(self, way: str, batch: int, seconds: float) -> dict[str, Any]:
@@ -121,7 +114,14 @@ class DetectorSubject:
             thread.join()
         if failures:
             raise next((f for f in failures if not isinstance(f, threading.BrokenBarrierError)), failures[0])
-        return {"images_per_second": sum(images / taken for images, taken in zip(done, times, strict=True))}
+        speed = sum(images / taken for images, taken in zip(done, times, strict=True))
+        return {"images_per_second": speed, "images": sum(done)}
+
+    def gpu_ceilings(self) -> dict[str, float]:
+        """What the GPU could do at best; see `measure_gpu_ceilings`."""
+        from .gpu_ceilings import measure_gpu_ceilings
+
+        return measure_gpu_ceilings(self._spec.device)
 
     def memory(self) -> dict[str, Any]:
         """Bytes that the process holds with one detector, and bytes that a frame allocates."""

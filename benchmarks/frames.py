@@ -55,3 +55,15 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise ConfigError(f"frame size {text!r} is not understood", fix="write WIDTHxHEIGHT, as in 1280x1024")
     return int(height), int(width)
+
+
+def parse_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Numbers from 1 written as ``1,4,8``, each once, in order.
+
+    Raises:
+        ConfigError: that is no list of numbers.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise ConfigError(f"{option} {text} is not understood", fix=f"write numbers, as in {option} 1,4,8")
+    return tuple(sorted(set(map(int, words))))

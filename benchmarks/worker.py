@@ -9,13 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from importlib import import_module
 from typing import Any, Protocol, TextIO
 
 from snl_edge.errors import SnlEdgeError
-
-STARTED = time.perf_counter()
 
 
 class Subject(Protocol):
@@ -73,7 +70,7 @@ def main() -> None:
 
     def load() -> dict[str, Any]:
         loaded.append(load_subject(sys.argv[1], sys.argv[2]))
-        return loaded[0].describe() | {"ready_seconds": time.perf_counter() - STARTED}
+        return loaded[0].describe()
 
     if "error" not in _answer(answers, load):
         serve(loaded[0], sys.stdin, answers)

@@ -12,7 +12,7 @@ from snl_edge import __version__
 from snl_edge.errors import SnlEdgeError
 
 
-class _WholeSentences(TyperGroup):
+class WholeSentences(TyperGroup):
     """Wraps the sentence that describes a command where typer would cut it off."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -23,7 +23,7 @@ class _WholeSentences(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_WholeSentences,
+    cls=WholeSentences,
     help="One visual anomaly detector for every product on the line.\n\n"
     "The way of one model: train → evaluate → build → infer. New here? Run: snl-edge demo",
     no_args_is_help=True,
