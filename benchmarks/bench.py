@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from snl_edge.errors import BackendError, ConfigError, SnlEdgeError
@@ -20,15 +19,14 @@ from snl_edge.runtime.backend import BACKENDS, backend_kind, require
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.manifest import FILE, sha256_of
 
+from .bench_figures import Subject, subject_figures, throttling
 from .ceilings import CeilingsSpec
-from .cold_start import measure_cold_start, summarise_cold_starts
+from .cold_start import measure_cold_start
 from .contender import Contender
 from .detector_subject import DetectorSpec
-from .latency import summarise_latency
 from .noise import Watch
 from .quality_figure import quality_of
 from .results import save_result
-from .roofline import counts_of, graph_roofline
 from .sensors import Meter, Sensor, find_sensors
 from .system import describe_system
 
@@ -58,19 +56,6 @@ class BenchOptions:
     seed: int = 0
 
 
-@dataclass
-class Subject:
-    """One backend in one precision, and what was measured of it so far."""
-
-    contender: Contender
-    backend: str
-    precision: str
-    memory: dict[str, Any]
-    latencies: dict[tuple[str, int], list[list[float]]] = field(default_factory=dict)
-    throughputs: dict[tuple[int, int], list[dict[str, Any]]] = field(default_factory=dict)
-    cold_starts: list[dict[str, float]] = field(default_factory=list)
-
-
 def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
     """Measures the bundle in ``path`` and writes the result file ``out``; returns its figures.
 
@@ -96,7 +81,10 @@ def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
         gpu_limits = _gpu_ceilings(subjects)
     figures = {
         "subjects": {
-            subject.contender.name: _summarise(subject, bundle, options, gpu_limits or limits) for subject in subjects
+            subject.contender.name: subject_figures(
+                subject, bundle, options.batches, options.budget_ms, gpu_limits or limits
+            )
+            for subject in subjects
         },
         "skipped": skipped,
         "ceilings": limits,
@@ -105,7 +93,7 @@ def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
         "sensors_missing": missing,
         "quality": quality,
     }
-    figures["noise"]["warnings"] += [*busy, *_throttling(figures["subjects"])]
+    figures["noise"]["warnings"] += [*busy, *throttling(figures["subjects"])]
     save_result(
         KIND,
         bundle.manifest.name,
@@ -138,7 +126,7 @@ def choose_subjects(bundle: Bundle, options: BenchOptions) -> list[tuple[str, st
     pairs: list[tuple[str, str]] = []
     for kind in BACKENDS:
         asked = kind.name in options.backends
-        if options.backends and not asked or not kind.probe(options.device).available:
+        if (options.backends and not asked) or not kind.probe(options.device).available:
             continue
         if kind.flavour is None:
             present: Sequence[str] = list(bundle.manifest.graphs)
@@ -196,9 +184,8 @@ def _start(
             skipped[name] = str(error)
             continue
         memory = contender.ask("memory")
-        for way in contender.about["ways"]:
-            for batch in options.batches:
-                contender.ask("calls", way=way, batch=batch, seconds=options.seconds)
+        for batch in options.batches:
+            contender.ask("calls", batch=batch, seconds=options.seconds)
         subjects.append(Subject(contender, backend, precision, memory))
     if not subjects:
         raise BackendError("no backend could be loaded", "; ".join(skipped.values()), "see `snl-edge doctor`")
@@ -218,7 +205,7 @@ def _measure(
     limits: list[dict[str, float]] = []
     for turn in range(options.rounds):
         watch.probe()
-        limits.append(ceilings.ask("calls", way="", batch=0, seconds=0.3))
+        limits.append(ceilings.ask("limits", seconds=0.3))
         for done, subject in enumerate(rotated(subjects, turn)):
             report(turn * len(subjects) + done, options.rounds * len(subjects), subject.contender.name)
             _one_turn(subject, turn, sensors, options)
@@ -231,14 +218,12 @@ def _measure(
 
 def _one_turn(subject: Subject, turn: int, sensors: Sequence[Sensor], options: BenchOptions) -> None:
     for batch in options.batches:
-        for way in rotated(subject.contender.about["ways"], turn):
-            taken = subject.contender.ask("calls", way=way, batch=batch, seconds=options.seconds)["seconds"]
+        found = subject.contender.ask("calls", batch=batch, seconds=options.seconds)["seconds"]
+        for way, taken in found.items():
             subject.latencies.setdefault((way, batch), []).append(taken)
         for in_flight in options.in_flight:
             with Meter(sensors) as meter:
-                found = subject.contender.ask(
-                    "throughput", batch=batch, in_flight=in_flight, seconds=options.seconds
-                )
+                found = subject.contender.ask("throughput", batch=batch, in_flight=in_flight, seconds=options.seconds)
             found["sensors"] = meter.summary(found["images"])
             subject.throughputs.setdefault((batch, in_flight), []).append(found)
 
@@ -247,85 +232,6 @@ def rotated(items: Sequence[Any], turn: int) -> Iterator[Any]:
     """All items, each round starting with another one."""
     first = turn % len(items)
     yield from [*items[first:], *items[:first]]
-
-
-def _summarise(subject: Subject, bundle: Bundle, options: BenchOptions, limits: dict[str, float]) -> dict[str, Any]:
-    latency = {
-        way: {
-            str(batch): summarise_latency(subject.latencies[way, batch], options.budget_ms)
-            for batch in options.batches
-        }
-        for way in subject.contender.about["ways"]
-    }
-    graph = bundle.graph(subject.precision)  # pyright: ignore[reportArgumentType]
-    counts = counts_of(graph)
-    engines = [r for r in bundle.engines() if (r.flavour, r.precision) == (subject.backend, subject.precision)]
-    return {
-        "backend": subject.backend,
-        "precision": subject.precision,
-        "description": subject.contender.about["description"],
-        "graph_bytes": graph.stat().st_size,
-        "engine_bytes": bundle.engine_path(engines[0]).stat().st_size if engines else None,
-        "memory": subject.memory,
-        "cold_start": summarise_cold_starts(subject.cold_starts),
-        "latency": latency,
-        "throughput": [_point(key, found) for key, found in subject.throughputs.items()],
-        "end_to_end": end_to_end(latency, options.batches),
-        "counts": counts,
-        "roofline": counts
-        if isinstance(counts, str)
-        else {
-            str(batch): graph_roofline(
-                counts, _for_precision(limits, subject.precision), batch, _alone(latency, batch)["p50"]
-            )
-            for batch in options.batches
-        },
-    }
-
-
-def _alone(latency: dict[str, Any], batch: int) -> dict[str, Any]:
-    """The figures that a roofline is held against: the engine's by its own clock, else the backend's."""
-    return latency.get("engine", latency["backend"])[str(batch)]
-
-
-def _for_precision(limits: dict[str, float], precision: str) -> dict[str, float]:
-    half = limits.get("fp16_flops_per_second")
-    return {**limits, "flops_per_second": half} if half and precision != "fp32" else limits
-
-
-def end_to_end(latency: dict[str, Any], batches: Sequence[int]) -> dict[str, Any]:
-    """Throughput from frame to verdict over the bare backend's, at the batch that is best for the backend.
-
-    ``ratio`` with frames of the camera's size, so with the resize; ``fitted_ratio`` with frames of the input's size.
-    Ratios are of one round's medians each; the figure is the median over rounds.
-    """
-    best = min(batches, key=lambda batch: latency["backend"][str(batch)]["p50"] / batch)
-    backend = latency["backend"][str(best)]["rounds"]
-    of = lambda way: round(  # noqa: E731
-        median(bare / own for bare, own in zip(backend, latency[way][str(best)]["rounds"], strict=True)), 4
-    )
-    return {"batch": best, "ratio": of("detector"), "fitted_ratio": of("fitted")}
-
-
-def _point(key: tuple[int, int], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One point of the throughput curve, and what the sensors said meanwhile: medians over rounds."""
-    speeds = [one["images_per_second"] for one in found]
-    sensors: dict[str, Any] = {}
-    for name in found[0]["sensors"]:
-        readings = [one["sensors"][name] for one in found]
-        sensors[name] = {
-            what: median(values) if (values := [r[what] for r in readings if r[what] is not None]) else None
-            for what in readings[0]
-            if what != "throttled"
-        }
-        sensors[name]["throttled"] = sorted({reason for r in readings for reason in r["throttled"]})
-    return {
-        "batch": key[0],
-        "in_flight": key[1],
-        "images_per_second": round(median(speeds), 2),
-        "rounds": [round(speed, 2) for speed in speeds],
-        "sensors": sensors,
-    }
 
 
 def _gpu_ceilings(subjects: Sequence[Subject]) -> dict[str, Any] | None:
@@ -342,13 +248,3 @@ def _gpu_ceilings(subjects: Sequence[Subject]) -> dict[str, Any] | None:
 def _busy(sensors: Sequence[Sensor], own: set[int]) -> list[str]:
     asked = (getattr(sensor, "busy", None) for sensor in sensors)
     return [said for ask in asked if ask is not None and (said := ask(own))]
-
-
-def _throttling(subjects: dict[str, Any]) -> list[str]:
-    """A sentence for each subject and sensor that was held down."""
-    return [
-        f"{sensor} was throttled while {name} ran: {', '.join(reasons)}"
-        for name, own in subjects.items()
-        for sensor in own["throughput"][0]["sensors"]
-        if (reasons := sorted({r for point in own["throughput"] for r in point["sensors"][sensor]["throttled"]}))
-    ]

@@ -13,7 +13,7 @@ from snl_edge.progress import console
 def print_figures(figures: dict[str, Any]) -> None:
     """Prints a row for each subject and batch, what else is worth a line, and every warning."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("subject")
+    table.add_column("subject", no_wrap=True)
     for heading in ("batch", "frame to verdict: p50", "p99", "jitter", "missed", "backend p50", "images/s", "roofline"):
         table.add_column(heading, justify="right")
     for name, own in figures["subjects"].items():

@@ -41,9 +41,9 @@ class Ceilings:
 
     def describe(self) -> dict[str, Any]:
         """What is measured."""
-        return {"description": f"{SIDE}×{SIDE} FP32 product, {COPY_BYTES >> 20} MiB copies", "ways": []}
+        return {"description": f"{SIDE}×{SIDE} FP32 product, {COPY_BYTES >> 20} MiB copies"}
 
-    def calls(self, way: str, batch: int, seconds: float) -> dict[str, Any]:
+    def limits(self, seconds: float) -> dict[str, Any]:
         """Best of several within ``seconds``: operations a second, and bytes read and written a second."""
         flops, moved = [self.flops()], [self.bytes()]
         stop = time.perf_counter() + seconds

@@ -38,7 +38,7 @@ class Contender:
 
     def __init__(self, name: str, kind: str, spec: BaseModel, threads: int, python: Path | None = None) -> None:
         self.name = name
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  closed in close()
         self._process = subprocess.Popen(
             [str(python or sys.executable), "-m", "snl_edge.benchmarks.worker", kind, spec.model_dump_json()],
             stdin=subprocess.PIPE,

@@ -18,7 +18,7 @@ from snl_edge.runtime.prediction import Prediction
 
 from .allocations import allocated_per_frame
 from .frames import POOL, Turn, frame_pool
-from .latency import Call, measure_calls, timed
+from .latency import Call, alternate, timed
 from .memory import process_memory
 
 
@@ -76,9 +76,9 @@ class DetectorSubject:
             "ways": list(self.ways),
         }
 
-    def calls(self, way: str, batch: int, seconds: float) -> dict[str, Any]:
-        """Calls one after the other."""
-        return {"seconds": measure_calls(self.ways[way], batch, seconds)}
+    def calls(self, batch: int, seconds: float) -> dict[str, Any]:
+        """Seconds of calls, all ways in turn."""
+        return {"seconds": alternate(self.ways, batch, seconds)}
 
     def throughput(self, batch: int, in_flight: int, seconds: float) -> dict[str, Any]:
         """Images per second with ``in_flight`` batches at once, frames in, verdicts out.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,18 @@ def timed(run: Callable[[int], object]) -> Call:
     return call
 
 
-def measure_calls(call: Call, batch: int, seconds: float, least: int = 5) -> list[float]:
-    """Seconds of each call, made one after the other for about ``seconds`` and at least ``least`` times."""
-    taken: list[float] = []
-    stop = time.perf_counter() + seconds
-    while len(taken) < least or time.perf_counter() < stop:
-        taken.append(call(batch))
+def alternate(calls: Mapping[str, Call], batch: int, seconds: float, least: int = 5) -> dict[str, list[float]]:
+    """Seconds of each call, made in turn for about ``seconds`` a way, and at least ``least`` times each.
+
+    In turn, so that a slow moment of the machine hits all ways alike and their ratios survive it.
+    """
+    taken: dict[str, list[float]] = {way: [] for way in calls}
+    stop = time.perf_counter() + seconds * len(calls)
+    done = 0
+    while done < least or time.perf_counter() < stop:
+        for way, call in calls.items():
+            taken[way].append(call(batch))
+        done += 1
     return taken
 
 

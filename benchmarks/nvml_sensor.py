@@ -63,7 +63,7 @@ class NvmlSensor:
         """Driver and limits."""
         nvml, handle = self._library, self._handle
         wanted = {
-            "driver": lambda: nvml.nvmlSystemGetDriverVersion(),
+            "driver": nvml.nvmlSystemGetDriverVersion,
             "power_limit_w": lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1e3,
             "highest_clock_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
             "persistence_mode": lambda: bool(nvml.nvmlDeviceGetPersistenceMode(handle)),
@@ -94,4 +94,6 @@ def find_nvml(device: int = 0) -> NvmlSensor | str:
 
 def _clock_reasons(nvml: Any) -> Any:
     # Renamed in driver 535; older bindings know the old name alone.
-    return getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None) or nvml.nvmlDeviceGetCurrentClocksThrottleReasons
+    return (
+        getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None) or nvml.nvmlDeviceGetCurrentClocksThrottleReasons
+    )

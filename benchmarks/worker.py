@@ -16,14 +16,10 @@ from snl_edge.errors import SnlEdgeError
 
 
 class Subject(Protocol):
-    """What a worker holds."""
+    """What a worker holds. The parent asks for its other methods by name."""
 
     def describe(self) -> dict[str, Any]:
         """What it is; the worker's first answer."""
-        ...
-
-    def calls(self, way: str, batch: int, seconds: float) -> dict[str, Any]:
-        """Seconds of calls made one after the other."""
         ...
 
 

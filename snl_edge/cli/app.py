@@ -16,6 +16,7 @@ class WholeSentences(TyperGroup):
     """Wraps the sentence that describes a command where typer would cut it off."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes name and sentence of every command."""
         commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         rows = [(name, command.get_short_help_str(limit=200)) for name, command in commands if command]
         with formatter.section("Commands"):
