@@ -32,4 +32,9 @@ class Prediction(NamedTuple):
 
     def part(self, start: int, stop: int) -> Prediction:
         """Views of the images from ``start`` to before ``stop``."""
-        return Prediction(*(output[start:stop] for output in self))
+        return Prediction(
+            self.anomaly_map[start:stop],
+            self.score[start:stop],
+            self.product[start:stop],
+            self.product_distance[start:stop],
+        )
