@@ -96,9 +96,8 @@ def requirements() -> tuple[str, ...]:
         ConfigError: the calling environment lacks a package that both must share.
     """
     try:
-        return (*REQUIREMENTS, *WITHOUT_DEPENDENCIES) + tuple(
-            f"{package}=={metadata.version(package)}" for package in SAME_AS_OURS
-        )
+        shared = [f"{package}=={metadata.version(package)}" for package in SAME_AS_OURS]
+        return (*REQUIREMENTS, *WITHOUT_DEPENDENCIES, *shared)
     except metadata.PackageNotFoundError as error:
         raise ConfigError(
             f"{error.name} is not installed here, so its version cannot be shared", fix='run: pip install -e ".[train]"'
