@@ -34,7 +34,7 @@ def draw_chart(
     """
     xs = [value for one in series for value in one.x]
     ys = [value for one in series for value in one.y]
-    x_ticks = _ticks(0.0, max(xs)) if lines else _ticks(min(0.0, min(xs)), max(xs))
+    x_ticks = _ticks(0.0, max(xs)) if lines else _ticks(min(0.0, *xs), max(xs))
     y_ticks = _decades(min(ys), max(ys)) if log_y else _ticks(*(_near(ys) if not lines else (0.0, max(ys))))
     x_of = _scale(x_ticks[0], x_ticks[-1], LEFT, WIDTH - RIGHT, log=False)
     y_of = _scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP, log=log_y)

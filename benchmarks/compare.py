@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -96,10 +97,8 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Differenc
 
 
 def _difference(what: str, before: list[float], after: list[float], unit: str) -> Difference:
-    import numpy as np
-
     found = unpaired_ratio(after, before)
-    return Difference(what, float(np.median(before)), float(np.median(after)), unit, found["ratio"], found["interval"])
+    return Difference(what, median(before), median(after), unit, found["ratio"], found["interval"])
 
 
 def _warnings(old: Result, new: Result) -> Iterator[str]:

@@ -112,7 +112,7 @@ def cells(row: Measured, batch: str) -> list[str]:
     return [
         batch,
         *(milliseconds(own[name]) for name in ("p50", "p95", "p99", "p99_9", "jitter")),
-        f"{100 * own['missed'] / own['calls']:.2g} %" if "missed" in own else "–",
+        f"{100 * own['missed'] / own['calls']:.2f} %" if "missed" in own else "–",
         milliseconds(latency["backend"][batch]["p50"]),
         milliseconds(latency["engine"][batch]["p50"]) if "engine" in latency else "–",
         f"{fastest_point['images_per_second']:.1f}",
@@ -192,6 +192,8 @@ def flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{name} ")
         elif value is not None:
+            if name.endswith("bytes"):
+                value, name = f"{value / 2**30:.1f} GiB", name.removesuffix("bytes").rstrip("_")
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             yield f"{prefix}{name}".replace("_", " "), text
 

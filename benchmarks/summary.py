@@ -19,6 +19,7 @@ from snl_edge.errors import DataError
 
 from .command import run_command
 from .results import FOLDER, SUMMARY, Result, read_results
+from .speed_tables import install_table, machines_table, speed_headlines, speed_table
 from .study_picture import LINK, draw_study, picture_link
 from .study_tables import ablation_table, headline_figures, interference_table, peers_table, products_table
 from .tables import (
@@ -37,6 +38,8 @@ PICTURE = ROOT / "docs" / LINK
 BLOCK = re.compile(r"(<!-- figures: (?P<table>[\w-]+) -->\n)(?P<body>.*?)(<!-- end of figures -->)", re.DOTALL)
 STUDY = "real10"
 """The study that the headline figures and the picture come from."""
+SPEED = "cpu"
+"""The speed result that the headline ratios come from."""
 
 
 def summary(
@@ -81,7 +84,9 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
         for name, result in results.items()
         if result.kind == "recognition"
     }
-    return {"quality": headline_figures(results, STUDY), "quality_runs": runs, "recognition": recognition}
+    summary = {"quality": headline_figures(results, STUDY), "quality_runs": runs, "recognition": recognition}
+    # Only what has been measured stands in the summary.
+    return summary | ({"cpu": cpu} if (cpu := speed_headlines(results, SPEED)) else {})
 
 
 def fill(page: Path, results: Mapping[str, Result]) -> str:
@@ -114,6 +119,9 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "interference": interference_table,
     "peers": peers_table,
     "picture": picture_link,
+    "speed": speed_table,
+    "machines": machines_table,
+    "install": install_table,
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 

@@ -69,7 +69,13 @@ def _limits(root: Path) -> dict[str, str]:
         "memory": ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"),
     }
     found = {name: next((t for p in paths if (t := _read(root / p))), "") for name, paths in places.items()}
-    return {name: text for name, text in found.items() if text}
+    return {name: text for name, text in found.items() if text and not _unlimited(text)}
+
+
+def _unlimited(text: str) -> bool:
+    """``max`` in cgroup v2; -1, or all that a page counter holds, in v1."""
+    first = text.split(maxsplit=1)[0]
+    return first in ("max", "-1") or (first.isdecimal() and int(first) > 1 << 60)
 
 
 def _os(root: Path) -> dict[str, str]:
