@@ -27,7 +27,7 @@ FILE = Path(__file__).with_name("budgets.json")
 PRESET = "edge"
 COUNTED = ("nodes", "transposes", "casts", "flops", "weight_bytes", "activation_bytes", "io_bytes")
 ALLOWED_BYTES = 16_384
-"""Of Python objects for one frame: verdict and views. A row of a map's pixels would be a tenth of a map more."""
+"""Of Python objects for one frame: its verdict and views. Its map alone has 262,144 bytes."""
 
 
 def count(folder: Path) -> dict[str, dict[str, Any]]:

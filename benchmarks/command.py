@@ -12,12 +12,9 @@ from snl_edge.errors import SnlEdgeError
 
 
 def run_command(command: Callable[..., Any]) -> None:
-    """Runs ``command`` with its options from the command line; Ctrl-C leaves with 130, as a shell expects."""
+    """Runs ``command`` with its options from the command line."""
     try:
         typer.run(command)
     except SnlEdgeError as error:
         print(f"{command.__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print(f"{command.__name__}: interrupted.", file=sys.stderr)
-        sys.exit(130)

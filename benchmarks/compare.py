@@ -34,11 +34,11 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``faster`` or ``slower`` where the interval leaves out 1; else that nothing can be said."""
+        """``faster`` or ``slower`` where the interval leaves out 1; else why nothing can be said."""
         if self.interval is None:
-            return f"too few rounds ({ENOUGH_ROUNDS} are needed)"
+            return "too few rounds"
         low, high = self.interval
-        return "faster" if high < 1 else "slower" if low > 1 else "no difference shown"
+        return "faster" if high < 1 else "slower" if low > 1 else "no difference"
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ def print_comparison(comparison: Comparison) -> None:
         values = (f"{one.before:.3g} {one.unit}", f"{one.after:.3g} {one.unit}", f"{one.ratio:.3f}", interval)
         table.add_row(one.what, *values, f"[{style}]{one.verdict}[/]")
     Console().print(table)
-    print(
-        "Intervals come from the rounds of each run; a drift of the machine from one run to the other is not in them."
-    )
+    print("Intervals come from the rounds of each run; a drift of the machine between the runs is not in them.")
+    if any(one.interval is None for one in comparison.differences):
+        print(f"An interval takes {ENOUGH_ROUNDS} rounds: measure with --rounds {ENOUGH_ROUNDS} or more.")
     for warning in comparison.warnings:
         console.print(f"warning: {warning}", style="yellow")

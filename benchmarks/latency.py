@@ -56,7 +56,9 @@ def summarise_latency(rounds: Sequence[Sequence[float]], budget_ms: float | None
         "lowest": _ms(calls.min()),
         "highest": _ms(calls.max()),
         **{
-            name: _ms(np.percentile(calls, share)) if len(calls) * (100 - share) >= 100 or name == "p50" else None
+            name: _ms(np.percentile(calls, share))
+            if round(len(calls) * (100 - share)) >= 100 or name == "p50"
+            else None
             for name, share in PERCENTILES.items()
         },
         "jitter": _ms(1e3 * float(np.mean(jitter))) if jitter else None,

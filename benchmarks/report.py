@@ -192,10 +192,11 @@ def flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{name} ")
         elif value is not None:
-            if name.endswith("bytes"):
-                value, name = f"{value / 2**30:.1f} GiB", name.removesuffix("bytes").rstrip("_")
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            yield f"{prefix}{name}".replace("_", " "), text
+            label = f"{prefix}{name}".replace("_", " ")
+            if label.endswith(" bytes"):
+                yield label.removesuffix(" bytes"), f"{value / 2**30:.1f} GiB"
+            else:
+                yield label, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def markdown_table(rows: Sequence[Measured]) -> str:

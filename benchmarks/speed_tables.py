@@ -147,7 +147,8 @@ def install_table(results: Mapping[str, Result], name: str) -> str:
         for install, extra in result.settings["installs"].items()
         for own in [result.figures[install]]
     ]
-    note = f"<sub>Python {result.versions['python']}, {result.machine['system']}, {result.created[:10]}; `{result.command}`</sub>"
+    where = f"Python {result.versions['python']}, {result.machine['system']}, {result.created[:10]}"
+    note = f"<sub>{where}; `{result.command}`</sub>"
     return table(["install", "wheels", "the largest"], body) + "\n" + note + "\n"
 
 
