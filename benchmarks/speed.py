@@ -68,7 +68,7 @@ def speed(
     revision()  # of the code that starts, whatever is committed meanwhile
     count, size = threads or len(os.sched_getaffinity(0)), parse_size(frame)
     chosen = choose_groups(groups)
-    given = dict(entry.partition("=")[::2] for entry in bundle or [])
+    given = {entry.partition("=")[0]: entry.partition("=")[2] for entry in bundle or []}
     if unknown := set(given) - set(GROUPS):
         raise ConfigError(f"--bundle names no group: {', '.join(unknown)}", fix=f"write {', '.join(GROUPS)}=FOLDER")
     watch = Watch()
