@@ -36,29 +36,21 @@ GROUPS = {
     "wide_resnet50_2": "WideResNet-50-2 (`accurate`)",
 }
 AWAITS = "Rows of a Jetson and of a dGPU await a run there. One command makes them: `snl-edge bench BUNDLE`."
+AWAITS_SPEED = "Awaits a run on a quiet machine: `python -m snl_edge.benchmarks.speed --name {}`."
 BACKBONES = ("resnet18", "wide_resnet50_2")
 
 
-def speed_result(results: Mapping[str, Result], name: str) -> tuple[str, Result]:
-    """File and content of the speed result called ``name``.
-
-    Raises:
-        DataError: there is none.
-    """
-    for file, result in results.items():
-        if result.kind == "speed" and result.name == name:
-            return file, result
-    raise DataError(
-        f"there is no speed result {name!r}",
-        fix=f"run python -m snl_edge.benchmarks.speed --name {name}, or take it off",
-    )
+def speed_result(results: Mapping[str, Result], name: str) -> tuple[str, Result] | None:
+    """File and content of the speed result called ``name``, if it has been measured."""
+    return next(((f, r) for f, r in results.items() if r.kind == "speed" and r.name == name), None)
 
 
 def speed_headlines(results: Mapping[str, Result], name: str) -> dict[str, Any]:
     """The ratios one looks at first; of two backbones the worse. Empty where nothing has been measured."""
-    if not any(result.kind == "speed" and result.name == name for result in results.values()):
+    found = speed_result(results, name)
+    if found is None:
         return {}
-    file, result = speed_result(results, name)
+    file, result = found
     groups = result.figures["groups"]
     ratio = lambda group, peer: groups[group]["ratios"][peer]["ratio"]  # noqa: E731
     backbones = {
@@ -84,12 +76,11 @@ def speed_headlines(results: Mapping[str, Result], name: str) -> dict[str, Any]:
 
 
 def speed_table(results: Mapping[str, Result], name: str) -> str:
-    """One row per contender and group: median milliseconds, and our best one's time as a share of it.
-
-    Raises:
-        DataError: there is no such result.
-    """
-    _, result = speed_result(results, name)
+    """One row per contender and group: median milliseconds, and our best one's time as a share of it."""
+    found = speed_result(results, name)
+    if found is None:
+        return AWAITS_SPEED.format(name) + "\n"
+    _, result = found
     body = []
     for group, figures in result.figures["groups"].items():
         for contender, ways in figures["milliseconds"].items():
@@ -104,15 +95,43 @@ def speed_table(results: Mapping[str, Result], name: str) -> str:
                 ]
             )
         body += [[f"{GROUPS[group]}: {title(n)}", "failed", "–", "–"] for n in figures["failed"]]
-    settings = result.settings
-    note = (
+    headings = ["", "ms", "ours / this", f"{CONFIDENCE} % interval"]
+    return table(headings, body) + "\n" + _source(result) + "\n"
+
+
+def ratios_table(results: Mapping[str, Result], name: str) -> str:
+    """What our time is of the peers' times, in short: one row per peer, one column per group."""
+    found = speed_result(results, name)
+    if found is None:
+        return AWAITS_SPEED.format(name) + "\n"
+    _, result = found
+    groups = result.figures["groups"]
+    rows = {
+        "anomalib Reverse Distillation, OpenVINO as it comes": "anomalib_rd_{}_openvino",
+        "the same in FP32": "anomalib_rd_{}_openvino_f32",
+        "anomalib EfficientAD-S, OpenVINO as it comes": "efficientad_s_openvino",
+        "PyTorch eager, our own model": "pytorch_eager",
+    }
+    body = [
+        [label, *(_share(groups[group]["ratios"].get(peer.format(group))) for group in groups)]
+        for label, peer in rows.items()
+    ]
+    headings = ["our time as a share of that of …", *(GROUPS[group] for group in groups)]
+    return table(headings, body) + "\n" + _source(result) + "\n"
+
+
+def _share(ratio: dict[str, Any] | None) -> str:
+    return "–" if ratio is None else f"{ratio['ratio']:.2f}"
+
+
+def _source(result: Result) -> str:
+    settings, noise = result.settings, result.figures["noise"]["warnings"]
+    return (
         f"<sub>256×256, one image at a time, {settings['threads']} threads, {settings['rounds']} interleaved rounds, "
         f"{result.machine['processor']}, {result.created[:10]}, revision {result.revision}; `{result.command}`"
-        + "".join(f"; {warning}" for warning in result.figures["noise"]["warnings"])
+        + "".join(f"; {warning}" for warning in noise)
         + "</sub>"
     )
-    headings = ["", "ms", "ours / this", f"{CONFIDENCE} % interval"]
-    return table(headings, body) + "\n" + note + "\n"
 
 
 def title(contender: str) -> str:

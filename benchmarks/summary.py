@@ -19,7 +19,7 @@ from snl_edge.errors import DataError
 
 from .command import run_command
 from .results import FOLDER, SUMMARY, Result, read_results
-from .speed_tables import install_table, machines_table, speed_headlines, speed_table
+from .speed_tables import install_table, machines_table, ratios_table, speed_headlines, speed_table
 from .study_picture import LINK, draw_study, picture_link
 from .study_tables import ablation_table, headline_figures, interference_table, peers_table, products_table
 from .tables import (
@@ -120,6 +120,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "peers": peers_table,
     "picture": picture_link,
     "speed": speed_table,
+    "ratios": ratios_table,
     "machines": machines_table,
     "install": install_table,
 }

@@ -14,8 +14,8 @@ from snl_edge.benchmarks.edge_install import summarise_wheels
 from snl_edge.benchmarks.graph_subject import GraphSpec
 from snl_edge.benchmarks.results import read_results, save_result
 from snl_edge.benchmarks.speed import choose_groups, group_figures, make_specs
-from snl_edge.benchmarks.speed_tables import install_table, machines_table, speed_headlines, speed_table
-from snl_edge.errors import BundleError, ConfigError, DataError, SnlEdgeError
+from snl_edge.benchmarks.speed_tables import install_table, machines_table, ratios_table, speed_headlines, speed_table
+from snl_edge.errors import BundleError, ConfigError, SnlEdgeError
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
@@ -107,11 +107,15 @@ def test_the_table_names_contenders_failures_and_noise(saved: Path) -> None:
     assert "| 0.40 | 0.40 to 0.40 |" in text
     assert "torch.compile | failed |" in text
     assert "varied by 12 %" in text
-    with pytest.raises(DataError, match="no speed result 'gpu'"):
-        speed_table(read_results(saved), "gpu")
+    short = ratios_table(read_results(saved), "cpu")
+    assert "| anomalib EfficientAD-S, OpenVINO as it comes | 0.10 | – | – |" in short
+    assert "| the same in FP32 | – | 0.20 | 0.12 |" in short
 
 
-def test_rows_of_machines_that_nobody_measured_are_awaited() -> None:
+def test_what_nobody_measured_is_awaited() -> None:
+    for show in (speed_table, ratios_table):
+        assert "Awaits a run" in show({}, "cpu")
+        assert "speed --name cpu" in show({}, "cpu")
     assert machines_table({}, "all").strip().endswith("`snl-edge bench BUNDLE`.")
 
 
