@@ -70,7 +70,7 @@ def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
     sensors, missing = find_sensors(options.device)
     watch = Watch()
     with ExitStack() as stack:
-        subjects, skipped = _start(bundle, pairs, options, stack)
+        subjects, skipped = _start(bundle, pairs, options, sensors, stack)
         ceilings = stack.enter_context(
             Contender("ceilings", "ceilings", CeilingsSpec(threads=options.threads), options.threads)
         )
@@ -157,7 +157,11 @@ def choose_subjects(bundle: Bundle, options: BenchOptions) -> list[tuple[str, st
 
 
 def _start(
-    bundle: Bundle, pairs: Sequence[tuple[str, str]], options: BenchOptions, stack: ExitStack
+    bundle: Bundle,
+    pairs: Sequence[tuple[str, str]],
+    options: BenchOptions,
+    sensors: Sequence[Sensor],
+    stack: ExitStack,
 ) -> tuple[list[Subject], dict[str, str]]:
     """Loads and warms up every subject; those that cannot be loaded, with the reason, unless they were asked for."""
     subjects: list[Subject] = []
@@ -184,6 +188,8 @@ def _start(
             skipped[name] = str(error)
             continue
         memory = contender.ask("memory")
+        for used in (used for sensor in sensors if (used := getattr(sensor, "used_bytes", None))):
+            memory["device_bytes"] = used(contender.pid)
         for batch in options.batches:
             contender.ask("calls", batch=batch, seconds=options.seconds)
         subjects.append(Subject(contender, backend, precision, memory))

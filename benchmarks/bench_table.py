@@ -14,7 +14,7 @@ def print_figures(figures: dict[str, Any]) -> None:
     """Prints a row for each subject and batch, what else is worth a line, and every warning."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("subject", no_wrap=True)
-    for heading in ("batch", "frame to verdict: p50", "p99", "jitter", "missed", "backend p50", "images/s", "roofline"):
+    for heading in ("batch", "p50", "p99", "jitter", "missed", "backend", "images/s", "roof"):
         table.add_column(heading, justify="right")
     for name, own in figures["subjects"].items():
         for batch, latency in own["latency"]["detector"].items():
@@ -26,12 +26,15 @@ def print_figures(figures: dict[str, Any]) -> None:
                 milliseconds(latency["p50"]),
                 milliseconds(latency["p99"]),
                 milliseconds(latency["jitter"]),
-                f"{latency['missed']} of {latency['calls']}" if "missed" in latency else "–",
+                f"{100 * latency['missed'] / latency['calls']:.2f} %" if "missed" in latency else "–",
                 milliseconds(own["latency"]["backend"][batch]["p50"]),
                 f"{best:.1f}",
                 "–" if isinstance(roofline, str) else f"{100 * roofline[batch]['fraction']:.0f} %",
             )
     Console().print(table)
+    print(
+        "p50, p99, jitter, missed: from frame to verdict; backend: p50 of the backend alone; roof: share of the limit"
+    )
     for name, own in figures["subjects"].items():
         rss = own["memory"].get("rss_bytes", 0) / 2**20
         print(

@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
 def detector(request: pytest.FixtureRequest, folder: Path) -> Iterator[Detector]:
     pytest.importorskip(request.param)
-    with Detector.load(folder, backend=request.param, threads=1) as loaded:
+    with Detector.load(folder, backend=request.param, threads=2) as loaded:
         yield loaded
 
 
