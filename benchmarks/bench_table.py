@@ -52,4 +52,4 @@ def print_figures(figures: dict[str, Any]) -> None:
 
 def milliseconds(value: float | None) -> str:
     """With three digits that mean something; a dash where there were too few calls."""
-    return "–" if value is None else f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
+    return "–" if value is None else f"{value:#.3g} ms" if value < 100 else f"{value:.0f} ms"

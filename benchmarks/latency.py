@@ -63,7 +63,7 @@ def summarise_latency(rounds: Sequence[Sequence[float]], budget_ms: float | None
         },
         "jitter": _ms(1e3 * float(np.mean(jitter))) if jitter else None,
         "rounds": [_ms(1e3 * float(np.median(taken))) for taken in rounds],
-        "curve": [_ms(value) for value in np.percentile(calls, CURVE)],
+        "curve": [[share, _ms(value)] for share, value in zip(CURVE, np.percentile(calls, CURVE), strict=True)],
     }
     if budget_ms is not None:
         figures["budget_ms"] = budget_ms

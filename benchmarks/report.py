@@ -15,7 +15,6 @@ from snl_edge.errors import ConfigError
 from .bench_table import milliseconds
 from .charts import Series, draw_chart, draw_key
 from .compare import read_bench
-from .latency import CURVE
 from .results import Result
 from .tables import table
 
@@ -71,7 +70,7 @@ def write_report(files: Sequence[Path], out: Path) -> tuple[Path, Path]:
         plots=list(plots(rows)),
         ms=milliseconds,
         mib=lambda size: "–" if size is None else f"{size / 2**20:.1f} MiB",
-        warnings=[(r, w) for r in results for w in r.figures["noise"]["warnings"]],
+        warnings=[(n, w) for n, r in enumerate(results, start=1) for w in r.figures["noise"]["warnings"]],
         flat=flat,
     )
     write_text(out, page)
@@ -125,9 +124,9 @@ def plots(rows: Sequence[Measured]) -> Iterator[dict[str, Any]]:
     """Those plots for which there are figures."""
     batch = min(map(int, rows[0].figures["latency"]["detector"]))
     curves = [
-        Series(row.label, CURVE, row.figures["latency"]["detector"][str(batch)]["curve"], row.colour)
+        Series(row.label, [share for share, _ in curve], [value for _, value in curve], row.colour)
         for row in rows
-        if str(batch) in row.figures["latency"]["detector"]
+        if (curve := row.figures["latency"]["detector"].get(str(batch), {}).get("curve"))
     ]
     yield _plot(
         f"Latency at batch {batch}, frame to verdict",
