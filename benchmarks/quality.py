@@ -30,11 +30,12 @@ from snl_edge.runtime.detector import Detector
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.config import TrainingConfig
 
+from .command import run_command
 from .results import save_result
 from .runs import trained
 
 
-def measure(
+def quality(
     data: Annotated[Path, typer.Argument(help="Data set in MVTec AD or VisA layout.")],
     name: Annotated[str, typer.Option(help="Name of the result file.")],
     run: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/quality"),
@@ -111,4 +112,4 @@ def bundle_summary(bundle: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    typer.run(measure)
+    run_command(quality)

@@ -21,10 +21,11 @@ from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import KNOWN
 from snl_edge.training.recognition import Array, embed, fit_recognition
 
+from .command import run_command
 from .results import save_result
 
 
-def main(
+def recognition(
     data: Annotated[Path, typer.Argument(help="Data set in MVTec AD or VisA layout, two products or more.")],
     name: Annotated[str, typer.Option(help="Name of the result file.")],
     preset: Annotated[str, typer.Option()] = "edge",
@@ -107,4 +108,4 @@ def _share(values: NDArray[np.bool_], among: NDArray[np.bool_]) -> float | None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(recognition)

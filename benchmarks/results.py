@@ -26,12 +26,15 @@ class Result(BaseModel):
 
     schema_version: Literal[1] = 1
     kind: str
-    """What was measured: ``quality``, ``experiment`` (of a study), ``recognition``, ``training_speed``, ``stream``."""
+    """What was measured: ``quality``, ``experiment`` (one run of a study), ``recognition``, ``training_speed``,
+    ``bench`` (a bundle on one machine), ``speed`` (beside its peers) ``edge_install`` or ``stream``."""
     name: str
     created: str
     revision: str
     command: str
     machine: dict[str, str | int]
+    system: dict[str, Any] | None = None
+    """The machine in detail (:mod:`.system`), where speed was measured."""
     versions: dict[str, str]
     settings: dict[str, Any]
     figures: dict[str, Any]
@@ -43,6 +46,7 @@ def save_result(
     *,
     settings: dict[str, Any],
     figures: dict[str, Any],
+    system: dict[str, Any] | None = None,
     folder: Path = FOLDER,
     file: str | None = None,
 ) -> Path:
@@ -58,6 +62,7 @@ def save_result(
         revision=provenance.revision(),
         command=provenance.command(),
         machine=provenance.machine(),
+        system=system,
         versions=provenance.versions(),
         settings=settings,
         figures=figures,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -34,6 +33,7 @@ from snl_edge.training.checkpoint import Checkpoint, load_model
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.loop import TrainingInterruptedError
 
+from .command import run_command
 from .results import FOLDER, read_result, save_result
 from .rows import ROWS, choose_rows
 from .runs import comparable, trained
@@ -225,14 +225,5 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def main() -> None:
-    """Runs the command; an error of ours becomes one line on stderr and a non-zero exit code."""
-    try:
-        typer.run(study)
-    except SnlEdgeError as error:
-        print(f"study: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(study)

@@ -18,7 +18,9 @@ from snl_edge.atomic import write_text
 from snl_edge.errors import DataError
 from snl_edge.stream.settings_table import settings_table
 
+from .command import run_command
 from .results import FOLDER, SUMMARY, Result, read_results
+from .speed_tables import install_table, machines_table, ratios_table, speed_headlines, speed_table
 from .stream_tables import stream_figures, stream_table
 from .study_picture import LINK, draw_study, picture_link
 from .study_tables import (
@@ -45,9 +47,11 @@ PICTURE = ROOT / "docs" / LINK
 BLOCK = re.compile(r"(<!-- figures: (?P<table>[\w-]+) -->\n)(?P<body>.*?)(<!-- end of figures -->)", re.DOTALL)
 STUDY = "real10"
 """The study that the headline figures and the picture come from."""
+SPEED = "cpu"
+"""The speed result that the headline ratios come from."""
 
 
-def main(
+def summary(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if something is out of date.")] = False,
 ) -> None:
     """Writes, or checks, everything that shows figures."""
@@ -89,12 +93,10 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
         for name, result in results.items()
         if result.kind == "recognition"
     }
-    return {
-        "quality": headline_figures(results, STUDY),
-        "quality_runs": runs,
-        "recognition": recognition,
-        "stream": stream_figures(results),
-    }
+    summary = {"quality": headline_figures(results, STUDY), "quality_runs": runs, "recognition": recognition}
+    # Only what has been measured stands in the summary.
+    others = {"cpu": speed_headlines(results, SPEED), "stream": stream_figures(results)}
+    return summary | {name: figures for name, figures in others.items() if figures}
 
 
 def fill(page: Path, results: Mapping[str, Result]) -> str:
@@ -130,8 +132,12 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "picture": picture_link,
     "stream": stream_table,
     "settings": lambda results, name: settings_table(),
+    "speed": speed_table,
+    "ratios": ratios_table,
+    "machines": machines_table,
+    "install": install_table,
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(summary)

@@ -9,7 +9,6 @@ Runs in the peers' environment.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +21,11 @@ import typer
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.samples import Sample
 from snl_edge.data.synthetic import write_synthetic_line
-from snl_edge.errors import ConfigError, SnlEdgeError
+from snl_edge.errors import ConfigError
 from snl_edge.progress import console
 from snl_edge.provenance import revision
 
+from .command import run_command
 from .peers_environment import enter_environment
 from .results import FOLDER, save_result
 
@@ -191,14 +191,5 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Runs the command; an error of ours becomes one line on stderr and a non-zero exit code."""
-    try:
-        typer.run(training_speed)
-    except SnlEdgeError as error:
-        print(f"training_speed: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(training_speed)

@@ -68,6 +68,12 @@ def fit_to_input(
 
     The whole frame is used and stretched to the input's aspect: nothing at the edge of a part may
     fall out of sight. Shrinking averages areas (no aliasing of fine texture), enlarging is bilinear.
+
+    Args:
+        image: the frame.
+        size: ``(height, width)``.
+        out: contiguous ``uint8 [height, width, 3]`` to write into and return; a new array (or ``image`` itself, if it
+            fits) when not given.
     """
     height, width = size
     if image.shape[:2] == (height, width):

@@ -69,6 +69,20 @@ def test_backends_agree(folder: Path) -> None:
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+def test_images_of_a_batch_may_run_side_by_side(folder: Path) -> None:
+    pytest.importorskip("openvino")
+    images = contract_images(7)
+    with (
+        Detector.load(folder, backend="openvino", threads=1) as one,
+        Detector.load(folder, backend="openvino", threads=2) as two,
+    ):
+        for _ in range(3):
+            for ours, theirs in zip(two.predict(images), one.predict(images), strict=True):
+                np.testing.assert_allclose(ours, theirs, atol=1e-6)
+        one_image = two.predict(images[4:5])
+        np.testing.assert_allclose(one_image.score, one.predict(images).score[4:5], rtol=1e-5)
+
+
 def test_fp16_graph_runs_and_is_close(folder: Path) -> None:
     with Detector.load(folder, backend="onnxruntime", precision="fp16") as detector:
         assert "fp16" in detector.backend.description

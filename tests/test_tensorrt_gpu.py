@@ -7,6 +7,7 @@ import importlib
 import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from contract_graph import HEIGHT, WIDTH, contract_images, write_contract_bundle
 
+from snl_edge.benchmarks.gpu_ceilings import measure_gpu_ceilings
 from snl_edge.errors import BackendError, EngineError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
@@ -138,6 +140,28 @@ def test_repeated_calls_give_equal_results(detector: Detector) -> None:
     for _ in range(50):
         for found, before in zip(detector.predict(images), first, strict=True):
             np.testing.assert_array_equal(found, before)
+
+
+def test_engine_alone_takes_less_than_the_whole_call(detector: Detector) -> None:
+    from snl_edge.runtime.tensorrt_backend import TensorRtBackend
+
+    images = contract_images(MAX_BATCH)
+    backend = detector.backend
+    assert isinstance(backend, TensorRtBackend)
+    expected = backend.infer(images).score.copy()
+    alone = [backend.engine_seconds(images) for _ in range(10)]
+    started = time.perf_counter()
+    np.testing.assert_array_equal(backend.infer(images).score, expected)
+    assert 0 < min(alone) < time.perf_counter() - started
+
+
+def test_ceilings_of_the_gpu_are_plausible() -> None:
+    try:
+        limits = measure_gpu_ceilings(0)
+    except EngineError as error:
+        pytest.skip(f"no cuBLAS here: {error}")
+    assert limits["fp16_flops_per_second"] >= limits["flops_per_second"] > 1e11
+    assert limits["bytes_per_second"] > 1e10
 
 
 def test_two_detectors_do_not_disturb_each_other(folder: Path, flavour: FlavourName, detector: Detector) -> None:

@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from snl_edge import __version__
 from snl_edge.errors import SnlEdgeError
 
+
+class WholeSentences(TyperGroup):
+    """Wraps the sentence that describes a command where typer would cut it off."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes name and sentence of every command."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, command.get_short_help_str(limit=200)) for name, command in commands if command]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 app = typer.Typer(
+    cls=WholeSentences,
     help="One visual anomaly detector for every product on the line.\n\n"
     "The way of one model: train → evaluate → build → infer. New here? Run: snl-edge demo",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    # Plain: rich's help imports pygments and a Markdown parser, half a second on a small device.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
 
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
-    if version:
-        print(__version__)
-        raise typer.Exit
+    pass
 
 
 def main() -> None:

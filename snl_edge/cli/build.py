@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from snl_edge.progress import console
-
 from .app import app
 from .options import RUN, Precision, require, require_for_run
 
@@ -29,11 +27,12 @@ def export(
 ) -> None:
     """Write one fused ONNX graph: image bytes in, calibrated anomaly map and score out.
 
-    Example: [bold]snl-edge export runs/line3 --precision fp16 --out line3.onnx[/bold]
+    Example: snl-edge export runs/line3 --precision fp16 --out line3.onnx
     """
     require("torch", "timm", "onnx", "onnxsim", extra="train")
     from snl_edge.export.build import make_graphs
     from snl_edge.export.onnx_graph import save_graph
+    from snl_edge.progress import console
 
     _, graphs, _ = make_graphs(run, precision.value)
     save_graph(graphs[precision.value], out)
@@ -61,12 +60,13 @@ def build(
 ) -> None:
     """Make the bundle that a device needs, with a TensorRT engine in it.
 
-    Example: [bold]snl-edge build --precision fp16[/bold]
+    Example: snl-edge build --precision fp16
 
-    On the device: [bold]snl-edge build bundle/ --precision fp16[/bold]
+    On the device: snl-edge build bundle/ --precision fp16
     """
     require_for_run(source)
     from snl_edge.export.build import build as run_build
+    from snl_edge.progress import console
 
     bundle = run_build(
         source,

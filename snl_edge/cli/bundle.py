@@ -27,7 +27,7 @@ def infer(
 ) -> None:
     """Give a verdict and a heatmap for each image. Leaves with 1 if an image could not be read.
 
-    Example: [bold]snl-edge infer camera/*.png --bundle runs/line3/bundle --out verdicts/[/bold]
+    Example: snl-edge infer camera/*.png --bundle runs/line3/bundle --out verdicts/
     """
     from snl_edge.runtime.batch import infer_files
 
@@ -49,9 +49,9 @@ def threshold(
 ) -> None:
     """Show or set the thresholds in force; nothing has to be built again.
 
-    Example: [bold]snl-edge threshold line3/ 0.55 --product gear[/bold]
+    Example: snl-edge threshold line3/ 0.55 --product gear
 
-    Or: [bold]snl-edge threshold line3/ --unknown 1.3[/bold]
+    Or: snl-edge threshold line3/ --unknown 1.3
     """
     from snl_edge.runtime.bundle import Bundle
 
@@ -73,7 +73,7 @@ def inspect(
 ) -> None:
     """Say what a file or folder of ours is, where it came from, and whether it is intact.
 
-    Example: [bold]snl-edge inspect runs/line3/bundle[/bold]
+    Example: snl-edge inspect runs/line3/bundle
     """
     from snl_edge.inspection import as_lines, describe
 

@@ -16,7 +16,7 @@ from .options import Json, require
 def doctor(as_json: Json = False) -> None:
     """Say what this machine can do and what to install for the rest.
 
-    Example: [bold]snl-edge doctor[/bold]
+    Example: snl-edge doctor
     """
     from snl_edge.doctor import examine, print_findings
 
@@ -36,7 +36,7 @@ def demo(
 ) -> None:
     """Draw a synthetic production line, then train, evaluate, build FP16 and infer on it.
 
-    Example: [bold]snl-edge demo[/bold]
+    Example: snl-edge demo
     """
     require("torch", "timm", "onnx", "onnxsim", extra="train")
     from snl_edge.demo import run_demo

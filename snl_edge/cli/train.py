@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snl_edge.progress import console
-
 from .app import app
 from .options import RUN, Backend, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
 
@@ -69,11 +67,12 @@ def train(
 ) -> None:
     """Learn what good parts look like, from images of good parts only.
 
-    Example: [bold]snl-edge train mvtec/ --preset edge --out runs/line3[/bold]
+    Example: snl-edge train mvtec/ --preset edge --out runs/line3
     """
     require("torch", "timm", "safetensors", "matplotlib", *(["sklearn"] if cluster else []), extra="train")
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset as named
+    from snl_edge.progress import console
     from snl_edge.training.config import TrainingConfig
     from snl_edge.training.loop import train as run_training
 
@@ -121,11 +120,12 @@ def evaluate(
 ) -> None:
     """Measure detection on a labelled test set and write an HTML report.
 
-    Example: [bold]snl-edge evaluate mvtec/ --model runs/line3[/bold]
+    Example: snl-edge evaluate mvtec/ --model runs/line3
     """
     require_for_run(model)
     from snl_edge.evaluation.report import write_report
     from snl_edge.evaluation.run import evaluate_model
+    from snl_edge.progress import console
 
     evaluation, provenance = evaluate_model(
         model, open_data(data, layout, products), backend=backend, threshold=threshold

@@ -110,3 +110,22 @@ def allocate(shapes: Mapping[str, tuple[tuple[int, ...], type[np.generic]]]) -> 
 def new_stream() -> Any:
     """A CUDA stream. A context must be current."""
     return driver.Stream()
+
+
+class Stopwatch:
+    """Measures what a stream does between entering and leaving, by events on the GPU's clock."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._begin, self._end = stream, driver.Event(), driver.Event()
+
+    def __enter__(self) -> Stopwatch:
+        self._begin.record(self._stream)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.record(self._stream)
+
+    def seconds(self) -> float:
+        """Waits for the work, and says how long it took."""
+        self._end.synchronize()
+        return self._end.time_since(self._begin) / 1e3

@@ -33,6 +33,7 @@ class Detector:
         self.backend = backend
         self.backend_reason = backend_reason
         self._lock = threading.Lock()
+        self._staging = threading.local()
 
     @classmethod
     def load(
@@ -58,6 +59,7 @@ class Detector:
         product: str | None = None,
         *,
         threshold: float | None = None,
+        out: Prediction | None = None,
     ) -> list[Verdict]:
         """Judges frames of any size, each ``uint8 [h, w, 3]`` RGB, in batches.
 
@@ -66,6 +68,7 @@ class Detector:
             product: what the frames show; its threshold decides then and nothing is unknown. If not given, each
                 frame's product is recognised, and its threshold decides.
             threshold: decides instead of those of the bundle.
+            out: as for `predict`; the maps of the verdicts are then views of it.
 
         Raises:
             DataError: a frame has another type or shape.
@@ -74,20 +77,33 @@ class Detector:
         """
         self.bundle.manifest.threshold_for(product)  # refuses a product that was not learned, frames or none
         size = self.bundle.manifest.input.size
-        if not len(images):
-            return []
-        fitted = np.stack([fit_to_input(_checked(image, index), size) for index, image in enumerate(images)])
-        outputs = zip(*self.predict(fitted), strict=True)
-        return [judge(self.bundle.manifest, *output, product, threshold) for output in outputs]
+        count = len(images)
+        for index, image in enumerate(images):
+            _check_frame(image, index)
+        whole = self._outputs(count, out)
+        # Frames are fitted outside the lock: while one thread's batch runs, another's is made ready.
+        staging = self._own_staging()
+        for start in range(0, count, len(staging)):
+            part = images[start : start + len(staging)]
+            for place, image in zip(staging, part, strict=False):
+                fit_to_input(image, size, out=place)
+            self._run(staging[: len(part)], whole.part(start, start + len(part)))
+        self._check_outputs(whole)
+        return [judge(self.bundle.manifest, *outputs, product, threshold) for outputs in zip(*whole, strict=True)]
 
-    def predict(self, images: NDArray[np.uint8]) -> Prediction:
+    def predict(self, images: NDArray[np.uint8], *, out: Prediction | None = None) -> Prediction:
         """Runs ``uint8 [B, H, W, 3]`` of the input's size, split into batches that the backend takes.
 
+        Args:
+            images: the batch.
+            out: contiguous arrays of at least B images (`Prediction.empty`) to write into, so that a steady stream
+                allocates nothing; new arrays when not given.
+
         Returns:
-            the graph's outputs, in arrays that are the caller's own.
+            the graph's outputs, in arrays that are the caller's own, or in views of ``out``.
 
         Raises:
-            DataError: the images have another type or shape.
+            DataError: the images have another type or shape, or ``out`` does not fit.
             EngineError: the backend failed, or a result is no number: such a part must not pass as good.
         """
         size = self.bundle.manifest.input.size
@@ -97,35 +113,55 @@ class Detector:
                 f"the input is uint8 [B, {size[0]}, {size[1]}, 3]",
                 "use detect() for frames",
             )
-        count = len(images)
-        whole = Prediction(
-            np.empty(images.shape[:3], np.float32),
-            np.empty(count, np.float32),
-            np.empty(count, np.int32),
-            np.empty(count, np.float32),
-        )
+        whole = self._outputs(len(images), out)
         step = self.backend.max_batch
+        for start in range(0, len(images), step):
+            self._run(np.ascontiguousarray(images[start : start + step]), whole.part(start, start + step))
+        self._check_outputs(whole)
+        return whole
+
+    def _run(self, images: NDArray[np.uint8], into: Prediction) -> None:
+        """Runs one batch that the backend takes."""
         with self._lock:
-            for start in range(0, count, step):
-                part = slice(start, start + step)
-                outputs = self.backend.infer(np.ascontiguousarray(images[part]))
-                for target, output in zip(whole, outputs, strict=True):
-                    target[part] = output
-        # The map, too: a maximum may pass over NaN.
-        if not all(np.isfinite(output).all() for output in whole):
+            for target, output in zip(into, self.backend.infer(images), strict=True):
+                np.copyto(target, output)
+
+    def _outputs(self, count: int, out: Prediction | None) -> Prediction:
+        size = self.bundle.manifest.input.size
+        if out is None:
+            return Prediction.empty(count, size)
+        if len(out.score) < count or out.anomaly_map.shape[1:] != size:
+            raise DataError(
+                f"out has room for {_described(out.anomaly_map)}",
+                f"the results are {count} maps of {size[0]} x {size[1]}",
+                "make it with Prediction.empty",
+            )
+        return out.part(0, count)
+
+    def _own_staging(self) -> NDArray[np.uint8]:
+        """The calling thread's place for fitted frames, ``uint8 [max batch, H, W, 3]``."""
+        frames: NDArray[np.uint8] | None = getattr(self._staging, "frames", None)
+        if frames is None:
+            size = self.bundle.manifest.input.size
+            frames = self._staging.frames = np.empty((self.backend.max_batch, *size, 3), np.uint8)
+        return frames
+
+    def _check_outputs(self, whole: Prediction) -> None:
+        # The map, too: a score is a maximum, which may pass over NaN. Extremes are numbers only if all are, and
+        # unlike isfinite() of a map they need no array.
+        if not all(np.isfinite(output.min(initial=0)) and np.isfinite(output.max(initial=0)) for output in whole):
             raise EngineError(
                 f"{self.backend.description} gave a score, map or distance with no finite number",
                 "numbers overflowed in the graph",
                 "run the fp32 graph and check the bundle with `snl-edge doctor`",
             )
         products = len(self.bundle.manifest.products)
-        if not ((whole.product >= 0) & (whole.product < products)).all():
+        if not 0 <= whole.product.min(initial=0) <= whole.product.max(initial=0) < products:
             raise EngineError(
                 f"{self.backend.description} recognised a product that the manifest does not list",
                 f"it lists {products}, and the graph says {whole.product.min()} to {whole.product.max()}",
                 "train and build again with this snl-edge",
             )
-        return whole
 
     def close(self) -> None:
         """Gives back what the backend holds (GPU memory); a second call does nothing."""
@@ -141,7 +177,7 @@ class Detector:
         self.close()
 
 
-def _checked(image: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+def _check_frame(image: object, index: int) -> None:
     if (
         not isinstance(image, np.ndarray)
         or image.dtype != np.uint8
@@ -152,7 +188,6 @@ def _checked(image: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
         raise DataError(
             f"frame {index} is {_described(image)}", fix="give uint8 [h, w, 3] in RGB, several as a sequence"
         )
-    return image
 
 
 def _described(image: object) -> str:

@@ -47,6 +47,19 @@ def gpu(index: int) -> Gpu:
     return found[index]
 
 
+def pci_address(index: int) -> str:
+    """Where the GPU sits on the PCI bus, as ``0000:65:00.0``; other libraries number GPUs in their own order.
+
+    Raises:
+        EngineError: as `gpu`.
+    """
+    gpu(index)
+    driver, device, text = ctypes.CDLL(_DRIVER), ctypes.c_int(), ctypes.create_string_buffer(32)
+    _check(driver, driver.cuDeviceGet(ctypes.byref(device), index), "cuDeviceGet")
+    _check(driver, driver.cuDeviceGetPCIBusId(text, len(text), device), "cuDeviceGetPCIBusId")
+    return text.value.decode()
+
+
 @cache
 def _ask_driver() -> tuple[Gpu, ...]:
     try:

@@ -19,3 +19,22 @@ class Prediction(NamedTuple):
     """``int32 [B]``, the nearest product: index into the manifest's ``products``."""
     product_distance: NDArray[np.float32]
     """``float32 [B]``, distance from that product; above 1 is unknown by default."""
+
+    @classmethod
+    def empty(cls, batch: int, size: tuple[int, int]) -> Prediction:
+        """Arrays for ``batch`` images of ``size = (height, width)``, not filled."""
+        return cls(
+            np.empty((batch, *size), np.float32),
+            np.empty(batch, np.float32),
+            np.empty(batch, np.int32),
+            np.empty(batch, np.float32),
+        )
+
+    def part(self, start: int, stop: int) -> Prediction:
+        """Views of the images from ``start`` to before ``stop``."""
+        return Prediction(
+            self.anomaly_map[start:stop],
+            self.score[start:stop],
+            self.product[start:stop],
+            self.product_distance[start:stop],
+        )

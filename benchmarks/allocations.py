@@ -1,0 +1,39 @@
+"""Memory that Python and NumPy ask for while frames are judged, seen by ``tracemalloc``.
+
+NumPy tells ``tracemalloc`` of its arrays; what OpenVINO, ONNX Runtime or CUDA allocate inside is not seen. With
+``out`` given, what remains of a frame is a verdict: a few views, floats and dataclass fields, no pixel.
+"""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snl_edge.runtime.detector import Detector
+from snl_edge.runtime.prediction import Prediction
+
+
+def allocated_per_frame(detector: Detector, frames: Sequence[NDArray[np.uint8]], repeats: int = 3) -> dict[str, int]:
+    """Bytes per frame while ``frames`` are judged together in steady state: most in use at once, and kept after."""
+    out = Prediction.empty(len(frames), detector.bundle.manifest.input.size)
+    for _ in range(3):
+        detector.detect(frames, out=out)  # staging, lazily made objects
+    gc.collect()
+    tracing = tracemalloc.is_tracing()
+    if not tracing:
+        tracemalloc.start()
+    try:
+        detector.detect(frames, out=out)
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        for _ in range(repeats):
+            detector.detect(frames, out=out)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        if not tracing:
+            tracemalloc.stop()
+    return {"peak": (peak - before) // len(frames), "kept": (after - before) // (len(frames) * repeats)}

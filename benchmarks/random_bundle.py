@@ -1,0 +1,63 @@
+"""Bundles with random weights: speed does not know what a network has learned, and no weights need be had.
+
+A real bundle differs in its figures alone; its graph has the same nodes and shapes. Needs torch and onnx.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.runtime.bundle import Bundle
+from snl_edge.runtime.bundle_writer import write_bundle
+from snl_edge.runtime.manifest import InputSpec, Precision
+
+if TYPE_CHECKING:
+    from snl_edge.model.config import SnlConfig
+    from snl_edge.model.snl import Snl
+
+PRODUCTS = tuple(f"product {number}" for number in range(10))
+GAIN = ScoreCalibration(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="random weights")
+
+
+def random_model(config: SnlConfig, seed: int = 0) -> Snl:
+    """The model of ``config`` in evaluation mode, every weight and buffer drawn at random."""
+    import torch
+
+    from snl_edge.model.snl import Snl
+
+    torch.manual_seed(seed)
+    model = Snl(config, products=len(PRODUCTS), pretrained=False).eval()
+    if model.memory is not None:
+        model.memory.remember(torch.randn_like(model.memory.centres))
+    # Zeros would let a simplifier or a runtime drop what a real bundle computes.
+    model.recognition.prototypes.normal_()
+    return model
+
+
+def write_random_bundle(config: SnlConfig, folder: Path, *, max_batch: int = 8, seed: int = 0) -> Bundle:
+    """Writes the bundle of `random_model` with FP32 and FP16 graphs.
+
+    Raises:
+        ExportError: a graph cannot be made.
+        OutputError: ``folder`` cannot be written.
+    """
+    from snl_edge.export.onnx_graph import export_onnx, save_graph
+    from snl_edge.export.precision import to_fp16
+
+    graph = export_onnx(random_model(config, seed), GAIN, PRODUCTS)
+    with tempfile.TemporaryDirectory() as temporary:
+        graphs: dict[Precision, Path] = {
+            "fp32": save_graph(graph, Path(temporary) / "fp32.onnx"),
+            "fp16": save_graph(to_fp16(graph), Path(temporary) / "fp16.onnx"),
+        }
+        return write_bundle(
+            folder,
+            graphs,
+            name=f"random-{config.teacher.architecture}",
+            input=InputSpec(height=config.height, width=config.width, max_batch=max_batch),
+            products=PRODUCTS,
+            calibration=GAIN,
+        )

@@ -1,0 +1,210 @@
+"""Speed on the CPU beside peers, in one interleaved run: image in, anomaly map and score out, one image at a time.
+
+``python -m snl_edge.benchmarks.speed --rounds 15``
+
+Ours takes the bytes of an image and gives a verdict, through the `Detector`; a peer's graph gets a float image that is
+resized and normalised already. Every contender lives in a process of its own with equally many threads. Weights are
+random unless bundles are given: speed does not know.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+
+from snl_edge.errors import ConfigError, SnlEdgeError
+from snl_edge.model.presets import preset as named
+from snl_edge.progress import console
+from snl_edge.provenance import revision
+from snl_edge.runtime.bundle import Bundle
+
+from .bench import rotated
+from .bench_figures import end_to_end
+from .command import run_command
+from .contender import Contender
+from .detector_subject import DetectorSpec
+from .frames import parse_size
+from .graph_subject import GraphSpec
+from .intervals import paired_ratio
+from .noise import Watch
+from .peers_environment import export_peers
+from .random_bundle import write_random_bundle
+from .results import FOLDER, save_result
+from .system import describe_system
+from .torch_subject import TorchSpec
+
+KIND = "speed"
+GROUPS = {
+    "edge": ("edge", ("efficientad_s",)),
+    "resnet18": ("balanced", ("anomalib_rd_resnet18", "anomavision_padim_resnet18")),
+    "wide_resnet50_2": ("accurate", ("anomalib_rd_wide_resnet50_2",)),
+}
+"""What is compared at once: our preset, and the peers of the same backbone (or of the same purpose)."""
+OURS = "snl_"
+END_TO_END_BATCHES = (1, 2, 4, 8)
+
+
+def speed(
+    name: Annotated[str, typer.Option(help="Name of the result file.")] = "cpu",
+    groups: Annotated[str, typer.Option(help="Which, separated by commas.")] = ",".join(GROUPS),
+    rounds: Annotated[int, typer.Option(min=1)] = 15,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Of each contender in a round.")] = 1.0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of each; all cores if not given.")] = None,
+    frame: Annotated[str, typer.Option(help="Camera's size for the way that includes the resize.")] = "640x480",
+    bundle: Annotated[
+        list[str] | None, typer.Option(help="GROUP=FOLDER: a real bundle in place of random weights (repeatable).")
+    ] = None,
+    compile_: Annotated[bool, typer.Option("--compile/--no-compile", help="With torch.compile (minutes).")] = True,
+    work: Annotated[Path, typer.Option(help="Folder where graphs are kept for the next run.")] = Path("runs/speed"),
+    results: Annotated[Path, typer.Option(help="Folder of the result file.")] = FOLDER,
+) -> None:
+    """Measures all contenders of each group, round after round, and writes a result file."""
+    revision()  # of the code that starts, whatever is committed meanwhile
+    count, size = threads or len(os.sched_getaffinity(0)), parse_size(frame)
+    chosen = choose_groups(groups)
+    given = {entry.partition("=")[0]: entry.partition("=")[2] for entry in bundle or []}
+    if unknown := set(given) - set(GROUPS):
+        raise ConfigError(f"--bundle names no group: {', '.join(unknown)}", fix=f"write {', '.join(GROUPS)}=FOLDER")
+    watch = Watch()
+    figures: dict[str, Any] = {"groups": {}}
+    for group in chosen:
+        console.rule(group)
+        folder = Path(given[group]) if group in given else random_bundle(group, work)
+        specs = make_specs(group, folder, export_peers(GROUPS[group][1], work), count, size, compile_)
+        figures["groups"][group] = measure_group(group, specs, rounds, seconds, count, watch)
+        figures["groups"][group]["weights"] = "of a trained run" if group in given else "random"
+    figures["noise"] = watch.findings()
+    path = save_result(
+        KIND,
+        name,
+        settings={"rounds": rounds, "seconds": seconds, "threads": count, "frame": size, "batch": 1},
+        figures=figures,
+        system=describe_system([]),
+        folder=results,
+        file=f"speed-{name}.json",
+    )
+    for warning in figures["noise"]["warnings"]:
+        console.print(f"warning: {warning}", style="yellow")
+    console.print(f"wrote {path.name}")
+
+
+def choose_groups(text: str) -> list[str]:
+    """The groups named in ``text``.
+
+    Raises:
+        ConfigError: there is no such group.
+    """
+    names = [word.strip() for word in text.split(",")]
+    if unknown := [word for word in names if word not in GROUPS]:
+        raise ConfigError(f"there is no group {', '.join(unknown)!r}", fix=f"choose among {', '.join(GROUPS)}")
+    return names
+
+
+def random_bundle(group: str, work: Path) -> Path:
+    """The group's bundle with random weights, made anew unless today's code has made it already."""
+    folder = work / f"{group}-{revision()}"
+    if revision().endswith("+dirty") or not (folder / "manifest.json").is_file():
+        console.print(f"exporting our {GROUPS[group][0]} preset")
+        write_random_bundle(named(GROUPS[group][0]), folder)
+    return folder
+
+
+Specs = dict[str, tuple[str, Any]]
+
+
+def make_specs(
+    group: str, folder: Path, peers: Mapping[str, Path], threads: int, frame: tuple[int, int], compiled: bool
+) -> Specs:
+    """Kind and specification of every contender, by name."""
+    preset = GROUPS[group][0]
+    manifest = Bundle.open(folder).manifest
+    specs: Specs = {}
+    for backend in ("openvino", "onnxruntime"):
+        for precision in manifest.graphs:
+            if precision == "fp16":
+                continue  # on a CPU it is computed in FP32
+            spec = DetectorSpec(
+                bundle=folder.resolve(), backend=backend, precision=precision, frame=frame, threads=threads
+            )
+            specs[f"{OURS}{backend}_{precision}"] = ("detector", spec)
+    graph = (folder / manifest.graphs["fp32"]).resolve()
+    specs["openvino_bf16_graph"] = ("graph", GraphSpec(graph=graph, runtime="openvino", threads=threads))
+    specs["pytorch_eager"] = ("torch", TorchSpec(preset=preset, compiled=False, threads=threads))
+    if compiled:
+        specs["pytorch_compile"] = ("torch", TorchSpec(preset=preset, compiled=True, threads=threads))
+    for peer, path in peers.items():
+        options: dict[str, Any] = {"graph": path.resolve(), "threads": threads}
+        specs[f"{peer}_openvino"] = ("graph", GraphSpec(**options, runtime="openvino"))
+        specs[f"{peer}_openvino_f32"] = ("graph", GraphSpec(**options, runtime="openvino", rounding="f32"))
+        specs[f"{peer}_onnxruntime"] = ("graph", GraphSpec(**options, runtime="onnxruntime"))
+    return specs
+
+
+def measure_group(group: str, specs: Specs, rounds: int, seconds: float, threads: int, watch: Watch) -> dict[str, Any]:
+    """All rounds of one group; its figures."""
+    failed: dict[str, str] = {}
+    times: dict[str, dict[str, list[float]]] = {}
+    with ExitStack() as stack:
+        contenders: list[Contender] = []
+        for name, (kind, spec) in specs.items():
+            console.print(f"loading {name}")
+            try:
+                contender = stack.enter_context(Contender(name, kind, spec, threads))
+                contender.ask("calls", batch=1, seconds=seconds)  # warm-up
+                contenders.append(contender)
+            except SnlEdgeError as error:
+                if name.startswith(OURS):
+                    raise
+                failed[name] = str(error)
+                console.print(str(error), style="yellow")
+        for turn in range(rounds):
+            watch.probe()
+            for contender in rotated(contenders, turn):
+                found = contender.ask("calls", batch=1, seconds=seconds)["seconds"]
+                for way, taken in found.items():
+                    times.setdefault(contender.name, {}).setdefault(way, []).append(1e3 * median(taken))
+            console.print(f"{group}: round {turn + 1} of {rounds}")
+        ends = end_to_end_of(contenders, rounds, seconds)
+    return group_figures(times) | {
+        "end_to_end": ends,
+        "failed": failed,
+        "descriptions": {contender.name: contender.about["description"] for contender in contenders},
+    }
+
+
+def end_to_end_of(contenders: Sequence[Contender], rounds: int, seconds: float) -> dict[str, Any]:
+    """Throughput from frame to verdict over the bare backend's, of our FP32 graph in OpenVINO."""
+    ours = next(contender for contender in contenders if contender.name == f"{OURS}openvino_fp32")
+    latencies: dict[tuple[str, int], list[list[float]]] = {}
+    for _ in range(rounds):
+        for batch in END_TO_END_BATCHES:
+            for way, taken in ours.ask("calls", batch=batch, seconds=seconds)["seconds"].items():
+                latencies.setdefault((way, batch), []).append(taken)
+    return end_to_end(latencies, END_TO_END_BATCHES)
+
+
+def group_figures(times: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any]:
+    """Medians over rounds in milliseconds, and our best against every other contender.
+
+    Ours counts from a frame of the input's size to the verdict (``fitted``), as no peer resizes.
+    """
+    main = {name: ways.get("fitted") or ways["graph"] for name, ways in times.items()}
+    best = min((name for name in main if name.startswith(OURS)), key=lambda name: median(main[name]))
+    return {
+        "milliseconds": {
+            name: {way: {"median": round(median(r), 3), "rounds": [round(v, 3) for v in r]} for way, r in ways.items()}
+            for name, ways in times.items()
+        },
+        "best": best,
+        "ratios": {name: paired_ratio(main[best], rows) for name, rows in main.items() if name != best},
+    }
+
+
+if __name__ == "__main__":
+    run_command(speed)

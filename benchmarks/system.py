@@ -1,0 +1,92 @@
+"""The machine that a result was measured on, in enough detail to judge the figures by; nothing that identifies it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+from snl_edge import provenance
+from snl_edge.runtime.gpu import present_gpus
+
+from .jetson_sensor import power_mode
+from .sensors import Sensor
+
+FLAGS = re.compile(r"^(sse4_2|avx2?|fma|f16c|avx512\w*|avx_vnni\w*|amx_\w+|asimd\w*|sve\w*|i8mm|bf16|fphp)$")
+"""Instruction sets that decide how fast a network runs."""
+VARIABLES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "CUDA_VISIBLE_DEVICES")
+
+
+def describe_system(sensors: list[Sensor], root: Path = Path("/")) -> dict[str, Any]:
+    """Processor, memory, limits, system and GPUs; a thing that this system does not tell is left out."""
+    described: dict[str, Any] = {
+        "cpu": _cpu(root),
+        "memory": _memory(root),
+        "limits": _limits(root),
+        "os": _os(root),
+        "gpus": [
+            {"name": g.name, "compute_capability": g.compute_capability, "memory_bytes": g.memory_bytes}
+            for g in present_gpus()
+        ],
+        "power_mode": power_mode(root),
+        "sensors": {sensor.name: getattr(sensor, "describe", dict)() for sensor in sensors},
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "versions": provenance.versions(),
+    }
+    return {name: value for name, value in described.items() if value not in (None, [], {})}
+
+
+def _cpu(root: Path) -> dict[str, Any]:
+    text = _read(root / "proc/cpuinfo")
+    words = re.findall(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
+    cores = set(re.findall(r"^physical id\s*: (\d+)$[\s\S]*?^core id\s*: (\d+)$", text, re.MULTILINE))
+    first = root / "sys/devices/system/cpu/cpu0"
+    frequency = _read(first / "cpufreq/cpuinfo_max_freq")
+    return {
+        "model": provenance.machine()["processor"],
+        "usable": len(os.sched_getaffinity(0)),
+        "logical": os.cpu_count(),
+        "physical": len(cores) or None,
+        "flags": sorted(word for word in (words[0].split() if words else []) if FLAGS.match(word)),
+        "governor": _read(first / "cpufreq/scaling_governor") or "not told (virtual machine?)",
+        "highest_mhz": round(int(frequency) / 1e3) if frequency else None,
+        "simultaneous_multithreading": _read(root / "sys/devices/system/cpu/smt/active") == "1",
+        "last_level_cache": _read(first / "cache/index3/size") or _read(first / "cache/index2/size") or None,
+    }
+
+
+def _memory(root: Path) -> dict[str, int]:
+    found = dict(re.findall(r"^(MemTotal|MemAvailable|SwapTotal):\s+(\d+) kB$", _read(root / "proc/meminfo"), re.M))
+    return {f"{name}_bytes": int(kilobytes) * 1024 for name, kilobytes in found.items()}
+
+
+def _limits(root: Path) -> dict[str, str]:
+    """What a container may use at most (cgroup v2, then v1)."""
+    places = {
+        "cpu": ("sys/fs/cgroup/cpu.max", "sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+        "memory": ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"),
+    }
+    found = {name: next((t for p in paths if (t := _read(root / p))), "") for name, paths in places.items()}
+    return {name: text for name, text in found.items() if text and not _unlimited(text)}
+
+
+def _unlimited(text: str) -> bool:
+    """``max`` in cgroup v2; -1, or all that a page counter holds, in v1."""
+    first = text.split(maxsplit=1)[0]
+    return first in ("max", "-1") or (first.isdecimal() and int(first) > 1 << 60)
+
+
+def _os(root: Path) -> dict[str, str]:
+    pretty = re.search(r'^PRETTY_NAME="?([^"\n]*)', _read(root / "etc/os-release"), re.MULTILINE)
+    tegra = _read(root / "etc/nv_tegra_release").split("\n")[0].lstrip("# ")
+    named = {"name": pretty[1] if pretty else platform.system(), "kernel": platform.release(), "l4t": tegra}
+    return {name: value for name, value in named.items() if value}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
