@@ -78,7 +78,9 @@ def _halved_tensors(graph: onnx.GraphProto, constants: set[str], fp32: Collectio
         activations = [name for name in node.input if name and name not in constants]
         follows = bool(activations) and all(name in halved for name in activations)
         gated = node.op_type == "Mul" and any(producer.get(name) in GATES for name in activations)
-        if (node.op_type in CONVOLUTIONS and node.name not in fp32) or (follows and (node.op_type in FOLLOWERS or gated)):
+        if (node.op_type in CONVOLUTIONS and node.name not in fp32) or (
+            follows and (node.op_type in FOLLOWERS or gated)
+        ):
             halved.update(set(node.output) - outputs)
     return halved
 

@@ -123,7 +123,11 @@ class Detector:
         product = manifest.products[nearest] if named is None else named
         # A distance is compared as the float32 it is: 1.0 from the graph is not above 1.0.
         known = named is not None or float(distance) <= manifest.unknown_limit
-        limit = manifest.threshold_for(product if known else None) if threshold is None else threshold
+        limit = (
+            manifest.threshold_for(product if known else None, self.backend.precision)
+            if threshold is None
+            else threshold
+        )
         # A high score does not make an unknown product the reject of a known one.
         kind: VerdictKind = "unknown" if not known else "reject" if float(score) > limit else "good"
         return Verdict(kind, float(score), limit, product if known else None, float(distance), anomaly_map)

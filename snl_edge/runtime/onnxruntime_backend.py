@@ -33,6 +33,7 @@ class OnnxRuntimeBackend:
             self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors share no base class
             raise EngineError(f"ONNX Runtime refuses {graph}", str(error), "export the bundle again") from error
+        self.precision: Precision = precision
         self.max_batch = max_batch
         self.description = f"ONNX Runtime {onnxruntime.__version__}, {precision}, CPU"
 

@@ -39,6 +39,7 @@ class OpenVinoBackend:
             raise EngineError(f"OpenVINO refuses {graph}", str(error), "export the bundle again") from error
         self._single = single.create_infer_request()
         self._batched = batched.create_infer_request() if batched else self._single
+        self.precision: Precision = precision
         self.max_batch = max_batch
         self.description = f"OpenVINO {openvino.get_version().split('-')[0]}, {precision}, CPU"
 
