@@ -26,7 +26,7 @@ class Result(BaseModel):
 
     schema_version: Literal[1] = 1
     kind: str
-    """What was measured: ``quality``, ``experiment`` (one run of a study), ``recognition`` or ``training_speed``."""
+    """What was measured: ``quality``, ``experiment`` (one run of a study), ``int8``, ``recognition`` …."""
     name: str
     created: str
     revision: str

@@ -17,6 +17,7 @@ import typer
 from snl_edge.atomic import write_text
 from snl_edge.errors import DataError
 
+from .precision_tables import memory_table, precision_figures, precision_table
 from .results import FOLDER, SUMMARY, Result, read_results
 from .study_picture import LINK, draw_study, picture_link
 from .study_tables import ablation_table, headline_figures, interference_table, peers_table, products_table
@@ -80,7 +81,12 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
         for name, result in results.items()
         if result.kind == "recognition"
     }
-    return {"quality": headline_figures(results, STUDY), "quality_runs": runs, "recognition": recognition}
+    return {
+        "quality": headline_figures(results, STUDY),
+        "quality_runs": runs,
+        "recognition": recognition,
+        **precision_figures(results, STUDY),
+    }
 
 
 def fill(page: Path, results: Mapping[str, Result]) -> str:
@@ -113,6 +119,8 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "interference": interference_table,
     "peers": peers_table,
     "picture": picture_link,
+    "int8": precision_table,
+    "calibrationmemory": memory_table,
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 

@@ -27,7 +27,6 @@ class Histogram:
         self.counts = np.zeros(BINS, np.int64)
         self.top = 0.0
         self.largest = 0.0
-        self._zeros = 0
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Counts the magnitudes of ``values``, of any shape.
@@ -40,12 +39,12 @@ class Histogram:
         if not math.isfinite(largest):
             raise DataError("a tensor holds a value that is no finite number", fix="check the model with FP32")
         self.largest = max(self.largest, largest)
-        if largest == 0:
-            self._zeros += magnitudes.size
-            return
         if self.top == 0:
+            # Of zeros alone the width of a bin cannot be told; they all fall into the first.
+            if largest == 0:
+                self.counts[0] += magnitudes.size
+                return
             self.top = _power_above(largest)
-            self.counts[0] = self._zeros
         while largest >= self.top:
             self.counts = np.concatenate([self.counts.reshape(-1, 2).sum(axis=1), np.zeros(BINS // 2, np.int64)])
             self.top *= 2

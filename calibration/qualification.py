@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -23,10 +23,12 @@ from snl_edge.runtime.prediction import Prediction
 from .gate import GateReport, compare
 from .judgement import GateImages, Judgement, judge
 from .measure import input_size
-from .search import fewest_spared
+from .search import fewest_spared, guess_spared
 from .sensitivity import Sensitivity, measure_sensitivity
-from .thresholds import recalibrate
+from .thresholds import recalibrate, scores_of
 
+THRESHOLD_IMAGES = 20
+"""Training images of every product that thresholds are moved by, beside the held-out ones."""
 NAMED = 5
 """Worst layers that a failing report names."""
 
@@ -47,23 +49,17 @@ class Qualifier:
         graph: the FP32 graph.
         calibration: the one whose gain it carries.
         images: what the gate looks at.
-        held_out: good images that the model was not trained on, for thresholds.
-        trained: some that it was trained on. Without any of the two, thresholds stay those of FP32.
+        good: good images that thresholds are moved by; without any they stay those of FP32.
     """
 
     def __init__(
-        self,
-        graph: onnx.ModelProto,
-        calibration: ScoreCalibration,
-        images: GateImages,
-        held_out: Sequence[Sample] = (),
-        trained: Sequence[Sample] = (),
+        self, graph: onnx.ModelProto, calibration: ScoreCalibration, images: GateImages, good: Sequence[Sample] = ()
     ) -> None:
         self.graph = graph
         self.calibration = calibration
-        self._images = images
-        self._held_out, self._trained = held_out, trained
-        self._size = input_size(graph)
+        self.images = images
+        self.size = input_size(graph)
+        self._good = good
 
     def qualify(self, graph: onnx.ModelProto, precision: Literal["fp16", "int8"]) -> Qualified:
         """Sets the thresholds of ``graph`` anew and judges it as a device will compute it.
@@ -72,12 +68,11 @@ class Qualifier:
             DataError: an image cannot be read.
         """
         own = self.calibration
-        if self._held_out:
-            with progress_bar(f"thresholds of the {precision} graph") as report:
-                own = recalibrate(_predict(graph), self.calibration, self._held_out, self._trained, self._size, report)
+        if self._good:
+            own = recalibrate(own, self._exact_scores, self._scores(graph, precision))
             graph = with_calibration(graph, own)
         found = self._judge(graph, own, precision)
-        return Qualified(graph, own, compare(self._reference, found, precision, "simulated on the CPU"))
+        return Qualified(graph, own, compare(self.reference, found, precision, "simulated on the CPU"))
 
     def qualify_int8(
         self, ranges: Mapping[str, float], trial: NDArray[np.uint8]
@@ -106,7 +101,9 @@ class Qualifier:
             console.print(f"{len(spared)} layers spared: {qualified.report.summary()}")
             return _Attempt(qualified)
 
-        search = fewest_spared(worst, attempt)
+        allowed = max(1.0, first.report.limits.verdict_flips * first.report.images)
+        share = min(1.0, allowed / max(first.report.verdict_flips, 1))  # flips go with the size of the damage
+        search = fewest_spared(worst, attempt, guess_spared(sensitivity, share))
         best, report = search.outcome.qualified, search.outcome.qualified.report
         told = {"not_int8": search.spared, "not_int8_share": self._share(search.spared)}
         if not report.passed:
@@ -114,15 +111,26 @@ class Qualifier:
         return Qualified(best.graph, best.calibration, report.model_copy(update=told)), sensitivity
 
     @cached_property
-    def _reference(self) -> Judgement:
+    def reference(self) -> Judgement:
+        """What the FP32 graph says of the gate's images."""
         return self._judge(self.graph, self.calibration, "fp32")
+
+    def reference_figures(self) -> dict[str, Any]:
+        """The FP32 graph's metrics on the labelled set; empty where there is none."""
+        return self.reference.metrics.figures() if self.reference.metrics else {}
+
+    @cached_property
+    def _exact_scores(self) -> dict[str, list[float]]:
+        return self._scores(self.graph, "fp32")
+
+    def _scores(self, graph: onnx.ModelProto, name: str) -> dict[str, list[float]]:
+        with progress_bar(f"scores of good parts with {name}") as report:
+            return scores_of(_predict(graph), self._good, self.size, report)
 
     def _judge(self, graph: onnx.ModelProto, calibration: ScoreCalibration, name: str) -> Judgement:
         limits = calibration.product_thresholds
         with progress_bar(f"gate: judging with {name}") as report:
-            return judge(
-                _predict(graph), self._images, self._size, lambda product: limits.get(product, DECISION), report
-            )
+            return judge(_predict(graph), self.images, self.size, lambda product: limits.get(product, DECISION), report)
 
     def _share(self, spared: Sequence[str]) -> float:
         layers = find_layers(self.graph)

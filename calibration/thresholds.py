@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from snl_edge.calibration.score import ScoreCalibration, calibrate_scores
+import numpy as np
+
+from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict
 
+Scores = Mapping[str, Sequence[float]]
 
-def recalibrate(
+
+def scores_of(
     predict: Predict,
-    calibration: ScoreCalibration,
-    held_out: Sequence[Sample],
-    trained: Sequence[Sample],
+    samples: Sequence[Sample],
     size: tuple[int, int],
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> ScoreCalibration:
-    """The calibration of a graph that was exported with ``calibration``, from good images as in training.
-
-    Args:
-        predict: runs the graph.
-        calibration: the one whose gain is in the graph.
-        held_out: good images that the model was not trained on.
-        trained: some that it was trained on.
-        size: of the graph's input.
-        progress: called with images done and wanted.
+) -> dict[str, list[float]]:
+    """Scores of good images by product, in their order.
 
     Raises:
         DataError: an image cannot be read.
     """
-    total = len(held_out) + len(trained)
-    unseen: dict[str, list[float]] = {}
-    seen: dict[str, list[float]] = {}
-    for samples, scores, before in ((held_out, unseen, 0), (trained, seen, len(held_out))):
-        for indices, images in ImageStore(samples, size, budget=0).batches(1):
-            score = float(predict(images).score[0]) / calibration.gain
-            scores.setdefault(samples[indices.start].product, []).append(score)
-            progress(before + indices.stop, total)
-    return calibrate_scores(unseen, seen, calibration.false_reject_budget)
+    scores: dict[str, list[float]] = {}
+    for indices, images in ImageStore(samples, size, budget=0).batches(1):
+        scores.setdefault(samples[indices.start].product, []).append(float(predict(images).score[0]))
+        progress(indices.stop, len(samples))
+    return scores
+
+
+def recalibrate(calibration: ScoreCalibration, exact: Scores, own: Scores) -> ScoreCalibration:
+    """The calibration of a graph whose scores of good images are ``own`` where the FP32 graph's are ``exact``.
+
+    Each product's threshold moves by the median ratio of its scores, image by image; the common one by the median
+    of all. Choosing thresholds from ``own`` alone, as in training, would move every one of them with the luck of
+    the few highest scores: on ten real products 34 of 992 verdicts flipped instead of 21.
+
+    Args:
+        calibration: of the FP32 graph; ``own`` and ``exact`` are on its scale.
+        exact: by product.
+        own: of the same images in the same order.
+    """
+    ratios = {product: np.array(own[product]) / np.array(exact[product]) for product in exact}
+    common = float(np.median(np.concatenate(list(ratios.values()))))
+    thresholds = {
+        product: value * float(np.median(ratios[product])) / common if product in ratios else value
+        for product, value in calibration.product_thresholds.items()
+    }
+    return calibration.model_copy(
+        update={"raw_threshold": calibration.raw_threshold * common, "product_thresholds": thresholds}
+    )

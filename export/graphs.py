@@ -104,7 +104,7 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
         )
     from snl_edge.calibration.judgement import gate_images
     from snl_edge.calibration.measure import check_products
-    from snl_edge.calibration.qualification import Qualifier
+    from snl_edge.calibration.qualification import THRESHOLD_IMAGES, Qualifier
     from snl_edge.training.split import some_of_each, split_holdout
 
     checkpoint, graphs, parity = make_graphs(run, "fp32" if wanted == "fp32" else "fp16")
@@ -121,7 +121,10 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
         trained, held_out = split_holdout(evidence.dataset.train, training.holdout, training.seed)
         test, good = evidence.dataset.test, held_out
     qualifier = Qualifier(
-        graphs["fp32"], checkpoint.calibration, gate_images(test, good), held_out, some_of_each(trained)
+        graphs["fp32"],
+        checkpoint.calibration,
+        gate_images(test, good),
+        [*held_out, *some_of_each(trained, THRESHOLD_IMAGES)],
     )
     half = qualifier.qualify(graphs["fp16"], "fp16")
     console.print(half.report.summary())

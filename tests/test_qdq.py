@@ -118,7 +118,7 @@ def test_pairs_are_symmetric_per_tensor_for_activations_and_per_channel_for_weig
 def test_of_a_residual_addition_the_skipping_input_is_quantised(int8, graph):
     made_by = producers(int8)
     additions = [n for n in int8.graph.node if n.op_type == "Add" and any(".restored" in name for name in n.input)]
-    assert len(additions) == 9  # five of the teacher, one of the bottleneck, three of the decoder
+    assert len(additions) == 10  # six of the teacher, one of the bottleneck, three of the decoder
     for node in additions:
         assert {made_by[name].op_type for name in node.input} == {"DequantizeLinear", "Conv"}
 
@@ -154,7 +154,7 @@ def test_onnxruntime_computes_the_same_with_and_without_its_optimisations(int8, 
         found.append(scores(onnxruntime.InferenceSession(int8.SerializeToString(), options), pictures))
     device = scores(device_session(int8), pictures)
     for one in found:
-        np.testing.assert_allclose(one, device, rtol=0.02)
+        np.testing.assert_allclose(one, device, rtol=0.05)  # a step of INT8 here and there
 
 
 def test_int8_is_near_fp32_and_a_clipped_range_is_not(graph, int8, ranges, pictures):

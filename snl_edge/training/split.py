@@ -35,9 +35,9 @@ def split_holdout(samples: Sequence[Sample], share: float, seed: int) -> tuple[l
     return training, held_out
 
 
-def some_of_each(trained: Sequence[Sample]) -> list[Sample]:
-    """Up to ``MOST_PER_PRODUCT`` of every product, in order: enough to see how far its scores spread."""
+def some_of_each(trained: Sequence[Sample], most: int = MOST_PER_PRODUCT) -> list[Sample]:
+    """Up to ``most`` of every product, in order; by default enough to see how far its scores spread."""
     by_product: dict[str, list[Sample]] = {}
     for sample in trained:
         by_product.setdefault(sample.product, []).append(sample)
-    return [sample for own in by_product.values() for sample in own[:MOST_PER_PRODUCT]]
+    return [sample for own in by_product.values() for sample in own[:most]]
