@@ -78,6 +78,28 @@ def precision_table(results: Mapping[str, Result], name: str) -> str:
     return table(headings, body) + "\n" + note + "\n"
 
 
+def size_table(results: Mapping[str, Result], name: str) -> str:
+    """Sizes of graphs and TensorRT-RTX engines of the result ``name``.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    found = _find(results, "int8", name)
+    if found is None:
+        raise DataError(f"there is no int8 result {name!r}", fix="measure it, or take its block off the page")
+    sizes = found[1].figures["sizes"]
+    titles = {
+        "graph": "ONNX graph",
+        "engine": "TensorRT-RTX engine, one GPU generation",
+        "engine_packed": "the same, packed (zlib)",
+    }
+    body = [
+        [title, *(f"{sizes[p][kind] / 1e6:.1f} MB" for p in sizes), f"{sizes['int8'][kind] / sizes['fp32'][kind]:.2f}"]
+        for kind, title in titles.items()
+    ]
+    return table(["", *(p.upper() for p in sizes), "INT8 / FP32"], body) + "\n"
+
+
 def memory_table(results: Mapping[str, Result], name: str) -> str:
     """Peak memory of calibrating by number of images.
 

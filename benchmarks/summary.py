@@ -17,7 +17,7 @@ import typer
 from snl_edge.atomic import write_text
 from snl_edge.errors import DataError
 
-from .precision_tables import memory_table, precision_figures, precision_table
+from .precision_tables import memory_table, precision_figures, precision_table, size_table
 from .results import FOLDER, SUMMARY, Result, read_results
 from .study_picture import LINK, draw_study, picture_link
 from .study_tables import ablation_table, headline_figures, interference_table, peers_table, products_table
@@ -120,6 +120,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "peers": peers_table,
     "picture": picture_link,
     "int8": precision_table,
+    "int8sizes": size_table,
     "calibrationmemory": memory_table,
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""

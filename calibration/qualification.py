@@ -27,7 +27,7 @@ from .search import fewest_spared, guess_spared
 from .sensitivity import Sensitivity, measure_sensitivity
 from .thresholds import recalibrate, scores_of
 
-THRESHOLD_IMAGES = 20
+THRESHOLD_IMAGES = 10
 """Training images of every product that thresholds are moved by, beside the held-out ones."""
 NAMED = 5
 """Worst layers that a failing report names."""

@@ -28,7 +28,6 @@ def device_session(graph: onnx.ModelProto, threads: int = 0) -> onnxruntime.Infe
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     if any(tensor.data_type == TensorProto.FLOAT16 for tensor in graph.graph.initializer):
         graph = simulate_fp16(graph)
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # would undo roundings
     return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
