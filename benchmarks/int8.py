@@ -16,7 +16,7 @@ import typer
 from snl_edge.calibration.gate import GateReport, compare
 from snl_edge.calibration.judgement import gate_images, judge
 from snl_edge.calibration.measure import input_size, table_for, trial_images
-from snl_edge.calibration.qualification import THRESHOLD_IMAGES, Qualified, Qualifier
+from snl_edge.calibration.qualification import Qualified, Qualifier
 from snl_edge.calibration.score import DECISION
 from snl_edge.data.layouts import open_dataset
 from snl_edge.export.engine import build_engine
@@ -26,7 +26,7 @@ from snl_edge.progress import progress_bar
 from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import Precision
 from snl_edge.runtime.onnxruntime_backend import OnnxRuntimeBackend
-from snl_edge.training.split import some_of_each, split_holdout
+from snl_edge.training.split import split_holdout
 
 from .results import save_result
 
@@ -43,9 +43,9 @@ def measure(
     exact = graphs["fp32"]
     table = table_for(exact, run, None, dataset.train)
     training = checkpoint.training
-    trained, held_out = split_holdout(dataset.train, training.holdout, training.seed)
+    _, held_out = split_holdout(dataset.train, training.holdout, training.seed)
     images = gate_images(dataset.test, held_out)
-    qualifier = Qualifier(exact, checkpoint.calibration, images, [*held_out, *some_of_each(trained, THRESHOLD_IMAGES)])
+    qualifier = Qualifier(exact, checkpoint.calibration, images, held_out)
     half = qualifier.qualify(graphs["fp16"], "fp16")
     int8, _ = qualifier.qualify_int8(
         table.ranges, trial_images(gate_images((), held_out).unlabelled, input_size(exact))

@@ -27,8 +27,6 @@ from .search import fewest_spared, guess_spared
 from .sensitivity import Sensitivity, measure_sensitivity
 from .thresholds import recalibrate, scores_of
 
-THRESHOLD_IMAGES = 10
-"""Training images of every product that thresholds are moved by, beside the held-out ones."""
 NAMED = 5
 """Worst layers that a failing report names."""
 
@@ -49,17 +47,17 @@ class Qualifier:
         graph: the FP32 graph.
         calibration: the one whose gain it carries.
         images: what the gate looks at.
-        good: good images that thresholds are moved by; without any they stay those of FP32.
+        held_out: good images not trained on, which thresholds are moved by; without any they stay those of FP32.
     """
 
     def __init__(
-        self, graph: onnx.ModelProto, calibration: ScoreCalibration, images: GateImages, good: Sequence[Sample] = ()
+        self, graph: onnx.ModelProto, calibration: ScoreCalibration, images: GateImages, held_out: Sequence[Sample] = ()
     ) -> None:
         self.graph = graph
         self.calibration = calibration
         self.images = images
         self.size = input_size(graph)
-        self._good = good
+        self._held_out = held_out
 
     def qualify(self, graph: onnx.ModelProto, precision: Literal["fp16", "int8"]) -> Qualified:
         """Sets the thresholds of ``graph`` anew and judges it as a device will compute it.
@@ -68,7 +66,7 @@ class Qualifier:
             DataError: an image cannot be read.
         """
         own = self.calibration
-        if self._good:
+        if self._held_out:
             own = recalibrate(own, self._exact_scores, self._scores(graph, precision))
             graph = with_calibration(graph, own)
         found = self._judge(graph, own, precision)
@@ -125,7 +123,7 @@ class Qualifier:
 
     def _scores(self, graph: onnx.ModelProto, name: str) -> dict[str, list[float]]:
         with progress_bar(f"scores of good parts with {name}") as report:
-            return scores_of(_predict(graph), self._good, self.size, report)
+            return scores_of(_predict(graph), self._held_out, self.size, report)
 
     def _judge(self, graph: onnx.ModelProto, calibration: ScoreCalibration, name: str) -> Judgement:
         limits = calibration.product_thresholds

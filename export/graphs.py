@@ -104,28 +104,22 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
         )
     from snl_edge.calibration.judgement import gate_images
     from snl_edge.calibration.measure import check_products
-    from snl_edge.calibration.qualification import THRESHOLD_IMAGES, Qualifier
-    from snl_edge.training.split import some_of_each, split_holdout
+    from snl_edge.calibration.qualification import Qualifier
+    from snl_edge.training.split import split_holdout
 
     checkpoint, graphs, parity = make_graphs(run, "fp32" if wanted == "fp32" else "fp16")
     made = Graphs(checkpoint, {"fp32": graphs["fp32"]}, parity)
     if wanted == "fp32":
         return made
-    trained: Sequence[Sample] = ()
     held_out: Sequence[Sample] = ()
     test: Sequence[Sample] = ()
     good = reference_samples(run)
     if evidence.dataset is not None:
         check_products(evidence.dataset.train, checkpoint.products)
         training = checkpoint.training
-        trained, held_out = split_holdout(evidence.dataset.train, training.holdout, training.seed)
+        _, held_out = split_holdout(evidence.dataset.train, training.holdout, training.seed)
         test, good = evidence.dataset.test, held_out
-    qualifier = Qualifier(
-        graphs["fp32"],
-        checkpoint.calibration,
-        gate_images(test, good),
-        [*held_out, *some_of_each(trained, THRESHOLD_IMAGES)],
-    )
+    qualifier = Qualifier(graphs["fp32"], checkpoint.calibration, gate_images(test, good), held_out)
     half = qualifier.qualify(graphs["fp16"], "fp16")
     console.print(half.report.summary())
     if wanted == "fp16":

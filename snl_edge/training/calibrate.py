@@ -15,7 +15,10 @@ from snl_edge.progress import progress_bar
 
 from .checkpoint import Checkpoint, load_model, save_checkpoint
 from .config import TrainingConfig
-from .split import some_of_each, split_holdout
+from .split import split_holdout
+
+MOST_PER_PRODUCT = 100
+"""Training images scored to see how far a product's scores spread; more would tell nothing new."""
 
 
 def calibrate(
@@ -26,7 +29,10 @@ def calibrate(
     Held-out images say where a product's scores lie and how far the worst of them reach; training images,
     of which there are more, say only how far a product's scores spread.
     """
-    some = some_of_each(trained)
+    by_product: dict[str, list[Sample]] = {}
+    for sample in trained:
+        by_product.setdefault(sample.product, []).append(sample)
+    some = [sample for own in by_product.values() for sample in own[:MOST_PER_PRODUCT]]
     with progress_bar("setting the thresholds") as report:
         total = len(held_out) + len(some)
         unseen = _scores(model, held_out, training.batch_size, lambda done: report(done, total))

@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from snl_edge.data.samples import Sample
 from snl_edge.errors import DataError
 
-MOST_PER_PRODUCT = 100
-"""Training images scored to see how far a product's scores spread; more would tell nothing new."""
-
 
 def split_holdout(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
     """Splits good images into (training, held out), product by product, at least one of each.
@@ -33,11 +30,3 @@ def split_holdout(samples: Sequence[Sample], share: float, seed: int) -> tuple[l
         held_out += own[:count]
         training += own[count:]
     return training, held_out
-
-
-def some_of_each(trained: Sequence[Sample], most: int = MOST_PER_PRODUCT) -> list[Sample]:
-    """Up to ``most`` of every product, in order; by default enough to see how far its scores spread."""
-    by_product: dict[str, list[Sample]] = {}
-    for sample in trained:
-        by_product.setdefault(sample.product, []).append(sample)
-    return [sample for own in by_product.values() for sample in own[:most]]
