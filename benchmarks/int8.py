@@ -52,8 +52,10 @@ def measure(
     )
     models: dict[Precision, onnx.ModelProto] = {"fp32": exact, "fp16": half.graph, "int8": int8.graph}
     with tempfile.TemporaryDirectory() as temporary:
-        paths = {p: save_graph(model, Path(temporary) / f"{p}.onnx") for p, model in models.items()}
-        sizes = {p: sizes_of(path, p) for p, path in paths.items()}
+        paths: dict[Precision, Path] = {
+            p: save_graph(model, Path(temporary) / f"{p}.onnx") for p, model in models.items()
+        }
+        sizes: dict[Precision, dict[str, int]] = {p: sizes_of(path, p) for p, path in paths.items()}
         in_onnxruntime = run_by_onnxruntime(paths["int8"], qualifier, int8)
     path = save_result(
         "int8",

@@ -85,15 +85,17 @@ def calibrate_ranges(graph: onnx.ModelProto, samples: Sequence[Sample], config: 
     ranges: dict[str, TensorRange] = {}
     with progress_bar("choosing a method per tensor") as report:
         for done, tensor in enumerate(tensors, start=1):
-            found = {method: rounded(value) for method, value in candidate_ranges(histograms[tensor]).items()}
-            errors = effect_of_ranges(graph, tensor, placement, found, tried_on, maps)
+            found: dict[Method, float] = {
+                method: rounded(value) for method, value in candidate_ranges(histograms[tensor]).items()
+            }
+            errors: dict[Method, float] = effect_of_ranges(graph, tensor, placement, found, tried_on, maps)
             method = choose_method(found, errors)
             ranges[tensor] = TensorRange(
                 read_by=tuple(names.get(node, node) for node, _ in placement.readers[tensor]),
                 method=method,
                 range=found[method],
                 largest=rounded(histograms[tensor].largest),
-                map_errors={name: rounded(errors[name]) for name in found},
+                map_errors=errors,
             )
             report(done, len(tensors))
     return CalibrationTable(

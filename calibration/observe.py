@@ -17,6 +17,7 @@ from snl_edge.export.rounding import device_session
 
 from .histogram import Histogram
 from .ranges import Method
+from .table import rounded
 
 Progress = Callable[[int, int], None]
 Images = NDArray[np.uint8]
@@ -98,7 +99,7 @@ def effect_of_ranges(
             fed = {step: np.array(magnitude / LEVELS, np.float32)}
             found = (np.asarray(session.run(["anomaly_map"], {"images": image[None], **fed})[0])[0] for image in images)
             squares = [float(np.mean(np.square(a - b))) for a, b in zip(found, maps, strict=True)]
-            tried[magnitude] = float(np.sqrt(np.mean(squares)))
+            tried[magnitude] = rounded(float(np.sqrt(np.mean(squares))))
         errors[name] = tried[magnitude]
     return errors
 
