@@ -19,6 +19,7 @@ from snl_edge.errors import DataError
 from snl_edge.stream.settings_table import settings_table
 
 from .command import run_command
+from .precision_tables import memory_table, precision_figures, precision_table, size_table
 from .results import FOLDER, SUMMARY, Result, read_results
 from .speed_tables import install_table, machines_table, ratios_table, speed_headlines, speed_table
 from .stream_tables import stream_figures, stream_table
@@ -96,7 +97,7 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
     summary = {"quality": headline_figures(results, STUDY), "quality_runs": runs, "recognition": recognition}
     # Only what has been measured stands in the summary.
     others = {"cpu": speed_headlines(results, SPEED), "stream": stream_figures(results)}
-    return summary | {name: figures for name, figures in others.items() if figures}
+    return summary | {name: figures for name, figures in others.items() if figures} | precision_figures(results, STUDY)
 
 
 def fill(page: Path, results: Mapping[str, Result]) -> str:
@@ -136,6 +137,9 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "ratios": ratios_table,
     "machines": machines_table,
     "install": install_table,
+    "int8": precision_table,
+    "int8sizes": size_table,
+    "calibrationmemory": memory_table,
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 

@@ -4,53 +4,63 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 from snl_edge import provenance
 from snl_edge.errors import BundleError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.bundle import ENGINES, Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
-from snl_edge.runtime.engine_record import FlavourName
+from snl_edge.runtime.engine_record import EngineRecord, FlavourName
+from snl_edge.runtime.gpu import present_gpus
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import InputSpec
-from snl_edge.runtime.manifest import Precision as ManifestPrecision
+from snl_edge.runtime.manifest import InputSpec, Precision
 from snl_edge.runtime.tensorrt_flavour import load_flavour
 
 from .engine import build_bundle_engine
+from .engine_trial import keep_or_remove
+from .graphs import Evidence, Wanted, make_gated_graphs
 
-if TYPE_CHECKING:
-    import onnx
+NOTHING = Evidence()
 
-    from snl_edge.training.checkpoint import Checkpoint
 
-    from .parity import Parity
+@dataclass(frozen=True)
+class _Options:
+    """How TensorRT builds; arguments as `build_bundle_engine`."""
 
-Precision = Literal["fp32", "fp16"]
+    max_batch: int | None
+    flavour: FlavourName | None
+    compute_capabilities: Sequence[str] | None
+    workspace_bytes: int | None
 
 
 def build(
     source: Path,
     out: Path | None,
-    precision: Precision,
+    precision: Wanted,
     *,
     engine: bool = True,
     max_batch: int | None = None,
     flavour: FlavourName | None = None,
     compute_capabilities: Sequence[str] | None = None,
     workspace_bytes: int | None = None,
+    evidence: Evidence = NOTHING,
 ) -> Path:
     """Makes a bundle out of the run folder ``source``, or takes the bundle ``source``; builds its engine.
 
-    A run folder needs torch and onnx; a bundle needs neither, so a device can build its own engine.
+    A run folder needs torch and onnx; a bundle needs neither, so a device can build its own engine. No graph enters
+    a bundle, and no earlier bundle is replaced, before the accuracy gate has passed or was overruled.
+
+    With a GPU at hand, an INT8 engine is timed against an FP16 one, and judged on the images of ``evidence`` if
+    there are any.
 
     Returns:
         the bundle's folder.
 
     Raises:
         EngineError: there is no TensorRT, or it refuses the graph.
-        CheckpointError, ExportError, BundleError, OutputError: see the steps.
+        CheckpointError, ExportError, BundleError, OutputError, ConfigError, DataError: see the steps.
     """
     if engine:
         load_flavour(flavour)  # no TensorRT: say so before minutes of work
@@ -60,67 +70,69 @@ def build(
         if not engine:
             raise BundleError(f"{source} is a bundle already", "without an engine there is nothing to build in it")
         bundle = Bundle.open(source)
+        chosen = best_graph(bundle) if precision == "auto" else precision
     else:
-        bundle = _bundle_from_run(source, out or source / "bundle", precision, max_batch or 8)
+        bundle, chosen = _bundle_from_run(source, out or source / "bundle", precision, max_batch or 8, evidence)
     if engine:
-        # TensorRT-RTX times no kernels while building, so it has nothing to cache.
-        timings = None if load_flavour(flavour).is_rtx else bundle.path / ENGINES / "timing.cache"
-        with progress_bar("building the engine") as report:
-            record = build_bundle_engine(
-                bundle,
-                precision=precision,
-                flavour=flavour,
-                max_batch=max_batch,
-                compute_capabilities=compute_capabilities,
-                timing_cache=timings,
-                workspace_bytes=workspace_bytes,
-                progress=report,
-            )
-        size = bundle.engine_path(record).stat().st_size / 1e6
-        console.print(
-            f"engine {record.file}: {record.flavour} {record.version}, compute capability "
-            f"{', '.join(record.compute_capabilities)}, batch 1 to {record.profile.max}, {size:.1f} MB"
-        )
+        options = _Options(max_batch, flavour, compute_capabilities, workspace_bytes)
+        _build_engines(bundle, chosen, precision == "auto", options, evidence)
     return bundle.path
 
 
-def make_graphs(run: Path, precision: Precision) -> tuple[Checkpoint, dict[Precision, onnx.ModelProto], list[Parity]]:
-    """Exports the run's model and checks every graph against PyTorch; FP32 always, FP16 if asked for.
-
-    Raises:
-        CheckpointError, ExportError: the run cannot be read, or a graph cannot be made or disagrees.
-    """
-    from snl_edge.training.checkpoint import load_model
-    from snl_edge.training.reference import load_reference
-
-    from .fused_graph import FusedGraph
-    from .onnx_graph import export_onnx
-    from .parity import measure_parity, parity_images, run_pytorch
-    from .precision import to_fp16
-
-    model, checkpoint = load_model(run)
-    images = parity_images(load_reference(run))
-    with console.status("exporting the fused graph"):
-        graphs: dict[Precision, onnx.ModelProto] = {
-            "fp32": export_onnx(model, checkpoint.calibration, checkpoint.products)
-        }
-        if precision == "fp16":
-            graphs["fp16"] = to_fp16(graphs["fp32"])
-    with console.status("comparing every graph with PyTorch"):
-        expected = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
-        parity = [measure_parity(name, graph, images, expected) for name, graph in graphs.items()]
-    for record in parity:
-        console.print(record.summary())
-    return checkpoint, graphs, parity
+def best_graph(bundle: Bundle) -> Precision:
+    """The smallest graph of the bundle; none is in it that the gate did not let through."""
+    return next(p for p in ("int8", "fp16", "fp32") if p in bundle.manifest.graphs)
 
 
-def _bundle_from_run(run: Path, folder: Path, precision: Precision, max_batch: int) -> Bundle:
+def _build_engines(bundle: Bundle, chosen: Precision, auto: bool, options: _Options, evidence: Evidence) -> None:
+    record = _build_engine(bundle, chosen, options)
+    present = present_gpus()
+    if not present or record.gpu is None:
+        if chosen == "int8":
+            console.print(
+                "no GPU here has run this engine: whether INT8 is faster than FP16 on yours is unproven; "
+                f"`snl-edge build {bundle.path} --precision auto` on the device measures it"
+            )
+        return
+    rival = None
+    if chosen == "int8" and "fp16" in bundle.manifest.graphs:
+        rival = _build_engine(bundle, "fp16", options)
+    dataset = evidence.dataset
+    keep_or_remove(bundle, record, rival, auto=auto, dataset=dataset, force=evidence.force)
+
+
+def _build_engine(bundle: Bundle, precision: Precision, options: _Options) -> EngineRecord:
+    # TensorRT-RTX times no kernels while building, so it has nothing to cache.
+    timings = None if load_flavour(options.flavour).is_rtx else bundle.path / ENGINES / "timing.cache"
+    with progress_bar(f"building the {precision} engine") as report:
+        record = build_bundle_engine(
+            bundle,
+            precision=precision,
+            flavour=options.flavour,
+            max_batch=options.max_batch,
+            compute_capabilities=options.compute_capabilities,
+            timing_cache=timings,
+            workspace_bytes=options.workspace_bytes,
+            progress=report,
+        )
+    size = bundle.engine_path(record).stat().st_size / 1e6
+    console.print(
+        f"engine {record.file}: {record.flavour} {record.version}, compute capability "
+        f"{', '.join(record.compute_capabilities)}, batch 1 to {record.profile.max}, {size:.1f} MB"
+    )
+    return record
+
+
+def _bundle_from_run(
+    run: Path, folder: Path, wanted: Wanted, max_batch: int, evidence: Evidence
+) -> tuple[Bundle, Precision]:
     from .onnx_graph import save_graph
 
-    checkpoint, graphs, parity = make_graphs(run, precision)
+    made = make_gated_graphs(run, wanted, evidence)
+    checkpoint = made.checkpoint
     with tempfile.TemporaryDirectory() as temporary:
-        files: dict[ManifestPrecision, Path] = {
-            name: save_graph(graph, Path(temporary) / f"{name}.onnx") for name, graph in graphs.items()
+        files: dict[Precision, Path] = {
+            name: save_graph(graph, Path(temporary) / f"{name}.onnx") for name, graph in made.graphs.items()
         }
         bundle = write_bundle(
             folder,
@@ -130,9 +142,12 @@ def _bundle_from_run(run: Path, folder: Path, precision: Precision, max_batch: i
             products=checkpoint.products,
             calibration=checkpoint.calibration,
             product_thresholds=checkpoint.calibration.product_thresholds,
-            parity={record.precision: record.model_dump(exclude={"precision"}) for record in parity},
+            calibrations=made.calibrations,
+            parity={record.precision: record.model_dump(exclude={"precision"}) for record in made.parity},
+            gates={name: report.model_dump(mode="json") for name, report in made.gates.items()},
+            attachments={"calibration.json": made.table.text()} if made.table else {},
             versions=provenance.versions(),
             reference=checkpoint.reference,
         )
-    console.print(f"bundle {folder}: {', '.join(graphs)} graphs")
-    return bundle
+    console.print(f"bundle {folder}: {', '.join(made.graphs)} graphs")
+    return bundle, made.best if wanted == "auto" else wanted

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from snl_edge.atomic import replacing
 from snl_edge.errors import EngineError
@@ -14,6 +14,7 @@ from snl_edge.provenance import now
 from snl_edge.runtime.bundle import ENGINES, Bundle
 from snl_edge.runtime.engine_record import EngineRecord, FlavourName, Profile
 from snl_edge.runtime.gpu import Gpu, present_gpus
+from snl_edge.runtime.manifest import Precision
 from snl_edge.runtime.tensorrt_flavour import Flavour, load_flavour
 
 from .engine_layers import check_precision, count_engine_layers, count_layers
@@ -35,7 +36,7 @@ CONTRACT = {
 def build_bundle_engine(
     bundle: Bundle,
     *,
-    precision: Literal["fp32", "fp16"],
+    precision: Precision,
     flavour: FlavourName | None = None,
     max_batch: int | None = None,
     compute_capabilities: Sequence[str] | None = None,
@@ -70,7 +71,7 @@ def build_engine(
     onnx: Path,
     target: Path,
     *,
-    precision: Literal["fp32", "fp16"],
+    precision: Precision,
     flavour: FlavourName | None = None,
     max_batch: int,
     opt_batch: int = 1,

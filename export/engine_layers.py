@@ -5,38 +5,52 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from snl_edge.errors import EngineError
+from snl_edge.runtime.manifest import Precision
 
 _COUNTED = frozenset({"CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY"})
 _TYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
-_OF_PRECISION = {"fp32": "float32", "fp16": "float16"}
+_OF_PRECISION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+_FP16_FLOOR = ("int8", "float16")
+"""What convolutions of an INT8 graph may compute in: CRAM's assignment, and those that a gate kept out of INT8."""
 
 
 def count_layers(trt: Any, network: Any) -> dict[str, int]:
     """Convolutions and matrix products of a strongly typed network by the type of what they read.
 
+    One whose two operands are both restored from INT8 counts as INT8: TensorRT fuses the restoring into its kernel.
+
     Returns:
         counts such as ``{"convolution float16": 20, "matrix multiply float32": 6}``.
     """
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    restored: set[str] = set()
+    for layer in layers:
+        # The parser gives a matrix the rank of what it multiplies: a reshaping between is no arithmetic.
+        reshaped = layer.type.name == "SHUFFLE" and layer.get_input(0).name in restored
+        if layer.type.name == "DEQUANTIZE" or reshaped:
+            restored.add(layer.get_output(0).name)
     counts: Counter[str] = Counter()
-    for index in range(network.num_layers):
-        layer = network.get_layer(index)
+    for layer in layers:
         if layer.type.name in _COUNTED:
             kind = layer.type.name.lower().replace("_", " ")
-            counts[f"{kind} {_type_name(layer.get_input(0).dtype.name)}"] += 1
+            operands = [layer.get_input(index) for index in range(min(layer.num_inputs, 2))]
+            int8 = len(operands) == 2 and all(operand is not None and operand.name in restored for operand in operands)
+            counts[f"{kind} {'int8' if int8 else _type_name(operands[0].dtype.name)}"] += 1
     return dict(counts)
 
 
-def check_precision(layers: dict[str, int], precision: Literal["fp32", "fp16"], onnx: Path) -> None:
-    """Refuses a graph whose convolutions do not all compute in ``precision``.
+def check_precision(layers: dict[str, int], precision: Precision, onnx: Path) -> None:
+    """Refuses a graph whose convolutions do not all compute in ``precision``; in an INT8 graph some may be FP16.
 
     Raises:
         EngineError: they do not, so the engine would not be what its name says.
     """
     wanted = _OF_PRECISION[precision]
-    others = {kind: n for kind, n in layers.items() if "convolution" in kind and not kind.endswith(wanted)}
+    allowed = _FP16_FLOOR if precision == "int8" else (wanted,)
+    others = {kind: n for kind, n in layers.items() if "convolution" in kind and not kind.endswith(allowed)}
     if others or not any(kind == f"convolution {wanted}" for kind in layers):
         shown = ", ".join(f"{count} × {kind}" for kind, count in layers.items()) or "no convolution at all"
         raise EngineError(f"{onnx} is no {precision} graph", f"it has {shown}", "give the graph of this precision")

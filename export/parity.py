@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -17,7 +16,7 @@ from snl_edge.runtime.manifest import KNOWN
 from snl_edge.runtime.prediction import Prediction
 
 from .fused_graph import FusedGraph
-from .rounding import simulate_fp16
+from .rounding import device_session
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3}
 """Largest difference of scores, on the calibrated scale; for FP32 of map values as well."""
@@ -72,13 +71,7 @@ def run_pytorch(fused: FusedGraph, images: NDArray[np.uint8]) -> Prediction:
 
 def run_graph(graph: onnx.ModelProto, images: NDArray[np.uint8]) -> Prediction:
     """What an ONNX graph says on the CPU; FP16 parts are rounded as a GPU rounds them."""
-    typed = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in graph.graph.initializer)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if typed:
-        graph = simulate_fp16(graph)
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = device_session(graph)
     results: list[Any] = [session.run(Prediction._fields, {"images": image[None]}) for image in images]
     return Prediction(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
 

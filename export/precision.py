@@ -11,6 +11,8 @@ cast to FP32: half the bytes, the same arithmetic.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -20,7 +22,7 @@ from snl_edge.errors import ExportError
 from .onnx_graph import check_graph, set_metadata
 
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "Gemm"})
-"""Operators that always compute in FP16."""
+"""Operators that compute in FP16 unless their node is spared."""
 FOLLOWERS = frozenset(
     {"Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Add", "Concat", "Pad"}
     | {"MaxPool", "AveragePool", "GlobalAveragePool"}
@@ -30,8 +32,12 @@ GATES = frozenset({"Sigmoid", "HardSigmoid"})
 """A product is FP16 only with one of these: squeeze-excite and SiLU; any other product may be a distance."""
 
 
-def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+def to_fp16(model: onnx.ModelProto, fp32: Collection[str] = ()) -> onnx.ModelProto:
     """The typed FP16 form of an FP32 fused graph; the contract of inputs and outputs does not change.
+
+    Args:
+        model: the FP32 graph.
+        fp32: names of convolution nodes that stay FP32, as the INT8 graph wants it of those that it quantises.
 
     Raises:
         ExportError: a weight does not fit into FP16, or the result fails ONNX's type inference.
@@ -40,7 +46,7 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     half.CopyFrom(model)
     graph = half.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    halved = _halved_tensors(graph, set(constants))
+    halved = _halved_tensors(graph, set(constants), fp32)
     casts = _CastWriter(constants)
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
@@ -78,7 +84,7 @@ def _is_exact_in_fp16(constant: TensorProto | None) -> bool:
         return bool(np.array_equal(values.astype(np.float16).astype(np.float32), values))
 
 
-def _halved_tensors(graph: onnx.GraphProto, constants: set[str]) -> set[str]:
+def _halved_tensors(graph: onnx.GraphProto, constants: set[str], fp32: Collection[str]) -> set[str]:
     """Names of the activations that are computed in FP16. Nodes stand in topological order (ONNX requires it)."""
     halved: set[str] = set()
     producer: dict[str, str] = {}
@@ -88,7 +94,9 @@ def _halved_tensors(graph: onnx.GraphProto, constants: set[str]) -> set[str]:
         activations = [name for name in node.input if name and name not in constants]
         follows = bool(activations) and all(name in halved for name in activations)
         gated = node.op_type == "Mul" and any(producer.get(name) in GATES for name in activations)
-        if node.op_type in CONVOLUTIONS or (follows and (node.op_type in FOLLOWERS or gated)):
+        if (node.op_type in CONVOLUTIONS and node.name not in fp32) or (
+            follows and (node.op_type in FOLLOWERS or gated)
+        ):
             halved.update(set(node.output) - outputs)
     return halved
 

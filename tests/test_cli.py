@@ -15,7 +15,7 @@ import pytest
 
 from snl_edge.data.layouts import open_dataset
 
-COMMANDS = ("train", "evaluate", "export", "build", "infer", "threshold", "inspect", "doctor", "demo")
+COMMANDS = ("train", "evaluate", "export", "calibrate", "build", "infer", "threshold", "inspect", "doctor", "demo")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import ExportError
-from snl_edge.export.build import make_graphs
 from snl_edge.export.engine import build_engine
 from snl_edge.export.fused_graph import FusedGraph
+from snl_edge.export.graphs import make_graphs
 from snl_edge.export.onnx_graph import export_onnx, graph_metadata, read_graph, save_graph
 from snl_edge.export.parity import measure_parity, parity_images, run_graph, run_pytorch
 from snl_edge.export.precision import CONVOLUTIONS, to_fp16

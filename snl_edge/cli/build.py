@@ -1,4 +1,4 @@
-"""`export` and `build`: from a run to the graph and the engine."""
+"""`export`, `calibrate` and `build`: from a run to the graph and the engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .app import app
-from .options import RUN, Precision, require, require_for_run
+from .options import RUN, Data, Layout, LayoutOption, Precision, open_data, require, require_for_run
 
 
 class Flavour(str, Enum):
@@ -19,18 +19,27 @@ class Flavour(str, Enum):
     tensorrt_rtx = "tensorrt_rtx"
 
 
+class GraphPrecision(str, Enum):
+    """Precisions that need no images."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+
+
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder that `train` wrote.")] = RUN,
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("snl.onnx"),
-    precision: Annotated[Precision, typer.Option(help="Types written into the graph.")] = Precision.fp32,
+    precision: Annotated[GraphPrecision, typer.Option(help="Types written into the graph.")] = GraphPrecision.fp32,
 ) -> None:
     """Write one fused ONNX graph: image bytes in, calibrated anomaly map and score out.
+
+    An INT8 graph depends on images and an accuracy gate: snl-edge build --precision int8 --onnx-only makes it.
 
     Example: snl-edge export runs/line3 --precision fp16 --out line3.onnx
     """
     require("torch", "timm", "onnx", "onnxsim", extra="train")
-    from snl_edge.export.build import make_graphs
+    from snl_edge.export.graphs import make_graphs
     from snl_edge.export.onnx_graph import save_graph
     from snl_edge.progress import console
 
@@ -40,12 +49,53 @@ def export(
 
 
 @app.command()
+def calibrate(
+    data: Data,
+    model: Annotated[Path, typer.Option(help="Run folder that `train` wrote.")] = RUN,
+    out: Annotated[Path | None, typer.Option(help="The table to write; MODEL/calibration.json if not given.")] = None,
+    images: Annotated[
+        int, typer.Option(min=2, help="Good images over all products; half as many damaged ones come on top.")
+    ] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Same model, images and seed: same table, byte for byte.")] = 0,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Also measure how much each layer suffers: table and picture.")
+    ] = False,
+    layout: LayoutOption = Layout.auto,
+) -> None:
+    """Measure the ranges that INT8 spreads over, on good images, and write them as a readable table.
+
+    Example: snl-edge calibrate parts/ --model runs/line3
+    """
+    require("torch", "timm", "onnx", "onnxsim", extra="train")
+    from snl_edge.calibration.measure import CalibrationConfig, calibrate_run
+    from snl_edge.progress import console
+
+    written = calibrate_run(
+        model, open_data(data, layout, None).train, CalibrationConfig(images, seed), out, sensitivity=sensitivity
+    )
+    console.print(f"calibration table: {written}")
+    console.print(f"next: snl-edge build {model} --precision int8 --data {data}")
+
+
+@app.command()
 def build(
     source: Annotated[
         Path, typer.Argument(help="Run folder (needs torch), or a bundle (on the device, without torch).")
     ] = RUN,
-    precision: Annotated[Precision, typer.Option(help="Precision of graph and engine.")] = Precision.fp16,
+    precision: Annotated[
+        Precision, typer.Option(help="Precision of graph and engine; auto: the best that passes the accuracy gate.")
+    ] = Precision.fp16,
     out: Annotated[Path | None, typer.Option(help="Bundle folder; SOURCE/bundle if not given.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Images for int8, thresholds and gate: the training set, best with a labelled test set."),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--calibration", help="Calibration table; SOURCE's own, or a new one, if not given.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Ship what fails the accuracy gate; the manifest says so.")
+    ] = False,
     onnx_only: Annotated[
         bool, typer.Option("--onnx-only", help="No engine: the bundle runs on OpenVINO or ONNX Runtime.")
     ] = False,
@@ -62,12 +112,16 @@ def build(
 
     Example: snl-edge build --precision fp16
 
+    INT8: snl-edge build runs/line3 --precision int8 --data parts/
+
     On the device: snl-edge build bundle/ --precision fp16
     """
     require_for_run(source)
     from snl_edge.export.build import build as run_build
+    from snl_edge.export.graphs import Evidence
     from snl_edge.progress import console
 
+    dataset = open_data(data, Layout.auto, None) if data else None
     bundle = run_build(
         source,
         out,
@@ -77,5 +131,6 @@ def build(
         flavour=flavour.value if flavour else None,
         compute_capabilities=compute_capability,
         workspace_bytes=workspace_mib * 2**20 if workspace_mib else None,
+        evidence=Evidence(dataset, table, force),
     )
     console.print(f"next: snl-edge infer IMAGES --bundle {bundle}")

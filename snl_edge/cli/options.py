@@ -31,6 +31,8 @@ class Precision(str, Enum):
 
     fp32 = "fp32"
     fp16 = "fp16"
+    int8 = "int8"
+    auto = "auto"
 
 
 Data = Annotated[

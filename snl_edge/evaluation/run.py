@@ -119,11 +119,11 @@ def _from_run(run: Path) -> Subject:
 def _from_bundle(folder: Path, backend: str) -> Subject:
     detector = Detector.load(folder, backend=backend)
     console.print(detector.backend_reason)
-    manifest = detector.bundle.manifest
+    manifest, precision = detector.bundle.manifest, detector.backend.precision
     return Subject(
         detector.predict,
         manifest.input.size,
-        lambda product: manifest.product_thresholds.get(product, manifest.threshold),
+        lambda product: manifest.threshold_for(product if product in manifest.products else None, precision),
         manifest.products,
         manifest.unknown_limit,
         f"bundle {folder.name}, {detector.backend.description}",

@@ -39,6 +39,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def precision(self) -> Precision:
+        """Of the graph or engine; decides which thresholds apply."""
+        ...
+
+    @property
     def max_batch(self) -> int:
         """The largest batch that `infer` takes."""
         ...

@@ -39,13 +39,17 @@ def write_bundle(
     threshold: float = DECISION,
     unknown_limit: float = KNOWN,
     product_thresholds: Mapping[str, float] | None = None,
+    calibrations: Mapping[Precision, ScoreCalibration] | None = None,
     parity: Mapping[Precision, Mapping[str, JsonValue]] | None = None,
+    gates: Mapping[Precision, Mapping[str, JsonValue]] | None = None,
+    attachments: Mapping[str, str] | None = None,
     metrics: Mapping[str, JsonValue] | None = None,
     versions: Mapping[str, str] | None = None,
     reference: Mapping[str, ProductReference] | None = None,
 ) -> Bundle:
-    """Writes graphs and manifest as a bundle; an earlier bundle at ``folder`` is replaced as a whole.
+    """Writes graphs, texts to go with them (``attachments``, by file name) and manifest as a bundle.
 
+    An earlier bundle at ``folder`` is replaced as a whole.
     Engines of an earlier bundle go with it: they were built from its graphs.
 
     Raises:
@@ -61,6 +65,8 @@ def write_bundle(
             new.mkdir()
             for precision, graph in graphs.items():
                 _copy_synced(graph, new / f"{precision}.onnx")
+            for file, text in (attachments or {}).items():
+                _write_synced(new / file, text)
             manifest = _manifest(
                 name=name,
                 created=now(),
@@ -70,9 +76,11 @@ def write_bundle(
                 unknown_limit=unknown_limit,
                 product_thresholds=dict(product_thresholds or {}),
                 calibration=calibration,
+                calibrations=dict(calibrations or {}),
                 graphs={precision: f"{precision}.onnx" for precision in graphs},
-                files={f"{precision}.onnx": sha256_of(new / f"{precision}.onnx") for precision in graphs},
+                files={name: sha256_of(new / name) for name in [*(f"{p}.onnx" for p in graphs), *(attachments or {})]},
                 parity={precision: dict(record) for precision, record in (parity or {}).items()},
+                gates={precision: dict(record) for precision, record in (gates or {}).items()},
                 metrics=dict(metrics) if metrics is not None else None,
                 versions=dict(versions or {}),
                 reference=dict(reference) if reference is not None else None,

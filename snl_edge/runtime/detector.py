@@ -89,7 +89,8 @@ class Detector:
                 fit_to_input(image, size, out=place)
             self._run(staging[: len(part)], whole.part(start, start + len(part)))
         self._check_outputs(whole)
-        return [judge(self.bundle.manifest, *outputs, product, threshold) for outputs in zip(*whole, strict=True)]
+        ran = self.bundle.manifest, self.backend.precision
+        return [judge(*ran, *outputs, product, threshold) for outputs in zip(*whole, strict=True)]
 
     def predict(self, images: NDArray[np.uint8], *, out: Prediction | None = None) -> Prediction:
         """Runs ``uint8 [B, H, W, 3]`` of the input's size, split into batches that the backend takes.

@@ -83,9 +83,14 @@ class Manifest(BaseModel):
     unknown_limit: PositiveFinite = KNOWN
     """A product distance above it is that of an unknown product."""
     calibration: ScoreCalibration
+    """Of the FP32 graph; what thresholds in force refer to."""
+    calibrations: dict[Precision, ScoreCalibration] = {}
+    """Of graphs whose own scores were calibrated."""
     graphs: dict[Precision, RelativePath] = Field(min_length=1)
     files: dict[RelativePath, Sha256]
     parity: dict[Precision, dict[str, JsonValue]] = {}
+    gates: dict[Precision, dict[str, JsonValue]] = {}
+    """What the accuracy gate measured of each graph (:class:`snl_edge.calibration.gate.GateReport`)."""
     metrics: dict[str, JsonValue] | None = None
     versions: dict[str, str] = {}
     reference: dict[str, ProductReference] | None = None
@@ -99,8 +104,11 @@ class Manifest(BaseModel):
             raise ValueError(f"product_thresholds names {unknown[0]!r}, which is not under products")
         return self
 
-    def threshold_for(self, product: str | None) -> float:
+    def threshold_for(self, product: str | None, precision: Precision = "fp32") -> float:
         """The threshold in force for ``product``; for ``None``, the bundle's own.
+
+        A graph of another ``precision`` scores a product's good parts a little higher or lower than FP32 does; if its
+        own calibration says so, the threshold moves along.
 
         Raises:
             ConfigError: the model was not trained for this product.
@@ -113,7 +121,12 @@ class Manifest(BaseModel):
                 f"bundle {self.name} knows {', '.join(self.products)}",
                 "give one of these",
             )
-        return self.product_thresholds.get(product, self.threshold)
+        own, common = (
+            calibration.product_thresholds.get(product)
+            for calibration in (self.calibrations.get(precision, self.calibration), self.calibration)
+        )
+        shift = own / common if own and common else 1.0
+        return shift * self.product_thresholds.get(product, self.threshold)
 
 
 def sha256_of(path: Path) -> str:

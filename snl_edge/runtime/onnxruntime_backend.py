@@ -35,6 +35,7 @@ class OnnxRuntimeBackend:
             self._outputs = Prediction.empty(max_batch, (height, width))
         except Exception as error:  # its errors share no base class
             raise EngineError(f"ONNX Runtime refuses {graph}", str(error), "export the bundle again") from error
+        self.precision: Precision = precision
         self.max_batch = max_batch
         self.artifact = graph
         self.description = f"ONNX Runtime {onnxruntime.__version__}, {precision}, CPU"

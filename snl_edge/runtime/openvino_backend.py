@@ -47,6 +47,7 @@ class OpenVinoBackend:
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"OpenVINO refuses {graph}", str(error), "export the bundle again") from error
         self._outputs = Prediction.empty(max_batch, (height.get_length(), width.get_length()))
+        self.precision: Precision = precision
         self.max_batch = max_batch
         self.artifact = graph
         self.description = f"OpenVINO {openvino.get_version().split('-')[0]}, {precision}, CPU"

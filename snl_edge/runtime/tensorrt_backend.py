@@ -17,6 +17,7 @@ from .bundle import Bundle
 from .engine_record import EngineRecord, read_engine, rebuild_command
 from .execution import Execution
 from .gpu import Gpu, gpu
+from .manifest import Precision
 from .prediction import Prediction
 from .tensorrt_flavour import Flavour, load_flavour
 
@@ -54,6 +55,7 @@ class TensorRtBackend:
         self._release = weakref.finalize(self, _release, self._loaded, device)
         self._device = device
         self.name: BackendName = record.flavour
+        self.precision: Precision = record.precision
         self.max_batch = record.profile.max
         self.artifact = bundle.engine_path(record)
         self.description = f"{flavour}, {record.precision}, {present.name}"

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .manifest import Manifest
+from .manifest import Manifest, Precision
 
 VerdictKind = Literal["good", "reject", "unknown"]
 
@@ -42,6 +42,7 @@ class Verdict:
 
 def judge(
     manifest: Manifest,
+    precision: Precision,
     anomaly_map: NDArray[np.float32],
     score: float | np.float32,
     nearest: int | np.int32,
@@ -53,6 +54,7 @@ def judge(
 
     Args:
         manifest: of the bundle that ran.
+        precision: of the graph or engine that ran.
         anomaly_map: ``float32 [H, W]``.
         score, nearest, distance: the graph's other outputs.
         named: the product, where the caller knows it; then nothing is unknown.
@@ -61,7 +63,7 @@ def judge(
     product = manifest.products[nearest] if named is None else named
     # A distance is compared as the float32 it is: 1.0 from the graph is not above 1.0.
     known = named is not None or float(distance) <= manifest.unknown_limit
-    limit = manifest.threshold_for(product if known else None) if threshold is None else threshold
+    limit = manifest.threshold_for(product if known else None, precision) if threshold is None else threshold
     # A high score does not make an unknown product the reject of a known one.
     kind: VerdictKind = "unknown" if not known else "reject" if float(score) > limit else "good"
     return Verdict(kind, float(score), limit, product if known else None, float(distance), anomaly_map)

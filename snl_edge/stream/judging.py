@@ -85,7 +85,15 @@ class Judge:
             anomaly_map[ignored] = 0.0
             score = float(anomaly_map.max())
         in_force = part.recipe.in_force
-        verdict = judge(in_force.bundle.manifest, anomaly_map, score, nearest, distance, self._products[part.camera])
+        verdict = judge(
+            in_force.bundle.manifest,
+            part.recipe.precision,
+            anomaly_map,
+            score,
+            nearest,
+            distance,
+            self._products[part.camera],
+        )
         action, reason = self._action(part.camera, verdict)
         return replace(
             self._base(part, in_force.version),

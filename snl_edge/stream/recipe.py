@@ -16,7 +16,7 @@ from ..errors import SnlEdgeError
 from ..image import fit_to_input
 from ..runtime.bundle import Bundle
 from ..runtime.detector import Detector
-from ..runtime.manifest import sha256_of
+from ..runtime.manifest import Precision, sha256_of
 from ..runtime.prediction import Prediction
 from ..runtime.verdict import Verdict, judge
 from .settings import EngineSettings
@@ -39,6 +39,7 @@ class Recipe:
         inputs: ``uint8 [slots, H, W, 3]``.
         max_batch: largest batch that is formed.
         reason: which backend runs, and why.
+        precision: of the engine or graph that runs.
 
     Args:
         waiting: how many pictures may be prepared or waiting at once.
@@ -52,6 +53,7 @@ class Recipe:
         self.in_force = InForce(first.bundle, 0)
         self.sha256 = sha256_of(first.backend.artifact)
         self.reason = first.backend_reason
+        self.precision: Precision = first.backend.precision
         # A CPU gains nothing from a batch; its parts would only wait for each other.
         usual = first.backend.max_batch if first.backend.artifact.suffix == ".engine" else 1
         self.max_batch = min(settings.max_batch or usual, first.backend.max_batch)
@@ -112,7 +114,7 @@ class Recipe:
         """
         prediction = self._detectors[0].predict(fit_to_input(image, self.size)[None])
         anomaly_map, score, nearest, distance = (output[0] for output in prediction)
-        return judge(self.bundle.manifest, anomaly_map, score, nearest, distance, product)
+        return judge(self.bundle.manifest, self.precision, anomaly_map, score, nearest, distance, product)
 
     def reload(self, worker: int) -> None:
         """Loads a worker's detector anew.

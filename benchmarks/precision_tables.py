@@ -1,0 +1,127 @@
+"""Figures and tables of what FP16 and INT8 lose against FP32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from snl_edge.errors import DataError
+
+from .results import Result
+from .tables import cell, table
+
+FIGURES = (
+    "image_auroc_drop",
+    "pixel_auroc_drop",
+    "worst_class_drop",
+    "verdict_flips",
+    "size_ratio",
+    "engine_size_ratio",
+    "packed_engine_size_ratio",
+)
+"""Of a precision: drops in points of 100, flips in percent of the images, sizes as shares of FP32's."""
+WAYS = {"fp16": "fp16", "int8": "int8_onnxruntime"}
+"""Where the headline comes from: FP16 with its roundings shown, INT8 as ONNX Runtime runs the shipped graph."""
+
+
+def precision_figures(results: Mapping[str, Result], name: str) -> dict[str, dict[str, Any]]:
+    """The headline figures of FP16 and INT8 from the result ``name``; nothing if it was not measured."""
+    found = _find(results, "int8", name)
+    if found is None:
+        return {}
+    file, result = found
+    return {
+        precision: {**{figure: result.figures[way][figure] for figure in FIGURES}, "file": file}
+        for precision, way in WAYS.items()
+    }
+
+
+def precision_table(results: Mapping[str, Result], name: str) -> str:
+    """One row per product of the result ``name``: FP32's figures, and what FP16 and INT8 take away, in points.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    found = _find(results, "int8", name)
+    if found is None:
+        raise DataError(f"there is no int8 result {name!r}", fix="measure it, or take its block off the page")
+    result = found[1]
+    figures = result.figures
+    headings = ["product", "image AUROC", "FP16", "INT8", "pixel AUROC", "FP16", "INT8", "AUPRO", "FP16", "INT8"]
+    body = []
+    for product, exact in figures["fp32"]["products"].items():
+        row = [product]
+        for metric in ("image_auroc", "pixel_auroc", "aupro"):
+            drops = [figures[way]["report"]["products"][product][metric] for way in WAYS.values()]
+            row += [cell(exact[metric]), *map(_signed, drops)]
+        body.append(row)
+    row = ["**mean**"]
+    for metric in ("image_auroc", "pixel_auroc", "aupro"):
+        row += [
+            cell(figures["fp32"]["mean"][metric]),
+            *(_signed(figures[way][f"{metric}_drop"]) for way in WAYS.values()),
+        ]
+    body.append(row)
+    spared = figures["int8"]["report"]["not_int8"]
+    kept = f"{len(spared)} layers kept out of INT8" if spared else "no layer kept out of INT8"
+    ways = [
+        f"{title}: {figures[way]['verdict_flips']:.2f} % of {figures[way]['report']['images']} verdicts flip, "
+        f"graph {figures[way]['size_ratio']:.2f} of FP32's size"
+        for title, way in (("FP16", "fp16"), ("INT8 in ONNX Runtime", "int8_onnxruntime"))
+    ]
+    note = (
+        f"<sub>FP32 in percent, then what is lost, in points (+ is a gain). {'; '.join(ways)}; {kept}; "
+        f"{result.settings['calibration_images']} calibration images. {result.settings['preset']}, "
+        f"{result.machine['processor']}, no GPU, {result.created[:10]}, revision {result.revision}; "
+        f"`{result.command}`</sub>"
+    )
+    return table(headings, body) + "\n" + note + "\n"
+
+
+def size_table(results: Mapping[str, Result], name: str) -> str:
+    """Sizes of graphs and TensorRT-RTX engines of the result ``name``.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    found = _find(results, "int8", name)
+    if found is None:
+        raise DataError(f"there is no int8 result {name!r}", fix="measure it, or take its block off the page")
+    sizes = found[1].figures["sizes"]
+    titles = {
+        "graph": "ONNX graph",
+        "engine": "TensorRT-RTX engine, one GPU generation",
+        "engine_packed": "the same, packed (zlib)",
+    }
+    body = [
+        [title, *(f"{sizes[p][kind] / 1e6:.1f} MB" for p in sizes), f"{sizes['int8'][kind] / sizes['fp32'][kind]:.2f}"]
+        for kind, title in titles.items()
+    ]
+    return table(["", *(p.upper() for p in sizes), "INT8 / FP32"], body) + "\n"
+
+
+def memory_table(results: Mapping[str, Result], name: str) -> str:
+    """Peak memory of calibrating by number of images.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    found = _find(results, "calibration_memory", name)
+    if found is None:
+        raise DataError(
+            f"there is no calibration_memory result {name!r}", fix="measure it, or take its block off the page"
+        )
+    result = found[1]
+    peaks = result.figures["peak_mib"]
+    row = ["peak memory, MiB", *(f"{peak:.0f}" for peak in peaks.values())]
+    note = f"<sub>{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+    return table(["images", *peaks], [row]) + "\n" + note + "\n"
+
+
+def _find(results: Mapping[str, Result], kind: str, name: str) -> tuple[str, Result] | None:
+    return next(((file, r) for file, r in results.items() if (r.kind, r.name) == (kind, name)), None)
+
+
+def _signed(drop: float | None) -> str:
+    """A drop as the change it is: a loss is negative."""
+    return "–" if drop is None else f"{-drop:+.2f}".replace("+0.00", "0.00").replace("-0.00", "0.00")

@@ -1,0 +1,81 @@
+"""What a graph says of the gate's images: a labelled test set, or good images and some of them damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snl_edge.data.samples import Sample
+from snl_edge.evaluation.evaluate import Evaluation, Predict, evaluate
+
+from .images import DAMAGES, CalibrationImage
+
+MOST_GOOD = 200
+"""Good images that are judged where no labelled set is given: their maps are kept."""
+
+
+@dataclass(frozen=True)
+class GateImages:
+    """What the gate looks at."""
+
+    labelled: tuple[Sample, ...] = ()
+    """A test set with defects."""
+    unlabelled: tuple[CalibrationImage, ...] = ()
+    """Good images, and some again damaged; used where there is no labelled set."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one graph says of them, in the order of the images."""
+
+    scores: NDArray[np.float64]
+    rejects: NDArray[np.bool_]
+    metrics: Evaluation | None = None
+    maps: NDArray[np.float32] | None = None
+
+
+def gate_images(test: Sequence[Sample], good: Sequence[Sample], seed: int = 0) -> GateImages:
+    """The labelled test set if it holds good and defective parts, else good images and each again damaged.
+
+    A damaged image scores above the threshold where a good one stays below: only both together show verdicts flip.
+    """
+    if {sample.is_good for sample in test} == {True, False}:
+        return GateImages(labelled=tuple(test))
+    rng = np.random.default_rng(seed)
+    chosen = [good[index] for index in sorted(rng.permutation(len(good))[: MOST_GOOD // 2])]
+    images = [CalibrationImage(sample, "none", sample, 0) for sample in chosen]
+    for turn, sample in enumerate(chosen):
+        donor = chosen[int(rng.integers(len(chosen)))]
+        images.append(CalibrationImage(sample, DAMAGES[turn % len(DAMAGES)], donor, int(rng.integers(2**31))))
+    return GateImages(unlabelled=tuple(images))
+
+
+def judge(
+    predict: Predict,
+    images: GateImages,
+    size: tuple[int, int],
+    threshold: Callable[[str], float],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Judgement:
+    """Runs ``predict`` over the images; every product is judged by its own ``threshold``.
+
+    Raises:
+        DataError: an image or mask cannot be read.
+    """
+    if images.labelled:
+        evaluation = evaluate(
+            predict, images.labelled, size, threshold=threshold, batch_size=1, progress=progress, shown=0
+        )
+        scores = np.array([case.score for case in evaluation.cases])
+        return Judgement(scores, np.array([case.reject for case in evaluation.cases]), metrics=evaluation)
+    scores, maps = [], []
+    for done, image in enumerate(images.unlabelled, start=1):
+        prediction = predict(image.read(size)[None])
+        scores.append(float(prediction.score[0]))
+        maps.append(prediction.anomaly_map[0])
+        progress(done, len(images.unlabelled))
+    limits = np.array([threshold(image.sample.product) for image in images.unlabelled])
+    return Judgement(np.array(scores), np.array(scores) > limits, maps=np.stack(maps))

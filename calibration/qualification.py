@@ -1,0 +1,153 @@
+"""From a typed graph to one that may ship: its own thresholds, the gate, and a search for layers to spare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from snl_edge.calibration.score import DECISION, ScoreCalibration
+from snl_edge.data.samples import Sample
+from snl_edge.evaluation.evaluate import Predict
+from snl_edge.export.gain import with_calibration
+from snl_edge.export.qdq import find_layers, to_int8
+from snl_edge.export.rounding import device_session
+from snl_edge.progress import console, progress_bar
+from snl_edge.runtime.prediction import Prediction
+
+from .gate import GateReport, compare
+from .judgement import GateImages, Judgement, judge
+from .measure import input_size
+from .search import fewest_spared, guess_spared
+from .sensitivity import Sensitivity, measure_sensitivity
+from .thresholds import recalibrate, scores_of
+
+NAMED = 5
+"""Worst layers that a failing report names."""
+
+
+@dataclass(frozen=True)
+class Qualified:
+    """A graph with its own gain, the calibration it comes from, and what the gate says of it."""
+
+    graph: onnx.ModelProto
+    calibration: ScoreCalibration
+    report: GateReport
+
+
+class Qualifier:
+    """Judges typed forms of one FP32 graph; the FP32 graph itself is judged once.
+
+    Args:
+        graph: the FP32 graph.
+        calibration: the one whose gain it carries.
+        images: what the gate looks at.
+        held_out: good images not trained on, which thresholds are moved by; without any they stay those of FP32.
+    """
+
+    def __init__(
+        self, graph: onnx.ModelProto, calibration: ScoreCalibration, images: GateImages, held_out: Sequence[Sample] = ()
+    ) -> None:
+        self.graph = graph
+        self.calibration = calibration
+        self.images = images
+        self.size = input_size(graph)
+        self._held_out = held_out
+
+    def qualify(self, graph: onnx.ModelProto, precision: Literal["fp16", "int8"]) -> Qualified:
+        """Sets the thresholds of ``graph`` anew and judges it as a device will compute it.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        own = self.calibration
+        if self._held_out:
+            own = recalibrate(own, self._exact_scores, self._scores(graph, precision))
+            graph = with_calibration(graph, own)
+        found = self._judge(graph, own, precision)
+        return Qualified(graph, own, compare(self.reference, found, precision, "simulated on the CPU"))
+
+    def qualify_int8(
+        self, ranges: Mapping[str, float], trial: NDArray[np.uint8]
+    ) -> tuple[Qualified, Sensitivity | None]:
+        """The INT8 graph with the fewest layers spared that passes the gate, or the last one tried.
+
+        Args:
+            ranges: of the calibration table.
+            trial: images to rank layers on, if the whole graph fails.
+
+        Returns:
+            the graph, and the sensitivity of layers where it had to be measured.
+        """
+        first = self.qualify(to_int8(self.graph, ranges), "int8")
+        if first.report.passed:
+            return first, None
+        console.print(first.report.summary() + "; looking for layers to keep out of INT8")
+        with progress_bar("sensitivity of each layer") as report:
+            sensitivity = measure_sensitivity(self.graph, find_layers(self.graph), ranges, trial, report)
+        worst = [one.layer for one in sensitivity.worst_first()]
+
+        def attempt(spared: tuple[str, ...]) -> _Attempt:
+            if not spared:
+                return _Attempt(first)
+            qualified = self.qualify(to_int8(self.graph, ranges, spared), "int8")
+            console.print(f"{len(spared)} layers spared: {qualified.report.summary()}")
+            return _Attempt(qualified)
+
+        allowed = max(1.0, first.report.limits.verdict_flips * first.report.images)
+        share = min(1.0, allowed / max(first.report.verdict_flips, 1))  # flips go with the size of the damage
+        search = fewest_spared(worst, attempt, guess_spared(sensitivity, share))
+        best, report = search.outcome.qualified, search.outcome.qualified.report
+        told = {"not_int8": search.spared, "not_int8_share": self._share(search.spared)}
+        if not report.passed:
+            told["worst_layers"] = tuple(worst[:NAMED])
+        return Qualified(best.graph, best.calibration, report.model_copy(update=told)), sensitivity
+
+    @cached_property
+    def reference(self) -> Judgement:
+        """What the FP32 graph says of the gate's images."""
+        return self._judge(self.graph, self.calibration, "fp32")
+
+    def reference_figures(self) -> dict[str, Any]:
+        """The FP32 graph's metrics on the labelled set; empty where there is none."""
+        return self.reference.metrics.figures() if self.reference.metrics else {}
+
+    @cached_property
+    def _exact_scores(self) -> dict[str, list[float]]:
+        return self._scores(self.graph, "fp32")
+
+    def _scores(self, graph: onnx.ModelProto, name: str) -> dict[str, list[float]]:
+        with progress_bar(f"scores of good parts with {name}") as report:
+            return scores_of(_predict(graph), self._held_out, self.size, report)
+
+    def _judge(self, graph: onnx.ModelProto, calibration: ScoreCalibration, name: str) -> Judgement:
+        limits = calibration.product_thresholds
+        with progress_bar(f"gate: judging with {name}") as report:
+            return judge(_predict(graph), self.images, self.size, lambda product: limits.get(product, DECISION), report)
+
+    def _share(self, spared: Sequence[str]) -> float:
+        layers = find_layers(self.graph)
+        return round(sum(one.macs for one in layers if one.name in spared) / sum(one.macs for one in layers), 4)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    qualified: Qualified
+
+    @property
+    def passed(self) -> bool:
+        return self.qualified.report.passed
+
+
+def _predict(graph: onnx.ModelProto) -> Predict:
+    session = device_session(graph)
+
+    def predict(images: NDArray[np.uint8]) -> Prediction:
+        return Prediction(*map(np.asarray, session.run(Prediction._fields, {"images": images})))
+
+    return predict

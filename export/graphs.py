@@ -1,0 +1,174 @@
+"""From a run folder to the graphs of a bundle: exported, compared with PyTorch, and let through the accuracy gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from snl_edge.calibration.gate import GateReport
+from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.data.samples import Dataset, Sample
+from snl_edge.errors import ConfigError
+from snl_edge.progress import console
+from snl_edge.runtime.manifest import Precision
+
+if TYPE_CHECKING:
+    import onnx
+
+    from snl_edge.calibration.qualification import Qualified, Qualifier
+    from snl_edge.calibration.table import CalibrationTable
+    from snl_edge.training.checkpoint import Checkpoint
+
+    from .parity import Parity
+
+Wanted = Literal["fp32", "fp16", "int8", "auto"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What INT8 and the gate go by, beside the run itself."""
+
+    dataset: Dataset | None = None
+    """Good images for ranges and thresholds; a labelled test set, if it has one, for the gate."""
+    table: Path | None = None
+    """Calibration table; the run's own if not given."""
+    force: bool = False
+    """Ship what fails the gate, and say so in the manifest."""
+
+
+@dataclass
+class Graphs:
+    """The graphs of a bundle and all that was measured of them."""
+
+    checkpoint: Checkpoint
+    graphs: dict[Precision, onnx.ModelProto]
+    parity: list[Parity]
+    calibrations: dict[Precision, ScoreCalibration] = field(default_factory=dict)
+    gates: dict[Precision, GateReport] = field(default_factory=dict)
+    table: CalibrationTable | None = None
+
+    @property
+    def best(self) -> Precision:
+        """The smallest that may ship."""
+        # Only graphs that passed the gate, or were forced through it, are here.
+        return "int8" if "int8" in self.graphs else "fp16" if "fp16" in self.graphs else "fp32"
+
+
+def make_graphs(
+    run: Path, precision: Literal["fp32", "fp16"]
+) -> tuple[Checkpoint, dict[Literal["fp32", "fp16"], onnx.ModelProto], list[Parity]]:
+    """Exports the run's model and checks every graph against PyTorch; FP32 always, FP16 if asked for.
+
+    Raises:
+        CheckpointError, ExportError: the run cannot be read, or a graph cannot be made or disagrees.
+    """
+    from snl_edge.training.checkpoint import load_model
+    from snl_edge.training.reference import load_reference
+
+    from .fused_graph import FusedGraph
+    from .onnx_graph import export_onnx
+    from .parity import measure_parity, parity_images, run_pytorch
+    from .precision import to_fp16
+
+    model, checkpoint = load_model(run)
+    images = parity_images(load_reference(run))
+    with console.status("exporting the fused graph"):
+        graphs: dict[Literal["fp32", "fp16"], onnx.ModelProto] = {
+            "fp32": export_onnx(model, checkpoint.calibration, checkpoint.products)
+        }
+        if precision == "fp16":
+            graphs["fp16"] = to_fp16(graphs["fp32"])
+    with console.status("comparing every graph with PyTorch"):
+        expected = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
+        parity = [measure_parity(name, graph, images, expected) for name, graph in graphs.items()]
+    for record in parity:
+        console.print(record.summary())
+    return checkpoint, graphs, parity
+
+
+def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
+    """The graphs that a bundle of ``wanted`` precision holds, each past the gate; INT8 and auto bring FP16 along.
+
+    Raises:
+        CheckpointError, ExportError: the run cannot be read, a graph cannot be made, disagrees or fails the gate.
+        ConfigError, DataError: what INT8 needs is missing or does not fit.
+    """
+    if wanted in ("int8", "auto") and evidence.dataset is None:
+        raise ConfigError(
+            f"--precision {wanted} needs images",
+            "ranges, thresholds and the accuracy gate are measured on them",
+            "add --data with the folder the model was trained on, best with a labelled test set",
+        )
+    from snl_edge.calibration.judgement import gate_images
+    from snl_edge.calibration.measure import check_products
+    from snl_edge.calibration.qualification import Qualifier
+    from snl_edge.training.split import split_holdout
+
+    checkpoint, graphs, parity = make_graphs(run, "fp32" if wanted == "fp32" else "fp16")
+    made = Graphs(checkpoint, {"fp32": graphs["fp32"]}, parity)
+    if wanted == "fp32":
+        return made
+    held_out: Sequence[Sample] = ()
+    test: Sequence[Sample] = ()
+    good = reference_samples(run)
+    if evidence.dataset is not None:
+        check_products(evidence.dataset.train, checkpoint.products)
+        training = checkpoint.training
+        _, held_out = split_holdout(evidence.dataset.train, training.holdout, training.seed)
+        test, good = evidence.dataset.test, held_out
+    qualifier = Qualifier(graphs["fp32"], checkpoint.calibration, gate_images(test, good), held_out)
+    half = qualifier.qualify(graphs["fp16"], "fp16")
+    console.print(half.report.summary())
+    if wanted == "fp16":
+        _admit(made, "fp16", half, evidence.force, "build with --precision fp32, or ship it anyway with --force")
+        return made
+    if half.report.passed:
+        _admit(made, "fp16", half, False, "")
+    else:
+        made.gates["fp16"] = half.report
+    _add_int8(made, run, wanted, evidence, qualifier, held_out)
+    return made
+
+
+def _add_int8(
+    made: Graphs, run: Path, wanted: Wanted, evidence: Evidence, qualifier: Qualifier, held_out: Sequence[Sample]
+) -> None:
+    from snl_edge.calibration.judgement import gate_images
+    from snl_edge.calibration.measure import input_size, table_for, trial_images
+    from snl_edge.calibration.sensitivity import write_sensitivity
+
+    graph = made.graphs["fp32"]
+    assert evidence.dataset is not None
+    table = table_for(graph, run, evidence.table, evidence.dataset.train)
+    trial = trial_images(gate_images((), held_out).unlabelled, input_size(graph))
+    qualified, sensitivity = qualifier.qualify_int8(table.ranges, trial)
+    if sensitivity is not None:
+        write_sensitivity(sensitivity, run)
+        console.print(f"sensitivity of each layer: {run / 'sensitivity.png'}")
+    console.print(qualified.report.summary())
+    if qualified.report.passed or wanted == "int8":
+        fix = "calibrate on more and other images, use --precision auto or fp16, or ship it anyway with --force"
+        _admit(made, "int8", qualified, evidence.force, fix)
+        made.table = table
+    else:
+        made.gates["int8"] = qualified.report
+
+
+def _admit(made: Graphs, precision: Literal["fp16", "int8"], qualified: Qualified, force: bool, fix: str) -> None:
+    report = qualified.report.model_copy(update={"forced": force and not qualified.report.passed})
+    report.require(fix)
+    if report.forced:
+        console.print(f"[bold]{precision} fails the gate and is shipped by force; the manifest says so[/bold]")
+    made.graphs[precision] = qualified.graph
+    made.calibrations[precision] = qualified.calibration
+    made.gates[precision] = report
+
+
+def reference_samples(run: Path) -> list[Sample]:
+    """The reference images that every run keeps, one per product."""
+    from snl_edge.image import list_images
+    from snl_edge.training.reference import FOLDER
+
+    return [Sample(path, path.stem, "good") for path in list_images(run / FOLDER)]

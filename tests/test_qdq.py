@@ -1,0 +1,246 @@
+"""The INT8 graph: what is INT8 and what is not, that it computes what it says, and that TensorRT takes it."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges
+from snl_edge.data.layouts import open_dataset
+from snl_edge.errors import ExportError
+from snl_edge.export.engine import build_engine
+from snl_edge.export.gain import network_sha256, with_calibration
+from snl_edge.export.graphs import make_graphs
+from snl_edge.export.onnx_graph import graph_metadata, save_graph
+from snl_edge.export.qdq import MEMORY, find_layers, insert_pairs, place, quantise_weight, to_int8
+from snl_edge.export.rounding import device_session
+from snl_edge.image import fit_to_input, read_image
+from snl_edge.runtime.prediction import Prediction
+
+DELICATE = {
+    "Softmax",
+    "ReduceSum",
+    "ReduceMax",
+    "Sqrt",
+    "Reciprocal",
+    "Div",
+    "Sub",
+    "ReduceMean",
+    "ArgMin",
+    "AveragePool",
+}
+
+
+@pytest.fixture(scope="module")
+def made(run):
+    return make_graphs(run, "fp16")
+
+
+@pytest.fixture(scope="module")
+def graph(made) -> onnx.ModelProto:
+    return made[1]["fp32"]
+
+
+@pytest.fixture(scope="module")
+def ranges(graph, line) -> dict[str, float]:
+    return calibrate_ranges(graph, open_dataset(line).train, CalibrationConfig(images=8)).ranges
+
+
+@pytest.fixture(scope="module")
+def int8(graph, ranges) -> onnx.ModelProto:
+    return to_int8(graph, ranges)
+
+
+@pytest.fixture(scope="module")
+def pictures(line) -> np.ndarray:
+    return np.stack([fit_to_input(read_image(sample.path), (64, 64)) for sample in open_dataset(line).test])
+
+
+def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    return {name: node for node in model.graph.node for name in node.output}
+
+
+def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def scores(session: onnxruntime.InferenceSession, images: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.asarray(session.run(["score"], {"images": image[None]})[0]) for image in images])
+
+
+def test_every_convolution_is_int8_but_the_assignment_and_what_is_delicate_is_not(int8):
+    made_by, values = producers(int8), constants(int8)
+    counts = {"int8": 0, "float16": 0}
+    for node in int8.graph.node:
+        restored = [name in made_by and made_by[name].op_type == "DequantizeLinear" for name in node.input]
+        if node.op_type in ("Conv", "ConvTranspose"):
+            counts["int8" if restored[:2] == [True, True] else "float16"] += 1
+            assert restored[:2] == [True, True] or "assignment" in node.input[1]
+            if restored[0]:  # a float bias of the same type
+                assert values[node.input[2]].dtype == np.float32
+        elif node.op_type in DELICATE:
+            assert not any(restored), node.name
+    assert counts == {"int8": 53, "float16": 1}
+    typed = onnx.shape_inference.infer_shapes(int8, strict_mode=True, data_prop=True).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in typed.value_info}
+    for node in int8.graph.node:
+        if node.op_type in DELICATE | {"MatMul", "Pow", "Exp"}:
+            assert all(types.get(name, TensorProto.FLOAT) != TensorProto.FLOAT16 for name in node.input), node.name
+
+
+def test_pairs_are_symmetric_per_tensor_for_activations_and_per_channel_for_weights(int8):
+    made_by, values = producers(int8), constants(int8)
+    for node in int8.graph.node:
+        if node.op_type == "QuantizeLinear":
+            assert values[node.input[1]].shape == ()
+            assert values[node.input[1]] > 0
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            zero = values[node.input[2]]
+            assert zero.dtype == np.int8
+            assert not zero.any()
+        if node.op_type in ("Conv", "ConvTranspose", "MatMul") and node.input[1] in made_by:
+            restoring = made_by[node.input[1]]
+            if restoring.op_type != "DequantizeLinear":
+                continue
+            weight, steps = (values[name] for name in restoring.input[:2])
+            axis = onnx.helper.get_attribute_value(restoring.attribute[0])
+            assert axis == (0 if node.op_type == "Conv" else 1)
+            assert steps.shape == (weight.shape[axis],)
+            assert weight.dtype == np.int8
+            assert weight.min() >= -127
+
+
+def test_of_a_residual_addition_the_skipping_input_is_quantised(int8, graph):
+    made_by = producers(int8)
+    additions = [n for n in int8.graph.node if n.op_type == "Add" and any(".restored" in name for name in n.input)]
+    assert len(additions) == 10  # six of the teacher, one of the bottleneck, three of the decoder
+    for node in additions:
+        assert {made_by[name].op_type for name in node.input} == {"DequantizeLinear", "Conv"}
+
+
+def test_layers_kept_out_of_int8_are_fp16_and_the_memory_fp32(graph, ranges):
+    spared = ["teacher.backbone.conv_stem", "student.decode_fine.enlarge", MEMORY]
+    model = to_int8(graph, ranges, spared)
+    layers, values = {layer.name: layer for layer in find_layers(graph)}, constants(model)
+    for node in model.graph.node:
+        for name in spared[:2]:
+            if node.name == layers[name].node:
+                assert values[node.input[1]].dtype == np.float16
+        if node.name == layers[MEMORY].node:
+            assert values[node.input[1]].dtype == np.float32
+    assert graph_metadata(model)["not_int8"] == sorted(spared)
+    with pytest.raises(ExportError, match="no layer 'student.nothing'"):
+        to_int8(graph, ranges, ["student.nothing"])
+
+
+def test_a_tensor_without_range_is_named(graph, ranges):
+    with pytest.raises(ExportError, match=r"tensor hardtanh has no range.*snl-edge calibrate"):
+        to_int8(graph, {name: value for name, value in ranges.items() if name != "hardtanh"})
+
+
+def test_onnxruntime_computes_the_same_with_and_without_its_optimisations(int8, pictures):
+    """Its INT8 kernels, its float path, and what a device computes: FP16 pairs once gave three different answers."""
+    level = onnxruntime.GraphOptimizationLevel
+    found = []
+    for optimisation in (level.ORT_DISABLE_ALL, level.ORT_ENABLE_BASIC, level.ORT_ENABLE_ALL):
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = optimisation
+        options.log_severity_level = 3
+        found.append(scores(onnxruntime.InferenceSession(int8.SerializeToString(), options), pictures))
+    device = scores(device_session(int8), pictures)
+    for one in found:
+        np.testing.assert_allclose(one, device, rtol=0.05)  # a step of INT8 here and there
+
+
+def test_int8_is_near_fp32_and_a_clipped_range_is_not(graph, int8, ranges, pictures):
+    exact = scores(device_session(graph), pictures)
+    assert np.abs(scores(device_session(int8), pictures) / exact - 1).max() < 0.25
+    clipped = to_int8(graph, {name: value / 20 for name, value in ranges.items()})
+    assert np.abs(scores(device_session(clipped), pictures) / exact - 1).max() > 0.5
+
+
+def test_a_quantised_convolution_is_integer_arithmetic(graph, ranges, pictures):
+    """The first layer alone in INT8, against sums of integers in NumPy."""
+    stem = find_layers(graph)[0]
+    model = insert_pairs(graph, graph, place(graph, [stem]), ranges)
+    node = next(n for n in model.graph.node if n.name == stem.node)
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (stem.input, node.output[0])
+    )
+    pixels, found = (
+        np.asarray(v) for v in device_session(model).run([stem.input, node.output[0]], {"images": pictures[:1]})
+    )
+    values = constants(graph)
+    weight, steps = quantise_weight(values[stem.weight], axis=0)
+    step = np.float32(ranges[stem.input] / 127)
+    integers = np.clip(np.rint(pixels / step), -127, 127).astype(np.int64)[0]
+    padded = np.pad(integers, ((0, 0), (0, 1), (0, 1)))  # as the graph pads on the right and below
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2]
+    sums = np.einsum("cyxij,ocij->oyx", windows, weight.astype(np.int64))
+    expected = sums * (step * steps)[:, None, None] + values[node.input[2]][:, None, None]
+    np.testing.assert_allclose(found[0], expected, atol=1e-4)
+
+
+def test_the_quantised_memory_gives_true_distances_between_quantised_patches(graph, ranges, pictures):
+    memory = next(layer for layer in find_layers(graph) if layer.name == MEMORY)
+    model = insert_pairs(graph, graph, place(graph, [memory]), ranges)
+    root = next(n for n in graph.graph.node if n.op_type == "Sqrt" and n.output[0] == "sqrt")
+    restored = f"{memory.input}.restored"
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (restored, root.output[0])
+    )
+    patches, found = (
+        np.asarray(v) for v in device_session(model).run([restored, root.output[0]], {"images": pictures[:1]})
+    )
+    weight, steps = quantise_weight(constants(graph)[memory.weight], axis=1)
+    centres = (weight * steps).T.astype(np.float64)
+    apart = np.linalg.norm(patches[0].astype(np.float64)[:, None] - centres[None], axis=2).min(axis=1)
+    np.testing.assert_allclose(found[0], apart, atol=5e-3)
+
+
+def test_the_gain_is_no_part_of_the_networks_identity(made, graph):
+    checkpoint = made[0]
+    other = checkpoint.calibration.model_copy(update={"raw_threshold": 3.0})
+    changed = with_calibration(graph, other)
+    assert network_sha256(changed) == network_sha256(graph)
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+    before, after = (
+        Prediction(*map(np.asarray, device_session(model).run(Prediction._fields, {"images": image})))
+        for model in (graph, changed)
+    )
+    ratio = other.gain / checkpoint.calibration.gain
+    np.testing.assert_allclose(after.anomaly_map, ratio * before.anomaly_map, rtol=1e-5)
+    np.testing.assert_allclose(after.score, ratio * before.score, rtol=1e-5)
+    spoilt = onnx.ModelProto()
+    spoilt.CopyFrom(graph)
+    weight = next(t for t in spoilt.graph.initializer if t.name.endswith("head_fine.weight"))
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 2, weight.name))
+    assert network_sha256(spoilt) != network_sha256(graph)
+
+
+def test_tensorrt_rtx_builds_the_int8_engine_without_a_gpu(graph, int8, tmp_path):
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx-cu13")
+    sizes, layers = {}, {}
+    for name, model in (("fp32", graph), ("int8", int8)):
+        engine = tmp_path / f"{name}.engine"
+        record = build_engine(
+            save_graph(model, tmp_path / f"{name}.onnx"),
+            engine,
+            precision=name,
+            flavour="tensorrt_rtx",
+            max_batch=2,
+            compute_capabilities=["8.6"],
+        )
+        # An RTX engine also carries the source text of its kernels, which all but vanishes when packed.
+        sizes[name], layers[name] = len(zlib.compress(engine.read_bytes())), record.layers
+    assert layers["int8"]["convolution int8"] == 50
+    assert layers["int8"]["deconvolution int8"] == 3
+    assert layers["int8"]["convolution float16"] == 1  # CRAM's assignment
+    assert layers["int8"]["matrix multiply int8"] == 1  # the memory
+    assert layers["int8"]["matrix multiply float32"] == layers["fp32"]["matrix multiply float32"] - 1
+    assert sizes["int8"] <= 0.45 * sizes["fp32"]
