@@ -10,7 +10,9 @@ its quantisation toolkit):
 - of a residual addition the skipping input is quantised; the branch that comes from an INT8 convolution is added
   inside that convolution's kernel in full precision. A pair there would end the fusion and add a rounding;
 - the memory's product too: its INT8 operands are summed exactly, and the squared norms are those of the quantised
-  vectors, so what comes out is the true distance between them. FP16 would round the product itself;
+  vectors, so what comes out is the true distance between them. FP16 would round the product itself. The table that
+  its centres are looked up in is stored as INT8 with one step, restored in front of the look-up, because TensorRT
+  takes a quantised constant nowhere else, and quantised again with the same step behind it, which changes nothing;
 - pairs restore to FP32, which the kernel never writes out. FP16 pairs (opset 19) are legal too, but ONNX Runtime 1.32
   folds their biases into INT32 with a step that underflows in FP16, and gives nonsense;
 - convolutions that stay out of INT8 are FP16; what the FP16 graph keeps in FP32 stays FP32.
@@ -56,12 +58,19 @@ class Layer:
     macs: int
     """Multiplications for one image."""
     norms: str | None = None
-    """The memory's constant of squared norms."""
+    """The memory's constant of halved squared norms."""
+    lookup: str | None = None
+    """Name of the node that looks the weight up for each image, where there is one."""
 
     @property
-    def axis(self) -> int:
-        """The weight's axis of output channels."""
-        return 0 if self.kind == "Conv" else 1
+    def axis(self) -> int | None:
+        """The weight's axis of output channels; None where one step serves them all."""
+        return {"Conv": 0, "ConvTranspose": 1, "MatMul": None}[self.kind]
+
+    @property
+    def reader(self) -> tuple[str, int]:
+        """The input ``(node, position)`` that reads the weight."""
+        return (self.lookup, 0) if self.lookup else (self.node, 1)
 
 
 @dataclass(frozen=True)
@@ -78,22 +87,28 @@ def find_layers(graph: onnx.ModelProto) -> tuple[Layer, ...]:
     sizes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in typed.value_info}
     weights = {tensor.name: tensor.dims for tensor in graph.graph.initializer}
     readers = _readers(graph)
+    lookups = {node.output[0]: node for node in graph.graph.node if node.op_type == "Gather"}
     layers = []
     for node in graph.graph.node:
-        if node.op_type not in ("Conv", "ConvTranspose", "MatMul") or node.input[1] not in weights:
+        if node.op_type not in ("Conv", "ConvTranspose", "MatMul"):
+            continue
+        lookup = lookups.get(node.input[1])
+        weight = lookup.input[0] if lookup else node.input[1]
+        if weight not in weights:
             continue
         # A weight is used once per place of the larger grid: a convolution's output, a transposed one's input.
         grid = sizes.get(node.input[0] if node.op_type == "ConvTranspose" else node.output[0], [])
-        name = node.input[1].removeprefix("model.").removesuffix(".weight")
+        name = weight.removeprefix("model.").removesuffix(".weight")
         if node.op_type == "MatMul":
-            norms = _norms(node, readers, weights)
+            norms = _norms(node, readers, lookups, weights)
             if norms:
-                macs = int(np.prod(weights[node.input[1]])) * grid[1]
-                layers.append(Layer(MEMORY, node.name, "MatMul", node.input[0], node.input[1], macs, norms))
+                macs = int(np.prod(weights[weight][1:])) * grid[1]
+                by = lookup.name if lookup else None
+                layers.append(Layer(MEMORY, node.name, "MatMul", node.input[0], weight, macs, norms, by))
         elif not _is_assignment(node, readers):
             kind: Literal["Conv", "ConvTranspose"] = "Conv" if node.op_type == "Conv" else "ConvTranspose"
-            macs = int(np.prod(weights[node.input[1]]) * np.prod(grid[2:]))
-            layers.append(Layer(name, node.name, kind, node.input[0], node.input[1], macs))
+            macs = int(np.prod(weights[weight]) * np.prod(grid[2:]))
+            layers.append(Layer(name, node.name, kind, node.input[0], weight, macs))
     return tuple(layers)
 
 
@@ -138,7 +153,7 @@ def to_int8(graph: onnx.ModelProto, ranges: Mapping[str, float], spared: Collect
     if unknown := sorted(set(spared) - {layer.name for layer in layers}):
         raise ExportError(f"there is no layer {unknown[0]!r} that could stay out of INT8")
     placement = place(graph, [layer for layer in layers if layer.name not in spared])
-    half = to_fp16(graph, fp32={layer.node for layer in placement.layers})
+    half = to_fp16(graph, fp32={layer.reader[0] for layer in placement.layers})
     model = insert_pairs(half, graph, placement, ranges)
     set_metadata(model, precision="int8", not_int8=sorted(spared))
     check_graph(model)
@@ -162,16 +177,22 @@ def insert_pairs(
     model = onnx.ModelProto()
     model.CopyFrom(target)
     writer = _PairWriter(exact, ranges)
-    layers = {layer.node: layer for layer in placement.layers}
+    weights = {layer.reader: layer for layer in placement.layers}
+    looked_up = {layer.node: layer for layer in placement.layers if layer.lookup}
     read_quantised = {reader: name for name, own in placement.readers.items() for reader in own}
     nodes: list[onnx.NodeProto] = []
+    for layer in placement.layers:
+        if layer.norms:  # whoever reads them may stand in front of the layer
+            writer.weight(layer, nodes)
     for node in model.graph.node:
         for position in range(len(node.input)):
             if (node.name, position) in read_quantised:
                 tensor = read_quantised[node.name, position]
                 node.input[position] = writer.activation(node.input[position], tensor, nodes)
-        if node.name in layers:
-            node.input[1] = writer.weight(layers[node.name], nodes)
+            elif (node.name, position) in weights:
+                node.input[position] = writer.weight(weights[node.name, position], nodes)
+            elif position == 1 and node.name in looked_up:
+                node.input[position] = writer.again(node.input[position], looked_up[node.name], nodes)
         for position, name in enumerate(node.input):
             node.input[position] = writer.norms.get(name, name)
         nodes.append(node)
@@ -190,15 +211,15 @@ def step_of(magnitude: float | NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.maximum(np.asarray(magnitude, np.float64) / LEVELS, _SMALLEST_STEP), np.float32)
 
 
-def quantise_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """INT8 values of a weight, and the step ``float32 [C]`` of each channel along ``axis``."""
+def quantise_weight(weight: NDArray[np.float32], axis: int | None) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """INT8 values of a weight, and the step ``float32 [C]`` of each channel along ``axis``; without one, of all."""
     step = step_of(np.abs(weight).max(axis=tuple(index for index in range(weight.ndim) if index != axis)))
     values = np.rint(weight / _along(step, axis, weight.ndim))
     return np.clip(values, -LEVELS, LEVELS).astype(np.int8), step
 
 
-def _along(values: NDArray[np.float32], axis: int, rank: int) -> NDArray[np.float32]:
-    return values.reshape([-1 if index == axis else 1 for index in range(rank)])
+def _along(values: NDArray[np.float32], axis: int | None, rank: int) -> NDArray[np.float32]:
+    return values if axis is None else values.reshape([-1 if index == axis else 1 for index in range(rank)])
 
 
 class _PairWriter:
@@ -231,17 +252,26 @@ class _PairWriter:
             weight, steps = quantise_weight(exact, layer.axis)
             self._constant(values, weight)
             self._constant(step, steps)
-            self._constant(zero, np.zeros(len(steps), np.int8))
+            self._constant(zero, np.zeros(steps.shape, np.int8))
+            along = {} if layer.axis is None else {"axis": layer.axis}
             nodes.append(
-                helper.make_node(
-                    "DequantizeLinear", [values, step, zero], [restored], f"dq_{layer.weight}", axis=layer.axis
-                )
+                helper.make_node("DequantizeLinear", [values, step, zero], [restored], f"dq_{layer.weight}", **along)
             )
             if layer.norms:
                 self.norms[layer.norms] = f"{layer.norms}.int8"
                 centres = weight * _along(steps, layer.axis, weight.ndim)
-                self._constant(f"{layer.norms}.int8", np.square(centres).sum(axis=0, dtype=np.float32))
+                halves = np.square(centres).sum(axis=1, keepdims=True, dtype=np.float32) / 2
+                self._constant(f"{layer.norms}.int8", halves)
         return restored
+
+    def again(self, name: str, layer: Layer, nodes: list[onnx.NodeProto]) -> str:
+        """What was looked up in a quantised weight, quantised with the weight's step."""
+        step, zero = f"{layer.weight}.step", f"{layer.weight}.zero"
+        nodes.append(helper.make_node("QuantizeLinear", [name, step, zero], [f"{name}.int8"], f"q_{name}"))
+        nodes.append(
+            helper.make_node("DequantizeLinear", [f"{name}.int8", step, zero], [f"{name}.restored"], f"dq_{name}")
+        )
+        return f"{name}.restored"
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> None:
         self.constants[name] = numpy_helper.from_array(value, name)
@@ -263,12 +293,16 @@ def _is_assignment(node: onnx.NodeProto, readers: Mapping[str, Sequence[onnx.Nod
 
 
 def _norms(
-    product: onnx.NodeProto, readers: Mapping[str, Sequence[onnx.NodeProto]], weights: Mapping[str, Sequence[int]]
+    product: onnx.NodeProto,
+    readers: Mapping[str, Sequence[onnx.NodeProto]],
+    lookups: Mapping[str, onnx.NodeProto],
+    weights: Mapping[str, Sequence[int]],
 ) -> str | None:
-    """The constant ``|c|²`` if the node is the memory's product: a minimum of ``|c|² - 2 x·c`` is taken of it."""
-    for doubled in readers.get(product.output[0], ()):
-        for difference in readers.get(doubled.output[0], ()) if doubled.op_type == "Mul" else ():
-            reduced = readers.get(difference.output[0], ())
-            if difference.op_type == "Sub" and any(node.op_type == "ReduceMin" for node in reduced):
-                return difference.input[0] if difference.input[0] in weights else None
+    """The constant ``|c|²/2`` if the node is the memory's product: a maximum of ``x·c - |c|²/2`` is taken of it."""
+    for difference in readers.get(product.output[0], ()):
+        reduced = readers.get(difference.output[0], ())
+        if difference.op_type == "Sub" and any(node.op_type == "ReduceMax" for node in reduced):
+            halves = difference.input[1]
+            constant = lookups[halves].input[0] if halves in lookups else halves
+            return constant if constant in weights else None
     return None

@@ -52,12 +52,12 @@ class Memory(nn.Module):
         x = patches(features) - self.origin.view(1, -1, 1, 1)  # [B, C, h, w]
         batch, channels, height, width = x.shape
         x = x.view(batch, channels, height * width).transpose(1, 2)  # [B, P, C]
-        lengths = self.centres.square().sum(dim=1, keepdim=True)  # [N, 1, K]
+        halves = self.centres.square().sum(dim=1, keepdim=True) / 2  # [N, 1, K]
         # One row serves all images where there is but one.
-        own = [one if len(one) == 1 else one.index_select(0, product) for one in (self.centres, lengths)]
-        # |x - c|² = |x|² + |c|² - 2 x·c: a matrix product instead of a [B, P, K, C] tensor.
-        nearest = (own[1] + (-2 * x) @ own[0]).amin(dim=2)  # [B, P]
-        squares = (nearest + x.square().sum(dim=2)).clamp_min(0)
+        own = [one if len(one) == 1 else one.index_select(0, product) for one in (self.centres, halves)]
+        # |x - c|² = |x|² - 2 (x·c - |c|²/2): a matrix product instead of a [B, P, K, C] tensor.
+        closest = (x @ own[0] - own[1]).amax(dim=2)  # [B, P]
+        squares = (x.square().sum(dim=2) - 2 * closest).clamp_min(0)
         return (squares + 1e-6).sqrt().view(batch, height, width)
 
     def remember(self, chosen: Tensor) -> None:
