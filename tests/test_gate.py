@@ -107,7 +107,7 @@ def test_fp16_passes(qualifier, made):
 def test_ranges_of_one_product_are_caught(qualifier, graph, line):
     """The product is shown as a camera in the dark would: what the other one needs is clipped."""
     first = open_dataset(line).train[0]
-    dark = [image // 8 for image in read_images([CalibrationImage(first, "none", first, 0)], (64, 64))]
+    dark = [image // 32 for image in read_images([CalibrationImage(first, "none", first, 0)], (64, 64))]
     report = qualifier.qualify(to_int8(graph, ranges_over(graph, dark)), "int8").report
     assert not report.passed, report.summary()
 
