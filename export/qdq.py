@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -253,7 +253,7 @@ class _PairWriter:
             self._constant(values, weight)
             self._constant(step, steps)
             self._constant(zero, np.zeros(steps.shape, np.int8))
-            along = {} if layer.axis is None else {"axis": layer.axis}
+            along: dict[str, Any] = {} if layer.axis is None else {"axis": layer.axis}
             nodes.append(
                 helper.make_node("DequantizeLinear", [values, step, zero], [restored], f"dq_{layer.weight}", **along)
             )
