@@ -65,7 +65,7 @@ class RunningLine:
         self._admit(recipe)
         self.journal = Journal(config.journal.folder)
         self._drift = Drift(config.drift)
-        self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode)
+        self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode, self._fault)
         self.recorder = Recorder(
             self.journal, config.journal, self._outputs.act, self._outputs.wake, tuple(self._outputs.backlogs())
         )
@@ -177,6 +177,9 @@ class RunningLine:
         finally:
             self.state.recipe.close()
             self._mode = "stopped"
+
+    def _fault(self) -> str | None:
+        return self._health.fault() if self._mode in ("running", "draining") else f"the line is {self._mode}"
 
     def _decided(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
         """Every part comes by here exactly once."""

@@ -15,14 +15,29 @@ from .sinks import Forwarder, Sinks, build_sink
 class Outputs:
     """All actuators and sinks of a line. Any thread may call any method.
 
+    Args:
+        actuators, sinks: their settings.
+        journal: what sinks deliver from.
+        state: of the line, for those whom sinks tell.
+        fault: why the line gives no verdicts, None while it does: a PLC's heartbeat stands still with one.
+
     Raises:
         ConfigError: a package or a chip that one needs is missing.
     """
 
-    def __init__(self, actuators: Actuators, sinks: Sinks, journal: Journal, state: Callable[[], State]) -> None:
+    def __init__(
+        self,
+        actuators: Actuators,
+        sinks: Sinks,
+        journal: Journal,
+        state: Callable[[], State],
+        fault: Callable[[], str | None],
+    ) -> None:
         self._journal = journal
         self._outcomes = OutcomeLog(journal)
-        self._actuators: list[ActuatorThread] = [build_actuator(settings, self._outcomes) for settings in actuators]
+        self._actuators: list[ActuatorThread] = [
+            build_actuator(settings, self._outcomes, fault) for settings in actuators
+        ]
         self._sinks: list[Forwarder] = [build_sink(settings, journal, state) for settings in sinks]
 
     def start(self) -> None:
@@ -59,5 +74,7 @@ class Outputs:
         for actuator in self._actuators:
             actuator.stop(seconds)
         self._outcomes.stop(seconds)
+        for sink in self._sinks:  # all are asked first: receivers that are away must not add up their waits
+            sink.finish(seconds)
         for sink in self._sinks:
             sink.stop(seconds)
