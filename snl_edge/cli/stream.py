@@ -36,7 +36,7 @@ def _needs() -> None:
 def run(line: Line = Path("line.yaml")) -> None:
     """Run a line until its pictures end, or until SIGTERM or Ctrl-C; then it drains.
 
-    Example: [bold]snl-edge stream run line.yaml[/bold]
+    Example: snl-edge stream run line.yaml
     """
     _needs()
     from snl_edge.stream.config import read_config
@@ -52,7 +52,7 @@ def check(
 ) -> None:
     """Explain a line's file in plain words and try what can be tried. Leaves with 1 if something will not work.
 
-    Example: [bold]snl-edge stream check line.yaml --connect[/bold]
+    Example: snl-edge stream check line.yaml --connect
     """
     _needs()
     from snl_edge.stream.check import check_line, print_findings
@@ -71,9 +71,9 @@ def journal(
 ) -> None:
     """Check that a journal is whole: file, numbering, pictures. Leaves with 1 if something is lost or damaged.
 
-    Example: [bold]snl-edge stream journal journal/[/bold]
+    Example: snl-edge stream journal journal/
 
-    Or: [bold]snl-edge stream journal journal/ --export shift.csv[/bold]
+    Or: snl-edge stream journal journal/ --export shift.csv
     """
     from snl_edge.stream.journal_report import check_journal, export_journal
 
@@ -107,7 +107,7 @@ def demo(
 ) -> None:
     """Stream drawn parts through a bundle, with dashboard, journal and metrics. Ctrl-C ends it.
 
-    Example: [bold]snl-edge stream demo --bundle demo/run/bundle[/bold]
+    Example: snl-edge stream demo --bundle demo/run/bundle
     """
     _needs()
     if bundle is None:
