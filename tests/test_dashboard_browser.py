@@ -149,6 +149,7 @@ def test_slider_predicts_and_apply_changes_the_threshold(page: Page, line: Drawn
     apply = page.get_by_role("button", name="Set this threshold")
     expect(apply).to_be_disabled()
     slider = page.get_by_role("slider")
+    expect(slider).to_be_visible()
     box = slider.bounding_box()
     assert box
     # Dragged with a finger's breadth, from wherever the thumb is to a tenth of the scale.

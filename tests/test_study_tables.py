@@ -158,9 +158,9 @@ def test_check_fails_on_stale_pages_and_leaves_the_picture_alone(saved, tmp_path
     monkeypatch.setattr(summary, "PICTURE", tmp_path / "ablation.svg")
     monkeypatch.setattr(summary, "read_results", lambda: read_results(saved))
     with pytest.raises(SystemExit, match=r"results/summary\.json, page\.md"):
-        summary.main(check=True)
+        summary.summary(check=True)
     assert not summary.PICTURE.exists()
-    summary.main(check=False)
+    summary.summary(check=False)
     assert summary.PICTURE.exists()
     summary.PICTURE.write_text("of another matplotlib")
-    summary.main(check=True)
+    summary.summary(check=True)
