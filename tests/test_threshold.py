@@ -64,6 +64,12 @@ def test_products_get_thresholds_of_their_own_level_and_spread():
         assert 0.003 < np.mean(rates[name]) < 0.025, (name, np.mean(rates[name]))
 
 
+def test_one_image_of_each_product_leaves_room_above_it():
+    thresholds = choose_product_thresholds({"gear": [0.2], "nut": [0.4]}, 0.01)
+    assert 0.21 < thresholds["gear"] < 0.25
+    assert thresholds["nut"] == pytest.approx(2 * thresholds["gear"])
+
+
 def test_a_product_without_positive_scores_is_refused():
     with pytest.raises(DataError, match="above 0"):
         choose_product_thresholds({"dead": [0.0, 0.0]})

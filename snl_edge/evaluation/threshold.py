@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from snl_edge.errors import ConfigError, DataError
 
 CONFIDENCE = 0.95
+LEAST_SPREAD = 0.02
+"""Of a product's good scores, on a logarithmic scale: as little as was seen of products with enough images."""
 COMMON_SPREAD_VALUES = 20
 """A group's own spread counts as much as the common one when it has so many values."""
 
@@ -95,10 +97,13 @@ def choose_product_thresholds(held_out: Mapping[str, ArrayLike], false_reject_bu
     """
     logarithms = _logarithms(held_out)
     medians = {product: float(np.median(values)) for product, values in logarithms.items()}
-    own = dict(zip(logarithms, spreads(list(logarithms.values())), strict=True))
+    own = dict(zip(logarithms, np.maximum(spreads(list(logarithms.values())), LEAST_SPREAD).tolist(), strict=True))
     # exp: distances of either sign become the positive scores that choose_threshold expects.
     distances = [np.exp((values - medians[product]) / own[product]) for product, values in logarithms.items()]
-    limit = math.log(choose_threshold(np.concatenate(distances) if distances else [], false_reject_budget).value)
+    chosen = choose_threshold(np.concatenate(distances) if distances else [], false_reject_budget)
+    limit = math.log(chosen.value)
+    if chosen.method == "log-normal tail":  # single images have no distance from their median
+        limit = max(limit, NormalDist().inv_cdf(1 - false_reject_budget))
     # A median of N normal values has pi/2N times their variance: the fewer images, the more room.
     room = {product: math.sqrt(1 + math.pi / (2 * values.size)) for product, values in logarithms.items()}
     return {product: math.exp(medians[product] + limit * room[product] * own[product]) for product in logarithms}
