@@ -9,16 +9,13 @@ its quantisation toolkit):
   and quantisation become one kernel;
 - of a residual addition the skipping input is quantised; the branch that comes from an INT8 convolution is added
   inside that convolution's kernel in full precision. A pair there would end the fusion and add a rounding;
-- the memory's product too: its INT8 operands are summed exactly, and the squared norms are those of the quantised
-  vectors, so what comes out is the true distance between them. FP16 would round the product itself. The table that
-  its centres are looked up in is stored as INT8 with one step, restored in front of the look-up, because TensorRT
-  takes a quantised constant nowhere else, and quantised again with the same step behind it, which changes nothing;
+- the memory stays as the FP16 graph has it: its distances are most of the score;
 - pairs restore to FP32, which the kernel never writes out. FP16 pairs (opset 19) are legal too, but ONNX Runtime 1.32
   folds their biases into INT32 with a step that underflows in FP16, and gives nonsense;
 - convolutions that stay out of INT8 are FP16; what the FP16 graph keeps in FP32 stays FP32.
 
 ONNX Runtime's own quantiser (``quantize_static``) quantises both inputs of an addition, knows neither which
-operators are delicate nor that norms belong to quantised vectors, and cannot leave the rest in FP16: so pairs are
+operators are delicate, and cannot leave the rest in FP16: so pairs are
 placed here.
 """
 
@@ -26,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -40,37 +37,27 @@ from .precision import to_fp16
 
 LEVELS = 127
 """INT8 values on either side of 0; -128 is not used."""
-MEMORY = "memory"
 _VIEWS = ("Reshape", "Transpose", "Flatten", "Cast")
 _SMALLEST_STEP = 1e-9
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution, or the memory's product, that can compute in INT8."""
+    """A convolution that can compute in INT8."""
 
     name: str
-    """As in the model: ``teacher.backbone.conv_stem``; ``memory``."""
+    """As in the model: ``teacher.backbone.conv_stem``."""
     node: str
-    kind: Literal["Conv", "ConvTranspose", "MatMul"]
+    kind: Literal["Conv", "ConvTranspose"]
     input: str
     weight: str
     macs: int
     """Multiplications for one image."""
-    norms: str | None = None
-    """The memory's constant of halved squared norms."""
-    lookup: str | None = None
-    """Name of the node that looks the weight up for each image, where there is one."""
 
     @property
-    def axis(self) -> int | None:
-        """The weight's axis of output channels; None where one step serves them all."""
-        return {"Conv": 0, "ConvTranspose": 1, "MatMul": None}[self.kind]
-
-    @property
-    def reader(self) -> tuple[str, int]:
-        """The input ``(node, position)`` that reads the weight."""
-        return (self.lookup, 0) if self.lookup else (self.node, 1)
+    def axis(self) -> int:
+        """The weight's axis of output channels."""
+        return 0 if self.kind == "Conv" else 1
 
 
 @dataclass(frozen=True)
@@ -82,33 +69,22 @@ class Placement:
 
 
 def find_layers(graph: onnx.ModelProto) -> tuple[Layer, ...]:
-    """What may be INT8 in an FP32 fused graph, in order: convolutions but CRAM's assignment, the memory's product."""
+    """What may be INT8 in an FP32 fused graph, in order: convolutions but CRAM's assignment."""
     typed = onnx.shape_inference.infer_shapes(graph, data_prop=True).graph
     sizes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in typed.value_info}
     weights = {tensor.name: tensor.dims for tensor in graph.graph.initializer}
     readers = _readers(graph)
-    lookups = {node.output[0]: node for node in graph.graph.node if node.op_type == "Gather"}
     layers = []
     for node in graph.graph.node:
-        if node.op_type not in ("Conv", "ConvTranspose", "MatMul"):
+        if node.op_type not in ("Conv", "ConvTranspose") or node.input[1] not in weights:
             continue
-        lookup = lookups.get(node.input[1])
-        weight = lookup.input[0] if lookup else node.input[1]
-        if weight not in weights:
-            continue
-        # A weight is used once per place of the larger grid: a convolution's output, a transposed one's input.
-        grid = sizes.get(node.input[0] if node.op_type == "ConvTranspose" else node.output[0], [])
-        name = weight.removeprefix("model.").removesuffix(".weight")
-        if node.op_type == "MatMul":
-            norms = _norms(node, readers, lookups, weights)
-            if norms:
-                macs = int(np.prod(weights[weight][1:])) * grid[1]
-                by = lookup.name if lookup else None
-                layers.append(Layer(MEMORY, node.name, "MatMul", node.input[0], weight, macs, norms, by))
-        elif not _is_assignment(node, readers):
+        if not _is_assignment(node, readers):
+            # A weight is used once per place of the larger grid: a convolution's output, a transposed one's input.
+            grid = sizes.get(node.input[0] if node.op_type == "ConvTranspose" else node.output[0], [])
+            name = node.input[1].removeprefix("model.").removesuffix(".weight")
             kind: Literal["Conv", "ConvTranspose"] = "Conv" if node.op_type == "Conv" else "ConvTranspose"
-            macs = int(np.prod(weights[weight]) * np.prod(grid[2:]))
-            layers.append(Layer(name, node.name, kind, node.input[0], weight, macs))
+            macs = int(np.prod(weights[node.input[1]]) * np.prod(grid[2:]))
+            layers.append(Layer(name, node.name, kind, node.input[0], node.input[1], macs))
     return tuple(layers)
 
 
@@ -121,8 +97,6 @@ def place(graph: onnx.ModelProto, layers: Sequence[Layer]) -> Placement:
     reading = _readers(graph)
     for layer in layers:
         readers.setdefault(layer.input, []).append((layer.node, 0))
-        if layer.norms:  # |x|² belongs to the quantised x
-            readers[layer.input] += [(node.name, 0) for node in reading[layer.input] if node.op_type == "Pow"]
     for node in graph.graph.node:
         if node.op_type != "Add" or any(name not in producers for name in node.input):
             continue
@@ -144,7 +118,7 @@ def to_int8(graph: onnx.ModelProto, ranges: Mapping[str, float], spared: Collect
     Args:
         graph: the FP32 graph.
         ranges: largest magnitude that is told apart, for every quantised tensor of the FP32 graph.
-        spared: names of layers that are not INT8: convolutions are FP16 then, the memory FP32.
+        spared: names of layers that are not INT8; they are FP16 then.
 
     Raises:
         ExportError: a tensor has no range, a named layer does not exist, or the result fails ONNX's type inference.
@@ -153,7 +127,7 @@ def to_int8(graph: onnx.ModelProto, ranges: Mapping[str, float], spared: Collect
     if unknown := sorted(set(spared) - {layer.name for layer in layers}):
         raise ExportError(f"there is no layer {unknown[0]!r} that could stay out of INT8")
     placement = place(graph, [layer for layer in layers if layer.name not in spared])
-    half = to_fp16(graph, fp32={layer.reader[0] for layer in placement.layers})
+    half = to_fp16(graph, fp32={layer.node for layer in placement.layers})
     model = insert_pairs(half, graph, placement, ranges)
     set_metadata(model, precision="int8", not_int8=sorted(spared))
     check_graph(model)
@@ -177,24 +151,16 @@ def insert_pairs(
     model = onnx.ModelProto()
     model.CopyFrom(target)
     writer = _PairWriter(exact, ranges)
-    weights = {layer.reader: layer for layer in placement.layers}
-    looked_up = {layer.node: layer for layer in placement.layers if layer.lookup}
+    layers = {layer.node: layer for layer in placement.layers}
     read_quantised = {reader: name for name, own in placement.readers.items() for reader in own}
     nodes: list[onnx.NodeProto] = []
-    for layer in placement.layers:
-        if layer.norms:  # whoever reads them may stand in front of the layer
-            writer.weight(layer, nodes)
     for node in model.graph.node:
         for position in range(len(node.input)):
             if (node.name, position) in read_quantised:
                 tensor = read_quantised[node.name, position]
                 node.input[position] = writer.activation(node.input[position], tensor, nodes)
-            elif (node.name, position) in weights:
-                node.input[position] = writer.weight(weights[node.name, position], nodes)
-            elif position == 1 and node.name in looked_up:
-                node.input[position] = writer.again(node.input[position], looked_up[node.name], nodes)
-        for position, name in enumerate(node.input):
-            node.input[position] = writer.norms.get(name, name)
+        if node.name in layers:
+            node.input[1] = writer.weight(layers[node.name], nodes)
         nodes.append(node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -211,15 +177,15 @@ def step_of(magnitude: float | NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.maximum(np.asarray(magnitude, np.float64) / LEVELS, _SMALLEST_STEP), np.float32)
 
 
-def quantise_weight(weight: NDArray[np.float32], axis: int | None) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """INT8 values of a weight, and the step ``float32 [C]`` of each channel along ``axis``; without one, of all."""
+def quantise_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """INT8 values of a weight, and the step ``float32 [C]`` of each channel along ``axis``."""
     step = step_of(np.abs(weight).max(axis=tuple(index for index in range(weight.ndim) if index != axis)))
     values = np.rint(weight / _along(step, axis, weight.ndim))
     return np.clip(values, -LEVELS, LEVELS).astype(np.int8), step
 
 
-def _along(values: NDArray[np.float32], axis: int | None, rank: int) -> NDArray[np.float32]:
-    return values if axis is None else values.reshape([-1 if index == axis else 1 for index in range(rank)])
+def _along(values: NDArray[np.float32], axis: int, rank: int) -> NDArray[np.float32]:
+    return values.reshape([-1 if index == axis else 1 for index in range(rank)])
 
 
 class _PairWriter:
@@ -227,8 +193,6 @@ class _PairWriter:
 
     def __init__(self, exact: onnx.ModelProto, ranges: Mapping[str, float]) -> None:
         self.constants: dict[str, TensorProto] = {}
-        self.norms: dict[str, str] = {}
-        """New name of each constant of squared norms."""
         self._constant("int8.zero", np.zeros((), np.int8))
         self._exact = {tensor.name: tensor for tensor in exact.graph.initializer}
         self._ranges = ranges
@@ -253,25 +217,12 @@ class _PairWriter:
             self._constant(values, weight)
             self._constant(step, steps)
             self._constant(zero, np.zeros(steps.shape, np.int8))
-            along: dict[str, Any] = {} if layer.axis is None else {"axis": layer.axis}
             nodes.append(
-                helper.make_node("DequantizeLinear", [values, step, zero], [restored], f"dq_{layer.weight}", **along)
+                helper.make_node(
+                    "DequantizeLinear", [values, step, zero], [restored], f"dq_{layer.weight}", axis=layer.axis
+                )
             )
-            if layer.norms:
-                self.norms[layer.norms] = f"{layer.norms}.int8"
-                centres = weight * _along(steps, layer.axis, weight.ndim)
-                halves = np.square(centres).sum(axis=1, keepdims=True, dtype=np.float32) / 2
-                self._constant(f"{layer.norms}.int8", halves)
         return restored
-
-    def again(self, name: str, layer: Layer, nodes: list[onnx.NodeProto]) -> str:
-        """What was looked up in a quantised weight, quantised with the weight's step."""
-        step, zero = f"{layer.weight}.step", f"{layer.weight}.zero"
-        nodes.append(helper.make_node("QuantizeLinear", [name, step, zero], [f"{name}.int8"], f"q_{name}"))
-        nodes.append(
-            helper.make_node("DequantizeLinear", [f"{name}.int8", step, zero], [f"{name}.restored"], f"dq_{name}")
-        )
-        return f"{name}.restored"
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> None:
         self.constants[name] = numpy_helper.from_array(value, name)
@@ -290,19 +241,3 @@ def _is_assignment(node: onnx.NodeProto, readers: Mapping[str, Sequence[onnx.Nod
     """Whether a softmax reads the node's output: probabilities shift where their logits are coarse."""
     reading = readers.get(node.output[0], ())
     return any(r.op_type == "Softmax" or (r.op_type in _VIEWS and _is_assignment(r, readers)) for r in reading)
-
-
-def _norms(
-    product: onnx.NodeProto,
-    readers: Mapping[str, Sequence[onnx.NodeProto]],
-    lookups: Mapping[str, onnx.NodeProto],
-    weights: Mapping[str, Sequence[int]],
-) -> str | None:
-    """The constant ``|c|²/2`` if the node is the memory's product: a maximum of ``x·c - |c|²/2`` is taken of it."""
-    for difference in readers.get(product.output[0], ()):
-        reduced = readers.get(difference.output[0], ())
-        if difference.op_type == "Sub" and any(node.op_type == "ReduceMax" for node in reduced):
-            halves = difference.input[1]
-            constant = lookups[halves].input[0] if halves in lookups else halves
-            return constant if constant in weights else None
-    return None
