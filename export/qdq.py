@@ -14,9 +14,8 @@ its quantisation toolkit):
   folds their biases into INT32 with a step that underflows in FP16, and gives nonsense;
 - convolutions that stay out of INT8 are FP16; what the FP16 graph keeps in FP32 stays FP32.
 
-ONNX Runtime's own quantiser (``quantize_static``) quantises both inputs of an addition, knows neither which
-operators are delicate, and cannot leave the rest in FP16: so pairs are
-placed here.
+ONNX Runtime's own quantiser (``quantize_static``) quantises both inputs of an addition, does not know which operators
+are delicate, and cannot leave the rest in FP16: so pairs are placed here.
 """
 
 from __future__ import annotations
