@@ -26,12 +26,7 @@ def count_layers(trt: Any, network: Any) -> dict[str, int]:
         counts such as ``{"convolution float16": 20, "matrix multiply float32": 6}``.
     """
     layers = [network.get_layer(index) for index in range(network.num_layers)]
-    restored: set[str] = set()
-    for layer in layers:
-        # The parser gives a matrix the rank of what it multiplies: a reshaping between is no arithmetic.
-        reshaped = layer.type.name == "SHUFFLE" and layer.get_input(0).name in restored
-        if layer.type.name == "DEQUANTIZE" or reshaped:
-            restored.add(layer.get_output(0).name)
+    restored = {layer.get_output(0).name for layer in layers if layer.type.name == "DEQUANTIZE"}
     counts: Counter[str] = Counter()
     for layer in layers:
         if layer.type.name in _COUNTED:

@@ -37,7 +37,7 @@ def to_fp16(model: onnx.ModelProto, fp32: Collection[str] = ()) -> onnx.ModelPro
 
     Args:
         model: the FP32 graph.
-        fp32: names of convolutions and look-ups that stay FP32, as the INT8 graph wants it of those that it quantises.
+        fp32: names of convolution nodes that stay FP32, as the INT8 graph wants it of those that it quantises.
 
     Raises:
         ExportError: a weight does not fit into FP16, or the result fails ONNX's type inference.
@@ -51,7 +51,7 @@ def to_fp16(model: onnx.ModelProto, fp32: Collection[str] = ()) -> onnx.ModelPro
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         wanted = TensorProto.FLOAT16 if node.output[0] in halved else TensorProto.FLOAT
-        if node.op_type == "Gather" and node.name not in fp32 and _is_exact_in_fp16(constants.get(node.input[0])):
+        if node.op_type == "Gather" and _is_exact_in_fp16(constants.get(node.input[0])):
             whole = node.output[0]
             node.input[0], node.output[0] = casts.constant(node.input[0]), f"{whole}.fp16"
             nodes += [node, helper.make_node("Cast", node.output, [whole], name=f"cast_{whole}", to=TensorProto.FLOAT)]

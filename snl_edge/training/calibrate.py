@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,18 +12,26 @@ from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.model.snl import Snl
 from snl_edge.progress import progress_bar
+from snl_edge.runtime.manifest import ProductReference
 
-from .appearance import measure_appearance
+from .appearance import measure_appearance, reference_of
 from .checkpoint import Checkpoint, load_model, save_checkpoint
 from .config import TrainingConfig
 from .split import split_holdout
 
 
-def calibrate(model: Snl, held_out: Sequence[Sample], training: TrainingConfig) -> ScoreCalibration:
-    """The calibration of ``model``, which is in evaluation mode, from images that it was not trained on."""
+def calibrate(
+    model: Snl, held_out: Sequence[Sample], training: TrainingConfig
+) -> tuple[ScoreCalibration, dict[str, ProductReference]]:
+    """Thresholds of ``model``, which is in evaluation mode, and what good parts look like to it.
+
+    Both from one pass over images that it was not trained on.
+    """
     with progress_bar("setting the thresholds") as report:
-        scores = _scores(model, held_out, training.batch_size, lambda done: report(done, len(held_out)))
-    return calibrate_scores(scores, training.false_reject_budget)
+        figures = measure_appearance(model, held_out, training.batch_size, report)
+    scores = {product: own["score"] for product, own in figures.items()}
+    calibration = calibrate_scores(scores, training.false_reject_budget)
+    return calibration, reference_of(figures, calibration.gain)
 
 
 @torch.no_grad()
@@ -50,24 +58,7 @@ def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
     """
     model, checkpoint = load_model(run)
     _, held_out = split_holdout(dataset.train, checkpoint.training.holdout, checkpoint.training.seed)
-    calibration = calibrate(model, held_out, checkpoint.training)
-    reference = measure_appearance(model, held_out, calibration.gain, checkpoint.training.batch_size)
+    calibration, reference = calibrate(model, held_out, checkpoint.training)
     changed = checkpoint.model_copy(update={"calibration": calibration, "reference": reference})
     save_checkpoint(changed, run)
     return changed
-
-
-@torch.no_grad()
-def _scores(
-    model: Snl, samples: Sequence[Sample], batch_size: int, report: Callable[[int], None]
-) -> dict[str, list[float]]:
-    """Raw scores by product."""
-    store = ImageStore(samples, model.config.size, budget=0)
-    device = next(model.parameters()).device
-    scores: dict[str, list[float]] = {}
-    for indices, images in store.batches(batch_size):
-        _, batch, *_ = model(torch.from_numpy(images).to(device))
-        for index, score in zip(indices, batch.tolist(), strict=True):
-            scores.setdefault(samples[index].product, []).append(score)
-        report(indices.stop)
-    return scores

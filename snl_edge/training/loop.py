@@ -25,7 +25,6 @@ from snl_edge.model.teacher import STRIDES
 from snl_edge.progress import console, progress_bar
 
 from . import resume as resume_state
-from .appearance import measure_appearance
 from .calibrate import calibrate, weigh_distances
 from .checkpoint import Checkpoint, save_checkpoint, save_weights
 from .config import TrainingConfig
@@ -146,7 +145,7 @@ def train(
                 report,
             )
     weigh_distances(model, held_out, training)
-    calibration = calibrate(model, held_out, training)
+    calibration, reference = calibrate(model, held_out, training)
     draw_curves(state.history, folder / "losses.png")
     save_reference(held_out, config.size, folder)
     weights, digest = save_weights(model, folder)
@@ -156,7 +155,7 @@ def train(
         products=products,
         training_images=len(samples),
         calibration=calibration,
-        reference=measure_appearance(model, held_out, calibration.gain, training.batch_size),
+        reference=reference,
         weights=weights,
         weights_sha256=digest,
         seconds=round(state.seconds, 1),
