@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from snl_edge.errors import DataError
-
-from .results import Result
+from .results import Result, find_result, require_result
 from .tables import cell, table
 
 FIGURES = (
@@ -26,7 +24,7 @@ WAYS = {"fp16": "fp16", "int8": "int8_onnxruntime"}
 
 def precision_figures(results: Mapping[str, Result], name: str) -> dict[str, dict[str, Any]]:
     """The headline figures of FP16 and INT8 from the result ``name``; nothing if it was not measured."""
-    found = _find(results, "int8", name)
+    found = find_result(results, "int8", name)
     if found is None:
         return {}
     file, result = found
@@ -42,10 +40,7 @@ def precision_table(results: Mapping[str, Result], name: str) -> str:
     Raises:
         DataError: there is no such result.
     """
-    found = _find(results, "int8", name)
-    if found is None:
-        raise DataError(f"there is no int8 result {name!r}", fix="measure it, or take its block off the page")
-    result = found[1]
+    result = require_result(results, "int8", name)
     figures = result.figures
     headings = ["product", "image AUROC", "FP16", "INT8", "pixel AUROC", "FP16", "INT8", "AUPRO", "FP16", "INT8"]
     body = []
@@ -84,10 +79,7 @@ def size_table(results: Mapping[str, Result], name: str) -> str:
     Raises:
         DataError: there is no such result.
     """
-    found = _find(results, "int8", name)
-    if found is None:
-        raise DataError(f"there is no int8 result {name!r}", fix="measure it, or take its block off the page")
-    sizes = found[1].figures["sizes"]
+    sizes = require_result(results, "int8", name).figures["sizes"]
     titles = {
         "graph": "ONNX graph",
         "engine": "TensorRT-RTX engine, one GPU generation",
@@ -106,20 +98,11 @@ def memory_table(results: Mapping[str, Result], name: str) -> str:
     Raises:
         DataError: there is no such result.
     """
-    found = _find(results, "calibration_memory", name)
-    if found is None:
-        raise DataError(
-            f"there is no calibration_memory result {name!r}", fix="measure it, or take its block off the page"
-        )
-    result = found[1]
+    result = require_result(results, "calibration_memory", name)
     peaks = result.figures["peak_mib"]
     row = ["peak memory, MiB", *(f"{peak:.0f}" for peak in peaks.values())]
     note = f"<sub>{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
     return table(["images", *peaks], [row]) + "\n" + note + "\n"
-
-
-def _find(results: Mapping[str, Result], kind: str, name: str) -> tuple[str, Result] | None:
-    return next(((file, r) for file, r in results.items() if (r.kind, r.name) == (kind, name)), None)
 
 
 def _signed(drop: float | None) -> str:

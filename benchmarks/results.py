@@ -6,6 +6,7 @@ They lie in ``results``, those of a study in a folder of its name there.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,6 +81,23 @@ def read_results(folder: Path = FOLDER) -> dict[str, Result]:
     """
     paths = [*sorted(folder.glob("*.json")), *sorted(folder.glob("*/*.json"))]
     return {p.relative_to(folder).as_posix(): read_result(p) for p in paths if p.name != SUMMARY}
+
+
+def find_result(results: Mapping[str, Result], kind: str, name: str) -> tuple[str, Result] | None:
+    """File and content of the result of this kind and name; None if it has not been measured."""
+    return next(((file, r) for file, r in results.items() if (r.kind, r.name) == (kind, name)), None)
+
+
+def require_result(results: Mapping[str, Result], kind: str, name: str) -> Result:
+    """The result of this kind and name.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = find_result(results, kind, name)
+    if found is None:
+        raise DataError(f"there is no {kind} result {name!r}", fix="measure it, or take its block off the page")
+    return found[1]
 
 
 def read_result(path: Path) -> Result:

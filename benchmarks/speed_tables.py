@@ -9,7 +9,7 @@ from snl_edge.errors import DataError
 
 from .intervals import CONFIDENCE
 from .report import markdown_table, measured
-from .results import Result
+from .results import Result, find_result
 from .tables import table
 
 TITLES = {
@@ -40,14 +40,9 @@ AWAITS_SPEED = "Awaits a run on a quiet machine: `python -m snl_edge.benchmarks.
 BACKBONES = ("resnet18", "wide_resnet50_2")
 
 
-def speed_result(results: Mapping[str, Result], name: str) -> tuple[str, Result] | None:
-    """File and content of the speed result called ``name``, if it has been measured."""
-    return next(((f, r) for f, r in results.items() if r.kind == "speed" and r.name == name), None)
-
-
 def speed_headlines(results: Mapping[str, Result], name: str) -> dict[str, Any]:
     """The ratios one looks at first; of two backbones the worse. Empty where nothing has been measured."""
-    found = speed_result(results, name)
+    found = find_result(results, "speed", name)
     if found is None:
         return {}
     file, result = found
@@ -77,7 +72,7 @@ def speed_headlines(results: Mapping[str, Result], name: str) -> dict[str, Any]:
 
 def speed_table(results: Mapping[str, Result], name: str) -> str:
     """One row per contender and group: median milliseconds, and our best one's time as a share of it."""
-    found = speed_result(results, name)
+    found = find_result(results, "speed", name)
     if found is None:
         return AWAITS_SPEED.format(name) + "\n"
     _, result = found
@@ -101,7 +96,7 @@ def speed_table(results: Mapping[str, Result], name: str) -> str:
 
 def ratios_table(results: Mapping[str, Result], name: str) -> str:
     """What our time is of the peers' times, in short: one row per peer, one column per group."""
-    found = speed_result(results, name)
+    found = find_result(results, "speed", name)
     if found is None:
         return AWAITS_SPEED.format(name) + "\n"
     _, result = found
@@ -158,9 +153,10 @@ def install_table(results: Mapping[str, Result], name: str) -> str:
     Raises:
         DataError: it has not been measured.
     """
-    result = next((r for r in results.values() if r.kind == "edge_install" and r.name == name), None)
-    if result is None:
+    found = find_result(results, "edge_install", name)
+    if found is None:
         raise DataError(f"there is no install result {name!r}", fix="run python -m snl_edge.benchmarks.edge_install")
+    result = found[1]
     body = [
         [f"`snl-edge{extra}`", f"{own['bytes'] / 1e6:.0f} MB", ", ".join(_largest(own["wheels"]))]
         for install, extra in result.settings["installs"].items()

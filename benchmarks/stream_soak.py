@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.journal_report import check_journal
 from snl_edge.stream.line import RunningLine
 
+from .memory import process_memory
 from .small_bundle import write_small_bundle
 
 SIDE = 64
@@ -43,7 +43,7 @@ def soak(frames: int) -> dict[str, Any]:
             line.start()
             while not line.ended:
                 time.sleep(_LOOK_S)
-                samples.append((line.recorder.committed, resident_bytes(), descriptors()))
+                samples.append((line.recorder.committed, process_memory()["rss_bytes"], descriptors()))
                 report(line.recorder.committed, frames)
             seconds = time.monotonic() - begun
         triggers = line.parts.opened
@@ -74,12 +74,6 @@ def growth(samples: list[tuple[int, int, int]], frames: int) -> dict[str, Any]:
         "descriptors_early": open_early,
         "descriptors_late": open_late,
     }
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def descriptors() -> int:

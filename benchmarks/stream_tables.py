@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from snl_edge.errors import DataError
-
-from .results import Result
+from .results import Result, require_result
 from .tables import table
 
 HEADLINE = ("throughput_ratio", "p99_ms", "frames_soaked", "rss_growth_percent", "verdicts_lost")
@@ -32,9 +30,7 @@ def stream_table(results: Mapping[str, Result], name: str) -> str:
     Raises:
         DataError: there is no such result.
     """
-    result = next((r for r in results.values() if r.kind == "stream" and r.name == name), None)
-    if result is None:
-        raise DataError(f"there is no stream result {name!r}", fix="measure it, or take its block off the page")
+    result = require_result(results, "stream", name)
     figures, settings, machine = result.figures, result.settings, result.machine
     body = [
         ["bare engine, pictures a second", f"{figures['bare_per_second']:.1f}"],

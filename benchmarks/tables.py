@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from snl_edge.errors import DataError
-
-from .results import Result
+from .results import Result, require_result
 
 COLUMNS = {
     "image_auroc": "image AUROC",
@@ -39,7 +37,7 @@ def quality_table(results: Mapping[str, Result], name: str) -> str:
     """
     if name == "all":
         return means_table(results)
-    result = quality_result(results, name)
+    result = require_result(results, "quality", name)
     evaluation = result.figures["pytorch"]
     rows = [*evaluation["products"].items(), ("**mean**", evaluation["mean"])]
     body = [[product, *(cell(row[metric]) for metric in COLUMNS)] for product, row in rows]
@@ -67,7 +65,7 @@ def agreement_table(results: Mapping[str, Result], name: str) -> str:
         "openvino_fp32": ("FP32 graph, OpenVINO in FP32", "fp32"),
         "fp16_rounded": ("FP16 graph, roundings of FP16 shown on a CPU", "fp16"),
     }
-    result = quality_result(results, name)
+    result = require_result(results, "quality", name)
     rows = result.figures["agreement"]
     sizes = result.figures["bundle"]["graph_bytes"]
     images = next(iter(rows.values()))["images"]
@@ -91,9 +89,7 @@ def recognition_table(results: Mapping[str, Result], name: str) -> str:
     Raises:
         DataError: there is no such result.
     """
-    result = next((r for r in results.values() if r.kind == "recognition" and r.name == name), None)
-    if result is None:
-        raise DataError(f"there is no recognition result {name!r}", fix="measure it, or take its block off the page")
+    result = require_result(results, "recognition", name)
     rows = [*result.figures["products"].items(), ("**all**", result.figures["overall"])]
     body = [[product, *(cell(row[metric]) for metric in RECOGNITION_COLUMNS)] for product, row in rows]
     note = (
@@ -102,18 +98,6 @@ def recognition_table(results: Mapping[str, Result], name: str) -> str:
         f"revision {result.revision}; `{result.command}`</sub>"
     )
     return table(["product", *RECOGNITION_COLUMNS.values()], body) + "\n" + note + "\n"
-
-
-def quality_result(results: Mapping[str, Result], name: str) -> Result:
-    """The quality result called ``name``.
-
-    Raises:
-        DataError: there is none.
-    """
-    found = next((r for r in results.values() if r.kind == "quality" and r.name == name), None)
-    if found is None:
-        raise DataError(f"there is no quality result {name!r}", fix="measure it, or take its block off the page")
-    return found
 
 
 def mean_of(result: Result) -> dict[str, float | None]:
