@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,17 +66,24 @@ def small_graph(side: int, scale: float) -> onnx.ModelProto:
         node("Cast", ["nought"], ["product"], to=TensorProto.INT32),
     ]
     constants["border"] = np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
+    return fused_graph("small", nodes, constants, (side, side))
+
+
+def fused_graph(
+    name: str, nodes: Sequence[onnx.NodeProto], constants: Mapping[str, np.ndarray], size: tuple[int, int]
+) -> onnx.ModelProto:
+    """A graph of ``nodes`` with the fused graph's inputs and outputs, for images of ``size = (height, width)``."""
     graph = helper.make_graph(
-        nodes,
-        "small",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", side, side, 3])],
+        list(nodes),
+        name,
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *size, 3])],
         [
-            helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, ["batch", side, side]),
+            helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, ["batch", *size]),
             helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch"]),
             helper.make_tensor_value_info("product", TensorProto.INT32, ["batch"]),
             helper.make_tensor_value_info("product_distance", TensorProto.FLOAT, ["batch"]),
         ],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        [numpy_helper.from_array(value, constant) for constant, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)

@@ -70,3 +70,24 @@ def short_training(**changes: object):
     from snl_edge.training.config import TrainingConfig
 
     return TrainingConfig(**{"steps": 12, "batch_size": 4, "device": "cpu", **changes})
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """An open journal in its first run."""
+    from journals import new_journal
+
+    journal = new_journal(tmp_path / "journal")
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def log(journal):
+    """A running log of actuators' outcomes."""
+    from snl_edge.stream.actuators import OutcomeLog
+
+    log = OutcomeLog(journal)
+    log.start()
+    yield log
+    log.stop(5)

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from snl_edge.benchmarks.small_bundle import fused_graph
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
@@ -26,7 +27,6 @@ def contract_model(
 
     Products differ in brightness: bolts are black, washers mid-grey; white is twice as far away as what is known.
     """
-    height, width = size
     rng = np.random.default_rng(0)
     half = precision == "fp16"
     kind = np.float16 if half else np.float32
@@ -62,21 +62,7 @@ def contract_model(
         node("Cast", ["nearest"], ["product"], to=TensorProto.INT32),
         node("ReduceMin", ["distances", "channel"], ["product_distance"], keepdims=0),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "contract",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", height, width, 3])],
-        [
-            helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, ["batch", height, width]),
-            helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch"]),
-            helper.make_tensor_value_info("product", TensorProto.INT32, ["batch"]),
-            helper.make_tensor_value_info("product_distance", TensorProto.FLOAT, ["batch"]),
-        ],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return fused_graph("contract", nodes, constants, size)
 
 
 def write_contract_graph(path: Path, precision: Literal["fp32", "fp16"] = "fp32") -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from journals import until
 
 from snl_edge.stream.config import LineConfig
 from snl_edge.stream.line import RunningLine
@@ -73,10 +73,7 @@ def run_to_end(config: LineConfig, seconds: float = 30) -> RunningLine:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
+    until(condition, seconds)
 
 
 def records(line: RunningLine) -> list[Record]:

@@ -7,10 +7,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from journals import new_journal, record, until
+from journals import record, until
 
 pytest.importorskip("pymodbus", reason="pymodbus is not installed: pip install 'snl-edge[modbus]'")
 
@@ -63,21 +62,6 @@ def plc() -> Iterator[Plc]:
     plc = Plc()
     yield plc
     plc.close()
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = new_journal(tmp_path / "journal")
-    yield journal
-    journal.close()
-
-
-@pytest.fixture
-def log(journal: Journal) -> Iterator[OutcomeLog]:
-    log = OutcomeLog(journal)
-    log.start()
-    yield log
-    log.stop(5)
 
 
 def running(log: OutcomeLog, port: int, **settings: object) -> ActuatorThread:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from journals import new_journal, record, until
+from journals import record, until
 from pydantic import TypeAdapter, ValidationError
 
 from snl_edge.errors import ConfigError
@@ -57,21 +57,6 @@ class Pin:
 
     def times(self, what: str) -> list[float]:
         return [at for told, at in self.told if told == what]
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = new_journal(tmp_path / "journal")
-    yield journal
-    journal.close()
-
-
-@pytest.fixture
-def log(journal: Journal) -> Iterator[OutcomeLog]:
-    log = OutcomeLog(journal)
-    log.start()
-    yield log
-    log.stop(5)
 
 
 def running(

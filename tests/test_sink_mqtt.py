@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from certificates import Authority
-from journals import fill, new_journal, record, until
+from journals import fill, record, until
 
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.sinks import Forwarder, MqttSink, build_sink
@@ -159,13 +159,6 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker = Broker(tmp_path / "broker")
     yield broker
     broker.kill()
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = new_journal(tmp_path / "journal")
-    yield journal
-    journal.close()
 
 
 def running(journal: Journal, port: int, **settings: object) -> Forwarder:

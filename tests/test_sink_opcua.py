@@ -57,13 +57,6 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     journal.close()
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = new_journal(tmp_path / "journal")
-    yield journal
-    journal.close()
-
-
 def running(journal: Journal, port: int, state: Callable[[], Any] = lambda: "running", **settings: object) -> Forwarder:
     values = {"type": "opcua", "host": "127.0.0.1", "port": port, "retry_first_s": 0.05, **settings}
     sink = build_sink(OpcUaSink(**values), journal, state)

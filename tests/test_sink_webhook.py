@@ -16,7 +16,7 @@ from threading import Thread
 
 import pytest
 from certificates import Authority
-from journals import fill, new_journal, until
+from journals import fill, until
 
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.sinks import Forwarder, WebhookSink, build_sink, forwarding
@@ -82,13 +82,6 @@ def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
     receiver.close()
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = new_journal(tmp_path / "journal")
-    yield journal
-    journal.close()
 
 
 def running(journal: Journal, port: int, scheme: str = "http", **settings: object) -> Forwarder:
