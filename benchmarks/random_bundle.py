@@ -31,7 +31,8 @@ def random_model(config: SnlConfig, seed: int = 0) -> Snl:
     torch.manual_seed(seed)
     model = Snl(config, products=len(PRODUCTS), pretrained=False).eval()
     if model.memory is not None:
-        model.memory.remember(torch.randn_like(model.memory.centres).transpose(1, 2))
+        memory = model.memory
+        memory.remember(torch.randn(len(memory.centres), memory.centres.shape[2], memory.channels))
     # Zeros would let a simplifier or a runtime drop what a real bundle computes.
     model.recognition.prototypes.normal_()
     return model

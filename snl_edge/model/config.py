@@ -87,6 +87,8 @@ class MemoryConfig(_Frozen):
     """Patches of training images that a product's centres are chosen from; with ``shared``, all centres."""
     shared: bool = False
     """One memory for all products, instead of one for each of which the recognised product's is searched."""
+    dimensions: int | None = Field(default=None, ge=8)
+    """Principal directions that patches are compared in; all of their channels if not given."""
 
 
 class MapConfig(_Frozen):

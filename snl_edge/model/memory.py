@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from snl_edge.errors import ConfigError
+
 from .config import MemoryConfig
 
 
@@ -26,6 +28,10 @@ class Memory(nn.Module):
     a row of the ablation. One matrix product of ``P × C × K``; its FP32 result takes ``P · K`` floats of
     working memory per image (8 MiB at 256×256 and 2,048 centres).
 
+    A wide teacher makes that product the largest of the graph. ``config.dimensions`` then says in how many principal
+    directions of the centres patches are compared. Means and enlargement are linear, so each level is projected on its
+    own grid, before them, and they are done with fewer channels, too.
+
     :mod:`snl_edge.training.memory` chooses the centres. They are buffers and travel with the weights.
 
     Args:
@@ -36,10 +42,23 @@ class Memory(nn.Module):
 
     centres: Tensor
     origin: Tensor
+    middle: Tensor
+    coarse: Tensor
 
     def __init__(self, channels: list[int], config: MemoryConfig, products: int) -> None:
         super().__init__()
-        width = channels[1] + channels[2]
+        self.channels = channels[1] + channels[2]
+        width = config.dimensions or self.channels
+        if width > self.channels:
+            raise ConfigError(
+                f"memory.dimensions is {width}, but patches have {self.channels} channels",
+                "the memory takes principal directions of the teacher's channels at strides 8 and 16",
+                "give fewer, or null to compare all channels",
+            )
+        self.projected = config.dimensions is not None
+        if self.projected:
+            self.register_buffer("middle", torch.zeros(width, channels[1], 1, 1))
+            self.register_buffer("coarse", torch.zeros(width, channels[2], 1, 1))
         # Channels before centres: the product's right operand as it is stored.
         self.register_buffer("centres", torch.zeros(1 if config.shared else products, width, config.centres))
         self.register_buffer("origin", torch.zeros(width))
@@ -49,7 +68,7 @@ class Memory(nn.Module):
 
         ``features`` are the teacher's, ``[B, C_l, h_l, w_l]`` at strides 4, 8, 16.
         """
-        x = patches(features) - self.origin.view(1, -1, 1, 1)  # [B, C, h, w]
+        x = self._compared(features) - self.origin.view(1, -1, 1, 1)  # [B, C, h, w]
         batch, channels, height, width = x.shape
         x = x.view(batch, channels, height * width).transpose(1, 2)  # [B, P, C]
         halves = self.centres.square().sum(dim=1, keepdim=True) / 2  # [N, 1, K]
@@ -63,14 +82,39 @@ class Memory(nn.Module):
     def remember(self, chosen: Tensor) -> None:
         """Keeps the patches ``[N, K, C]`` as centres, about their mean, where products of numbers lose least.
 
-        Rounded to FP16, so that a graph may store them in half the bytes and still compute the same.
+        Rounded to FP16, as the directions are, so that a graph may store them in half the bytes and still compute
+        the same.
         """
+        if self.projected:
+            directions = principal_directions(chosen.flatten(0, 1), len(self.origin)).half().to(chosen)  # [C, D]
+            chosen = chosen @ directions
+            self.middle.copy_(directions[: self.middle.shape[1]].T[:, :, None, None])
+            self.coarse.copy_(directions[self.middle.shape[1] :].T[:, :, None, None])
         self.origin.copy_(chosen.mean(dim=(0, 1)))
         self.centres.copy_((chosen - self.origin).transpose(1, 2).half())
+
+    def _compared(self, features: list[Tensor]) -> Tensor:
+        """What of each patch is compared with centres: ``float32 [B, C, H/8, W/8]``, or ``D`` of its directions."""
+        if not self.projected:
+            return patches(features)
+        middle, enlarged = neighbourhoods(
+            F.conv2d(features[1].float(), self.middle), F.conv2d(features[2].float(), self.coarse)
+        )
+        return middle + enlarged
 
 
 def patches(features: list[Tensor]) -> Tensor:
     """Teacher features of strides 4, 8, 16 to patch features ``float32 [B, C_8 + C_16, H/8, W/8]``."""
-    middle, coarse = (F.avg_pool2d(level.float(), 3, stride=1, padding=1) for level in features[1:])
-    enlarged = F.interpolate(coarse, size=middle.shape[2:], mode="bilinear", align_corners=False)
-    return torch.cat([middle, enlarged], dim=1)
+    return torch.cat(neighbourhoods(features[1].float(), features[2].float()), dim=1)
+
+
+def neighbourhoods(middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of 3×3 cells of features at strides 8 and 16, both on the grid of stride 8."""
+    middle, coarse = (F.avg_pool2d(level, 3, stride=1, padding=1) for level in (middle, coarse))
+    return middle, F.interpolate(coarse, size=middle.shape[2:], mode="bilinear", align_corners=False)
+
+
+def principal_directions(points: Tensor, count: int) -> Tensor:
+    """The ``count`` orthonormal directions ``[C, count]`` in which ``points`` ``[N, C]`` vary most."""
+    centred = (points - points.mean(dim=0)).double()
+    return torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)[:, :count].to(points)
