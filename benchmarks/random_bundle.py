@@ -32,7 +32,7 @@ def random_model(config: SnlConfig, seed: int = 0) -> Snl:
     model = Snl(config, products=len(PRODUCTS), pretrained=False).eval()
     if model.memory is not None:
         memory = model.memory
-        memory.remember(torch.randn(len(memory.centres), memory.centres.shape[2], memory.channels))
+        memory.remember(torch.randn(*memory.owners.shape, memory.channels), memory.owners)
     # Zeros would let a simplifier or a runtime drop what a real bundle computes.
     model.recognition.prototypes.normal_()
     return model

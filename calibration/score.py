@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from snl_edge.evaluation.threshold import choose_product_thresholds, choose_threshold
+from snl_edge.evaluation.threshold import choose_product_thresholds, choose_threshold, pool_scores
 
 DECISION = 0.5
 """The default threshold on the calibrated scale."""
@@ -27,6 +27,7 @@ class ScoreCalibration(BaseModel):
     """For a part of known product, on the calibrated scale."""
     false_reject_budget: float
     good_images: int
+    """Held-out images and left-out training images together."""
     method: str
 
     @property
@@ -35,14 +36,22 @@ class ScoreCalibration(BaseModel):
         return DECISION / self.raw_threshold
 
 
-def calibrate_scores(held_out: Mapping[str, Sequence[float]], false_reject_budget: float) -> ScoreCalibration:
-    """The calibration from raw scores, by product, of good images that were not trained on.
+def calibrate_scores(
+    held_out: Mapping[str, Sequence[float]], left_out: Mapping[str, Sequence[float]], false_reject_budget: float
+) -> ScoreCalibration:
+    """The calibration from raw scores, by product, of good images.
+
+    Args:
+        held_out: scores of images that nothing was fitted to.
+        left_out: of training images, judged by a memory without their own patches; products may be missing.
+        false_reject_budget: share of good parts that may be rejected.
 
     Raises:
         DataError, ConfigError: as :func:`snl_edge.evaluation.threshold.choose_product_thresholds`.
     """
-    common = choose_threshold([score for scores in held_out.values() for score in scores], false_reject_budget)
-    products = choose_product_thresholds(held_out, false_reject_budget)
+    good = pool_scores(held_out, left_out)
+    common = choose_threshold([score for scores in good.values() for score in scores], false_reject_budget)
+    products = choose_product_thresholds(good, false_reject_budget)
     return ScoreCalibration(
         raw_threshold=common.value,
         product_thresholds={name: DECISION * value / common.value for name, value in products.items()},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import numpy as np
 import pytest
 import torch
 from conftest import short_training, small_model
@@ -9,7 +12,8 @@ from conftest import short_training, small_model
 from snl_edge.data.layouts import open_dataset
 from snl_edge.model.config import MemoryConfig
 from snl_edge.model.memory import Memory, patches
-from snl_edge.training.calibrate import weigh_distances
+from snl_edge.training.appearance import measure_appearance
+from snl_edge.training.calibrate import leave_one_out, weigh_distances
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.memory import farthest_points, fill_memory
 from snl_edge.training.split import split_holdout
@@ -60,6 +64,31 @@ def test_what_is_normal_for_one_product_is_not_for_another():
     assert memory(seen, 1 - PRODUCTS).mean() > 0.3
     shared, seen = filled(centres=400, candidates=384, shared=True)
     assert shared(seen, 1 - PRODUCTS).max() < 0.01
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_left_out_image_is_judged_as_if_it_had_never_been_seen(shared: bool):
+    memory, seen = filled(centres=400, candidates=384, shared=shared)  # every patch of every image
+    left_out = torch.arange(6, dtype=torch.int32)
+    distances = memory(seen, PRODUCTS, left_out)
+    cells = patches(seen).flatten(2).transpose(1, 2)  # [6, P, C]
+    for image in range(6):
+        others = [i for i in range(6) if i != image and (shared or PRODUCTS[i] == PRODUCTS[image])]
+        expected = torch.cdist(cells[image], cells[others].flatten(0, 1)).amin(1)
+        assert torch.allclose(distances[image].flatten(), expected, atol=1e-3)
+    assert distances.mean() > 0.3
+
+
+def test_training_images_are_judged_without_their_own_patches(run, line):
+    model, checkpoint = load_model(run)
+    samples, _ = split_holdout(open_dataset(line).train, checkpoint.training.holdout, checkpoint.training.seed)
+    own = measure_appearance(model, samples, 8, lambda done, total: None)
+    scores = leave_one_out(model, samples, 8, lambda done, total: None)
+    assert {product: len(values) for product, values in scores.items()} == dict(Counter(s.product for s in samples))
+    for product, values in scores.items():
+        assert np.median(values) > np.median(own[product]["score"])
+    few = leave_one_out(model, samples[:9], 8, lambda done, total: None)  # seven of one product, two of the other
+    assert {product: len(values) for product, values in few.items()} == {samples[0].product: 7}
 
 
 def test_centres_lie_far_apart():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snl_edge.errors import ConfigError, DataError
-from snl_edge.evaluation.threshold import choose_product_thresholds, choose_threshold, operating_point
+from snl_edge.evaluation.threshold import choose_product_thresholds, choose_threshold, operating_point, pool_scores
 
 
 def test_order_statistic_where_the_images_suffice():
@@ -46,9 +46,10 @@ def test_a_single_image_is_its_own_threshold():
 
 
 def test_products_get_thresholds_of_their_own_level_and_spread():
-    """On average over many lines each product keeps about the budget, even one with four held-out images."""
+    """On average over many lines each product keeps about the budget, with its own order statistic or four images."""
     rng = np.random.default_rng(1)
-    products = {"easy": (0.1, 0.04, 30), "hard": (0.4, 0.08, 30), "rare": (0.2, 0.06, 4)}  # level, spread, images
+    # Level, spread, images.
+    products = {"easy": (0.1, 0.04, 30), "hard": (0.4, 0.08, 30), "rare": (0.2, 0.06, 4), "many": (0.3, 0.05, 200)}
 
     def draw(name: str, count: int) -> np.ndarray:
         level, spread, _ = products[name]
@@ -62,6 +63,32 @@ def test_products_get_thresholds_of_their_own_level_and_spread():
             rates[name].append(float((draw(name, 2000) > thresholds[name]).mean()))
     for name in products:
         assert 0.003 < np.mean(rates[name]) < 0.025, (name, np.mean(rates[name]))
+
+
+def test_a_product_with_enough_images_answers_for_itself():
+    """Its tail may be longer than that of all the others together."""
+    rng = np.random.default_rng(2)
+    wide = np.exp(rng.standard_t(2, 150) / 10)
+    thresholds = choose_product_thresholds({"wide": wide, "narrow": np.exp(rng.normal(0, 0.02, 50))}, 0.01)
+    assert thresholds["wide"] == choose_threshold(wide, 0.01).value
+
+
+def test_left_out_images_tell_the_spread_and_held_out_ones_the_level():
+    rng = np.random.default_rng(3)
+    levels = {"easy": 0.1, "hard": 0.4, "rare": 0.2}
+    left_out = {name: 0.9 * level * np.exp(rng.normal(0, 0.05, 200)) for name, level in levels.items()}
+    del left_out["rare"]
+    held_out = {name: level * np.exp(rng.normal(0, 0.05, 20)) for name, level in levels.items()}
+    pooled = pool_scores(held_out, left_out)
+    for name, own in left_out.items():
+        assert np.allclose(pooled[name][:20], held_out[name])
+        assert np.median(pooled[name]) == pytest.approx(levels[name], rel=0.03)  # not the student's 0.9 of it
+        assert np.std(np.log(pooled[name][20:])) == pytest.approx(np.std(np.log(own)))
+    assert np.allclose(pooled["rare"], held_out["rare"])
+
+
+def test_without_left_out_images_held_out_ones_stand_alone():
+    assert pool_scores({"gear": [0.2, 0.3]}, {})["gear"] == pytest.approx([0.2, 0.3])
 
 
 def test_one_image_of_each_product_leaves_room_above_it():

@@ -1,4 +1,4 @@
-"""The decision threshold: from scores of held-out good parts and a false-reject budget."""
+"""The decision threshold: from scores of good parts and a false-reject budget."""
 
 from __future__ import annotations
 
@@ -76,37 +76,65 @@ def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01) 
     return Threshold(value, "log-normal tail", count, false_reject_budget, _upper_bound(0, count))
 
 
-def choose_product_thresholds(held_out: Mapping[str, ArrayLike], false_reject_budget: float = 0.01) -> dict[str, float]:
-    """A threshold for each product: as many of its own spreads above its own median as all products need.
+def choose_product_thresholds(good: Mapping[str, ArrayLike], false_reject_budget: float = 0.01) -> dict[str, float]:
+    """A threshold for each product: its own order statistic, or what all products together say of its tail.
 
     Products differ in how well the student imitates them and in how much their good parts vary, so one
-    threshold for all lets defects of the easy ones escape. A product alone has too few held-out images to
-    certify a budget of 1 %. So each held-out score becomes a distance from its product's median, on a
-    logarithmic scale and in units of the product's spread (:func:`spreads`); all distances together give one
-    limit through :func:`choose_threshold`. With fewer than about ten held-out images of a product its median is
-    uncertain and the budget may be missed. Scores of training images say nothing here: the memory holds some
-    of their patches.
+    threshold for all lets defects of the easy ones escape. A product with enough scores for the budget (99 for 1 %)
+    has its own threshold of :func:`choose_threshold`. One with fewer cannot certify the budget alone: every score
+    becomes a distance from its product's median, on a logarithmic scale and in units of the product's spread
+    (:func:`spreads`), and all distances together give one limit, which the product's own median and spread bring
+    back to its scale. With fewer than about ten images its median is uncertain and the budget may be missed.
 
     Args:
-        held_out: scores of good images not trained on, by product.
+        good: scores of good images that the model judges as it would new ones, by product.
         false_reject_budget: share of good parts that may be rejected.
 
     Raises:
-        DataError: a product has no held-out score, or a score is not positive.
+        DataError: a product has no score, or a score is not positive.
         ConfigError: the budget is not between 0 and 1.
     """
-    logarithms = _logarithms(held_out)
+    logarithms = {product: _logarithms(product, own) for product, own in good.items()}
     medians = {product: float(np.median(values)) for product, values in logarithms.items()}
     own = dict(zip(logarithms, np.maximum(spreads(list(logarithms.values())), LEAST_SPREAD).tolist(), strict=True))
     # exp: distances of either sign become the positive scores that choose_threshold expects.
     distances = [np.exp((values - medians[product]) / own[product]) for product, values in logarithms.items()]
-    chosen = choose_threshold(np.concatenate(distances) if distances else [], false_reject_budget)
-    limit = math.log(chosen.value)
-    if chosen.method == "log-normal tail":  # single images have no distance from their median
+    common = choose_threshold(np.concatenate(distances) if distances else [], false_reject_budget)
+    limit = math.log(common.value)
+    if common.method == "log-normal tail":  # single images have no distance from their median
         limit = max(limit, NormalDist().inv_cdf(1 - false_reject_budget))
-    # A median of N normal values has pi/2N times their variance: the fewer images, the more room.
-    room = {product: math.sqrt(1 + math.pi / (2 * values.size)) for product, values in logarithms.items()}
-    return {product: math.exp(medians[product] + limit * room[product] * own[product]) for product in logarithms}
+    thresholds: dict[str, float] = {}
+    for product, values in logarithms.items():
+        alone = choose_threshold(np.exp(values), false_reject_budget)
+        # A median of N normal values has pi/2N times their variance: the fewer images, the more room.
+        room = math.sqrt(1 + math.pi / (2 * values.size))
+        extrapolated = math.exp(medians[product] + limit * room * own[product])
+        thresholds[product] = alone.value if alone.method == "order statistic" else extrapolated
+    return thresholds
+
+
+def pool_scores(held_out: Mapping[str, ArrayLike], left_out: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    """Scores of good images that nothing was fitted to, and of training images left out of the memory, as one sample.
+
+    The memory judges a left-out image as it does a new one, but the student has seen it. So all left-out scores move
+    by one factor, the median ratio of held-out scores to the median left-out score of the same product: the many
+    left-out images tell how scores spread, the few held-out ones where they lie.
+
+    Args:
+        held_out: by product.
+        left_out: by product, of some of these products or of none.
+
+    Raises:
+        DataError: a score is not positive.
+    """
+    few = {product: _logarithms(product, own) for product, own in held_out.items()}
+    many = {product: _logarithms(product, own) for product, own in left_out.items()}
+    apart = [few[product] - np.median(own) for product, own in many.items()]
+    shift = float(np.median(np.concatenate(apart))) if apart else 0.0
+    return {
+        product: np.exp(np.concatenate([own, many[product] + shift]) if product in many else own)
+        for product, own in few.items()
+    }
 
 
 def spreads(groups: Sequence[NDArray[np.float64]]) -> list[float]:
@@ -139,11 +167,11 @@ def operating_point(scores: ArrayLike, defective: ArrayLike, threshold: float) -
     )
 
 
-def _logarithms(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
-    values = {product: np.asarray(own, dtype=np.float64).ravel() for product, own in scores.items()}
-    if any(own.size == 0 or not (own > 0).all() for own in values.values()):
-        raise DataError("a product has no good image with a score above 0", fix="train for more steps")
-    return {product: np.log(own) for product, own in values.items()}
+def _logarithms(product: str, scores: ArrayLike) -> NDArray[np.float64]:
+    values = np.asarray(scores, dtype=np.float64).ravel()
+    if values.size == 0 or not (values > 0).all():
+        raise DataError(f"product {product} has no good image with a score above 0", fix="train for more steps")
+    return np.log(values)
 
 
 def _log_normal_quantile(scores: NDArray[np.float64], share: float) -> float:

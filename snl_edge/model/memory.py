@@ -32,7 +32,8 @@ class Memory(nn.Module):
     directions of the centres patches are compared. Means and enlargement are linear, so each level is projected on its
     own grid, before them, and they are done with fewer channels, too.
 
-    :mod:`snl_edge.training.memory` chooses the centres. They are buffers and travel with the weights.
+    :mod:`snl_edge.training.memory` chooses the centres. They are buffers and travel with the weights, as does the
+    number of the training image that each is a patch of (-1: of none).
 
     Args:
         channels: channels of the teacher's levels.
@@ -41,6 +42,7 @@ class Memory(nn.Module):
     """
 
     centres: Tensor
+    owners: Tensor
     origin: Tensor
     middle: Tensor
     coarse: Tensor
@@ -59,14 +61,17 @@ class Memory(nn.Module):
         if self.projected:
             self.register_buffer("middle", torch.zeros(width, channels[1], 1, 1))
             self.register_buffer("coarse", torch.zeros(width, channels[2], 1, 1))
+        parts = 1 if config.shared else products
         # Channels before centres: the product's right operand as it is stored.
-        self.register_buffer("centres", torch.zeros(1 if config.shared else products, width, config.centres))
+        self.register_buffer("centres", torch.zeros(parts, width, config.centres))
+        self.register_buffer("owners", torch.full((parts, config.centres), -1, dtype=torch.int32))
         self.register_buffer("origin", torch.zeros(width))
 
-    def forward(self, features: list[Tensor], product: Tensor) -> Tensor:
+    def forward(self, features: list[Tensor], product: Tensor, left_out: Tensor | None = None) -> Tensor:
         """Distances ``float32 [B, H/8, W/8]`` from what is kept of each image's ``product``, ``int32 [B]``.
 
-        ``features`` are the teacher's, ``[B, C_l, h_l, w_l]`` at strides 4, 8, 16.
+        ``features`` are the teacher's, ``[B, C_l, h_l, w_l]`` at strides 4, 8, 16. ``left_out``, ``int32 [B]``, numbers
+        training images whose own patches do not count: each is then as far away as an image never seen.
         """
         x = self._compared(features) - self.origin.view(1, -1, 1, 1)  # [B, C, h, w]
         batch, channels, height, width = x.shape
@@ -75,12 +80,18 @@ class Memory(nn.Module):
         # One row serves all images where there is but one.
         own = [one if len(one) == 1 else one.index_select(0, product) for one in (self.centres, halves)]
         # |x - c|² = |x|² - 2 (x·c - |c|²/2): a matrix product instead of a [B, P, K, C] tensor.
-        closest = (x @ own[0] - own[1]).amax(dim=2)  # [B, P]
+        nearness = x @ own[0] - own[1]  # [B, P, K]
+        if left_out is not None:
+            owners = self.owners if len(self.owners) == 1 else self.owners.index_select(0, product)
+            nearness = nearness.masked_fill((owners == left_out[:, None]).unsqueeze(1), -torch.inf)
+        closest = nearness.amax(dim=2)  # [B, P]
         squares = (x.square().sum(dim=2) - 2 * closest).clamp_min(0)
         return (squares + 1e-6).sqrt().view(batch, height, width)
 
-    def remember(self, chosen: Tensor) -> None:
+    def remember(self, chosen: Tensor, owners: Tensor) -> None:
         """Keeps the patches ``[N, K, C]`` as centres, about their mean, where products of numbers lose least.
+
+        ``owners``, ``int32 [N, K]``, numbers the training image that each is of.
 
         Rounded to FP16, as the directions are, so that a graph may store them in half the bytes and still compute
         the same.
@@ -92,6 +103,7 @@ class Memory(nn.Module):
             self.coarse.copy_(directions[self.middle.shape[1] :].T[:, :, None, None])
         self.origin.copy_(chosen.mean(dim=(0, 1)))
         self.centres.copy_((chosen - self.origin).transpose(1, 2).half())
+        self.owners.copy_(owners)
 
     def _compared(self, features: list[Tensor]) -> Tensor:
         """What of each patch is compared with centres: ``float32 [B, C, H/8, W/8]``, or ``D`` of its directions."""

@@ -41,21 +41,25 @@ class Snl(nn.Module):
         """What the student makes of the image: of its pixels (forward) or of the teacher's features (reverse)."""
         return self.student(features if isinstance(self.student, ReverseStudent) else pixels)
 
-    def distances(self, pixels: Tensor, features: list[Tensor], product: Tensor) -> list[Tensor]:
+    def distances(
+        self, pixels: Tensor, features: list[Tensor], product: Tensor, left_out: Tensor | None = None
+    ) -> list[Tensor]:
         """What the map is made of: student from teacher at strides 4, 8, 16, then from the memory, if there is one.
 
-        ``float32 [B, H/s, W/s]`` each. ``product``, ``int32 [B]``, says what each image was recognised as.
+        ``float32 [B, H/s, W/s]`` each. ``product``, ``int32 [B]``, says what each image was recognised as;
+        ``left_out`` is as in :meth:`snl_edge.model.memory.Memory.forward`.
         """
         student = self.imitate(pixels, features)
         apart = [cosine_distance(t.float(), s.float()) for t, s in zip(features, student, strict=True)]
-        return apart if self.memory is None else [*apart, self.memory(features, product)]
+        return apart if self.memory is None else [*apart, self.memory(features, product, left_out)]
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor, left_out: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``uint8 [B, H, W, 3]`` RGB to raw anomaly map, raw score, product and product distance.
 
-        These are ``float32 [B, H, W]``, ``float32 [B]``, ``int32 [B]`` and ``float32 [B]``.
+        These are ``float32 [B, H, W]``, ``float32 [B]``, ``int32 [B]`` and ``float32 [B]``. ``left_out``, ``int32
+        [B]``, numbers training images that the memory must judge without their own patches.
         """
         pixels = self.teacher.normalise(images)
         features = self.teacher(pixels)
         product, distance = self.recognition(features)
-        return *self.anomaly_map(self.distances(pixels, features, product)), product, distance
+        return *self.anomaly_map(self.distances(pixels, features, product, left_out)), product, distance

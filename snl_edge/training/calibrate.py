@@ -1,8 +1,9 @@
-"""Setting the thresholds of a trained model from good images that it was not trained on."""
+"""Setting the thresholds of a trained model from good images that it judges as it would new ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from snl_edge.calibration.score import ScoreCalibration, calibrate_scores
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
+from snl_edge.errors import DataError
 from snl_edge.model.snl import Snl
 from snl_edge.progress import progress_bar
 from snl_edge.runtime.manifest import ProductReference
@@ -19,19 +21,56 @@ from .checkpoint import Checkpoint, load_model, save_checkpoint
 from .config import TrainingConfig
 from .split import split_holdout
 
+LEAST_IMAGES = 5
+"""Of a product, for its memory to be much the same without one of them."""
+
 
 def calibrate(
-    model: Snl, held_out: Sequence[Sample], training: TrainingConfig
+    model: Snl, samples: Sequence[Sample], held_out: Sequence[Sample], training: TrainingConfig
 ) -> tuple[ScoreCalibration, dict[str, ProductReference]]:
     """Thresholds of ``model``, which is in evaluation mode, and what good parts look like to it.
 
-    Both from one pass over images that it was not trained on.
+    The latter from images that it was not trained on; the thresholds from the images it was trained on, too, where it
+    has a memory that can leave them out: ten times as many.
     """
-    with progress_bar("setting the thresholds") as report:
+    with progress_bar("judging held-out images") as report:
         figures = measure_appearance(model, held_out, training.batch_size, report)
+    with progress_bar("judging training images") as report:
+        left_out = leave_one_out(model, samples, training.batch_size, report)
     scores = {product: own["score"] for product, own in figures.items()}
-    calibration = calibrate_scores(scores, training.false_reject_budget)
+    calibration = calibrate_scores(scores, left_out, training.false_reject_budget)
     return calibration, reference_of(figures, calibration.gain)
+
+
+@torch.no_grad()
+def leave_one_out(
+    model: Snl, samples: Sequence[Sample], batch_size: int, progress: Callable[[int, int], None]
+) -> dict[str, list[float]]:
+    """Raw scores, by product, of training images, each judged by the memory without its own patches.
+
+    Products with fewer than ``LEAST_IMAGES`` are left out, as one image is too much of their memory; without a memory
+    all are: what a student has seen says nothing of what it has not.
+
+    Args:
+        model: in evaluation mode.
+        samples: the training images, in the order in which the memory was filled.
+        batch_size: images at a time.
+        progress: called with images done and wanted.
+    """
+    if model.memory is None:
+        return {}
+    counts = Counter(sample.product for sample in samples)
+    store = ImageStore(samples, model.config.size, budget=0)
+    device = model.memory.centres.device
+    scores: dict[str, list[float]] = {product: [] for product, count in counts.items() if count >= LEAST_IMAGES}
+    for indices, images in store.batches(batch_size):
+        left_out = torch.tensor(list(indices), dtype=torch.int32, device=device)
+        _, judged, _, _ = model(torch.from_numpy(images).to(device), left_out)
+        for index, score in zip(indices, judged.tolist(), strict=True):
+            if samples[index].product in scores:
+                scores[samples[index].product].append(score)
+        progress(indices.stop, len(samples))
+    return scores
 
 
 @torch.no_grad()
@@ -54,11 +93,16 @@ def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
 
     Raises:
         CheckpointError: the run cannot be read.
-        DataError: an image cannot be read, or a product has too few.
+        DataError: an image cannot be read, a product has too few, or it was trained on another number of images.
     """
     model, checkpoint = load_model(run)
-    _, held_out = split_holdout(dataset.train, checkpoint.training.holdout, checkpoint.training.seed)
-    calibration, reference = calibrate(model, held_out, checkpoint.training)
+    samples, held_out = split_holdout(dataset.train, checkpoint.training.holdout, checkpoint.training.seed)
+    if len(samples) != checkpoint.training_images:
+        raise DataError(
+            f"{run} was trained on {checkpoint.training_images} images, {dataset.root} has {len(samples)} for it",
+            fix="give the data set that it was trained on, or train again",
+        )
+    calibration, reference = calibrate(model, samples, held_out, checkpoint.training)
     changed = checkpoint.model_copy(update={"calibration": calibration, "reference": reference})
     save_checkpoint(changed, run)
     return changed

@@ -25,7 +25,7 @@ class Checkpoint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     model: SnlConfig
     training: TrainingConfig
     products: tuple[str, ...]

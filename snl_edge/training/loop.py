@@ -92,7 +92,7 @@ def train(
     draw = batch_sampler(samples, training)
     console.print(
         f"training on {len(samples)} images of {len(products)} products ({device}, batch {training.batch_size}); "
-        f"{len(held_out)} more set the threshold"
+        f"{len(held_out)} more are held out for the thresholds"
     )
     saved = time.monotonic()
     started = saved - state.seconds
@@ -145,7 +145,7 @@ def train(
                 report,
             )
     weigh_distances(model, held_out, training)
-    calibration, reference = calibrate(model, held_out, training)
+    calibration, reference = calibrate(model, samples, held_out, training)
     draw_curves(state.history, folder / "losses.png")
     save_reference(held_out, config.size, folder)
     weights, digest = save_weights(model, folder)

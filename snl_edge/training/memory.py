@@ -28,7 +28,7 @@ def fill_memory(
 
     About ``candidates`` patches are drawn for each K, equally many of every image; then the one farthest from all
     that are kept is kept next (k-centre greedy, as PatchCore, arXiv 2106.08265, sec. 3.2, in a random projection).
-    With fewer candidates than centres some are kept twice.
+    With fewer candidates than centres some are kept twice. The memory also learns which image each is of.
 
     Args:
         memory: to be filled.
@@ -43,6 +43,7 @@ def fill_memory(
     parts, _, count = memory.centres.shape
     shown = np.asarray(products) if parts > 1 else np.zeros(len(products), int)
     chosen: list[Tensor] = []
+    owners: list[Tensor] = []
     for part in range(parts):
         own = np.flatnonzero(shown == part)
         each = -(-candidates // len(own))
@@ -53,10 +54,11 @@ def fill_memory(
             drawn += [one[torch.from_numpy(rng.permutation(len(one))[:each]).to(one.device)] for one in cells]
         pool = torch.cat(drawn)  # [candidates, C]
         before = part * count
-        chosen.append(
-            pool[farthest_points(pool, count, seed, lambda done, _, b=before: progress(b + done, parts * count))]
-        )
-    memory.remember(torch.stack(chosen))
+        kept = farthest_points(pool, count, seed, lambda done, _, b=before: progress(b + done, parts * count))
+        chosen.append(pool[kept])
+        images = torch.from_numpy(own).repeat_interleave(torch.tensor([len(one) for one in drawn]))
+        owners.append(images[kept.cpu()])
+    memory.remember(torch.stack(chosen), torch.stack(owners))
 
 
 def farthest_points(
