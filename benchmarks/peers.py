@@ -19,7 +19,7 @@ from snl_edge.progress import console, progress_bar
 from snl_edge.provenance import revision
 
 from .command import run_command
-from .peers_environment import KEEP_MEMORY, enter_environment
+from .peers_environment import HUGE_PAGES, enter_environment
 from .results import FOLDER, save_result
 
 KIND = "experiment"
@@ -48,7 +48,7 @@ def peers(
     dataset = open_dataset(data, products=products.split(",") if products else None)
     if not dataset.test:
         raise DataError(f"{data} has no test images", fix="give a set in MVTec AD or VisA layout")
-    enter_environment(variables=KEEP_MEMORY)
+    enter_environment(variables=HUGE_PAGES)
     for seed in numbers:
         for row in chosen:
             console.rule(f"{row}-seed{seed}")
