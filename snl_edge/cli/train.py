@@ -102,7 +102,7 @@ def train(
     console.print(
         f"trained on {checkpoint.training_images} good images of {len(checkpoint.products)} products "
         f"in {checkpoint.seconds:.0f} s; "
-        f"thresholds from {calibration.good_images} of them and of held-out ones ({calibration.method})"
+        f"thresholds from {calibration.good_images} good images ({calibration.method})"
     )
     console.print(f"next: snl-edge evaluate {data} --model {out}   or: snl-edge build {out} --precision fp16")
 
