@@ -98,7 +98,8 @@ def in_words(figures: Mapping[str, Any]) -> str:
     plain, snl = figures["plain"], figures["snl"]
     return (
         f"Of {figures['defective']} defective parts plain distillation passes {plain['escapes']}, "
-        f"SNL {snl['escapes']}; of {figures['good']} good ones it rejects {plain['false_rejects']}, SNL {snl['false_rejects']}."
+        f"SNL {snl['escapes']}; of {figures['good']} good ones it rejects {plain['false_rejects']}, "
+        f"SNL {snl['false_rejects']}."
     )
 
 
