@@ -96,12 +96,10 @@ def choose_product_thresholds(good: Mapping[str, ArrayLike], false_reject_budget
     """
     logarithms = {product: _logarithms(product, own) for product, own in good.items()}
     medians = {product: float(np.median(values)) for product, values in logarithms.items()}
-    own = dict(zip(logarithms, np.maximum(spreads(list(logarithms.values())), LEAST_SPREAD).tolist(), strict=True))
-    # exp: distances of either sign become the positive scores that choose_threshold expects.
-    distances = [np.exp((values - medians[product]) / own[product]) for product, values in logarithms.items()]
-    common = choose_threshold(np.concatenate(distances) if distances else [], false_reject_budget)
-    limit = math.log(common.value)
-    if common.method == "log-normal tail":  # single images have no distance from their median
+    scales = np.maximum(spreads(list(logarithms.values())), LEAST_SPREAD).tolist()
+    own = dict(zip(logarithms, scales, strict=True))
+    limit, certified = common_reach(list(logarithms.values()), scales, false_reject_budget)
+    if not certified:  # single images have no distance from their median
         limit = max(limit, NormalDist().inv_cdf(1 - false_reject_budget))
     thresholds: dict[str, float] = {}
     for product, values in logarithms.items():
@@ -111,6 +109,17 @@ def choose_product_thresholds(good: Mapping[str, ArrayLike], false_reject_budget
         extrapolated = math.exp(medians[product] + limit * room * own[product])
         thresholds[product] = alone.value if alone.method == "order statistic" else extrapolated
     return thresholds
+
+
+def common_reach(groups: Sequence[NDArray[np.float64]], scales: Sequence[float], budget: float) -> tuple[float, bool]:
+    """How far from its group's median, in units of the group's scale, a value may lie; ``budget`` of all lie farther.
+
+    Also whether there are enough values to certify that (:func:`choose_threshold`).
+    """
+    # exp: distances of either sign become the positive scores that choose_threshold expects.
+    apart = [np.exp((group - np.median(group)) / scale) for group, scale in zip(groups, scales, strict=True)]
+    chosen = choose_threshold(np.concatenate(apart) if apart else [], budget)
+    return math.log(chosen.value), chosen.method == "order statistic"
 
 
 def pool_scores(held_out: Mapping[str, ArrayLike], left_out: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:

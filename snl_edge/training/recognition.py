@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Sample
-from snl_edge.evaluation.threshold import choose_threshold, spreads
+from snl_edge.evaluation.threshold import common_reach, spreads
 from snl_edge.model.recognition import Recognition, pool
 from snl_edge.model.snl import Snl
 from snl_edge.model.teacher import Teacher
@@ -102,7 +101,7 @@ def fit_recognition(
     other folds; each product needs two images. The limit of a product is set in two steps:
 
     1. as many of the product's own spreads above its own median as all products together need to keep
-       ``FALSE_UNKNOWN_BUDGET`` (:func:`snl_edge.evaluation.threshold.choose_threshold`), the spread of a product
+       ``FALSE_UNKNOWN_BUDGET`` (:func:`snl_edge.evaluation.threshold.common_reach`), the spread of a product
        with few images drawn towards the common one;
     2. moved by ``ROOM`` of the way towards the nearest image of any other product, where there is room: a defect
        then stays a defect of its product. No defect is needed for that.
@@ -152,12 +151,9 @@ def _limits(distances: Array, index: NDArray[np.intp]) -> Array:
     """Limits ``[K]`` from distances ``[N, K]`` of images that the fit has not seen, and the product of each."""
     products = distances.shape[1]
     logarithms = [np.log(np.maximum(distances[index == k, k], 1e-9)) for k in range(products)]
-    medians = [float(np.median(own)) for own in logarithms]
     own_spreads = spreads(logarithms)
-    # exp: distances of either sign become the positive scores that choose_threshold expects.
-    standard = [np.exp((own - m) / s) for own, m, s in zip(logarithms, medians, own_spreads, strict=True)]
-    reach = math.log(choose_threshold(np.concatenate(standard), FALSE_UNKNOWN_BUDGET).value)
-    limits = np.exp(np.array(medians) + reach * np.array(own_spreads))
+    reach, _ = common_reach(logarithms, own_spreads, FALSE_UNKNOWN_BUDGET)
+    limits = np.exp([np.median(own) + reach * spread for own, spread in zip(logarithms, own_spreads, strict=True)])
     for k in range(products):
         others = distances[index != k, k]
         if others.size:
