@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -123,8 +123,14 @@ def _changes(short: str) -> dict[str, Row]:
     if direction == "reverse":
         rows |= {f"embedding{e}": changed(f"embedding {e}", {"student.embedding": e}) for e in (64, 256)}
         rows |= {f"depth{d}": changed(f"decoder depth {d}", {"student.depth": d}) for d in (2, 3)}
-        alone = changed("the memory alone", {"anomaly_map.level_weights": [0.0, 0.0, 0.0]})
-        rows["memory_alone"] = Row(alone.title, alone.model, {"steps": 1})  # its student is not looked at
+        alone: Settings = {"anomaly_map.level_weights": [0.0, 0.0, 0.0]}
+        sizes = {"": {}, **{str(k): {"memory.centres": k} for k in (512, 8192)}}
+        for suffix, size in sizes.items():
+            words = f"the memory alone{f', {suffix} a product' if suffix else ''}"
+            rows[f"memory_alone{suffix}"] = replace(
+                changed(words, {**alone, **size}),
+                training={"steps": 1},  # its student is not looked at
+            )
     return {f"snl_{short}_{name}": row for name, row in rows.items()}
 
 
