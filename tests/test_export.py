@@ -20,7 +20,7 @@ from snl_edge.export.parity import measure_parity, parity_images, run_graph, run
 from snl_edge.export.precision import CONVOLUTIONS, to_fp16
 from snl_edge.export.rounding import simulate_fp16
 from snl_edge.image import fit_to_input, read_image
-from snl_edge.model.config import CramConfig, SnlConfig, StudentConfig, TeacherConfig
+from snl_edge.model.config import CramConfig, MemoryConfig, SnlConfig, StudentConfig, TeacherConfig
 from snl_edge.model.snl import Snl
 from snl_edge.runtime.prediction import Prediction
 from snl_edge.training.checkpoint import load_model
@@ -257,10 +257,10 @@ def test_an_onnx_that_is_no_snl_graph_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "direction"),
-    [("tf_efficientnet_lite0", "forward"), ("resnet18", "reverse"), ("regnetx_002", "forward")],
+    ("architecture", "direction", "dimensions"),
+    [("tf_efficientnet_lite0", "forward", None), ("resnet18", "reverse", 32), ("regnetx_002", "forward", None)],
 )
-def test_every_kind_of_model_becomes_an_fp16_engine(architecture, direction, tmp_path):
+def test_every_kind_of_model_becomes_an_fp16_engine(architecture, direction, dimensions, tmp_path):
     """Untrained weights: what counts is that graph, types and TensorRT fit each other."""
     pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx-cu13")
     config = SnlConfig(
@@ -270,10 +270,12 @@ def test_every_kind_of_model_becomes_an_fp16_engine(architecture, direction, tmp
         student=StudentConfig(
             embedding=16, direction=direction, cram=CramConfig(centres=8, residual="mean", skip=True)
         ),
+        memory=MemoryConfig(centres=64, dimensions=dimensions),
     )
     torch.manual_seed(0)
     model = Snl(config, pretrained=False).eval()
     channels = model.teacher.channels
+    model.memory.remember(torch.randn(1, 64, sum(channels[1:])), model.memory.owners)
     model.teacher.set_statistics([torch.zeros(c) for c in channels], [torch.full((c,), 0.5) for c in channels])
     calibration = ScoreCalibration(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="test")
     graph = export_onnx(model, calibration, ("any",))
