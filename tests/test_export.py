@@ -123,6 +123,31 @@ def test_the_memory_computes_in_fp32_from_centres_in_fp16(graphs):
     assert all(types[name] == TensorProto.FLOAT for node in products for name in node.input)
 
 
+def test_openvino_reads_bf16_for_fp16_and_leaves_what_is_delicate(graphs, pictures, expected, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    from snl_edge.runtime.openvino_backend import OpenVinoBackend, emulates, half_as_bf16
+
+    path = save_graph(graphs["fp16"], tmp_path / "fp16.onnx")
+    model = openvino.Core().read_model(path)
+    half_as_bf16(model)
+    types = {
+        node.get_friendly_name(): {value.get_element_type() for value in node.input_values()}
+        for node in model.get_ordered_ops()
+        if node.get_type_name() in ("Convolution", "GroupConvolution", "MatMul", "SoftMax", "ReduceMax")
+    }
+    convolutions = [kinds for name, kinds in types.items() if "conv" in name.lower()]
+    assert len(convolutions) > 20
+    assert all(kinds == {openvino.Type.bf16} for kinds in convolutions)
+    others = [kinds for kinds in types.values() if openvino.Type.bf16 not in kinds]
+    assert len(others) > 5
+    assert all(openvino.Type.f16 not in kinds for kinds in types.values())
+    if missing := emulates("bf16"):
+        pytest.skip(missing)
+    backend = OpenVinoBackend(path, "bf16", 1)
+    scores = np.array([float(backend.infer(image[None]).score[0]) for image in pictures])
+    assert 1e-4 < np.abs(scores / expected.score - 1).max() < 0.05
+
+
 def test_graph_carries_its_description(graphs, run):
     for precision, graph in graphs.items():
         metadata = graph_metadata(graph)
