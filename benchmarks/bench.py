@@ -129,7 +129,7 @@ def choose_subjects(bundle: Bundle, options: BenchOptions) -> list[tuple[str, st
         if (options.backends and not asked) or not kind.probe(options.device).available:
             continue
         if kind.flavour is None:
-            present: Sequence[str] = list(bundle.manifest.graphs)
+            present: Sequence[str] = [p for p in bundle.manifest.graphs if p in kind.precisions]
         else:
             present = [record.precision for record in bundle.engines() if record.flavour == kind.flavour]
         wanted = [precision for precision in dict.fromkeys(present) if precision in (options.precisions or present)]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PRODUCTS = tuple(f"product {number}" for number in range(10))
 GAIN = ScoreCalibration(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="random weights")
 
+RANGE = 8.0
+"""Of every INT8 tensor: speed does not know ranges either."""
+
 
 def random_model(config: SnlConfig, seed: int = 0) -> Snl:
     """The model of ``config`` in evaluation mode, every weight and buffer drawn at random."""
@@ -38,8 +41,10 @@ def random_model(config: SnlConfig, seed: int = 0) -> Snl:
     return model
 
 
-def write_random_bundle(config: SnlConfig, folder: Path, *, max_batch: int = 8, seed: int = 0) -> Bundle:
-    """Writes the bundle of `random_model` with FP32 and FP16 graphs.
+def write_random_bundle(
+    config: SnlConfig, folder: Path, *, max_batch: int = 8, seed: int = 0, fast: bool = False
+) -> Bundle:
+    """Writes the bundle of `random_model` with FP32 and FP16 graphs; ``fast`` adds BF16 and INT8, judged by no gate.
 
     Raises:
         ExportError: a graph cannot be made.
@@ -47,6 +52,7 @@ def write_random_bundle(config: SnlConfig, folder: Path, *, max_batch: int = 8, 
     """
     from snl_edge.export.onnx_graph import export_onnx, save_graph
     from snl_edge.export.precision import to_fp16
+    from snl_edge.export.qdq import find_layers, place, to_int8
 
     graph = export_onnx(random_model(config, seed), GAIN, PRODUCTS)
     with tempfile.TemporaryDirectory() as temporary:
@@ -54,6 +60,10 @@ def write_random_bundle(config: SnlConfig, folder: Path, *, max_batch: int = 8, 
             "fp32": save_graph(graph, Path(temporary) / "fp32.onnx"),
             "fp16": save_graph(to_fp16(graph), Path(temporary) / "fp16.onnx"),
         }
+        if fast:
+            graphs["bf16"] = graphs["fp16"]
+            ranges = dict.fromkeys(place(graph, find_layers(graph)).readers, RANGE)
+            graphs["int8"] = save_graph(to_int8(graph, ranges), Path(temporary) / "int8.onnx")
         return write_bundle(
             folder,
             graphs,

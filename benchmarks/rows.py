@@ -60,7 +60,7 @@ PLAIN: Settings = {
 CHANNEL: Settings = {"loss.channel": 1.0}
 CRAM: Settings = {"student.cram": {"centres": 50, "residual": "unit", "skip": False}}
 DAMAGE: Settings = {"damage.paste": 0.7, "damage.jitter": 1.0}
-MEMORY: Settings = {"memory": {"centres": 2048, "candidates": 60_000, "shared": False}}
+MEMORY: Settings = {"memory": {"centres": 2048, "candidates": 60_000, "shared": False, "dimensions": None}}
 SNL: Settings = {**PLAIN, **CHANNEL, **CRAM, **DAMAGE, **MEMORY}
 """The default: all parts but the affinity terms, which are rows of their own."""
 
@@ -108,6 +108,7 @@ def _changes(short: str) -> dict[str, Row]:
         "no_paste": changed("no pasted regions", {"damage.paste": 0.0}),
         "no_jitter": changed("no jitter", {"damage.jitter": 0.0}),
         **{f"memory{k}": changed(f"memory of {k} a product", {"memory.centres": k}) for k in (512, 1024, 4096)},
+        **{f"memory_dims{d}": changed(f"memory in {d} dimensions", {"memory.dimensions": d}) for d in (64, 96)},
         **{
             f"shared{k}": changed(
                 f"one memory of {k} for all",

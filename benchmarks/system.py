@@ -10,6 +10,7 @@ from typing import Any
 
 from snl_edge import provenance
 from snl_edge.runtime.gpu import present_gpus
+from snl_edge.runtime.processor import instruction_sets
 
 from .jetson_sensor import power_mode
 from .sensors import Sensor
@@ -40,7 +41,6 @@ def describe_system(sensors: list[Sensor], root: Path = Path("/")) -> dict[str, 
 
 def _cpu(root: Path) -> dict[str, Any]:
     text = _read(root / "proc/cpuinfo")
-    words = re.findall(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
     cores = set(re.findall(r"^physical id\s*: (\d+)$[\s\S]*?^core id\s*: (\d+)$", text, re.MULTILINE))
     first = root / "sys/devices/system/cpu/cpu0"
     frequency = _read(first / "cpufreq/cpuinfo_max_freq")
@@ -49,7 +49,7 @@ def _cpu(root: Path) -> dict[str, Any]:
         "usable": len(os.sched_getaffinity(0)),
         "logical": os.cpu_count(),
         "physical": len(cores) or None,
-        "flags": sorted(word for word in (words[0].split() if words else []) if FLAGS.match(word)),
+        "flags": sorted(word for word in instruction_sets(root) if FLAGS.match(word)),
         "governor": _read(first / "cpufreq/scaling_governor") or "not told (virtual machine?)",
         "highest_mhz": round(int(frequency) / 1e3) if frequency else None,
         "simultaneous_multithreading": _read(root / "sys/devices/system/cpu/smt/active") == "1",

@@ -31,6 +31,7 @@ class Limits(BaseModel):
 
 LIMITS: Mapping[Precision, Limits] = {
     "fp16": Limits(image_auroc_drop=0.1, score_correlation=0.999, map_error=0.1),
+    "bf16": Limits(image_auroc_drop=0.1, score_correlation=0.999, map_error=0.1),
     "int8": Limits(image_auroc_drop=0.3, score_correlation=0.98, map_error=0.1),
 }
 

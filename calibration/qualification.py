@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +18,7 @@ from snl_edge.calibration.score import DECISION, ScoreCalibration
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict
 from snl_edge.export.gain import with_calibration
+from snl_edge.export.onnx_graph import save_graph
 from snl_edge.export.qdq import find_layers, to_int8
 from snl_edge.export.rounding import device_session
 from snl_edge.progress import console, progress_bar
@@ -25,7 +29,7 @@ from .judgement import GateImages, Judgement, judge
 from .measure import input_size
 from .search import fewest_spared, guess_spared
 from .sensitivity import Sensitivity, measure_sensitivity
-from .thresholds import recalibrate, scores_of
+from .thresholds import move_thresholds, recalibrate, scores_of
 
 NAMED = 5
 """Worst layers that a failing report names."""
@@ -69,8 +73,35 @@ class Qualifier:
         if self._held_out:
             own = recalibrate(own, self._exact_scores, self._scores(graph, precision))
             graph = with_calibration(graph, own)
-        found = self._judge(graph, own, precision)
+        found = self._judge(_predict(graph), own, precision)
         return Qualified(graph, own, compare(self.reference, found, precision, "simulated on the CPU"))
+
+    def qualify_on_openvino(self, qualified: Qualified, precision: Literal["bf16", "int8"]) -> Qualified:
+        """Judges a graph that TensorRT may run as OpenVINO computes it on this machine's CPU.
+
+        BF16 is a reading of the FP16 graph, whose gain it shares: only the products' thresholds are its own.
+
+        Raises:
+            EngineError: OpenVINO refuses the graph.
+            DataError: an image cannot be read.
+        """
+        from snl_edge.runtime.openvino_backend import OpenVinoBackend
+
+        own = qualified.calibration
+        with tempfile.TemporaryDirectory() as temporary:
+            backend = OpenVinoBackend(save_graph(qualified.graph, Path(temporary) / "graph.onnx"), precision, 1)
+
+        def predict(images: NDArray[np.uint8]) -> Prediction:
+            return deepcopy(backend.infer(images))  # views of buffers that the next image overwrites
+
+        if precision == "bf16" and self._held_out:
+            with progress_bar("scores of good parts with bf16") as report:
+                scores = scores_of(predict, self._held_out, self.size, report)
+            own = move_thresholds(self.calibration, own, self._exact_scores, scores)
+        found = self._judge(predict, own, precision)
+        told = {"not_int8": qualified.report.not_int8, "not_int8_share": qualified.report.not_int8_share}
+        report = compare(self.reference, found, precision, backend.description).model_copy(update=told)
+        return Qualified(qualified.graph, own, report)
 
     def qualify_int8(
         self, ranges: Mapping[str, float], trial: NDArray[np.uint8]
@@ -111,7 +142,7 @@ class Qualifier:
     @cached_property
     def reference(self) -> Judgement:
         """What the FP32 graph says of the gate's images."""
-        return self._judge(self.graph, self.calibration, "fp32")
+        return self._judge(_predict(self.graph), self.calibration, "fp32")
 
     def reference_figures(self) -> dict[str, Any]:
         """The FP32 graph's metrics on the labelled set; empty where there is none."""
@@ -125,10 +156,10 @@ class Qualifier:
         with progress_bar(f"scores of good parts with {name}") as report:
             return scores_of(_predict(graph), self._held_out, self.size, report)
 
-    def _judge(self, graph: onnx.ModelProto, calibration: ScoreCalibration, name: str) -> Judgement:
+    def _judge(self, predict: Predict, calibration: ScoreCalibration, name: str) -> Judgement:
         limits = calibration.product_thresholds
         with progress_bar(f"gate: judging with {name}") as report:
-            return judge(_predict(graph), self.images, self.size, lambda product: limits.get(product, DECISION), report)
+            return judge(predict, self.images, self.size, lambda product: limits.get(product, DECISION), report)
 
     def _share(self, spared: Sequence[str]) -> float:
         layers = find_layers(self.graph)

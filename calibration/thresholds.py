@@ -44,6 +44,16 @@ def scores_of(
     return scores
 
 
+def move_thresholds(
+    calibration: ScoreCalibration, scale: ScoreCalibration, exact: Scores, own: Scores
+) -> ScoreCalibration:
+    """As `recalibrate`, of a graph whose scale stays that of ``scale``: its products' thresholds move by all of it."""
+    moved = recalibrate(calibration, exact, own)
+    common = moved.raw_threshold / calibration.raw_threshold
+    thresholds = {product: common * value for product, value in moved.product_thresholds.items()}
+    return scale.model_copy(update={"product_thresholds": thresholds})
+
+
 def recalibrate(calibration: ScoreCalibration, exact: Scores, own: Scores) -> ScoreCalibration:
     """The calibration of a graph whose scores of good images are ``own`` where the FP32 graph's are ``exact``.
 

@@ -132,8 +132,12 @@ def _bundle_from_run(
     checkpoint = made.checkpoint
     with tempfile.TemporaryDirectory() as temporary:
         files: dict[Precision, Path] = {
-            name: save_graph(graph, Path(temporary) / f"{name}.onnx") for name, graph in made.graphs.items()
+            name: save_graph(graph, Path(temporary) / f"{name}.onnx")
+            for name, graph in made.graphs.items()
+            if name != "bf16"
         }
+        if "bf16" in made.graphs:
+            files["bf16"] = files["fp16"]
         bundle = write_bundle(
             folder,
             files,

@@ -12,7 +12,8 @@ from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import ConfigError
 from snl_edge.progress import console
-from snl_edge.runtime.manifest import Precision
+from snl_edge.runtime.backend import backend_kind
+from snl_edge.runtime.manifest import OPENVINO_GATES, GateName, Precision
 
 if TYPE_CHECKING:
     import onnx
@@ -46,7 +47,7 @@ class Graphs:
     graphs: dict[Precision, onnx.ModelProto]
     parity: list[Parity]
     calibrations: dict[Precision, ScoreCalibration] = field(default_factory=dict)
-    gates: dict[Precision, GateReport] = field(default_factory=dict)
+    gates: dict[GateName, GateReport] = field(default_factory=dict)
     table: CalibrationTable | None = None
 
     @property
@@ -123,11 +124,14 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
     console.print(half.report.summary())
     if wanted == "fp16":
         _admit(made, "fp16", half, evidence.force, "build with --precision fp32, or ship it anyway with --force")
-        return made
-    if half.report.passed:
+    elif half.report.passed:
         _admit(made, "fp16", half, False, "")
     else:
         made.gates["fp16"] = half.report
+    if "fp16" in made.graphs:
+        _judge_on_openvino(made, qualifier, half, "bf16")
+    if wanted == "fp16":
+        return made
     _add_int8(made, run, wanted, evidence, qualifier, held_out)
     return made
 
@@ -152,8 +156,29 @@ def _add_int8(
         fix = "calibrate on more and other images, use --precision auto or fp16, or ship it anyway with --force"
         _admit(made, "int8", qualified, evidence.force, fix)
         made.table = table
+        _judge_on_openvino(made, qualifier, qualified, "int8")
     else:
         made.gates["int8"] = qualified.report
+
+
+def _judge_on_openvino(
+    made: Graphs, qualifier: Qualifier, qualified: Qualified, precision: Literal["bf16", "int8"]
+) -> None:
+    """Whether OpenVINO may run it by itself on a CPU; a machine that cannot tell leaves that open, which means no."""
+    found = backend_kind("openvino").probe()
+    missing = "" if found.available else found.reason
+    if not missing:
+        from snl_edge.runtime.openvino_backend import emulates
+
+        missing = emulates(precision)
+    if missing:
+        console.print(f"{precision} in OpenVINO is not judged ({missing}): CPUs will not take it by themselves")
+        return
+    judged = qualifier.qualify_on_openvino(qualified, precision)
+    console.print(judged.report.summary())
+    made.gates[OPENVINO_GATES[precision]] = judged.report
+    if precision == "bf16" and judged.report.passed:
+        made.graphs["bf16"], made.calibrations["bf16"] = judged.graph, judged.calibration
 
 
 def _admit(made: Graphs, precision: Literal["fp16", "int8"], qualified: Qualified, force: bool, fix: str) -> None:

@@ -11,6 +11,7 @@ from contract_graph import contract_images, write_contract_bundle
 
 from snl_edge.errors import BackendError, BundleError, ConfigError, EngineError
 from snl_edge.runtime.backend import BACKENDS, backend_kind
+from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.gpu import Gpu, gpu, present_gpus
@@ -64,6 +65,41 @@ def test_auto_says_what_it_took_and_why_not_the_faster(folder: Path) -> None:
         assert "fp32" in detector.backend.description
 
 
+def test_auto_computes_on_a_cpu_in_what_passed_the_gate_there(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    made = Bundle.open(folder)
+    graph, said = made.graph("fp32"), {"name": "x", "input": made.manifest.input, "products": made.manifest.products}
+    lacking = {"bf16": "", "int8": ""}
+    monkeypatch.setattr("snl_edge.runtime.openvino_backend.emulates", lambda precision: lacking.get(precision, ""))
+
+    def taken(passed: dict[str, list[str]]) -> str:
+        bundle = write_bundle(
+            tmp_path / "line",
+            {"fp32": graph, "bf16": graph, "int8": graph},
+            calibration=made.manifest.calibration,
+            gates={gate: {"failures": failures} for gate, failures in passed.items()},
+            **said,
+        )
+        assert set(bundle.manifest.graphs.values()) == {"fp32.onnx"}  # what is shared is stored once
+        with Detector.load(bundle.path) as detector:
+            return detector.backend.precision
+
+    assert taken({}) == "fp32"
+    assert taken({"int8": []}) == "fp32"  # as TensorRT computes it
+    assert taken({"openvino_bf16": [], "openvino_int8": ["3 of 9 verdicts flip"]}) == "bf16"
+    assert taken({"openvino_bf16": [], "openvino_int8": []}) == "int8"
+    lacking["int8"] = "no VNNI instructions here"
+    assert taken({"openvino_bf16": [], "openvino_int8": []}) == "bf16"
+    lacking["bf16"] = "no BF16 instructions here"
+    assert taken({"openvino_bf16": [], "openvino_int8": []}) == "fp32"
+    with Detector.load(tmp_path / "line", backend="openvino", precision="bf16") as detector:
+        assert "bf16 computed in fp32 (no BF16 instructions here)" in detector.backend.description
+    with pytest.raises(BackendError, match="onnxruntime has nothing to run: ONNX Runtime does not compute in bf16"):
+        Detector.load(tmp_path / "line", backend="onnxruntime", precision="bf16")
+
+
 def test_auto_goes_on_where_openvino_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with Detector.load(folder) as detector:
@@ -82,7 +118,7 @@ def test_what_does_not_exist_is_refused(folder: Path) -> None:
         ConfigError, match=r"unknown backend 'cuda'.*auto, tensorrt, tensorrt_rtx, openvino, onnxruntime"
     ):
         Detector.load(folder, backend="cuda")
-    with pytest.raises(ConfigError, match=r"unknown precision 'fp8'.*auto, fp32, fp16, int8"):
+    with pytest.raises(ConfigError, match=r"unknown precision 'fp8'.*auto, fp32, fp16, bf16, int8"):
         Detector.load(folder, backend="onnxruntime", precision="fp8")
     with pytest.raises(BundleError, match="no int8 graph"):
         Detector.load(folder, backend="onnxruntime", precision="int8")

@@ -20,7 +20,7 @@ from snl_edge.export.parity import measure_parity, parity_images, run_graph, run
 from snl_edge.export.precision import CONVOLUTIONS, to_fp16
 from snl_edge.export.rounding import simulate_fp16
 from snl_edge.image import fit_to_input, read_image
-from snl_edge.model.config import CramConfig, SnlConfig, StudentConfig, TeacherConfig
+from snl_edge.model.config import CramConfig, MemoryConfig, SnlConfig, StudentConfig, TeacherConfig
 from snl_edge.model.snl import Snl
 from snl_edge.runtime.prediction import Prediction
 from snl_edge.training.checkpoint import load_model
@@ -121,6 +121,31 @@ def test_the_memory_computes_in_fp32_from_centres_in_fp16(graphs):
     products = [n for n in typed.node if n.op_type == "MatMul" and all(name in types for name in n.input)]
     assert products
     assert all(types[name] == TensorProto.FLOAT for node in products for name in node.input)
+
+
+def test_openvino_reads_bf16_for_fp16_and_leaves_what_is_delicate(graphs, pictures, expected, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    from snl_edge.runtime.openvino_backend import OpenVinoBackend, emulates, half_as_bf16
+
+    path = save_graph(graphs["fp16"], tmp_path / "fp16.onnx")
+    model = openvino.Core().read_model(path)
+    half_as_bf16(model)
+    types = {
+        node.get_friendly_name(): {value.get_element_type() for value in node.input_values()}
+        for node in model.get_ordered_ops()
+        if node.get_type_name() in ("Convolution", "GroupConvolution", "MatMul", "SoftMax", "ReduceMax")
+    }
+    convolutions = [kinds for name, kinds in types.items() if "conv" in name.lower()]
+    assert len(convolutions) > 20
+    assert all(kinds == {openvino.Type.bf16} for kinds in convolutions)
+    others = [kinds for kinds in types.values() if openvino.Type.bf16 not in kinds]
+    assert len(others) > 5
+    assert all(openvino.Type.f16 not in kinds for kinds in types.values())
+    if missing := emulates("bf16"):
+        pytest.skip(missing)
+    backend = OpenVinoBackend(path, "bf16", 1)
+    scores = np.array([float(backend.infer(image[None]).score[0]) for image in pictures])
+    assert 1e-4 < np.abs(scores / expected.score - 1).max() < 0.05
 
 
 def test_graph_carries_its_description(graphs, run):
@@ -257,10 +282,10 @@ def test_an_onnx_that_is_no_snl_graph_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "direction"),
-    [("tf_efficientnet_lite0", "forward"), ("resnet18", "reverse"), ("regnetx_002", "forward")],
+    ("architecture", "direction", "dimensions"),
+    [("tf_efficientnet_lite0", "forward", None), ("resnet18", "reverse", 32), ("regnetx_002", "forward", None)],
 )
-def test_every_kind_of_model_becomes_an_fp16_engine(architecture, direction, tmp_path):
+def test_every_kind_of_model_becomes_an_fp16_engine(architecture, direction, dimensions, tmp_path):
     """Untrained weights: what counts is that graph, types and TensorRT fit each other."""
     pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx-cu13")
     config = SnlConfig(
@@ -270,10 +295,12 @@ def test_every_kind_of_model_becomes_an_fp16_engine(architecture, direction, tmp
         student=StudentConfig(
             embedding=16, direction=direction, cram=CramConfig(centres=8, residual="mean", skip=True)
         ),
+        memory=MemoryConfig(centres=64, dimensions=dimensions),
     )
     torch.manual_seed(0)
     model = Snl(config, pretrained=False).eval()
     channels = model.teacher.channels
+    model.memory.remember(torch.randn(1, 64, sum(channels[1:])), model.memory.owners)
     model.teacher.set_statistics([torch.zeros(c) for c in channels], [torch.full((c,), 0.5) for c in channels])
     calibration = ScoreCalibration(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="test")
     graph = export_onnx(model, calibration, ("any",))

@@ -25,6 +25,8 @@ from snl_edge.export.qdq import find_layers, place, to_int8
 from snl_edge.model.config import MemoryConfig
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
+from snl_edge.runtime.manifest import OPENVINO_GATES
+from snl_edge.runtime.openvino_backend import emulates
 from snl_edge.training.loop import train
 from snl_edge.training.split import split_holdout
 
@@ -133,7 +135,14 @@ def test_int8_becomes_part_of_a_bundle_with_its_own_thresholds(trained, line, tm
         build(trained, tmp_path / "bundle", "auto", engine=False, evidence=Evidence(_without_defects(line)))
     )
     manifest = bundle.manifest
-    assert set(manifest.graphs) == {"fp32", "fp16", "int8"}
+    assert set(manifest.graphs) - {"bf16"} == {"fp32", "fp16", "int8"}
+    for precision, gate in OPENVINO_GATES.items():
+        assert (gate in manifest.gates) == (not emulates(precision))
+    if manifest.passed("openvino_bf16"):
+        assert manifest.gates["openvino_bf16"]["ran_on"].startswith("OpenVINO")
+        assert manifest.graphs["bf16"] == manifest.graphs["fp16"]
+        scale = manifest.calibrations["bf16"].raw_threshold
+        assert scale == manifest.calibrations["fp16"].raw_threshold  # that of the graph they share
     assert "calibration.json" in manifest.files
     assert manifest.gates["int8"]["failures"] == []
     assert manifest.gates["int8"]["forced"] is False

@@ -10,6 +10,7 @@ import torch
 from conftest import short_training, small_model
 
 from snl_edge.data.layouts import open_dataset
+from snl_edge.errors import ConfigError
 from snl_edge.model.config import MemoryConfig
 from snl_edge.model.memory import Memory, patches
 from snl_edge.training.appearance import measure_appearance
@@ -33,9 +34,10 @@ PRODUCTS = torch.tensor([0, 1, 0, 1, 1, 0], dtype=torch.int32)
 
 
 def filled(
-    centres: int = 32, candidates: int = 100, seed: int = 0, shared: bool = False
+    centres: int = 32, candidates: int = 100, seed: int = 0, shared: bool = False, dimensions: int | None = None
 ) -> tuple[Memory, list[torch.Tensor]]:
-    memory, seen = Memory(CHANNELS, MemoryConfig(centres=centres, shared=shared), 2), features(6)
+    config = MemoryConfig(centres=centres, shared=shared, dimensions=dimensions)
+    memory, seen = Memory(CHANNELS, config, 2), features(6)
     fill_memory(
         memory, lambda indices: [level[list(indices)] for level in seen], PRODUCTS.tolist(), candidates, 2, seed
     )
@@ -123,3 +125,29 @@ def test_a_model_without_memory_has_three_distances():
     anomaly_map, score, *_ = model(images)
     assert anomaly_map.shape == (1, 64, 64)
     assert score.item() == pytest.approx(anomaly_map.max().item())
+
+
+def test_in_all_principal_directions_distances_are_those_of_all_channels():
+    """A rotation of the channels; each level is rotated on its own grid."""
+    whole, turned = filled()[0], filled(dimensions=9)[0]
+    other, product = features(2, seed=1), torch.tensor([1, 0], dtype=torch.int32)
+    assert turned.centres.shape == whole.centres.shape
+    assert not torch.allclose(turned.centres, whole.centres, atol=0.1)
+    assert torch.allclose(turned(other, product), whole(other, product), atol=5e-3)
+
+
+def test_few_directions_are_those_in_which_what_is_kept_varies_most():
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.linalg.qr(torch.randn(9, 9, generator=generator)).Q
+    patches_kept = torch.randn(2, 50, 9, generator=generator) * torch.tensor([9, 8, 7, 0, 0, 0, 0, 0, 0.0])
+    memory = Memory([3, 4, 5], MemoryConfig(centres=50, dimensions=8), 2)
+    memory.remember(patches_kept @ directions.T, memory.owners)
+    assert memory.centres.shape == (2, 8, 50)
+    spread = memory.centres.square().mean(dim=(0, 2))
+    assert spread[:3].sqrt() == pytest.approx([9, 8, 7], rel=0.2)
+    assert spread[3:].max() < 1e-3
+
+
+def test_more_directions_than_channels_are_refused():
+    with pytest.raises(ConfigError, match="9 channels"):
+        Memory(CHANNELS, MemoryConfig(dimensions=10), 1)

@@ -18,7 +18,7 @@ def infer(
     bundle: Annotated[Path, typer.Option(help="Bundle folder.")] = RUN / "bundle",
     out: Annotated[Path | None, typer.Option(help="Folder for heatmap overlays and verdicts.jsonl.")] = None,
     backend: Backend = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
     threshold: Annotated[
         float | None, typer.Option(help="Another threshold for this call; 0.5 is the default.")
     ] = None,

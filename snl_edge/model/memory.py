@@ -59,8 +59,8 @@ class Memory(nn.Module):
             )
         self.projected = config.dimensions is not None
         if self.projected:
-            self.register_buffer("middle", torch.zeros(width, channels[1], 1, 1))
-            self.register_buffer("coarse", torch.zeros(width, channels[2], 1, 1))
+            self.register_buffer("middle", torch.zeros(width, channels[1]))
+            self.register_buffer("coarse", torch.zeros(width, channels[2]))
         parts = 1 if config.shared else products
         # Channels before centres: the product's right operand as it is stored.
         self.register_buffer("centres", torch.zeros(parts, width, config.centres))
@@ -99,8 +99,8 @@ class Memory(nn.Module):
         if self.projected:
             directions = principal_directions(chosen.flatten(0, 1), len(self.origin)).half().to(chosen)  # [C, D]
             chosen = chosen @ directions
-            self.middle.copy_(directions[: self.middle.shape[1]].T[:, :, None, None])
-            self.coarse.copy_(directions[self.middle.shape[1] :].T[:, :, None, None])
+            self.middle.copy_(directions[: self.middle.shape[1]].T)
+            self.coarse.copy_(directions[self.middle.shape[1] :].T)
         self.origin.copy_(chosen.mean(dim=(0, 1)))
         self.centres.copy_((chosen - self.origin).transpose(1, 2).half())
         self.owners.copy_(owners)
@@ -109,9 +109,12 @@ class Memory(nn.Module):
         """What of each patch is compared with centres: ``float32 [B, C, H/8, W/8]``, or ``D`` of its directions."""
         if not self.projected:
             return patches(features)
-        middle, enlarged = neighbourhoods(
-            F.conv2d(features[1].float(), self.middle), F.conv2d(features[2].float(), self.coarse)
+        # Products of matrices, not 1x1 convolutions: typed forms of the graph leave them in FP32.
+        middle, coarse = (
+            (own @ level.float().flatten(2)).unflatten(2, level.shape[2:])
+            for own, level in zip((self.middle, self.coarse), features[1:], strict=True)
         )
+        middle, enlarged = neighbourhoods(middle, coarse)
         return middle + enlarged
 
 

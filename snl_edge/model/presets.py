@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snl_edge.errors import ConfigError
 
-from .config import SnlConfig, StudentConfig, TeacherConfig
+from .config import MemoryConfig, SnlConfig, StudentConfig, TeacherConfig
 
 PRESETS: dict[str, SnlConfig] = {
     "edge": SnlConfig(
@@ -14,12 +14,17 @@ PRESETS: dict[str, SnlConfig] = {
     "balanced": SnlConfig(
         teacher=TeacherConfig(architecture="resnet18"),
         student=StudentConfig(embedding=192),
+        memory=MemoryConfig(dimensions=192),
     ),
     "accurate": SnlConfig(
         teacher=TeacherConfig(architecture="wide_resnet50_2"),
         student=StudentConfig(embedding=384),
+        memory=MemoryConfig(dimensions=256),
     ),
 }
+"""Dimensions of the memory were tried with the `edge` teacher alone, whose patches have 152 channels. By itself, over
+ten real products and three seeds, its memory lost 0.06 points of image AUROC in 96 dimensions and 0.3 in 64; with one
+seed, 0.1 in 76 (the share of `balanced`) and 0.9 in 25 (that of `accurate`, whose many channels repeat each other)."""
 
 
 def preset(name: str) -> SnlConfig:

@@ -119,7 +119,9 @@ BACKENDS: tuple[BackendKind, ...] = (
         _GPU_PRECISIONS,
         flavour="tensorrt_rtx",
     ),
-    BackendKind("openvino", "OpenVINO", ("openvino",), 'pip install "snl-edge[openvino]"', ("fp32", "fp16", "int8")),
+    BackendKind(
+        "openvino", "OpenVINO", ("openvino",), 'pip install "snl-edge[openvino]"', ("int8", "bf16", "fp32", "fp16")
+    ),
     BackendKind("onnxruntime", "ONNX Runtime", ("onnxruntime",), "pip install onnxruntime", ("fp32", "fp16", "int8")),
 )
 """In the order in which `auto` tries them, fastest first; precisions in the order in which it prefers them."""

@@ -18,6 +18,7 @@ from .bundle import Bundle
 from .manifest import (
     FILE,
     KNOWN,
+    GateName,
     InputSpec,
     Manifest,
     Precision,
@@ -30,7 +31,7 @@ from .manifest import (
 
 def write_bundle(
     folder: Path,
-    graphs: Mapping[Precision, Path],
+    graphs: dict[Precision, Path],
     *,
     name: str,
     input: InputSpec,
@@ -41,7 +42,7 @@ def write_bundle(
     product_thresholds: Mapping[str, float] | None = None,
     calibrations: Mapping[Precision, ScoreCalibration] | None = None,
     parity: Mapping[Precision, Mapping[str, JsonValue]] | None = None,
-    gates: Mapping[Precision, Mapping[str, JsonValue]] | None = None,
+    gates: Mapping[GateName, Mapping[str, JsonValue]] | None = None,
     attachments: Mapping[str, str] | None = None,
     metrics: Mapping[str, JsonValue] | None = None,
     versions: Mapping[str, str] | None = None,
@@ -63,8 +64,10 @@ def write_bundle(
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
             new = Path(temporary) / "new"
             new.mkdir()
-            for precision, graph in graphs.items():
-                _copy_synced(graph, new / f"{precision}.onnx")
+            # Precisions that share a graph share its file.
+            owners = {graph: f"{precision}.onnx" for precision, graph in reversed(graphs.items())}
+            for graph, file in owners.items():
+                _copy_synced(graph, new / file)
             for file, text in (attachments or {}).items():
                 _write_synced(new / file, text)
             manifest = _manifest(
@@ -77,8 +80,8 @@ def write_bundle(
                 product_thresholds=dict(product_thresholds or {}),
                 calibration=calibration,
                 calibrations=dict(calibrations or {}),
-                graphs={precision: f"{precision}.onnx" for precision in graphs},
-                files={name: sha256_of(new / name) for name in [*(f"{p}.onnx" for p in graphs), *(attachments or {})]},
+                graphs={precision: owners[graph] for precision, graph in graphs.items()},
+                files={name: sha256_of(new / name) for name in [*owners.values(), *(attachments or {})]},
                 parity={precision: dict(record) for precision, record in (parity or {}).items()},
                 gates={precision: dict(record) for precision, record in (gates or {}).items()},
                 metrics=dict(metrics) if metrics is not None else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -17,7 +18,12 @@ SCHEMA_VERSION = 2
 FILE = "manifest.json"
 KNOWN = 1.0
 """The default limit of the product distance."""
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+"""``bf16`` is the FP16 graph, with what is FP16 in it computed in BF16: OpenVINO, on a processor that has it."""
+GateName = Literal["fp16", "int8", "openvino_bf16", "openvino_int8"]
+"""A precision as TensorRT computes it, or as OpenVINO does on a CPU."""
+OPENVINO_GATES: Mapping[Precision, GateName] = {"bf16": "openvino_bf16", "int8": "openvino_int8"}
+"""What must have passed before OpenVINO takes a precision by itself; it computes the others in FP32."""
 
 
 def _inside(path: str) -> str:
@@ -89,7 +95,7 @@ class Manifest(BaseModel):
     graphs: dict[Precision, RelativePath] = Field(min_length=1)
     files: dict[RelativePath, Sha256]
     parity: dict[Precision, dict[str, JsonValue]] = {}
-    gates: dict[Precision, dict[str, JsonValue]] = {}
+    gates: dict[GateName, dict[str, JsonValue]] = {}
     """What the accuracy gate measured of each graph (:class:`snl_edge.calibration.gate.GateReport`)."""
     metrics: dict[str, JsonValue] | None = None
     versions: dict[str, str] = {}
@@ -103,6 +109,10 @@ class Manifest(BaseModel):
         if unknown := sorted(set(self.product_thresholds) - set(self.products)):
             raise ValueError(f"product_thresholds names {unknown[0]!r}, which is not under products")
         return self
+
+    def passed(self, gate: GateName) -> bool:
+        """Whether this gate was measured and every limit held."""
+        return gate in self.gates and not self.gates[gate].get("failures")
 
     def threshold_for(self, product: str | None, precision: Precision = "fp32") -> float:
         """The threshold in force for ``product``; for ``None``, the bundle's own.

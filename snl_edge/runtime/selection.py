@@ -9,7 +9,7 @@ from .backend import BACKENDS, Backend, BackendKind, backend_kind, require
 from .bundle import Bundle
 from .engine_record import EngineRecord
 from .gpu import gpu
-from .manifest import Precision
+from .manifest import OPENVINO_GATES, Precision
 from .tensorrt_flavour import load_flavour
 
 
@@ -23,7 +23,8 @@ def select_backend(
 
     Args:
         backend: a name of the table, or ``auto``.
-        precision: ``fp32``, ``fp16``, ``int8``, or ``auto``: what the engine is on a GPU, FP32 on a CPU.
+        precision: ``fp32``, ``fp16``, ``bf16``, ``int8``, or ``auto``: what the engine is on a GPU; on a CPU FP32,
+            or what passed the accuracy gate in OpenVINO and this processor computes natively.
         device: number of the GPU.
         threads: CPU threads of OpenVINO and ONNX Runtime; all cores if not given.
 
@@ -74,7 +75,9 @@ def _load(
 
         return TensorRtBackend(bundle, record, device)
     if precision == "auto":
-        precision = next(candidate for candidate in kind.precisions if candidate in bundle.manifest.graphs)
+        precision = next(candidate for candidate in kind.precisions if _may_serve(bundle, kind, candidate))
+    if precision not in kind.precisions:
+        return f"{kind.title} does not compute in {precision}"
     arguments = (bundle.graph(precision), precision, bundle.manifest.input.max_batch, threads)
     if kind.name == "openvino":
         from .openvino_backend import OpenVinoBackend
@@ -83,6 +86,17 @@ def _load(
     from .onnxruntime_backend import OnnxRuntimeBackend
 
     return OnnxRuntimeBackend(*arguments)
+
+
+def _may_serve(bundle: Bundle, kind: BackendKind, precision: Precision) -> bool:
+    """Whether ``auto`` may take it on a CPU: FP32 arithmetic always, else what OpenVINO was seen to compute well."""
+    if precision not in bundle.manifest.graphs:
+        return False
+    if kind.name != "openvino" or precision not in OPENVINO_GATES:
+        return True
+    from .openvino_backend import emulates
+
+    return bundle.manifest.passed(OPENVINO_GATES[precision]) and not emulates(precision)
 
 
 def _fitting_engine(

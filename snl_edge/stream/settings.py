@@ -23,8 +23,8 @@ class EngineSettings(Settings):
 
     backend: Literal["auto", "tensorrt", "tensorrt_rtx", "openvino", "onnxruntime"] = "auto"
     """``auto`` takes the fastest that works here."""
-    precision: Literal["auto", "fp32", "fp16", "int8"] = "auto"
-    """``auto``: what the engine is on a GPU, FP32 on a CPU."""
+    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
+    """``auto``: what the engine is on a GPU; on a CPU the fastest that passed the accuracy gate there."""
     device: int = Field(default=0, ge=0)
     """Number of the GPU."""
     threads: int | None = Field(default=None, ge=1)
