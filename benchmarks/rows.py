@@ -61,8 +61,8 @@ CHANNEL: Settings = {"loss.channel": 1.0}
 CRAM: Settings = {"student.cram": {"centres": 50, "residual": "unit", "skip": False}}
 DAMAGE: Settings = {"damage.paste": 0.7, "damage.jitter": 1.0}
 MEMORY: Settings = {"memory": {"centres": 2048, "candidates": 60_000, "shared": False, "dimensions": None}}
-SNL: Settings = {**PLAIN, **CHANNEL, **CRAM, **DAMAGE, **MEMORY}
-"""The default: all parts but the affinity terms, which are rows of their own."""
+SNL: Settings = {**PLAIN, **CRAM, **DAMAGE, **MEMORY}
+"""The default: the parts that earn their place. The channel and affinity terms are rows of their own."""
 
 DIRECTIONS = {"rd": ("reverse", "RD"), "fd": ("forward", "FD")}
 STEPS = (
@@ -70,19 +70,20 @@ STEPS = (
     ("_channel", "+ channel", CHANNEL),
     ("_cram", "+ channel + CRAM", CRAM),
     ("_damage", "+ channel + CRAM + damage", DAMAGE),
+    ("_all", "+ channel + CRAM + damage + memory", MEMORY),
 )
 """What each step of the ladder is called, has in words, and adds."""
 
 
 def _ladder(short: str) -> dict[str, Row]:
-    """From plain distillation to the default, one part more at each row."""
+    """From plain distillation, one part more at each row; then the default, without the part that does not earn it."""
     direction, title = DIRECTIONS[short]
     settings: Settings = {"student.direction": direction}
     rows: dict[str, Row] = {}
     for suffix, words, part in STEPS:
         settings = {**settings, **part}
         rows[f"{short}{suffix}"] = Row(f"{title} {words}".strip(), settings)
-    return {**rows, f"snl_{short}": Row(f"SNL ({title} + all + memory)", {**settings, **MEMORY})}
+    return {**rows, f"snl_{short}": Row(f"SNL ({title} + CRAM + damage + memory)", {**settings, **SNL})}
 
 
 def _changes(short: str) -> dict[str, Row]:
@@ -93,7 +94,6 @@ def _changes(short: str) -> dict[str, Row]:
         return Row(f"SNL ({title}), {words}", {"student.direction": direction, **SNL, **change})
 
     rows = {
-        "no_channel": changed("no channel term", {"loss.channel": 0.0}),
         "intra": changed("intra-affinity", {"loss.intra_affinity": 0.1}),
         "inter": changed("inter-affinity", {"loss.inter_affinity": 0.1}),
         "no_cram": changed("no CRAM", {"student.cram": None}),

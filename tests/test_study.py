@@ -182,10 +182,11 @@ def test_rows_state_every_switch_of_snl(preset):
         assert isinstance(model, SnlConfig)
         assert training.seed == 3
     ladder = [ROWS[name].configure(PRESETS[preset], TrainingConfig())[0] for name in LADDER]
-    assert [m.student.direction for m in ladder] == ["reverse"] * 5 + ["forward"] * 5
-    for ladder_of_one in (ladder[:5], ladder[5:]):
-        parts = [(m.loss.channel, m.student.cram, m.damage.paste, m.memory) for m in ladder_of_one]
-        assert [[bool(part) for part in row] for row in parts] == [[n > i for i in range(4)] for n in range(5)]
+    assert [m.student.direction for m in ladder] == ["reverse"] * 6 + ["forward"] * 6
+    for *steps, default in (ladder[:6], ladder[6:]):
+        parts = [(m.loss.channel, m.student.cram, m.damage.paste, m.memory) for m in (*steps, default)]
+        climbed = [[n > i for i in range(4)] for n in range(5)]
+        assert [[bool(part) for part in row] for row in parts] == [*climbed, [False, True, True, True]]
 
 
 def test_groups_of_rows():

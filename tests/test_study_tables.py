@@ -68,11 +68,11 @@ def test_ablation_lists_our_rows_in_order_with_their_spread(saved, tmp_path):
     assert lines[0] == "| row | seeds | image AUROC | pixel AUROC | AUPRO | image AP | pixel AP |"
     assert [line.split(" | ")[0] for line in lines[2:6]] == [
         "| RD",
-        "| SNL (RD + all + memory)",
+        "| SNL (RD + CRAM + damage + memory)",
         "| FD",
         "| somebody_else",
     ]
-    assert lines[3] == "| SNL (RD + all + memory) | 0, 1 |" + " 91.0 ± 1.4 |" * 5
+    assert lines[3] == "| SNL (RD + CRAM + damage + memory) | 0, 1 |" + " 91.0 ± 1.4 |" * 5
     assert lines[2] == "| RD | 0 |" + " 85.0 |" * 5
     assert re.fullmatch(r"<sub>edge preset, 600 steps of 16, 2 products, .* cores, \d{4}-\d\d-\d\d, revision .*</sub>",
                         lines[-1])  # fmt: skip
@@ -82,14 +82,14 @@ def test_peers_and_interference_take_whatever_rows_exist(saved, tmp_path):
     results = read_results(saved)
     peers = block("peers-real10", results, tmp_path)
     assert [line.split(" | ")[0][2:] for line in peers[2:6]] == [
-        "SNL (RD + all + memory)",
+        "SNL (RD + CRAM + damage + memory)",
         "RD",
         "FD",
         "STFPM (anomalib)",
     ]
     assert peers[5].endswith("| 70.0 | – |")
     probes = block("interference-real10", results, tmp_path)
-    assert probes[3] == "| SNL (RD + all + memory) | 0, 1 |" + " 81.0 ± 1.4 |" * 4
+    assert probes[3] == "| SNL (RD + CRAM + damage + memory) | 0, 1 |" + " 81.0 ± 1.4 |" * 4
     assert not any("STFPM" in line for line in probes)
     assert block("ablation-unheard", results, tmp_path) == ["*Not measured yet.*"]
     assert block("interference-unheard", results, tmp_path) == ["*Not measured yet.*"]

@@ -54,7 +54,7 @@ class LossConfig(_Frozen):
     """Weights of the distillation terms of :mod:`snl_edge.model.losses`; 0 switches a term off."""
 
     spatial: float = Field(default=1.0, ge=0.0)
-    channel: float = Field(default=1.0, ge=0.0)
+    channel: float = Field(default=0.0, ge=0.0)
     intra_affinity: float = Field(default=0.0, ge=0.0)
     inter_affinity: float = Field(default=0.0, ge=0.0)
     inter_reading: Literal["batch", "teacher_student"] = "batch"
