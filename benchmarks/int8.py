@@ -15,7 +15,7 @@ import typer
 
 from snl_edge.calibration.gate import GateReport, compare
 from snl_edge.calibration.judgement import gate_images, judge
-from snl_edge.calibration.measure import input_size, table_for, trial_images
+from snl_edge.calibration.measure import fitting_images, input_size, table_for, trial_images
 from snl_edge.calibration.qualification import Qualified, Qualifier
 from snl_edge.calibration.score import DECISION
 from snl_edge.data.layouts import open_dataset
@@ -41,15 +41,15 @@ def measure(
     dataset = open_dataset(data)
     checkpoint, graphs, _ = make_graphs(run, "fp16")
     exact = graphs["fp32"]
-    table = table_for(exact, run, None, dataset.train)
+    table, chosen = table_for(exact, run, None, dataset.train)
     training = checkpoint.training
     _, held_out = split_holdout(dataset.train, training.holdout, training.seed)
     images = gate_images(dataset.test, held_out)
     qualifier = Qualifier(exact, checkpoint.calibration, images, held_out)
     half = qualifier.qualify(graphs["fp16"], "fp16")
-    int8, _ = qualifier.qualify_int8(
-        table.ranges, trial_images(gate_images((), held_out).unlabelled, input_size(exact))
-    )
+    size = input_size(exact)
+    trial = trial_images(gate_images((), held_out).unlabelled, size)
+    int8, _ = qualifier.qualify_int8(table.ranges, fitting_images(chosen, size), trial)
     models: dict[Precision, onnx.ModelProto] = {"fp32": exact, "fp16": half.graph, "int8": int8.graph}
     with tempfile.TemporaryDirectory() as temporary:
         paths: dict[Precision, Path] = {

@@ -27,6 +27,8 @@ from .table import FILE, CalibrationTable, ImageRecord, TensorRange, read_table,
 
 TRIED_ON = 16
 """Images, half of them damaged, on which the methods are compared."""
+FITTED_TO = 64
+"""Images, at most, that weights and biases are fitted to: more change them little and cost time."""
 TIE = 1.05
 """A wider range is kept while it costs at most so many times the smallest error: it clips less of the unforeseen."""
 
@@ -74,7 +76,11 @@ def calibrate_ranges(graph: onnx.ModelProto, samples: Sequence[Sample], config: 
         DataError: there is no usable good image, or products are missing or unknown to the model.
         ExportError: the graph cannot be looked into.
     """
-    images = choose_calibration_images(graph, samples, config)
+    return measure_ranges(graph, choose_calibration_images(graph, samples, config), config.seed)
+
+
+def measure_ranges(graph: onnx.ModelProto, images: Sequence[CalibrationImage], seed: int) -> CalibrationTable:
+    """As `calibrate_ranges`, on ``images`` that were chosen with ``seed``."""
     placement = place(graph, find_layers(graph))
     tensors = list(placement.readers)
     with progress_bar("measuring ranges") as report:
@@ -100,7 +106,7 @@ def calibrate_ranges(graph: onnx.ModelProto, samples: Sequence[Sample], config: 
             report(done, len(tensors))
     return CalibrationTable(
         network_sha256=network_sha256(graph),
-        seed=config.seed,
+        seed=seed,
         tensors=ranges,
         images=tuple(_record(image) for image in images),
     )
@@ -123,26 +129,32 @@ def choose_calibration_images(
     return choose_images(considered, embeddings, config.images, config.seed)
 
 
-def table_for(graph: onnx.ModelProto, run: Path, given: Path | None, samples: Sequence[Sample]) -> CalibrationTable:
-    """The table ``given``, else the run's own if it fits the graph, else a new one that the run keeps.
+def table_for(
+    graph: onnx.ModelProto, run: Path, given: Path | None, samples: Sequence[Sample]
+) -> tuple[CalibrationTable, tuple[CalibrationImage, ...]]:
+    """The table ``given``, else the run's own if it fits the graph, else a new one that the run keeps; and its images.
+
+    The images are chosen from ``samples`` again, as they were for the table.
 
     Raises:
         ConfigError: the table given cannot be read or belongs to another model.
         DataError, ExportError: as `calibrate_ranges`.
     """
-    network = network_sha256(graph)
+    network, own = network_sha256(graph), run / FILE
+    table = None
     if given is not None:
         table = read_table(given)
         table.check_model(network, given)
-        return table
-    own = run / FILE
-    if own.is_file() and (table := read_table(own)).network_sha256 == network:
+    elif own.is_file() and (kept := read_table(own)).network_sha256 == network:
         console.print(f"ranges from {own}")
-        return table
-    table = calibrate_ranges(graph, samples, CalibrationConfig())
-    table.write(own)
-    console.print(f"calibration table: {own}")
-    return table
+        table = kept
+    config = CalibrationConfig() if table is None else CalibrationConfig(table.good_images, table.seed)
+    images = choose_calibration_images(graph, samples, config)
+    if table is None:
+        table = measure_ranges(graph, images, config.seed)
+        table.write(own)
+        console.print(f"calibration table: {own}")
+    return table, images
 
 
 def check_products(samples: Sequence[Sample], learned: Sequence[str]) -> None:
@@ -173,6 +185,11 @@ def trial_images(images: Sequence[CalibrationImage], size: tuple[int, int]) -> N
     good = [image for image in images if image.damage == "none"][: TRIED_ON // 2]
     damaged = [image for image in images if image.damage != "none"][: TRIED_ON // 2]
     return np.stack(list(read_images([*good, *damaged], size)))
+
+
+def fitting_images(images: Sequence[CalibrationImage], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Images of the set, spread over it, that weights and biases are fitted to, ``uint8 [N, H, W, 3]``."""
+    return np.stack(list(read_images(images[:: -(-len(images) // FITTED_TO)], size)))
 
 
 def input_size(graph: onnx.ModelProto) -> tuple[int, int]:

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Sample
 from snl_edge.errors import ExportError
-from snl_edge.export.qdq import LEVELS, Placement, insert_pairs
+from snl_edge.export.qdq import Placement, insert_pairs
+from snl_edge.export.quantisation import LEVELS
 from snl_edge.export.rounding import device_session
 
 from .histogram import Histogram
@@ -40,7 +41,7 @@ def embed(
     if not centred:
         raise ExportError("the graph has no product recognition", fix="export it again with this snl-edge")
     pooled = centred[0].input[0]
-    look = _inside(graph, [pooled])
+    look = look_inside(graph, [pooled])
     parts: list[NDArray[np.float64]] = []
     for indices, images in ImageStore(samples, size, budget=0).batches(1):
         parts.append(look(images)[pooled].astype(np.float64))
@@ -56,7 +57,7 @@ def observe(
     progress: Progress = no_progress,
 ) -> dict[str, Histogram]:
     """Histograms of ``tensors`` over ``images``, each ``uint8 [H, W, 3]``, one image in memory at a time."""
-    look = _inside(graph, tensors)
+    look = look_inside(graph, tensors)
     histograms = {name: Histogram() for name in tensors}
     for done, image in enumerate(images, start=1):
         for name, values in look(image[None]).items():
@@ -112,11 +113,24 @@ def run_maps(graph: onnx.ModelProto, images: Images) -> tuple[NDArray[np.float32
     return maps, scores
 
 
-def _inside(graph: onnx.ModelProto, tensors: Sequence[str]) -> Callable[[Images], dict[str, NDArray[np.float32]]]:
-    """Makes the float ``tensors`` of the graph visible; ``uint8 [B, H, W, 3]`` to their values."""
+def look_inside(graph: onnx.ModelProto, tensors: Sequence[str]) -> Callable[[Images], dict[str, NDArray[np.float32]]]:
+    """Computes the graph as far as its float ``tensors``; ``uint8 [B, H, W, 3]`` to their values."""
     model = onnx.ModelProto()
     model.CopyFrom(graph)
-    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors)
+    needed, nodes = set(tensors), []
+    for node in reversed(graph.graph.node):  # they stand in topological order
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            nodes.append(node)
+    kept = [constant for constant in graph.graph.initializer if constant.name in needed]
+    for part, replacement in (
+        (model.graph.node, nodes[::-1]),
+        (model.graph.initializer, kept),
+        (model.graph.output, [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors]),
+        (model.graph.value_info, ()),
+    ):
+        del part[:]
+        part.extend(replacement)
     session = device_session(model)
     return lambda images: dict(
         zip(tensors, map(np.asarray, session.run(list(tensors), {"images": images})), strict=True)

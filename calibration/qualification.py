@@ -24,6 +24,7 @@ from snl_edge.export.rounding import device_session
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.prediction import Prediction
 
+from .fit import fit_layers
 from .gate import GateReport, compare
 from .judgement import GateImages, Judgement, judge
 from .measure import input_size
@@ -104,18 +105,19 @@ class Qualifier:
         return Qualified(qualified.graph, own, report)
 
     def qualify_int8(
-        self, ranges: Mapping[str, float], trial: NDArray[np.uint8]
+        self, ranges: Mapping[str, float], fitting: NDArray[np.uint8], trial: NDArray[np.uint8]
     ) -> tuple[Qualified, Sensitivity | None]:
         """The INT8 graph with the fewest layers spared that passes the gate, or the last one tried.
 
         Args:
             ranges: of the calibration table.
+            fitting: images that weights and biases are fitted to, ``uint8 [N, H, W, 3]``.
             trial: images to rank layers on, if the whole graph fails.
 
         Returns:
             the graph, and the sensitivity of layers where it had to be measured.
         """
-        first = self.qualify(to_int8(self.graph, ranges), "int8")
+        first = self.qualify(self._int8(ranges, fitting, ()), "int8")
         if first.report.passed:
             return first, None
         console.print(first.report.summary() + "; looking for layers to keep out of INT8")
@@ -126,7 +128,7 @@ class Qualifier:
         def attempt(spared: tuple[str, ...]) -> _Attempt:
             if not spared:
                 return _Attempt(first)
-            qualified = self.qualify(to_int8(self.graph, ranges, spared), "int8")
+            qualified = self.qualify(self._int8(ranges, fitting, spared), "int8")
             console.print(f"{len(spared)} layers spared: {qualified.report.summary()}")
             return _Attempt(qualified)
 
@@ -138,6 +140,12 @@ class Qualifier:
         if not report.passed:
             told["worst_layers"] = tuple(worst[:NAMED])
         return Qualified(best.graph, best.calibration, report.model_copy(update=told)), sensitivity
+
+    def _int8(self, ranges: Mapping[str, float], fitting: NDArray[np.uint8], spared: Sequence[str]) -> onnx.ModelProto:
+        layers = [layer for layer in find_layers(self.graph) if layer.name not in spared]
+        with progress_bar("fitting weights and biases") as report:
+            fitted = fit_layers(self.graph, layers, ranges, fitting, report)
+        return to_int8(self.graph, ranges, spared, fitted)
 
     @cached_property
     def reference(self) -> Judgement:

@@ -8,10 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from snl_edge.export.quantisation import LEVELS
+
 from .histogram import BINS, Histogram
 
 Method = Literal["max", "percentile", "entropy", "mse"]
-LEVELS = 127
 PERCENTILE = 99.99
 _FRACTIONS = np.geomspace(1.0, 0.1, 64)
 """Of the largest value: the ranges that `mse` and `entropy` compare."""

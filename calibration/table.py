@@ -59,6 +59,11 @@ class CalibrationTable(_Frozen):
         """The range of every tensor."""
         return {name: tensor.range for name, tensor in self.tensors.items()}
 
+    @property
+    def good_images(self) -> int:
+        """How many of the images are not damaged."""
+        return sum(image.damage == "none" for image in self.images)
+
     def write(self, path: Path) -> Path:
         """Writes the table, whole or not at all.
 

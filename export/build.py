@@ -15,11 +15,11 @@ from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.engine_record import EngineRecord, FlavourName
 from snl_edge.runtime.gpu import present_gpus
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import InputSpec, Precision
+from snl_edge.runtime.manifest import InputSpec, Precision, sha256_of
 from snl_edge.runtime.tensorrt_flavour import load_flavour
 
 from .engine import build_bundle_engine
-from .engine_trial import keep_or_remove
+from .engine_trial import engine_images, keep_or_remove
 from .graphs import Evidence, Wanted, make_gated_graphs
 
 NOTHING = Evidence()
@@ -85,8 +85,9 @@ def best_graph(bundle: Bundle) -> Precision:
 
 
 def _build_engines(bundle: Bundle, chosen: Precision, auto: bool, options: _Options, evidence: Evidence) -> None:
-    record = _build_engine(bundle, chosen, options)
     present = present_gpus()
+    images = engine_images(bundle, evidence.dataset) if present and evidence.dataset is not None else None
+    record = _build_engine(bundle, chosen, options)
     if not present or record.gpu is None:
         if chosen == "int8":
             console.print(
@@ -97,8 +98,7 @@ def _build_engines(bundle: Bundle, chosen: Precision, auto: bool, options: _Opti
     rival = None
     if chosen == "int8" and "fp16" in bundle.manifest.graphs:
         rival = _build_engine(bundle, "fp16", options)
-    dataset = evidence.dataset
-    keep_or_remove(bundle, record, rival, auto=auto, dataset=dataset, force=evidence.force)
+    keep_or_remove(bundle, record, rival, auto=auto, images=images, force=evidence.force)
 
 
 def _build_engine(bundle: Bundle, precision: Precision, options: _Options) -> EngineRecord:
@@ -152,6 +152,7 @@ def _bundle_from_run(
             attachments={"calibration.json": made.table.text()} if made.table else {},
             versions=provenance.versions(),
             reference=checkpoint.reference,
+            held_out=[sha256_of(sample.path) for sample in made.held_out],
         )
     console.print(f"bundle {folder}: {', '.join(made.graphs)} graphs")
     return bundle, made.best if wanted == "auto" else wanted

@@ -12,13 +12,13 @@ import numpy as np
 from snl_edge.calibration.gate import GateReport, compare
 from snl_edge.calibration.judgement import GateImages, gate_images, judge
 from snl_edge.data.samples import Dataset
-from snl_edge.errors import ExportError
+from snl_edge.errors import DataError, ExportError
 from snl_edge.evaluation.evaluate import Predict
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.engine_record import EngineRecord, side_file
-from snl_edge.runtime.manifest import Precision
+from snl_edge.runtime.manifest import Precision, sha256_of
 
 WARM_UP = 20
 ROUNDS = 100
@@ -30,7 +30,7 @@ def keep_or_remove(
     rival: EngineRecord | None,
     *,
     auto: bool,
-    dataset: Dataset | None,
+    images: GateImages | None,
     force: bool,
 ) -> None:
     """Times the engine of ``record`` against its FP16 ``rival`` and judges it; removes what may not stay.
@@ -39,8 +39,8 @@ def keep_or_remove(
         ExportError: the engine fails the gate; it is gone then, unless ``force``.
         DataError: an image cannot be read.
     """
-    if dataset is not None and record.precision != "fp32":
-        report = gate_engine(bundle, record, gate_images(dataset.test, dataset.train))
+    if images is not None and record.precision != "fp32":
+        report = gate_engine(bundle, record, images)
         console.print(report.summary())
         if not report.passed and not force:
             remove_engine(bundle, record)
@@ -64,6 +64,26 @@ def keep_or_remove(
     else:
         console.print("INT8 is slower than FP16 here: build with --precision fp16, or let --precision auto choose")
         remove_engine(bundle, rival)
+
+
+def engine_images(bundle: Bundle, dataset: Dataset) -> GateImages:
+    """What the engines of ``bundle`` are judged on: a labelled test set, else good images that were not trained on.
+
+    The memory holds patches of those that were: their scores are too good to show what an engine loses.
+
+    Raises:
+        DataError: there is neither in ``dataset``.
+    """
+    held_out = frozenset(bundle.manifest.held_out)
+    good = [sample for sample in dataset.train if held_out and sha256_of(sample.path) in held_out]
+    images = gate_images(dataset.test, good)
+    if not (images.labelled or images.unlabelled):
+        raise DataError(
+            f"{dataset.root} holds no image that engines of {bundle.path} can be judged on",
+            "no labelled test set, and none of the good images that the bundle knows to be held out of training",
+            "give the folder that it was trained on, to the bundle's build too (--data), or add a labelled test set",
+        )
+    return images
 
 
 def gate_engine(bundle: Bundle, record: EngineRecord, images: GateImages) -> GateReport:

@@ -49,6 +49,8 @@ class Graphs:
     calibrations: dict[Precision, ScoreCalibration] = field(default_factory=dict)
     gates: dict[GateName, GateReport] = field(default_factory=dict)
     table: CalibrationTable | None = None
+    held_out: Sequence[Sample] = ()
+    """Good images that were not trained on, where there is evidence."""
 
     @property
     def best(self) -> Precision:
@@ -119,6 +121,7 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
         training = checkpoint.training
         _, held_out = split_holdout(evidence.dataset.train, training.holdout, training.seed)
         test, good = evidence.dataset.test, held_out
+        made.held_out = held_out
     qualifier = Qualifier(graphs["fp32"], checkpoint.calibration, gate_images(test, good), held_out)
     half = qualifier.qualify(graphs["fp16"], "fp16")
     console.print(half.report.summary())
@@ -140,14 +143,15 @@ def _add_int8(
     made: Graphs, run: Path, wanted: Wanted, evidence: Evidence, qualifier: Qualifier, held_out: Sequence[Sample]
 ) -> None:
     from snl_edge.calibration.judgement import gate_images
-    from snl_edge.calibration.measure import input_size, table_for, trial_images
+    from snl_edge.calibration.measure import fitting_images, input_size, table_for, trial_images
     from snl_edge.calibration.sensitivity import write_sensitivity
 
     graph = made.graphs["fp32"]
     assert evidence.dataset is not None
-    table = table_for(graph, run, evidence.table, evidence.dataset.train)
-    trial = trial_images(gate_images((), held_out).unlabelled, input_size(graph))
-    qualified, sensitivity = qualifier.qualify_int8(table.ranges, trial)
+    table, images = table_for(graph, run, evidence.table, evidence.dataset.train)
+    size = input_size(graph)
+    trial = trial_images(gate_images((), held_out).unlabelled, size)
+    qualified, sensitivity = qualifier.qualify_int8(table.ranges, fitting_images(images, size), trial)
     if sensitivity is not None:
         write_sensitivity(sensitivity, run)
         console.print(f"sensitivity of each layer: {run / 'sensitivity.png'}")

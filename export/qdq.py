@@ -9,7 +9,8 @@ its quantisation toolkit):
   and quantisation become one kernel;
 - of a residual addition the skipping input is quantised; the branch that comes from an INT8 convolution is added
   inside that convolution's kernel in full precision. A pair there would end the fusion and add a rounding;
-- the memory stays as the FP16 graph has it: its distances are most of the score;
+- the memory's centres are stored in INT8 and restored when they are read; products and distances stay FP32, for they
+  are most of the score;
 - pairs restore to FP32, which the kernel never writes out. FP16 pairs (opset 19) are legal too, but ONNX Runtime 1.32
   folds their biases into INT32 with a step that underflows in FP16, and gives nonsense;
 - convolutions that stay out of INT8 are FP16; what the FP16 graph keeps in FP32 stays FP32.
@@ -31,13 +32,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from snl_edge.errors import ExportError
 
+from .int8_memory import with_int8_memory
 from .onnx_graph import check_graph, set_metadata
 from .precision import to_fp16
+from .quantisation import quantise, step_of
 
-LEVELS = 127
-"""INT8 values on either side of 0; -128 is not used."""
 _VIEWS = ("Reshape", "Transpose", "Flatten", "Cast")
-_SMALLEST_STEP = 1e-9
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,25 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class FittedLayer:
+    """Weights and bias of a layer that were fitted to its inputs (`snl_edge.calibration.fit`)."""
+
+    values: NDArray[np.int8]
+    """Of the weight's shape."""
+    steps: NDArray[np.float32]
+    """Of each output channel."""
+    bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Placement:
     """Where pairs go: ``readers`` gives, for every tensor, the inputs ``(node, position)`` that read it quantised."""
 
     layers: tuple[Layer, ...]
     readers: Mapping[str, tuple[tuple[str, int], ...]]
+
+
+NOTHING: Mapping[str, FittedLayer] = {}
 
 
 def find_layers(graph: onnx.ModelProto) -> tuple[Layer, ...]:
@@ -111,13 +125,19 @@ def place(graph: onnx.ModelProto, layers: Sequence[Layer]) -> Placement:
     return Placement(tuple(layers), {name: tuple(own) for name, own in readers.items()})
 
 
-def to_int8(graph: onnx.ModelProto, ranges: Mapping[str, float], spared: Collection[str] = ()) -> onnx.ModelProto:
+def to_int8(
+    graph: onnx.ModelProto,
+    ranges: Mapping[str, float],
+    spared: Collection[str] = (),
+    fitted: Mapping[str, FittedLayer] = NOTHING,
+) -> onnx.ModelProto:
     """The typed INT8 form of an FP32 fused graph.
 
     Args:
         graph: the FP32 graph.
         ranges: largest magnitude that is told apart, for every quantised tensor of the FP32 graph.
         spared: names of layers that are not INT8; they are FP16 then.
+        fitted: weights and biases by layer; those of other layers are rounded to their nearest.
 
     Raises:
         ExportError: a tensor has no range, a named layer does not exist, or the result fails ONNX's type inference.
@@ -126,15 +146,19 @@ def to_int8(graph: onnx.ModelProto, ranges: Mapping[str, float], spared: Collect
     if unknown := sorted(set(spared) - {layer.name for layer in layers}):
         raise ExportError(f"there is no layer {unknown[0]!r} that could stay out of INT8")
     placement = place(graph, [layer for layer in layers if layer.name not in spared])
-    half = to_fp16(graph, fp32={layer.node for layer in placement.layers})
-    model = insert_pairs(half, graph, placement, ranges)
+    half = to_fp16(with_int8_memory(graph), fp32={layer.node for layer in placement.layers})
+    model = insert_pairs(half, graph, placement, ranges, fitted)
     set_metadata(model, precision="int8", not_int8=sorted(spared))
     check_graph(model)
     return model
 
 
 def insert_pairs(
-    target: onnx.ModelProto, exact: onnx.ModelProto, placement: Placement, ranges: Mapping[str, float]
+    target: onnx.ModelProto,
+    exact: onnx.ModelProto,
+    placement: Placement,
+    ranges: Mapping[str, float],
+    fitted: Mapping[str, FittedLayer] = NOTHING,
 ) -> onnx.ModelProto:
     """A copy of ``target`` with the pairs of ``placement``.
 
@@ -143,13 +167,14 @@ def insert_pairs(
         exact: the FP32 graph, whose weights are quantised.
         placement: where the pairs go.
         ranges: as for `to_int8`.
+        fitted: as for `to_int8`.
 
     Raises:
         ExportError: a tensor has no range.
     """
     model = onnx.ModelProto()
     model.CopyFrom(target)
-    writer = _PairWriter(exact, ranges)
+    writer = _PairWriter(exact, ranges, fitted)
     layers = {layer.node: layer for layer in placement.layers}
     read_quantised = {reader: name for name, own in placement.readers.items() for reader in own}
     nodes: list[onnx.NodeProto] = []
@@ -160,6 +185,8 @@ def insert_pairs(
                 node.input[position] = writer.activation(node.input[position], tensor, nodes)
         if node.name in layers:
             node.input[1] = writer.weight(layers[node.name], nodes)
+            if layers[node.name].name in fitted:
+                node.input[2] = writer.bias(layers[node.name])
         nodes.append(node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -171,30 +198,15 @@ def insert_pairs(
     return model
 
 
-def step_of(magnitude: float | NDArray[np.float32]) -> NDArray[np.float32]:
-    """The step between INT8 values for a range."""
-    return np.asarray(np.maximum(np.asarray(magnitude, np.float64) / LEVELS, _SMALLEST_STEP), np.float32)
-
-
-def quantise_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """INT8 values of a weight, and the step ``float32 [C]`` of each channel along ``axis``."""
-    step = step_of(np.abs(weight).max(axis=tuple(index for index in range(weight.ndim) if index != axis)))
-    values = np.rint(weight / _along(step, axis, weight.ndim))
-    return np.clip(values, -LEVELS, LEVELS).astype(np.int8), step
-
-
-def _along(values: NDArray[np.float32], axis: int, rank: int) -> NDArray[np.float32]:
-    return values.reshape([-1 if index == axis else 1 for index in range(rank)])
-
-
 class _PairWriter:
     """Makes each pair once, however many layers read it."""
 
-    def __init__(self, exact: onnx.ModelProto, ranges: Mapping[str, float]) -> None:
+    def __init__(self, exact: onnx.ModelProto, ranges: Mapping[str, float], fitted: Mapping[str, FittedLayer]) -> None:
         self.constants: dict[str, TensorProto] = {}
         self._constant("int8.zero", np.zeros((), np.int8))
         self._exact = {tensor.name: tensor for tensor in exact.graph.initializer}
         self._ranges = ranges
+        self._fitted = fitted
 
     def activation(self, name: str, tensor: str, nodes: list[onnx.NodeProto]) -> str:
         step, quantised, restored = (f"{tensor}.{part}" for part in ("step", "int8", "restored"))
@@ -211,8 +223,10 @@ class _PairWriter:
     def weight(self, layer: Layer, nodes: list[onnx.NodeProto]) -> str:
         values, step, zero, restored = (f"{layer.weight}.{part}" for part in ("int8", "step", "zero", "restored"))
         if values not in self.constants:
-            exact = numpy_helper.to_array(self._exact[layer.weight])
-            weight, steps = quantise_weight(exact, layer.axis)
+            if layer.name in self._fitted:
+                weight, steps = self._fitted[layer.name].values, self._fitted[layer.name].steps
+            else:
+                weight, steps = quantise(numpy_helper.to_array(self._exact[layer.weight]), layer.axis)
             self._constant(values, weight)
             self._constant(step, steps)
             self._constant(zero, np.zeros(steps.shape, np.int8))
@@ -222,6 +236,11 @@ class _PairWriter:
                 )
             )
         return restored
+
+    def bias(self, layer: Layer) -> str:
+        name = f"{layer.weight}.bias"
+        self._constant(name, self._fitted[layer.name].bias)
+        return name
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> None:
         self.constants[name] = numpy_helper.from_array(value, name)

@@ -17,7 +17,8 @@ from snl_edge.export.engine import build_engine
 from snl_edge.export.gain import network_sha256, with_calibration
 from snl_edge.export.graphs import make_graphs
 from snl_edge.export.onnx_graph import graph_metadata, save_graph
-from snl_edge.export.qdq import find_layers, insert_pairs, place, quantise_weight, to_int8
+from snl_edge.export.qdq import find_layers, insert_pairs, place, to_int8
+from snl_edge.export.quantisation import quantise
 from snl_edge.export.rounding import device_session
 from snl_edge.image import fit_to_input, read_image
 from snl_edge.runtime.prediction import Prediction
@@ -174,7 +175,7 @@ def test_a_quantised_convolution_is_integer_arithmetic(graph, ranges, pictures):
         np.asarray(v) for v in device_session(model).run([stem.input, node.output[0]], {"images": pictures[:1]})
     )
     values = constants(graph)
-    weight, steps = quantise_weight(values[stem.weight], axis=0)
+    weight, steps = quantise(values[stem.weight], axis=0)
     step = np.float32(ranges[stem.input] / 127)
     integers = np.clip(np.rint(pixels / step), -127, 127).astype(np.int64)[0]
     padded = np.pad(integers, ((0, 0), (0, 1), (0, 1)))  # as the graph pads on the right and below

@@ -47,6 +47,7 @@ def write_bundle(
     metrics: Mapping[str, JsonValue] | None = None,
     versions: Mapping[str, str] | None = None,
     reference: Mapping[str, ProductReference] | None = None,
+    held_out: Sequence[str] = (),
 ) -> Bundle:
     """Writes graphs, texts to go with them (``attachments``, by file name) and manifest as a bundle.
 
@@ -87,6 +88,7 @@ def write_bundle(
                 metrics=dict(metrics) if metrics is not None else None,
                 versions=dict(versions or {}),
                 reference=dict(reference) if reference is not None else None,
+                held_out=tuple(held_out),
             )
             _write_synced(new / FILE, manifest.model_dump_json(indent=2) + "\n")
             _swap_in(new, folder, old=Path(temporary) / "old")

@@ -101,6 +101,8 @@ class Manifest(BaseModel):
     versions: dict[str, str] = {}
     reference: dict[str, ProductReference] | None = None
     """None in bundles of runs that did not measure it."""
+    held_out: tuple[Sha256, ...] = ()
+    """Good images that were not trained on, if the bundle was built with images: engines are judged on them."""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Manifest:
