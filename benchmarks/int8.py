@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import tempfile
-import zlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +18,6 @@ from snl_edge.calibration.measure import fitting_images, input_size, table_for, 
 from snl_edge.calibration.qualification import Qualified, Qualifier
 from snl_edge.calibration.score import DECISION
 from snl_edge.data.layouts import open_dataset
-from snl_edge.export.engine import build_engine
 from snl_edge.export.graphs import make_graphs
 from snl_edge.export.onnx_graph import save_graph
 from snl_edge.progress import progress_bar
@@ -28,6 +26,7 @@ from snl_edge.runtime.manifest import Precision
 from snl_edge.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from snl_edge.training.split import split_holdout
 
+from .engine_sizes import sizes_of
 from .results import save_result
 
 
@@ -93,21 +92,11 @@ def run_by_onnxruntime(graph: Path, qualifier: Qualifier, qualified: Qualified) 
     return compare(qualifier.reference, found, "int8", backend.description).model_copy(update=told)
 
 
-def sizes_of(graph: Path, precision: Precision) -> dict[str, int]:
-    """Bytes of the graph and of a TensorRT-RTX engine of it for one GPU generation, as it is and packed.
-
-    An RTX engine carries the source text of its kernels, several MB whatever the model; packing all but removes it.
-    """
-    engine = graph.with_suffix(".engine")
-    build_engine(graph, engine, precision=precision, flavour="tensorrt_rtx", max_batch=8, compute_capabilities=["8.6"])
-    content = engine.read_bytes()
-    return {"graph": graph.stat().st_size, "engine": len(content), "engine_packed": len(zlib.compress(content))}
-
-
 def figures_of(report: GateReport, sizes: dict[Precision, dict[str, int]], precision: Precision) -> dict[str, Any]:
     """The gate's figures, the product that loses most, and sizes as shares of FP32's."""
     worst = max(report.products, key=lambda product: report.products[product].image_auroc or 0.0)
-    ratios = {kind: round(size / sizes["fp32"][kind], 3) for kind, size in sizes[precision].items()}
+    kinds = ("graph", "engine", "engine_packed")
+    ratios = {kind: round(sizes[precision][kind] / sizes["fp32"][kind], 3) for kind in kinds}
     return {
         "image_auroc_drop": report.image_auroc_drop,
         "pixel_auroc_drop": report.pixel_auroc_drop,

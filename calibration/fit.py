@@ -26,7 +26,7 @@ from snl_edge.export.qdq import FittedLayer, Layer, insert_pairs, place
 from snl_edge.export.quantisation import LEVELS, restore, step_of
 from snl_edge.export.rounding import device_session
 
-from .observe import Images, Progress, look_inside, no_progress
+from .observe import Images, Progress, look_inside, no_progress, upstream
 
 PLACES = 1024
 """Places of an image, at most, that tell how the inputs of a layer vary together."""
@@ -58,7 +58,9 @@ def fit_layers(
     nodes = {node.name: node for node in graph.graph.node}
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
     placement = place(graph, layers)
-    wanted = _mean_outputs(graph, [nodes[layer.node].output[0] for layer in layers], images)
+    outputs = [nodes[layer.node].output[0] for layer in layers]
+    graph = upstream(graph, outputs)
+    wanted = _mean_outputs(graph, outputs, images)
     fitted: dict[str, FittedLayer] = {}
     for done, layer in enumerate(layers, start=1):
         node, weight = nodes[layer.node], constants[layer.weight]

@@ -27,7 +27,7 @@ from .table import FILE, CalibrationTable, ImageRecord, TensorRange, read_table,
 
 TRIED_ON = 16
 """Images, half of them damaged, on which the methods are compared."""
-FITTED_TO = 64
+FITTED_TO = 32
 """Images, at most, that weights and biases are fitted to: more change them little and cost time."""
 TIE = 1.05
 """A wider range is kept while it costs at most so many times the smallest error: it clips less of the unforeseen."""

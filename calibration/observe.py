@@ -115,23 +115,20 @@ def run_maps(graph: onnx.ModelProto, images: Images) -> tuple[NDArray[np.float32
 
 def look_inside(graph: onnx.ModelProto, tensors: Sequence[str]) -> Callable[[Images], dict[str, NDArray[np.float32]]]:
     """Computes the graph as far as its float ``tensors``; ``uint8 [B, H, W, 3]`` to their values."""
-    model = onnx.ModelProto()
-    model.CopyFrom(graph)
+    session = device_session(upstream(graph, tensors))
+    return lambda images: dict(
+        zip(tensors, map(np.asarray, session.run(list(tensors), {"images": images})), strict=True)
+    )
+
+
+def upstream(graph: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
+    """The part of the graph that computes its float ``tensors``, which are its outputs."""
     needed, nodes = set(tensors), []
     for node in reversed(graph.graph.node):  # they stand in topological order
         if needed.intersection(node.output):
             needed.update(node.input)
             nodes.append(node)
-    kept = [constant for constant in graph.graph.initializer if constant.name in needed]
-    for part, replacement in (
-        (model.graph.node, nodes[::-1]),
-        (model.graph.initializer, kept),
-        (model.graph.output, [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors]),
-        (model.graph.value_info, ()),
-    ):
-        del part[:]
-        part.extend(replacement)
-    session = device_session(model)
-    return lambda images: dict(
-        zip(tensors, map(np.asarray, session.run(list(tensors), {"images": images})), strict=True)
-    )
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors]
+    constants = [constant for constant in graph.graph.initializer if constant.name in needed]
+    part = helper.make_graph(nodes[::-1], graph.graph.name, graph.graph.input, ends, constants)
+    return helper.make_model(part, opset_imports=graph.opset_import, ir_version=graph.ir_version)

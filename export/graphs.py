@@ -163,6 +163,7 @@ def _add_int8(
         _judge_on_openvino(made, qualifier, qualified, "int8")
     else:
         made.gates["int8"] = qualified.report
+        console.print(f"no INT8: {'; '.join(qualified.report.failures)}; {made.best} is the best that passes")
 
 
 def _judge_on_openvino(

@@ -9,8 +9,7 @@ from onnx import helper
 
 from snl_edge.calibration import fit
 from snl_edge.calibration.fit import Convolution, fit_layers, round_together
-from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges
-from snl_edge.calibration.observe import look_inside
+from snl_edge.calibration.observe import look_inside, observe
 from snl_edge.data.layouts import open_dataset
 from snl_edge.export.graphs import make_graphs
 from snl_edge.export.qdq import find_layers, insert_pairs, place
@@ -75,9 +74,14 @@ def test_rows_times_windows_are_the_convolution(kind, shape, channels, attribute
 def test_every_channel_of_every_layer_has_the_mean_that_fp32_gives_it(run, line):
     graph = make_graphs(run, "fp32")[1]["fp32"]
     samples = open_dataset(line).train
-    ranges = calibrate_ranges(graph, samples, CalibrationConfig(images=4)).ranges
-    layers = find_layers(graph)
+    layers = [
+        layer
+        for layer in find_layers(graph)
+        if layer.name.startswith(("teacher.backbone.conv_stem", "teacher.backbone.blocks.0", "student.decode_fine"))
+    ]
     images = np.stack([fit_to_input(read_image(sample.path), (64, 64)) for sample in samples[::4]])
+    histograms = observe(graph, list(place(graph, find_layers(graph)).readers), images, len(images))
+    ranges = {name: histogram.largest for name, histogram in histograms.items()}
     fitted = fit_layers(graph, layers, ranges, images)
     assert set(fitted) == {layer.name for layer in layers}
     nodes = {node.name: node for node in graph.graph.node}
@@ -93,5 +97,5 @@ def test_every_channel_of_every_layer_has_the_mean_that_fp32_gives_it(run, line)
     for before, after, wanted in zip(plain, mended, exact, strict=True):
         assert np.abs(after - wanted).max() < 1e-3 * max(1.0, np.abs(wanted).max())
         assert np.abs(after - wanted).max() < np.abs(before - wanted).max()
-    again = fit_layers(graph, layers[:5], ranges, images)
+    again = fit_layers(graph, layers[:2], ranges, images)
     assert all(np.array_equal(again[name].values, fitted[name].values) for name in again)

@@ -17,9 +17,9 @@ from snl_edge.calibration.observe import observe
 from snl_edge.calibration.qualification import Qualifier
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.samples import Dataset
-from snl_edge.errors import ConfigError, ExportError
-from snl_edge.export.build import build
-from snl_edge.export.engine_trial import gate_detectors, interleaved
+from snl_edge.errors import ConfigError, DataError, ExportError
+from snl_edge.export.build import best_graph, build
+from snl_edge.export.engine_trial import engine_images, gate_detectors, interleaved
 from snl_edge.export.graphs import Evidence, make_graphs
 from snl_edge.export.qdq import find_layers, place, to_int8
 from snl_edge.model.config import MemoryConfig
@@ -191,6 +191,43 @@ def test_what_fails_leaves_the_earlier_bundle_and_force_is_recorded(trained, lin
     assert gate["forced"] is True
     assert gate["failures"]
     assert gate["worst_layers"]
+
+
+def test_auto_ships_fp16_and_says_why_where_int8_fails(trained, line, table, tmp_path, capsys):
+    ruined = {name: tensor.model_copy(update={"range": tensor.range / 50}) for name, tensor in table.tensors.items()}
+    table.model_copy(update={"tensors": ruined}).write(tmp_path / "ruined.json")
+    evidence = Evidence(_without_defects(line), tmp_path / "ruined.json")
+    own = tmp_path / "run"
+    shutil.copytree(trained, own)
+    bundle = Bundle.open(build(own, None, "auto", engine=False, evidence=evidence))
+    manifest = bundle.manifest
+    assert set(manifest.graphs) == {"fp32", "fp16"}
+    assert best_graph(bundle) == "fp16"
+    assert set(manifest.calibrations) == {"fp16"}
+    assert "calibration.json" not in manifest.files
+    assert manifest.gates["fp16"]["failures"] == []
+    refused = manifest.gates["int8"]
+    assert refused["failures"]
+    assert refused["worst_layers"]
+    assert refused["forced"] is False
+    told = " ".join(capsys.readouterr().err.split())
+    assert "int8 FAILS" in told
+    assert f"no INT8: {'; '.join(refused['failures'])}; fp16 is the best that passes" in told
+
+
+def test_engines_are_judged_on_images_that_were_not_trained_on(trained, line, bundle, tmp_path):
+    """The memory holds patches of the others, so their scores are too good whatever the engine does."""
+    dataset = _without_defects(line)
+    checkpoint = make_graphs(trained, "fp32")[0]
+    training, held_out = split_holdout(dataset.train, checkpoint.training.holdout, checkpoint.training.seed)
+    built = Bundle.open(build(trained, tmp_path / "bundle", "fp16", engine=False, evidence=Evidence(dataset)))
+    judged = engine_images(built, dataset)
+    assert not judged.labelled
+    assert {image.sample for image in judged.unlabelled} == set(held_out)
+    assert engine_images(built, open_dataset(line)).labelled == open_dataset(line).test
+    for blind, samples in ((built, tuple(training)), (Bundle.open(bundle), dataset.train)):
+        with pytest.raises(DataError, match=r"no labelled test set, and none of the good images .* held out"):
+            engine_images(blind, Dataset(dataset.root, dataset.layout, samples, ()))
 
 
 def test_int8_without_images_says_what_to_add(trained, tmp_path):

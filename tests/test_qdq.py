@@ -7,7 +7,9 @@ import zlib
 import numpy as np
 import onnx
 import onnxruntime
+import onnxsim
 import pytest
+import torch
 from onnx import TensorProto, numpy_helper
 
 from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges
@@ -16,11 +18,14 @@ from snl_edge.errors import ExportError
 from snl_edge.export.engine import build_engine
 from snl_edge.export.gain import network_sha256, with_calibration
 from snl_edge.export.graphs import make_graphs
+from snl_edge.export.int8_memory import with_int8_memory
 from snl_edge.export.onnx_graph import graph_metadata, save_graph
 from snl_edge.export.qdq import find_layers, insert_pairs, place, to_int8
-from snl_edge.export.quantisation import quantise
+from snl_edge.export.quantisation import quantise, restore
 from snl_edge.export.rounding import device_session
 from snl_edge.image import fit_to_input, read_image
+from snl_edge.model.config import MemoryConfig
+from snl_edge.model.memory import Memory
 from snl_edge.runtime.prediction import Prediction
 
 DELICATE = {
@@ -203,6 +208,51 @@ def test_the_gain_is_no_part_of_the_networks_identity(made, graph):
     weight = next(t for t in spoilt.graph.initializer if t.name.endswith("head_fine.weight"))
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 2, weight.name))
     assert network_sha256(spoilt) != network_sha256(graph)
+
+
+def test_the_memory_is_stored_in_int8_and_its_distances_are_exact_for_what_is_stored(int8, graph):
+    values = constants(int8)
+    name = "model.memory.centres"
+    products, channels, count = constants(graph)[name].shape
+    assert values[f"{name}.int8"].dtype == np.int8
+    assert values[f"{name}.step"].shape == (products * channels,)  # of each product and channel
+    assert not any(other.startswith(name) and value.dtype == np.float16 for other, value in values.items())
+    restored = restore(values[f"{name}.int8"], values[f"{name}.step"], axis=0).reshape(products, channels, count)
+    steps = values[f"{name}.step"].reshape(products, channels, 1)
+    assert np.all(np.abs(restored - constants(graph)[name]) <= 0.501 * steps)
+    halves = next(value for value in values.values() if value.shape == (products, 1, count))
+    np.testing.assert_allclose(halves, np.square(restored).sum(axis=1, keepdims=True) / 2, rtol=1e-6)
+
+
+class Remembering(torch.nn.Module):
+    """A memory alone, under the name that it has in a model."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__()
+        self.memory = memory
+
+    def forward(self, fine, middle, coarse, product):
+        return self.memory([fine, middle, coarse], product)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_int8_centres_give_the_distances_to_themselves(shared):
+    torch.manual_seed(0)
+    memory = Memory([3, 4, 5], MemoryConfig(centres=16, shared=shared), 3)
+    memory.remember(5 * torch.randn(1 if shared else 3, 16, 9))
+    features = [torch.randn(2, channels, side, side) for channels, side in ((3, 16), (4, 8), (5, 4))]
+    product = torch.tensor([2, 0], dtype=torch.int32)
+    program = torch.onnx.export(Remembering(memory), (*features, product), dynamo=True, opset_version=18)
+    exported, _ = onnxsim.simplify(program.model_proto)
+    model = with_int8_memory(exported)
+    values = constants(model)
+    (stored,) = [value for value in values.values() if value.dtype == np.int8 and value.any()]
+    assert stored.size == memory.centres.numel()
+    steps = next(value for key, value in values.items() if key.endswith("memory.centres.step"))
+    memory.centres.copy_(torch.from_numpy(restore(stored, steps, axis=0)).view_as(memory.centres))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    fed = dict(zip([one.name for one in session.get_inputs()], [f.numpy() for f in [*features, product]], strict=True))
+    np.testing.assert_allclose(session.run(None, fed)[0], memory(features, product).numpy(), atol=1e-4)
 
 
 def test_tensorrt_rtx_builds_the_int8_engine_without_a_gpu(graph, int8, tmp_path):
