@@ -1,4 +1,4 @@
-"""Figures and tables of what FP16 and INT8 lose against FP32."""
+"""Figures and tables of what FP16 and INT8 lose against FP32, and of their sizes."""
 
 from __future__ import annotations
 
@@ -74,22 +74,32 @@ def precision_table(results: Mapping[str, Result], name: str) -> str:
 
 
 def size_table(results: Mapping[str, Result], name: str) -> str:
-    """Sizes of graphs and TensorRT-RTX engines of the result ``name``.
+    """Sizes of graphs and TensorRT-RTX engines by preset, of the result ``name``.
 
     Raises:
         DataError: there is no such result.
     """
-    sizes = require_result(results, "int8", name).figures["sizes"]
-    titles = {
-        "graph": "ONNX graph",
-        "engine": "TensorRT-RTX engine, one GPU generation",
-        "engine_packed": "the same, packed (zlib)",
-    }
-    body = [
-        [title, *(f"{sizes[p][kind] / 1e6:.1f} MB" for p in sizes), f"{sizes['int8'][kind] / sizes['fp32'][kind]:.2f}"]
-        for kind, title in titles.items()
-    ]
-    return table(["", *(p.upper() for p in sizes), "INT8 / FP32"], body) + "\n"
+    result = require_result(results, "engine_sizes", name)
+    body = []
+    for preset, sizes in result.figures["sizes"].items():
+        parts = {
+            "ONNX graph": {p: own["graph"] for p, own in sizes.items()},
+            "engine": {p: own["engine"] for p, own in sizes.items()},
+            "of it kernel sources": {p: own["source_bytes"] for p, own in sizes.items()},
+            "engine, packed (zlib)": {p: own["engine_packed"] for p, own in sizes.items()},
+        }
+        for title, own in parts.items():
+            shown = [f"{size / 1e6:.1f} MB" for size in own.values()]
+            if title == "of it kernel sources":
+                shown = [f"{mb} ({sizes[p]['sources']})" for mb, p in zip(shown, own, strict=True)]
+            body.append([f"`{preset}`", title, *shown, f"{own['int8'] / own['fp32']:.2f}"])
+    note = (
+        f"<sub>{result.settings['weights']} weights, {result.settings['products']} products, compute capability "
+        f"{result.settings['compute_capability']}, TensorRT-RTX {result.versions['tensorrt-rtx-cu13']}, built without "
+        f"a GPU; in brackets how many kernels. {result.created[:10]}, revision {result.revision}; "
+        f"`{result.command}`</sub>"
+    )
+    return table(["preset", "", "FP32", "FP16", "INT8", "INT8 / FP32"], body) + "\n" + note + "\n"
 
 
 def memory_table(results: Mapping[str, Result], name: str) -> str:

@@ -28,7 +28,8 @@ class Result(BaseModel):
     schema_version: Literal[1] = 1
     kind: str
     """What was measured: ``quality``, ``experiment`` (one run of a study), ``recognition``, ``training_speed``,
-    ``int8``, ``bench`` (a bundle on one machine), ``speed`` (beside its peers), ``edge_install`` or ``stream``."""
+    ``int8``, ``engine_sizes``, ``bench`` (a bundle on one machine), ``speed`` (beside its peers),
+    ``edge_install`` or ``stream``."""
     name: str
     created: str
     revision: str

@@ -139,7 +139,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "machines": machines_table,
     "install": install_table,
     "int8": precision_table,
-    "int8sizes": size_table,
+    "enginesizes": size_table,
     "calibrationmemory": memory_table,
     "wins": wins_caption,
 }
