@@ -48,7 +48,7 @@ def measure(
     half = qualifier.qualify(graphs["fp16"], "fp16")
     size = input_size(exact)
     trial = trial_images(gate_images((), held_out).unlabelled, size)
-    int8, _ = qualifier.qualify_int8(table.ranges, fitting_images(chosen, size), trial)
+    int8, _ = qualifier.qualify_int8(table, fitting_images(chosen, size), trial)
     models: dict[Precision, onnx.ModelProto] = {"fp32": exact, "fp16": half.graph, "int8": int8.graph}
     with tempfile.TemporaryDirectory() as temporary:
         paths: dict[Precision, Path] = {

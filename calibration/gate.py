@@ -67,7 +67,7 @@ class GateReport(BaseModel):
     failures: tuple[str, ...]
     """Which limits are broken, in words; none if it passed."""
     not_int8: tuple[str, ...] = ()
-    """Layers that a search kept out of INT8."""
+    """Layers kept out of INT8."""
     not_int8_share: float = 0.0
     """Their share of the multiplications of all layers that could be INT8."""
     worst_layers: tuple[str, ...] = ()

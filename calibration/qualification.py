@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,8 +28,9 @@ from .fit import fit_layers
 from .gate import GateReport, compare
 from .judgement import GateImages, Judgement, judge
 from .measure import input_size
-from .search import fewest_spared, guess_spared
+from .search import disproportionate, fewest_spared, guess_spared
 from .sensitivity import Sensitivity, measure_sensitivity
+from .table import CalibrationTable
 from .thresholds import move_thresholds, recalibrate, scores_of
 
 NAMED = 5
@@ -105,47 +106,53 @@ class Qualifier:
         return Qualified(qualified.graph, own, report)
 
     def qualify_int8(
-        self, ranges: Mapping[str, float], fitting: NDArray[np.uint8], trial: NDArray[np.uint8]
+        self, table: CalibrationTable, fitting: NDArray[np.uint8], trial: NDArray[np.uint8]
     ) -> tuple[Qualified, Sensitivity | None]:
         """The INT8 graph with the fewest layers spared that passes the gate, or the last one tried.
 
         Args:
-            ranges: of the calibration table.
+            table: ranges, and what each does to the map.
             fitting: images that weights and biases are fitted to, ``uint8 [N, H, W, 3]``.
-            trial: images to rank layers on, if the whole graph fails.
+            trial: images to rank layers on, if the first graph fails.
 
         Returns:
             the graph, and the sensitivity of layers where it had to be measured.
         """
-        first = self.qualify(self._int8(ranges, fitting, ()), "int8")
+        always = disproportionate(find_layers(self.graph), table.tensors)
+        first = self._spare(table, fitting, always)
         if first.report.passed:
             return first, None
         console.print(first.report.summary() + "; looking for layers to keep out of INT8")
         with progress_bar("sensitivity of each layer") as report:
-            sensitivity = measure_sensitivity(self.graph, find_layers(self.graph), ranges, trial, report)
-        worst = [one.layer for one in sensitivity.worst_first()]
+            sensitivity = measure_sensitivity(self.graph, find_layers(self.graph), table.ranges, trial, report)
+        worst = [one.layer for one in sensitivity.worst_first() if one.layer not in always]
 
         def attempt(spared: tuple[str, ...]) -> _Attempt:
             if not spared:
                 return _Attempt(first)
-            qualified = self.qualify(self._int8(ranges, fitting, spared), "int8")
-            console.print(f"{len(spared)} layers spared: {qualified.report.summary()}")
+            qualified = self._spare(table, fitting, (*always, *spared))
+            console.print(qualified.report.summary())
             return _Attempt(qualified)
 
         allowed = max(1.0, first.report.limits.verdict_flips * first.report.images)
         share = min(1.0, allowed / max(first.report.verdict_flips, 1))  # flips go with the size of the damage
-        search = fewest_spared(worst, attempt, guess_spared(sensitivity, share))
-        best, report = search.outcome.qualified, search.outcome.qualified.report
-        told = {"not_int8": search.spared, "not_int8_share": self._share(search.spared)}
-        if not report.passed:
-            told["worst_layers"] = tuple(worst[:NAMED])
-        return Qualified(best.graph, best.calibration, report.model_copy(update=told)), sensitivity
+        guess = guess_spared(sensitivity, share) - len(always)
+        best = fewest_spared(worst, attempt, guess).outcome.qualified
+        if best.report.passed:
+            return best, sensitivity
+        named = best.report.model_copy(update={"worst_layers": tuple(worst[:NAMED])})
+        return Qualified(best.graph, best.calibration, named), sensitivity
 
-    def _int8(self, ranges: Mapping[str, float], fitting: NDArray[np.uint8], spared: Sequence[str]) -> onnx.ModelProto:
-        layers = [layer for layer in find_layers(self.graph) if layer.name not in spared]
+    def _spare(self, table: CalibrationTable, fitting: NDArray[np.uint8], spared: Sequence[str]) -> Qualified:
+        """The INT8 graph without the layers ``spared``, fitted and judged."""
+        every = find_layers(self.graph)
+        layers = [layer for layer in every if layer.name not in spared]
         with progress_bar("fitting weights and biases") as report:
-            fitted = fit_layers(self.graph, layers, ranges, fitting, report)
-        return to_int8(self.graph, ranges, spared, fitted)
+            fitted = fit_layers(self.graph, layers, table.ranges, fitting, report)
+        found = self.qualify(to_int8(self.graph, table.ranges, spared, fitted), "int8")
+        share = 1 - sum(layer.macs for layer in layers) / sum(layer.macs for layer in every)
+        told = {"not_int8": tuple(spared), "not_int8_share": round(share, 4)}
+        return Qualified(found.graph, found.calibration, found.report.model_copy(update=told))
 
     @cached_property
     def reference(self) -> Judgement:
@@ -168,10 +175,6 @@ class Qualifier:
         limits = calibration.product_thresholds
         with progress_bar(f"gate: judging with {name}") as report:
             return judge(predict, self.images, self.size, lambda product: limits.get(product, DECISION), report)
-
-    def _share(self, spared: Sequence[str]) -> float:
-        layers = find_layers(self.graph)
-        return round(sum(one.macs for one in layers if one.name in spared) / sum(one.macs for one in layers), 4)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from snl_edge.export.qdq import Layer
+
 from .sensitivity import Sensitivity
+from .table import TensorRange
+
+SHARE = 0.1
+"""Of the damage: what a layer must take away to stay FP16 without being asked."""
+BUDGET = 0.02
+"""Of the multiplications: what such layers may have together."""
 
 
 class _Judged(Protocol):
@@ -76,6 +84,33 @@ def fewest_spared(
         else:
             failing = middle
     return found(passing)
+
+
+def disproportionate(layers: Sequence[Layer], tensors: Mapping[str, TensorRange]) -> tuple[str, ...]:
+    """Layers that hardly compute anything, and whose input does much of the damage if it is INT8: names, worst first.
+
+    Such is the first depthwise convolution of a MobileNet: it subtracts large neighbours from each other, and what
+    rounding leaves of the difference is all that later layers see. Ranges tell it without a labelled image, so nothing
+    is fitted to a test set here. Damages of tensors are taken to be independent: their squares add up.
+
+    Args:
+        layers: all that can be INT8.
+        tensors: of the calibration table; only one that a single layer reads counts.
+    """
+    macs = {layer.name: layer.macs for layer in layers}
+    room = BUDGET * sum(macs.values())
+    damages = {name: tensor.map_errors[tensor.method] ** 2 for name, tensor in tensors.items()}
+    left = sum(damages.values())
+    chosen: list[str] = []
+    for name in sorted(damages, key=lambda name: -damages[name]):
+        if damages[name] < SHARE * left:
+            break
+        reader = tensors[name].read_by[0]
+        if len(tensors[name].read_by) == 1 and macs.get(reader, room) < room:
+            chosen.append(reader)
+            room -= macs[reader]
+            left -= damages[name]
+    return tuple(chosen)
 
 
 def guess_spared(sensitivity: Sensitivity, share: float) -> int:

@@ -151,7 +151,7 @@ def _add_int8(
     table, images = table_for(graph, run, evidence.table, evidence.dataset.train)
     size = input_size(graph)
     trial = trial_images(gate_images((), held_out).unlabelled, size)
-    qualified, sensitivity = qualifier.qualify_int8(table.ranges, fitting_images(images, size), trial)
+    qualified, sensitivity = qualifier.qualify_int8(table, fitting_images(images, size), trial)
     if sensitivity is not None:
         write_sensitivity(sensitivity, run)
         console.print(f"sensitivity of each layer: {run / 'sensitivity.png'}")

@@ -12,15 +12,15 @@ from snl_edge.calibration.histogram import BINS, Histogram
 from snl_edge.calibration.images import candidates, choose_images
 from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges, choose_method
 from snl_edge.calibration.score import ScoreCalibration
-from snl_edge.calibration.search import fewest_spared, guess_spared
+from snl_edge.calibration.search import disproportionate, fewest_spared, guess_spared
 from snl_edge.calibration.sensitivity import Damage, LayerSensitivity, Sensitivity, measure_sensitivity
-from snl_edge.calibration.table import read_table
+from snl_edge.calibration.table import TensorRange, read_table
 from snl_edge.calibration.thresholds import recalibrate
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.samples import Sample
 from snl_edge.errors import ConfigError, DataError
 from snl_edge.export.graphs import make_graphs
-from snl_edge.export.qdq import find_layers, place, to_int8
+from snl_edge.export.qdq import Layer, find_layers, place, to_int8
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +173,26 @@ def test_sensitivity_ranks_the_layer_whose_range_is_ruined(graph, line):
     assert measured.worst_first()[0].layer == victim.name
     assert max(measured.layers, key=lambda one: one.alone.map).layer == victim.name
     assert min(measured.layers, key=lambda one: one.spared.map).spared.map < 0.5 * measured.all_int8.map
+
+
+def test_a_cheap_layer_that_does_much_of_the_damage_stays_fp16_without_being_asked():
+    layers = [
+        Layer(name, name, "Conv", name, name, macs)
+        for name, macs in (("delicate", 10), ("heavy", 900), ("second", 5), ("third", 80), ("meek", 5))
+    ]
+
+    def tensor(error: float, *read_by: str) -> TensorRange:
+        return TensorRange(read_by=read_by, method="max", range=1.0, largest=1.0, map_errors={"max": error, "mse": 9.0})
+
+    tensors = {
+        "a": tensor(1.0, "delicate"),
+        "b": tensor(0.5, "heavy"),  # does much, but computes nearly everything
+        "c": tensor(0.4, "second"),
+        "d": tensor(0.3, "third", "addition"),  # read by others as well
+        "e": tensor(0.05, "meek"),
+    }
+    assert disproportionate(layers, tensors) == ("delicate", "second")
+    assert disproportionate(layers, {**tensors, "f": tensor(9.0, "heavy")}) == ()  # beside it all others are small
 
 
 @dataclass(frozen=True)

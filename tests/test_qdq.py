@@ -235,15 +235,17 @@ class Remembering(torch.nn.Module):
         return self.memory([fine, middle, coarse], product)
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_int8_centres_give_the_distances_to_themselves(shared):
+@pytest.mark.parametrize("settings", [{}, {"shared": True}, {"dimensions": 8}])
+def test_int8_centres_give_the_distances_to_themselves(settings):
     torch.manual_seed(0)
-    memory = Memory([3, 4, 5], MemoryConfig(centres=16, shared=shared), 3)
-    memory.remember(5 * torch.randn(1 if shared else 3, 16, 9))
-    features = [torch.randn(2, channels, side, side) for channels, side in ((3, 16), (4, 8), (5, 4))]
+    memory = Memory([3, 8, 8], MemoryConfig(centres=16, **settings), 3).eval()
+    products = len(memory.centres)
+    memory.remember(5 * torch.randn(products, 16, 16), torch.zeros(products, 16, dtype=torch.int32))
+    features = [torch.randn(2, channels, side, side) for channels, side in ((3, 16), (8, 8), (8, 4))]
     product = torch.tensor([2, 0], dtype=torch.int32)
-    program = torch.onnx.export(Remembering(memory), (*features, product), dynamo=True, opset_version=18)
+    program = torch.onnx.export(Remembering(memory).eval(), (*features, product), dynamo=True, opset_version=18)
     exported, _ = onnxsim.simplify(program.model_proto)
+    assert find_layers(exported) == ()
     model = with_int8_memory(exported)
     values = constants(model)
     (stored,) = [value for value in values.values() if value.dtype == np.int8 and value.any()]
