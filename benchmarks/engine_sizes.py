@@ -4,9 +4,9 @@
 
 Weights are random: a size does not know what a network has learned. Every convolution but CRAM's is INT8. An RTX engine
 is compiled on the device and carries the source text of every kernel that RTX generates; kernels of its library
-(convolutions and most matrix products) are not in the file. No builder setting that the package offers (profiling verbosity, optimisation
-level, tactic sources, the compilation cache's flag, one compute capability or its default) makes a difference worth
-naming, and an engine without weights cannot be built where there is no GPU.
+(convolutions and most matrix products) are not in the file. No builder setting that the package offers (profiling
+verbosity, optimisation level, tactic sources, the compilation cache's flag, one compute capability or its default)
+makes a difference worth naming, and an engine without weights cannot be built where there is no GPU.
 """
 
 from __future__ import annotations
