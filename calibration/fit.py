@@ -197,17 +197,25 @@ def _inputs(
     look = look_inside(model, [read])
     rng = np.random.default_rng(0)
     total: NDArray[np.float64] | None = None
+    around: NDArray[np.float32] | None = None
     first, second, count = np.zeros(()), np.zeros(()), 0
     for image in images:
         x = look(image[None])[read][0]
         total = x.astype(np.float64) if total is None else total + x
         seen = convolution.windows(x, rng)
+        if around is None:
+            around = seen.mean(axis=2, keepdims=True)
+        seen = seen - around  # squares of large values that hardly vary would leave nothing of the variance
         first = first + seen.sum(axis=2, dtype=np.float64)
         second = second + seen @ seen.swapaxes(1, 2)
         count += seen.shape[2]
     assert total is not None
+    assert around is not None
     mean = first / count
-    return (total / len(images)).astype(np.float32), second / count - mean[:, :, None] * mean[:, None, :]
+    covariance = second / count - mean[:, :, None] * mean[:, None, :]
+    # What is left of inputs that never vary is rounding: a variance that no float32 can show keeps it from counting.
+    floor = 1e-12 * np.square(around, dtype=np.float64).mean(axis=(1, 2))
+    return (total / len(images)).astype(np.float32), covariance + floor[:, None, None] * np.eye(covariance.shape[1])
 
 
 def _convolve(
