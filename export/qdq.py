@@ -82,7 +82,7 @@ NOTHING: Mapping[str, FittedLayer] = {}
 
 
 def find_layers(graph: onnx.ModelProto) -> tuple[Layer, ...]:
-    """What may be INT8 in an FP32 fused graph, in order: convolutions but CRAM's assignment and the memory's own."""
+    """What may be INT8 in an FP32 fused graph, in order: convolutions but CRAM's assignment."""
     typed = onnx.shape_inference.infer_shapes(graph, data_prop=True).graph
     sizes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in typed.value_info}
     weights = {tensor.name: tensor.dims for tensor in graph.graph.initializer}
@@ -91,8 +91,7 @@ def find_layers(graph: onnx.ModelProto) -> tuple[Layer, ...]:
     for node in graph.graph.node:
         if node.op_type not in ("Conv", "ConvTranspose") or node.input[1] not in weights:
             continue
-        # Distances are most of the score: what the memory projects patches with is no layer of the network.
-        if not _is_assignment(node, readers) and "memory." not in node.input[1]:
+        if not _is_assignment(node, readers):
             # A weight is used once per place of the larger grid: a convolution's output, a transposed one's input.
             grid = sizes.get(node.input[0] if node.op_type == "ConvTranspose" else node.output[0], [])
             name = node.input[1].removeprefix("model.").removesuffix(".weight")

@@ -245,7 +245,6 @@ def test_int8_centres_give_the_distances_to_themselves(settings):
     product = torch.tensor([2, 0], dtype=torch.int32)
     program = torch.onnx.export(Remembering(memory).eval(), (*features, product), dynamo=True, opset_version=18)
     exported, _ = onnxsim.simplify(program.model_proto)
-    assert find_layers(exported) == ()
     model = with_int8_memory(exported)
     values = constants(model)
     (stored,) = [value for value in values.values() if value.dtype == np.int8 and value.any()]
