@@ -192,7 +192,8 @@ def test_auto_ships_fp16_and_says_why_where_int8_fails(trained, line, table, tmp
     shutil.copytree(trained, own)
     bundle = Bundle.open(build(own, None, "auto", engine=False, evidence=evidence))
     manifest = bundle.manifest
-    assert set(manifest.graphs) == {"fp32", "fp16"}
+    assert {"fp32", "fp16"} <= set(manifest.graphs)
+    assert "int8" not in manifest.graphs
     assert best_graph(bundle) == "fp16"
     assert "int8" not in manifest.calibrations
     assert "calibration.json" not in manifest.files
