@@ -204,7 +204,7 @@ def _inputs(
         total = x.astype(np.float64) if total is None else total + x
         seen = convolution.windows(x, rng)
         if around is None:
-            around = seen.mean(axis=2, keepdims=True)
+            around = np.asarray(seen.mean(axis=2, keepdims=True))
         seen = seen - around  # squares of large values that hardly vary would leave nothing of the variance
         first = first + seen.sum(axis=2, dtype=np.float64)
         second = second + seen @ seen.swapaxes(1, 2)
