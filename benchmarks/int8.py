@@ -1,4 +1,4 @@
-"""What FP16 and INT8 lose against FP32 on real parts, per product, and how small they are, as one result file.
+"""What FP16, BF16 and INT8 lose against FP32 on real parts, per product, and how small they are, as one result file.
 
 ``python -m snl_edge.benchmarks.int8 DATA --run runs/real10 --name real10-edge``
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import onnx
 import typer
@@ -24,6 +24,7 @@ from snl_edge.progress import progress_bar
 from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import Precision
 from snl_edge.runtime.onnxruntime_backend import OnnxRuntimeBackend
+from snl_edge.runtime.openvino_backend import emulates
 from snl_edge.training.split import split_holdout
 
 from .engine_sizes import sizes_of
@@ -49,6 +50,11 @@ def measure(
     size = input_size(exact)
     trial = trial_images(gate_images((), held_out).unlabelled, size)
     int8, _ = qualifier.qualify_int8(table, fitting_images(chosen, size), trial)
+    on_openvino: dict[str, dict[str, Any]] = {}
+    ways: tuple[tuple[Literal["bf16", "int8"], Qualified], ...] = (("bf16", half), ("int8", int8))
+    for precision, qualified in ways:
+        if not emulates(precision):
+            on_openvino[f"{precision}_openvino"] = losses_of(qualifier.qualify_on_openvino(qualified, precision).report)
     models: dict[Precision, onnx.ModelProto] = {"fp32": exact, "fp16": half.graph, "int8": int8.graph}
     with tempfile.TemporaryDirectory() as temporary:
         paths: dict[Precision, Path] = {
@@ -74,6 +80,7 @@ def measure(
             "fp16": figures_of(half.report, sizes, "fp16"),
             "int8": figures_of(int8.report, sizes, "int8"),
             "int8_onnxruntime": figures_of(in_onnxruntime, sizes, "int8"),
+            **on_openvino,
             "sizes": sizes,
         },
     )
@@ -93,10 +100,19 @@ def run_by_onnxruntime(graph: Path, qualifier: Qualifier, qualified: Qualified) 
 
 
 def figures_of(report: GateReport, sizes: dict[Precision, dict[str, int]], precision: Precision) -> dict[str, Any]:
-    """The gate's figures, the product that loses most, and sizes as shares of FP32's."""
-    worst = max(report.products, key=lambda product: report.products[product].image_auroc or 0.0)
+    """The gate's figures, and sizes as shares of FP32's."""
     kinds = ("graph", "engine", "engine_packed")
     ratios = {kind: round(sizes[precision][kind] / sizes["fp32"][kind], 3) for kind in kinds}
+    return losses_of(report) | {
+        "size_ratio": ratios["graph"],
+        "engine_size_ratio": ratios["engine"],
+        "packed_engine_size_ratio": ratios["engine_packed"],
+    }
+
+
+def losses_of(report: GateReport) -> dict[str, Any]:
+    """The gate's figures and the product that loses most."""
+    worst = max(report.products, key=lambda product: report.products[product].image_auroc or 0.0)
     return {
         "image_auroc_drop": report.image_auroc_drop,
         "pixel_auroc_drop": report.pixel_auroc_drop,
@@ -104,9 +120,6 @@ def figures_of(report: GateReport, sizes: dict[Precision, dict[str, int]], preci
         "worst_class": worst,
         "worst_class_drop": report.products[worst].image_auroc,
         "verdict_flips": round(100 * report.verdict_flips / report.images, 3),
-        "size_ratio": ratios["graph"],
-        "engine_size_ratio": ratios["engine"],
-        "packed_engine_size_ratio": ratios["engine_packed"],
         "passed": report.passed,
         "report": report.model_dump(mode="json"),
     }

@@ -64,6 +64,12 @@ def precision_table(results: Mapping[str, Result], name: str) -> str:
         f"graph {figures[way]['size_ratio']:.2f} of FP32's size"
         for title, way in (("FP16", "fp16"), ("INT8 in ONNX Runtime", "int8_onnxruntime"))
     ]
+    ways += [
+        f"{title}: mean image AUROC {_signed(figures[way]['image_auroc_drop'])} points, "
+        f"{figures[way]['verdict_flips']:.2f} % of verdicts flip"
+        for title, way in (("BF16 in OpenVINO", "bf16_openvino"), ("INT8 in OpenVINO", "int8_openvino"))
+        if way in figures  # a processor without these instructions cannot tell
+    ]
     note = (
         f"<sub>FP32 in percent, then what is lost, in points (+ is a gain). {'; '.join(ways)}; {kept}; "
         f"{result.settings['calibration_images']} calibration images. {result.settings['preset']}, "
