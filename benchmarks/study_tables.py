@@ -16,6 +16,8 @@ CHOICE_PRODUCTS = frozenset({"ball_screw", "magnetic_tile", "paper_flr01", "pape
 CHOICE_SEED = 0
 HEADLINE = ("snl_rd", "snl_fd", "rd", "fd", *PEERS)
 """The rows that stand for the whole study."""
+VERDICTS = {"false_reject_rate": "false rejects", "escape_rate": "escapes"}
+"""Rates of wrong verdicts by each product's own threshold, and their headings."""
 PROBES = dict(
     zip(
         PROBE_METRICS,
@@ -56,11 +58,12 @@ def products_table(results: Mapping[str, Result], name: str) -> str:
         return NOTHING_YET
     products = sorted(next(iter(row.by_seed.values())).figures["evaluation"]["products"])
     lines = [(product, ("evaluation", "products", product)) for product in products]
+    columns = METRICS | VERDICTS
     body = [
-        [title, *(spread(row.values(*path, metric)) for metric in METRICS)]
+        [title, *(spread(row.values(*path, metric)) for metric in columns)]
         for title, path in [*lines, ("**mean**", ("evaluation", "mean"))]
     ]
-    return table(["product", *METRICS.values()], body) + "\n" + source([row]) + "\n"
+    return table(["product", *columns.values()], body) + "\n" + source([row]) + "\n"
 
 
 def confirmation_table(results: Mapping[str, Result], study: str) -> str:
