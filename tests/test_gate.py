@@ -30,6 +30,12 @@ from snl_edge.training.loop import train
 from snl_edge.training.split import split_holdout
 
 
+@pytest.fixture(autouse=True)
+def fitted_to_few_images(monkeypatch):
+    """A search fits weights anew at every attempt: few images will do to see it work."""
+    monkeypatch.setattr("snl_edge.calibration.measure.FITTED_TO", 4)
+
+
 @pytest.fixture(scope="module")
 def trained(line, tmp_path_factory):
     """With few centres: a memory that holds every patch of a small line gives distances of 0, where all is rounding."""
