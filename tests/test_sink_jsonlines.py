@@ -116,6 +116,26 @@ def test_half_a_line_of_a_crash_is_cut_off(tmp_path: Path) -> None:
     assert [line["message_id"] for line in lines(tmp_path / "out")] == ["whole", *ids]
 
 
+def test_what_comes_between_the_last_look_and_the_stop_is_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = new_journal(tmp_path / "journal")
+    look, ids = Forwarder._turn, []
+
+    def look_and_stop(self: Forwarder) -> bool:
+        handled = look(self)
+        if not ids:
+            ids.extend(fill(journal, 1))
+            self.finish(10)
+        return handled
+
+    monkeypatch.setattr(Forwarder, "_turn", look_and_stop)
+    sink = running(journal, tmp_path / "out")
+    sink.join(10)
+    assert sink.stop(1)
+    assert [line["message_id"] for line in lines(tmp_path / "out")] == ids
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -112,6 +112,8 @@ class Forwarder(threading.Thread):
         """The thread's body."""
         failed = 0
         while time.monotonic() < self._give_up_at:
+            # Asked before the journal is read: what came between reading and asking would stay behind.
+            stopping = self._stopping.is_set()
             try:
                 handled = self._turn()
             except Exception as error:  # whatever a library raises: a sink that ends tells the plant nothing any more
@@ -121,7 +123,7 @@ class Forwarder(threading.Thread):
                 continue
             self._well()
             failed = 0
-            if self._stopping.is_set():
+            if stopping:
                 if not handled:
                     break
             elif not self._read and not self._more:
