@@ -28,6 +28,7 @@ from snl_edge.model.presets import PRESETS, preset
 from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import Precision
 
+from .command import run_command
 from .random_bundle import GAIN, PRODUCTS, random_model
 from .results import save_result
 
@@ -91,4 +92,4 @@ def sizes_of(graph: Path, precision: Precision) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    typer.run(measure)
+    run_command(measure)

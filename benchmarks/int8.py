@@ -14,7 +14,7 @@ import typer
 
 from snl_edge.calibration.gate import GateReport, compare
 from snl_edge.calibration.judgement import gate_images, judge
-from snl_edge.calibration.measure import fitting_images, input_size, table_for, trial_images
+from snl_edge.calibration.measure import table_for
 from snl_edge.calibration.qualification import Qualified, Qualifier
 from snl_edge.calibration.score import DECISION
 from snl_edge.data.layouts import open_dataset
@@ -27,6 +27,7 @@ from snl_edge.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from snl_edge.runtime.openvino_backend import emulates
 from snl_edge.training.split import split_holdout
 
+from .command import run_command
 from .engine_sizes import sizes_of
 from .results import save_result
 
@@ -47,9 +48,7 @@ def measure(
     images = gate_images(dataset.test, held_out)
     qualifier = Qualifier(exact, checkpoint.calibration, images, held_out)
     half = qualifier.qualify(graphs["fp16"], "fp16")
-    size = input_size(exact)
-    trial = trial_images(gate_images((), held_out).unlabelled, size)
-    int8, _ = qualifier.qualify_int8(table, fitting_images(chosen, size), trial)
+    int8, _ = qualifier.qualify_int8(table, chosen)
     on_openvino: dict[str, dict[str, Any]] = {}
     ways: tuple[tuple[Literal["bf16", "int8"], Qualified], ...] = (("bf16", half), ("int8", int8))
     for precision, qualified in ways:
@@ -126,4 +125,4 @@ def losses_of(report: GateReport) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    typer.run(measure)
+    run_command(measure)

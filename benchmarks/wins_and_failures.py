@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,8 +67,11 @@ def main(
 
     subjects = open_subject(plain), open_subject(snl)
     samples = open_dataset(line).test
+    parts: list[Part] = []
     with progress_bar("judging") as report:
-        parts = [judge(sample, *subjects) for sample in progressing(samples, report)]
+        for sample in samples:
+            parts.append(judge(sample, *subjects))
+            report(len(parts), len(samples))
     defective = [part for part in parts if not part.sample.is_good]
     good = [part for part in parts if part.sample.is_good]
     wins = [part for part in defective if part.plain.score <= 1 < part.snl.score]
@@ -116,13 +119,6 @@ def judge(sample: Sample, plain: Subject, snl: Subject) -> Part:
         found, threshold = subject.predict(image[None]), subject.threshold(sample.product)
         opinions.append(Opinion(float(found.score[0]) / threshold, found.anomaly_map[0].copy(), threshold))
     return Part(sample, image, *opinions)
-
-
-def progressing(samples: Sequence[Sample], report: Callable[[int, int], None]) -> Iterator[Sample]:
-    """Yields ``samples`` and reports how many are done."""
-    for done, sample in enumerate(samples):
-        yield sample
-        report(done + 1, len(samples))
 
 
 def various(parts: Sequence[Part], order: Callable[[Part], float]) -> list[Part]:

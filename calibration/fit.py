@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from snl_edge.export.qdq import FittedLayer, Layer, insert_pairs, place
-from snl_edge.export.quantisation import LEVELS, restore, step_of
+from snl_edge.export.quantisation import LEVELS, restore, steps_along
 from snl_edge.export.rounding import device_session
 
 from .observe import Images, Progress, look_inside, no_progress, upstream
@@ -69,7 +69,7 @@ def fit_layers(
         convolution = Convolution.of(node, weight)
         mean, covariance = _inputs(model, read, convolution, images)
         rows = convolution.rows(weight)
-        steps = step_of(np.abs(weight).max(axis=tuple(axis for axis in range(weight.ndim) if axis != layer.axis)))
+        steps = steps_along(weight, layer.axis)
         levels = round_together(rows, covariance, convolution.row_steps(steps))
         values = convolution.from_rows(levels, weight.shape)
         bias = constants[node.input[2]]

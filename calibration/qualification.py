@@ -26,8 +26,9 @@ from snl_edge.runtime.prediction import Prediction
 
 from .fit import fit_layers
 from .gate import GateReport, compare
-from .judgement import GateImages, Judgement, judge
-from .measure import input_size
+from .images import CalibrationImage
+from .judgement import GateImages, Judgement, gate_images, judge
+from .measure import fitting_images, input_size, trial_images
 from .search import disproportionate, fewest_spared, guess_spared
 from .sensitivity import Sensitivity, measure_sensitivity
 from .table import CalibrationTable
@@ -106,23 +107,24 @@ class Qualifier:
         return Qualified(qualified.graph, own, report)
 
     def qualify_int8(
-        self, table: CalibrationTable, fitting: NDArray[np.uint8], trial: NDArray[np.uint8]
+        self, table: CalibrationTable, images: Sequence[CalibrationImage]
     ) -> tuple[Qualified, Sensitivity | None]:
         """The INT8 graph with the fewest layers spared that passes the gate, or the last one tried.
 
         Args:
             table: ranges, and what each does to the map.
-            fitting: images that weights and biases are fitted to, ``uint8 [N, H, W, 3]``.
-            trial: images to rank layers on, if the first graph fails.
+            images: those of the table; weights and biases are fitted to some of them.
 
         Returns:
             the graph, and the sensitivity of layers where it had to be measured.
         """
+        fitting = fitting_images(images, self.size)
         always = disproportionate(find_layers(self.graph), table.tensors)
         first = self._spare(table, fitting, always)
         if first.report.passed:
             return first, None
         console.print(first.report.summary() + "; looking for layers to keep out of INT8")
+        trial = trial_images(gate_images((), self._held_out).unlabelled, self.size)
         with progress_bar("sensitivity of each layer") as report:
             sensitivity = measure_sensitivity(self.graph, find_layers(self.graph), table.ranges, trial, report)
         worst = [one.layer for one in sensitivity.worst_first() if one.layer not in always]

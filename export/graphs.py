@@ -135,23 +135,18 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
         _judge_on_openvino(made, qualifier, half, "bf16")
     if wanted == "fp16":
         return made
-    _add_int8(made, run, wanted, evidence, qualifier, held_out)
+    _add_int8(made, run, wanted, evidence, qualifier)
     return made
 
 
-def _add_int8(
-    made: Graphs, run: Path, wanted: Wanted, evidence: Evidence, qualifier: Qualifier, held_out: Sequence[Sample]
-) -> None:
-    from snl_edge.calibration.judgement import gate_images
-    from snl_edge.calibration.measure import fitting_images, input_size, table_for, trial_images
+def _add_int8(made: Graphs, run: Path, wanted: Wanted, evidence: Evidence, qualifier: Qualifier) -> None:
+    from snl_edge.calibration.measure import table_for
     from snl_edge.calibration.sensitivity import write_sensitivity
 
     graph = made.graphs["fp32"]
     assert evidence.dataset is not None
     table, images = table_for(graph, run, evidence.table, evidence.dataset.train)
-    size = input_size(graph)
-    trial = trial_images(gate_images((), held_out).unlabelled, size)
-    qualified, sensitivity = qualifier.qualify_int8(table, fitting_images(images, size), trial)
+    qualified, sensitivity = qualifier.qualify_int8(table, images)
     if sensitivity is not None:
         write_sensitivity(sensitivity, run)
         console.print(f"sensitivity of each layer: {run / 'sensitivity.png'}")

@@ -17,13 +17,20 @@ def step_of(magnitude: float | NDArray[np.float32]) -> NDArray[np.float32]:
 
 def quantise(values: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """INT8 values of a constant, and the step ``float32 [C]`` of each channel along ``axis``; nothing is clipped."""
-    others = tuple(index for index in range(values.ndim) if index != axis)
-    step = step_of(np.abs(values).max(axis=others))
-    levels = np.rint(values / np.expand_dims(step, others))
+    step = steps_along(values, axis)
+    levels = np.rint(values / np.expand_dims(step, _others(values.ndim, axis)))
     return np.clip(levels, -LEVELS, LEVELS).astype(np.int8), step
+
+
+def steps_along(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """The smallest step ``float32 [C]`` of each channel along ``axis`` that clips nothing."""
+    return step_of(np.abs(values).max(axis=_others(values.ndim, axis)))
 
 
 def restore(levels: NDArray[np.int8], step: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     """What a DequantizeLinear node makes of `quantise`'s result."""
-    others = tuple(index for index in range(levels.ndim) if index != axis)
-    return levels.astype(np.float32) * np.expand_dims(step, others)
+    return levels.astype(np.float32) * np.expand_dims(step, _others(levels.ndim, axis))
+
+
+def _others(rank: int, axis: int) -> tuple[int, ...]:
+    return tuple(index for index in range(rank) if index != axis)

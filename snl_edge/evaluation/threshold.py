@@ -103,7 +103,7 @@ def choose_product_thresholds(good: Mapping[str, ArrayLike], false_reject_budget
         limit = max(limit, NormalDist().inv_cdf(1 - false_reject_budget))
     thresholds: dict[str, float] = {}
     for product, values in logarithms.items():
-        alone = choose_threshold(np.exp(values), false_reject_budget)
+        alone = choose_threshold(good[product], false_reject_budget)
         # A median of N normal values has pi/2N times their variance: the fewer images, the more room.
         room = math.sqrt(1 + math.pi / (2 * values.size))
         extrapolated = math.exp(medians[product] + limit * room * own[product])

@@ -31,7 +31,7 @@ from .manifest import (
 
 def write_bundle(
     folder: Path,
-    graphs: dict[Precision, Path],
+    graphs: Mapping[Precision, Path],
     *,
     name: str,
     input: InputSpec,
@@ -66,7 +66,9 @@ def write_bundle(
             new = Path(temporary) / "new"
             new.mkdir()
             # Precisions that share a graph share its file.
-            owners = {graph: f"{precision}.onnx" for precision, graph in reversed(graphs.items())}
+            owners: dict[Path, str] = {}
+            for precision, graph in graphs.items():
+                owners.setdefault(graph, f"{precision}.onnx")
             for graph, file in owners.items():
                 _copy_synced(graph, new / file)
             for file, text in (attachments or {}).items():

@@ -40,7 +40,7 @@ class OpenVinoBackend:
         try:
             core = openvino.Core()
             model = core.read_model(graph)
-            missing = emulates(precision)
+            missing = emulates(precision) if precision == "bf16" else ""
             if precision == "bf16" and not missing:
                 half_as_bf16(model)
             _, height, width, channels = model.input("images").partial_shape
@@ -58,7 +58,7 @@ class OpenVinoBackend:
         self.precision: Precision = precision
         self.max_batch = max_batch
         self.artifact = graph
-        computed = f"{precision} computed in fp32 ({missing})" if precision == "bf16" and missing else precision
+        computed = f"{precision} computed in fp32 ({missing})" if missing else precision
         self.description = f"OpenVINO {openvino.get_version().split('-')[0]}, {computed}, CPU"
 
     def infer(self, images: NDArray[np.uint8]) -> Prediction:
