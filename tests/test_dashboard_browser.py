@@ -18,7 +18,7 @@ pytest.importorskip("playwright", reason="Playwright is not installed")
 
 from dashboard_line import DrawnLine, fill
 from dashboard_screenshots import browser
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.dashboard.settings import DashboardSettings
@@ -174,6 +174,34 @@ def test_slider_predicts_and_apply_changes_the_threshold(page: Page, line: Drawn
     assert line.journal.audits()[0].actor == "M. Huber (127.0.0.1)"
     _go(page, "Changes")
     expect(page.locator("tbody tr").first).to_contain_text(f"0.55 → {chosen}")
+
+
+def test_a_choice_is_not_lost_to_an_answer_that_comes_late(page: Page) -> None:
+    _go(page, "Scores")
+    expect(page.get_by_role("slider")).to_be_visible()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/scores?*", hold)
+    page.get_by_role("button", name="gear", exact=True).tap()  # shown already: nothing to ask
+    page.get_by_role("button", name="higher").tap()
+    expect(page.locator("output")).to_have_text("0.555")
+    assert not held
+    with page.expect_request("**/api/scores?*"):
+        page.get_by_role("button", name="hex_nut", exact=True).tap()
+    higher = page.get_by_role("button", name="higher").bounding_box()
+    assert higher
+    page.mouse.click(higher["x"] + higher["width"] / 2, higher["y"] + higher["height"] / 2)
+    expect(page.locator("output")).to_have_text("0.555")  # out of reach until it belongs to the nut
+    held.pop().abort()
+    page.get_by_role("button", name="Try again").tap()
+    while not held:
+        page.wait_for_timeout(20)
+    held.pop().continue_()
+    expect(page.get_by_role("slider")).to_be_visible()
+    expect(page.locator("output")).not_to_have_text("0.555")
 
 
 def test_gallery_filters_and_shows_a_part(page: Page, line: DrawnLine) -> None:

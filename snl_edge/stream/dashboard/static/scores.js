@@ -62,6 +62,7 @@ export async function scoresPage({ page, line, listen, query }) {
   const group = (options, value, changed) => {
     const box = h("div", { class: "segments", role: "group" });
     box.append(...options.map(([key, text]) => h("button", { type: "button", "aria-pressed": String(key === value), "data-value": key, onclick: (event) => {
+      if (event.currentTarget.getAttribute("aria-pressed") === "true") return;
       for (const other of box.children) other.setAttribute("aria-pressed", String(other === event.currentTarget));
       changed(key);
     } }, text)));
@@ -76,8 +77,16 @@ export async function scoresPage({ page, line, listen, query }) {
     const turn = ++asked;
     const search = new URLSearchParams({ last });
     if (product) search.set("product", product);
-    const found = await get(`/api/scores?${search}`).catch((error) => { toast(error.message, true); return null; });
-    if (found && turn === asked) draw(found);
+    // What is still shown is not what was asked for: a threshold chosen on it would be lost when the answer comes.
+    body.inert = true;
+    try {
+      const found = await get(`/api/scores?${search}`);
+      if (turn === asked) draw(found);
+    } catch (error) {
+      if (turn === asked) body.replaceChildren(h("section", { class: "panel" }, h("p", { class: "bad" }, error.message), h("button", { type: "button", onclick: load }, "Try again")));
+    } finally {
+      if (turn === asked) body.inert = false;
+    }
   }
 
   function draw({ parts, threshold: inForce, own_threshold: own, version }) {
