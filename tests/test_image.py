@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from snl_edge.errors import DataError
-from snl_edge.image import fit_to_input, list_images, read_image
+from snl_edge.image import Fitter, fit_to_input, list_images, read_image
 
 
 def picture() -> np.ndarray:
@@ -132,6 +133,38 @@ def test_shrinking_averages_and_the_right_size_is_untouched() -> None:
     checks = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, -1)
     assert np.ptp(fit_to_input(checks, (32, 32))) == 0  # fine texture must not alias into stripes
     np.testing.assert_array_equal(fit_to_input(checks, (64, 64)), checks)
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (1201, 1921), (2048, 2448), (440, 511)])
+def test_shrinking_keeps_what_the_input_can_show_and_little_else(shape: tuple[int, int]) -> None:
+    size, (height, width) = (256, 256), shape
+    y, x = (np.arange(n) / n for n in shape)
+    wave = np.add.outer(np.sin(2 * np.pi * 9 * y), np.sin(2 * np.pi * 14 * x))
+    slow = (127.5 + 60 * wave).astype(np.uint8)[..., None].repeat(3, -1)
+    area = cv2.resize(slow, size, interpolation=cv2.INTER_AREA)
+    shift = 12 if height % 2 or width % 2 else 4  # in grey levels, of half a pixel of the input where a side is odd
+    assert np.abs(fit_to_input(slow, size).astype(int) - area).max() <= shift
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    average = cv2.resize(noise, size, interpolation=cv2.INTER_AREA).std()
+    assert fit_to_input(noise, size).std() < 1.2 * average
+    assert cv2.resize(noise, size, interpolation=cv2.INTER_LINEAR).std() > 1.4 * average
+
+
+def test_a_stream_of_equal_frames_reuses_its_memory() -> None:
+    fitter, out = Fitter(), np.empty((64, 96, 3), np.uint8)
+    small, large = (np.full((3 * n, 5 * n, 3), n, np.uint8) for n in (60, 110))
+    for frame in (small, large, small):  # one camera after the other
+        assert fitter.fit(frame, (64, 96), out) is out
+        assert (out == frame[0, 0, 0]).all()
+    tracemalloc.start()
+    try:
+        fitter.fit(small, (64, 96), out)
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        fitter.fit(small, (64, 96), out)
+        assert tracemalloc.get_traced_memory()[1] - before < 2_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_list_images_sorts_and_leaves_out_what_is_no_image(tmp_path: Path) -> None:

@@ -11,12 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, EngineError
-from ..image import fit_to_input
+from ..image import Fitter
 from .backend import Backend
 from .bundle import Bundle
 from .prediction import Prediction
 from .selection import select_backend
 from .verdict import Verdict, judge
+
+
+class _Staging(threading.local):
+    """A thread's place for fitted frames, ``uint8 [max batch, H, W, 3]``, and what fits them."""
+
+    def __init__(self, count: int, size: tuple[int, int]) -> None:
+        self.frames = np.empty((count, *size, 3), np.uint8)
+        self.fitter = Fitter()
 
 
 class Detector:
@@ -33,7 +41,7 @@ class Detector:
         self.backend = backend
         self.backend_reason = backend_reason
         self._lock = threading.Lock()
-        self._staging = threading.local()
+        self._staging = _Staging(backend.max_batch, bundle.manifest.input.size)
 
     @classmethod
     def load(
@@ -82,11 +90,11 @@ class Detector:
             _check_frame(image, index)
         whole = self._outputs(count, out)
         # Frames are fitted outside the lock: while one thread's batch runs, another's is made ready.
-        staging = self._own_staging()
+        staging, fitter = self._staging.frames, self._staging.fitter
         for start in range(0, count, len(staging)):
             part = images[start : start + len(staging)]
             for place, image in zip(staging, part, strict=False):
-                fit_to_input(image, size, out=place)
+                fitter.fit(image, size, place)
             self._run(staging[: len(part)], whole.part(start, start + len(part)))
         self._check_outputs(whole)
         ran = self.bundle.manifest, self.backend.precision
@@ -138,14 +146,6 @@ class Detector:
                 "make it with Prediction.empty",
             )
         return out.part(0, count)
-
-    def _own_staging(self) -> NDArray[np.uint8]:
-        """The calling thread's place for fitted frames, ``uint8 [max batch, H, W, 3]``."""
-        frames: NDArray[np.uint8] | None = getattr(self._staging, "frames", None)
-        if frames is None:
-            size = self.bundle.manifest.input.size
-            frames = self._staging.frames = np.empty((self.backend.max_batch, *size, 3), np.uint8)
-        return frames
 
     def _check_outputs(self, whole: Prediction) -> None:
         # The map, too: a score is a maximum, which may pass over NaN. Extremes are numbers only if all are, and

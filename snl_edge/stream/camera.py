@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..errors import CameraError, ConfigError
-from ..image import brightness, fit_to_input, focus
+from ..image import Fitter, brightness, focus
 from .control import Check
 from .part import Part, Parts
 from .prepare import IgnoredRectangle, PictureChecks, PictureFaults, Region, inspected
@@ -109,6 +109,7 @@ class Camera(threading.Thread):
         self._stopping = threading.Event()
         self._problem: str | None = "not opened yet"
         self._fault: str | None = None
+        self._fitter = Fitter()
         self._last_picture = time.monotonic()
 
     def start(self) -> None:
@@ -235,7 +236,7 @@ class Camera(threading.Thread):
             part.frame = inspected(picture, self.settings.region, self.settings.rotation, bgr)
             part.recipe = recipe = self._state.recipe
             part.slot = recipe.acquire()
-            prepared = fit_to_input(part.frame, recipe.size, recipe.inputs[part.slot])
+            prepared = self._fitter.fit(part.frame, recipe.size, recipe.inputs[part.slot])
             part.brightness = brightness(prepared)
             if part.sequence % self._focus_every == 0:
                 part.focus = focus(prepared)
