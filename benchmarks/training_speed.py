@@ -94,14 +94,14 @@ def make_contenders(backbone: str, samples: Sequence[Sample], batch_size: int) -
 
 
 def snl_step(config: Any, samples: Sequence[Sample], batch_size: int, *, cache: bool) -> Step:
-    """The body of :func:`snl_edge.training.loop.train`'s loop, without its records."""
+    """What `snl_edge.training.loop.train` does at a step, without its records; ``cache`` the teacher's features."""
     import torch
 
     from snl_edge.data.loader import ImageStore
-    from snl_edge.model.losses import snl_loss
     from snl_edge.model.snl import Snl
     from snl_edge.training.config import TrainingConfig
     from snl_edge.training.feature_cache import FeatureSource
+    from snl_edge.training.loop import training_step
 
     training = TrainingConfig(batch_size=batch_size)
     model = Snl(config, pretrained=False).to(memory_format=torch.channels_last).train()
@@ -114,11 +114,7 @@ def snl_step(config: Any, samples: Sequence[Sample], batch_size: int, *, cache: 
 
     def step(number: int) -> None:
         pixels, features = source.batch(indices(number, batch_size, len(samples)), lambda images: images)
-        total = snl_loss(features, model.imitate(pixels, features), config.loss)["total"]
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(model.student.parameters(), training.clip)
-        optimiser.step()
+        training_step(model, optimiser, training, number, pixels, features)
 
     return step
 

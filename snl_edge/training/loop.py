@@ -105,14 +105,7 @@ def train(
                 upcoming = prefetch.submit(fetch, step + 1)
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(step, training)
-            torch.manual_seed(training.seed + step)  # dropout repeats after --resume
-            with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision(device)):
-                student = model.imitate(*_seen_by_student(model, pixels, features, training, step))
-            terms = snl_loss(features, student, config.loss)
-            optimiser.zero_grad(set_to_none=True)
-            terms["total"].backward()
-            torch.nn.utils.clip_grad_norm_(model.student.parameters(), training.clip)
-            optimiser.step()
+            terms = training_step(model, optimiser, training, step, pixels, features)
 
             state.step, state.seconds = step + 1, time.monotonic() - started
             if step % 10 == 0 or state.step == training.steps:
@@ -167,6 +160,36 @@ def train(
     save_checkpoint(checkpoint, folder)
     (folder / resume_state.FILE).unlink(missing_ok=True)
     return checkpoint
+
+
+def training_step(
+    model: Snl,
+    optimiser: torch.optim.Optimizer,
+    training: TrainingConfig,
+    step: int,
+    pixels: Tensor | None,
+    features: list[Tensor],
+) -> dict[str, Tensor]:
+    """One step of the student on a batch of `FeatureSource`; gives the loss terms, ``total`` among them.
+
+    Args:
+        model: its student is trained.
+        optimiser: of the student's parameters.
+        training: seed and gradient clipping.
+        step: its number, which with the seed decides damage and dropout: both repeat after ``--resume``.
+        pixels: normalised, ``[B, 3, H, W]``; None where the student is fed with features.
+        features: the teacher's, at strides 4, 8 and 16.
+    """
+    torch.manual_seed(training.seed + step)
+    device = features[0].device
+    with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision(device)):
+        student = model.imitate(*_seen_by_student(model, pixels, features, training, step))
+    terms = snl_loss(features, student, model.config.loss)
+    optimiser.zero_grad(set_to_none=True)
+    terms["total"].backward()
+    torch.nn.utils.clip_grad_norm_(model.student.parameters(), training.clip)
+    optimiser.step()
+    return terms
 
 
 def batch_sampler(samples: Sequence[Sample], training: TrainingConfig) -> Callable[[int], list[int]]:
