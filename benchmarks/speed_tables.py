@@ -9,7 +9,7 @@ from snl_edge.errors import DataError
 
 from .intervals import CONFIDENCE
 from .report import markdown_table, measured
-from .results import Result, find_result
+from .results import Result, find_result, require_result
 from .tables import table
 
 TITLES = {
@@ -114,6 +114,56 @@ def ratios_table(results: Mapping[str, Result], name: str) -> str:
     ]
     headings = ["our time as a share of that of …", *(GROUPS[group] for group in groups)]
     return table(headings, body) + "\n" + _source(result) + "\n"
+
+
+TRAINING = {
+    "snl": "ours",
+    "snl_cached": "ours, teacher's features cached (what training does on a CPU)",
+    "anomalib_rd": "anomalib Reverse Distillation",
+}
+
+
+def training_headlines(results: Mapping[str, Result]) -> dict[str, Any]:
+    """Our training's images per second over those of anomalib's Reverse Distillation, by backbone."""
+    return {
+        result.name: {
+            "vs_anomalib_rd": result.figures["speedup"]["snl"]["median"],
+            "vs_anomalib_rd_cached": result.figures["speedup"]["snl_cached"]["median"],
+            "file": file,
+        }
+        for file, result in results.items()
+        if result.kind == "training_speed"
+    }
+
+
+def training_speed_table(results: Mapping[str, Result], backbone: str) -> str:
+    """Images per second of a training step, and how many times the peer's that is.
+
+    Raises:
+        DataError: it has not been measured.
+    """
+    result = require_result(results, "training_speed", backbone)
+    settings, figures = result.settings, result.figures
+    range_of = lambda own, digits: f"{own['lowest']:.{digits}f} to {own['highest']:.{digits}f}"  # noqa: E731
+    body = []
+    for name, own in figures["images_per_second"].items():
+        times = figures["speedup"].get(name)
+        body.append(
+            [
+                TRAINING[name],
+                f"{own['median']:.1f}",
+                range_of(own, 1),
+                f"{times['median']:.1f}" if times else "1",
+                range_of(times, 1) if times else "–",
+            ]
+        )
+    note = (
+        f"<sub>{GROUPS[backbone]}, {settings['height']}×{settings['width']}, batches of {settings['batch_size']}, "
+        f"{settings['threads']} threads, {settings['rounds']} interleaved rounds, {result.machine['processor']}, "
+        f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>\n"
+    )
+    headings = ["a training step of", "images/s", "rounds", "times anomalib's", "rounds"]
+    return table(headings, body) + "\n" + note
 
 
 def _share(ratio: dict[str, Any] | None) -> str:

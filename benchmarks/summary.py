@@ -21,7 +21,15 @@ from snl_edge.stream.settings_table import settings_table
 from .command import run_command
 from .precision_tables import memory_table, precision_figures, precision_table, size_table
 from .results import FOLDER, SUMMARY, Result, read_results
-from .speed_tables import install_table, machines_table, ratios_table, speed_headlines, speed_table
+from .speed_tables import (
+    install_table,
+    machines_table,
+    ratios_table,
+    speed_headlines,
+    speed_table,
+    training_headlines,
+    training_speed_table,
+)
 from .stream_tables import stream_figures, stream_table
 from .study_picture import LINK, draw_study, picture_link
 from .study_tables import (
@@ -97,7 +105,11 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
     }
     summary = {"quality": headline_figures(results, STUDY), "quality_runs": runs, "recognition": recognition}
     # Only what has been measured stands in the summary.
-    others = {"cpu": speed_headlines(results, SPEED), "stream": stream_figures(results)}
+    others = {
+        "cpu": speed_headlines(results, SPEED),
+        "training": training_headlines(results),
+        "stream": stream_figures(results),
+    }
     return summary | {name: figures for name, figures in others.items() if figures} | precision_figures(results, STUDY)
 
 
@@ -136,6 +148,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "settings": lambda results, name: settings_table(),
     "speed": speed_table,
     "ratios": ratios_table,
+    "trainingspeed": training_speed_table,
     "machines": machines_table,
     "install": install_table,
     "int8": precision_table,
