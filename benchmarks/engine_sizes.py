@@ -1,4 +1,4 @@
-"""How large graphs and TensorRT-RTX engines are in FP32, FP16 and INT8, and what fills an engine, preset by preset.
+"""How large graphs and TensorRT-RTX engines are in FP32, FP16 and INT8, and what fills an engine, model by model.
 
 ``python -m snl_edge.benchmarks.engine_sizes``
 
@@ -24,28 +24,30 @@ from snl_edge.export.engine import build_engine
 from snl_edge.export.onnx_graph import export_onnx, save_graph
 from snl_edge.export.precision import to_fp16
 from snl_edge.export.qdq import find_layers, place, to_int8
-from snl_edge.model.presets import PRESETS, preset
+from snl_edge.model.presets import PRESETS
 from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import Precision
 
+from .backbones import MODELS
 from .command import run_command
 from .random_bundle import GAIN, PRODUCTS, random_model
 from .results import save_result
 
 CAPABILITY = "8.6"
+SUBJECTS = {**PRESETS, "resnet18": MODELS["resnet18"]}
 SOURCE = re.compile(rb"[\t\n\r -~]{16384,}")
 """A run of text in an engine too long for anything but a kernel's source."""
 
 
 def measure(
     name: Annotated[str, typer.Option(help="Name of the result file.")] = "presets",
-    presets: Annotated[str, typer.Option(help="Presets, separated by commas.")] = ",".join(PRESETS),
+    models: Annotated[str, typer.Option(help="Presets or backbones, separated by commas.")] = ",".join(SUBJECTS),
 ) -> None:
-    """Builds the engines of each preset, for one GPU generation and without a GPU, and writes their sizes."""
+    """Builds the engines of each model, for one GPU generation and without a GPU, and writes their sizes."""
     revision()
     sizes = {}
-    for chosen in presets.split(","):
-        sizes[chosen] = sizes_of_model(export_onnx(random_model(preset(chosen)), GAIN, PRODUCTS))
+    for chosen in models.split(","):
+        sizes[chosen] = sizes_of_model(export_onnx(random_model(SUBJECTS[chosen]), GAIN, PRODUCTS))
         typer.echo(f"{chosen}: {sizes[chosen]}")
     path = save_result(
         "engine_sizes",

@@ -19,13 +19,13 @@ from typing import Annotated, Any
 import typer
 
 from snl_edge.errors import ConfigError, SnlEdgeError
-from snl_edge.model.presets import preset as named
 from snl_edge.progress import console
 from snl_edge.provenance import revision
 from snl_edge.runtime.backend import backend_kind
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.manifest import OPENVINO_GATES
 
+from .backbones import MODELS
 from .bench import rotated
 from .bench_figures import end_to_end
 from .command import run_command
@@ -43,11 +43,11 @@ from .torch_subject import TorchSpec
 
 KIND = "speed"
 GROUPS = {
-    "edge": ("edge", ("efficientad_s",)),
-    "resnet18": ("balanced", ("anomalib_rd_resnet18", "anomavision_padim_resnet18")),
-    "wide_resnet50_2": ("accurate", ("anomalib_rd_wide_resnet50_2",)),
+    "edge": ("efficientad_s",),
+    "resnet18": ("anomalib_rd_resnet18", "anomavision_padim_resnet18"),
+    "wide_resnet50_2": ("anomalib_rd_wide_resnet50_2",),
 }
-"""What is compared at once: our preset, and the peers of the same backbone (or of the same purpose)."""
+"""What stands at once beside our model of that name: peers of the same backbone, or of the same purpose."""
 OURS = "snl_"
 END_TO_END_BATCHES = (1, 2, 4, 8)
 
@@ -78,7 +78,7 @@ def speed(
     for group in chosen:
         console.rule(group)
         folder = Path(given[group]) if group in given else random_bundle(group, work)
-        specs = make_specs(group, folder, export_peers(GROUPS[group][1], work), count, size, compile_)
+        specs = make_specs(group, folder, export_peers(GROUPS[group], work), count, size, compile_)
         figures["groups"][group] = measure_group(group, specs, rounds, seconds, count, watch)
         figures["groups"][group]["weights"] = "of a trained run" if group in given else "random"
     figures["noise"] = watch.findings()
@@ -112,8 +112,8 @@ def random_bundle(group: str, work: Path) -> Path:
     """The group's bundle with random weights, made anew unless today's code has made it already."""
     folder = work / f"{group}-{revision()}"
     if revision().endswith("+dirty") or not (folder / "manifest.json").is_file():
-        console.print(f"exporting our {GROUPS[group][0]} preset")
-        write_random_bundle(named(GROUPS[group][0]), folder, fast=True)
+        console.print(f"exporting our {group} model")
+        write_random_bundle(MODELS[group], folder, fast=True)
     return folder
 
 
@@ -124,7 +124,6 @@ def make_specs(
     group: str, folder: Path, peers: Mapping[str, Path], threads: int, frame: tuple[int, int], compiled: bool
 ) -> Specs:
     """Kind and specification of every contender, by name."""
-    preset = GROUPS[group][0]
     manifest = Bundle.open(folder).manifest
     specs: Specs = {}
     for kind in (backend_kind("openvino"), backend_kind("onnxruntime")):
@@ -141,9 +140,9 @@ def make_specs(
             specs[f"{OURS}{backend}_{precision}"] = ("detector", spec)
     graph = (folder / manifest.graphs["fp32"]).resolve()
     specs["openvino_bf16_graph"] = ("graph", GraphSpec(graph=graph, runtime="openvino", threads=threads))
-    specs["pytorch_eager"] = ("torch", TorchSpec(preset=preset, compiled=False, threads=threads))
+    specs["pytorch_eager"] = ("torch", TorchSpec(model=group, compiled=False, threads=threads))
     if compiled:
-        specs["pytorch_compile"] = ("torch", TorchSpec(preset=preset, compiled=True, threads=threads))
+        specs["pytorch_compile"] = ("torch", TorchSpec(model=group, compiled=True, threads=threads))
     for peer, path in peers.items():
         options: dict[str, Any] = {"graph": path.resolve(), "threads": threads}
         specs[f"{peer}_openvino"] = ("graph", GraphSpec(**options, runtime="openvino"))
@@ -155,33 +154,47 @@ def make_specs(
 def measure_group(group: str, specs: Specs, rounds: int, seconds: float, threads: int, watch: Watch) -> dict[str, Any]:
     """All rounds of one group; its figures."""
     failed: dict[str, str] = {}
-    times: dict[str, dict[str, list[float]]] = {}
     with ExitStack() as stack:
-        contenders: list[Contender] = []
-        for name, (kind, spec) in specs.items():
-            console.print(f"loading {name}")
-            try:
-                contender = stack.enter_context(Contender(name, kind, spec, threads))
-                contender.ask("calls", batch=1, seconds=seconds)  # warm-up
-                contenders.append(contender)
-            except SnlEdgeError as error:
-                if name.startswith(OURS):
-                    raise
-                failed[name] = str(error)
-                console.print(str(error), style="yellow")
-        for turn in range(rounds):
-            watch.probe()
-            for contender in rotated(contenders, turn):
-                found = contender.ask("calls", batch=1, seconds=seconds)["seconds"]
-                for way, taken in found.items():
-                    times.setdefault(contender.name, {}).setdefault(way, []).append(1e3 * median(taken))
-            console.print(f"{group}: round {turn + 1} of {rounds}")
+        contenders = load(stack, specs, seconds, threads, failed)
+        times = measure_rounds(group, contenders, rounds, seconds, watch)
         ends = end_to_end_of(contenders, rounds, seconds)
     return group_figures(times) | {
         "end_to_end": ends,
         "failed": failed,
         "descriptions": {contender.name: contender.about["description"] for contender in contenders},
     }
+
+
+def load(stack: ExitStack, specs: Specs, seconds: float, threads: int, failed: dict[str, str]) -> list[Contender]:
+    """Every contender in a process of its own, warm, for as long as ``stack`` lives; why a peer ``failed``."""
+    contenders: list[Contender] = []
+    for name, (kind, spec) in specs.items():
+        console.print(f"loading {name}")
+        try:
+            contender = stack.enter_context(Contender(name, kind, spec, threads))
+            contender.ask("calls", batch=1, seconds=seconds)  # warm-up
+            contenders.append(contender)
+        except SnlEdgeError as error:
+            if name.startswith(OURS):
+                raise
+            failed[name] = str(error)
+            console.print(str(error), style="yellow")
+    return contenders
+
+
+def measure_rounds(
+    group: str, contenders: Sequence[Contender], rounds: int, seconds: float, watch: Watch
+) -> dict[str, dict[str, list[float]]]:
+    """Milliseconds of each contender and way, the median of each round; every round starts with another contender."""
+    times: dict[str, dict[str, list[float]]] = {}
+    for turn in range(rounds):
+        watch.probe()
+        for contender in rotated(contenders, turn):
+            found = contender.ask("calls", batch=1, seconds=seconds)["seconds"]
+            for way, taken in found.items():
+                times.setdefault(contender.name, {}).setdefault(way, []).append(1e3 * median(taken))
+        console.print(f"{group}: round {turn + 1} of {rounds}")
+    return times
 
 
 def end_to_end_of(contenders: Sequence[Contender], rounds: int, seconds: float) -> dict[str, Any]:

@@ -33,7 +33,7 @@ RUNTIMES = {
 }
 GROUPS = {
     "edge": "`edge` preset",
-    "resnet18": "ResNet-18 (`balanced`)",
+    "resnet18": "ResNet-18",
     "wide_resnet50_2": "WideResNet-50-2 (`accurate`)",
 }
 AWAITS = "Rows of a Jetson and of a dGPU await a run there. One command makes them: `snl-edge bench BUNDLE`."

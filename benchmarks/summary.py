@@ -20,6 +20,7 @@ from snl_edge.stream.settings_table import settings_table
 
 from .command import run_command
 from .precision_tables import memory_table, precision_figures, precision_table, size_table
+from .presets import presets_table
 from .results import FOLDER, SUMMARY, Result, read_results
 from .speed_tables import (
     install_table,
@@ -148,6 +149,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "settings": lambda results, name: settings_table(),
     "speed": speed_table,
     "ratios": ratios_table,
+    "presets": presets_table,
     "trainingspeed": training_speed_table,
     "machines": machines_table,
     "install": install_table,

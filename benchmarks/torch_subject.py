@@ -10,8 +10,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from snl_edge.export.fused_graph import FusedGraph
-from snl_edge.model.presets import preset
 
+from .backbones import MODELS
 from .latency import alternate, timed
 from .random_bundle import random_model
 
@@ -23,7 +23,8 @@ class TorchSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    preset: str
+    model: str
+    """Which of `MODELS`."""
     compiled: bool
     threads: int
 
@@ -33,7 +34,7 @@ class TorchSubject:
 
     def __init__(self, spec: TorchSpec) -> None:
         torch.set_num_threads(spec.threads)
-        config = preset(spec.preset)
+        config = MODELS[spec.model]
         rng = np.random.default_rng(0)
         pool = [rng.integers(0, 256, (1, *config.size, 3), dtype=np.uint8) for _ in range(POOL)]
         turn = iter(range(1 << 62))

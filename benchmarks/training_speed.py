@@ -25,13 +25,14 @@ from snl_edge.errors import ConfigError
 from snl_edge.progress import console
 from snl_edge.provenance import revision
 
+from .backbones import MODELS
 from .command import run_command
 from .peers_environment import enter_environment
 from .results import FOLDER, save_result
 
 KIND = "training_speed"
-PRESETS = {"resnet18": "balanced", "wide_resnet50_2": "accurate"}
-"""Our preset on each backbone that anomalib's Reverse Distillation knows too."""
+BACKBONES = ("resnet18", "wide_resnet50_2")
+"""What anomalib's Reverse Distillation knows, too."""
 OURS, CACHED, PEER = "snl", "snl_cached", "anomalib_rd"
 IMAGES = 48
 Step = Callable[[int], object]
@@ -39,15 +40,15 @@ Step = Callable[[int], object]
 
 
 def training_speed(
-    backbone: Annotated[str, typer.Argument(help=", ".join(PRESETS))] = "resnet18",
+    backbone: Annotated[str, typer.Argument(help=", ".join(BACKBONES))] = "resnet18",
     rounds: Annotated[int, typer.Option(min=1)] = 7,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each in a round.")] = 1,
     batch_size: Annotated[int, typer.Option(min=2)] = 16,
     results: Annotated[Path, typer.Option(help="Folder of the result file.")] = FOLDER,
 ) -> None:
     """Measures and writes a result file."""
-    if backbone not in PRESETS:
-        raise ConfigError(f"{backbone!r} cannot be compared", fix=f"choose one of {', '.join(PRESETS)}")
+    if backbone not in BACKBONES:
+        raise ConfigError(f"{backbone!r} cannot be compared", fix=f"choose one of {', '.join(BACKBONES)}")
     revision()
     enter_environment()
     import torch
@@ -62,7 +63,6 @@ def training_speed(
         backbone,
         settings={
             "backbone": backbone,
-            "preset": PRESETS[backbone],
             "height": 256,
             "width": 256,
             "batch_size": batch_size,
@@ -84,12 +84,10 @@ def training_speed(
 
 def make_contenders(backbone: str, samples: Sequence[Sample], batch_size: int) -> dict[str, Step]:
     """Our student with and without a cache of the teacher's features, and anomalib's."""
-    from snl_edge.model.presets import preset
-
     return {
-        OURS: snl_step(preset(PRESETS[backbone]), samples, batch_size, cache=False),
-        CACHED: snl_step(preset(PRESETS[backbone]), samples, batch_size, cache=True),
-        PEER: anomalib_step(backbone, preset(PRESETS[backbone]), samples, batch_size),
+        OURS: snl_step(MODELS[backbone], samples, batch_size, cache=False),
+        CACHED: snl_step(MODELS[backbone], samples, batch_size, cache=True),
+        PEER: anomalib_step(backbone, MODELS[backbone], samples, batch_size),
     }
 
 
