@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-import zlib
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +25,7 @@ from snl_edge.export.precision import to_fp16
 from snl_edge.export.qdq import find_layers, place, to_int8
 from snl_edge.model.presets import PRESETS
 from snl_edge.provenance import revision
+from snl_edge.runtime.engine_record import read_engine
 from snl_edge.runtime.manifest import Precision
 
 from .backbones import MODELS
@@ -74,20 +74,20 @@ def sizes_of_model(graph: onnx.ModelProto) -> dict[Precision, dict[str, int]]:
 
 
 def sizes_of(graph: Path, precision: Precision) -> dict[str, int]:
-    """Bytes of the graph and of a TensorRT-RTX engine of it for one GPU generation, as it is and packed.
+    """Bytes of the graph and of a TensorRT-RTX engine of it for one GPU generation, packed as its file and as it is.
 
     Also how many kernel sources the engine carries, and their bytes.
     """
     engine = graph.with_suffix(".engine")
-    build_engine(
+    record = build_engine(
         graph, engine, precision=precision, flavour="tensorrt_rtx", max_batch=8, compute_capabilities=[CAPABILITY]
     )
-    content = engine.read_bytes()
+    content = read_engine(engine, record)
     sources = [len(found.group()) for found in SOURCE.finditer(content)]
     return {
         "graph": graph.stat().st_size,
-        "engine": len(content),
-        "engine_packed": len(zlib.compress(content)),
+        "engine": engine.stat().st_size,
+        "engine_unpacked": len(content),
         "sources": len(sources),
         "source_bytes": sum(sources),
     }

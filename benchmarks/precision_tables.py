@@ -15,7 +15,7 @@ FIGURES = (
     "verdict_flips",
     "size_ratio",
     "engine_size_ratio",
-    "packed_engine_size_ratio",
+    "unpacked_engine_size_ratio",
 )
 """Of a precision: drops in points of 100, flips in percent of the images, sizes as shares of FP32's."""
 WAYS = {"fp16": "fp16", "int8": "int8_onnxruntime"}
@@ -91,8 +91,8 @@ def size_table(results: Mapping[str, Result], name: str) -> str:
         parts = {
             "ONNX graph": {p: own["graph"] for p, own in sizes.items()},
             "engine": {p: own["engine"] for p, own in sizes.items()},
+            "engine, unpacked": {p: own["engine_unpacked"] for p, own in sizes.items()},
             "of it kernel sources": {p: own["source_bytes"] for p, own in sizes.items()},
-            "engine, packed (zlib)": {p: own["engine_packed"] for p, own in sizes.items()},
         }
         for title, own in parts.items():
             shown = [f"{size / 1e6:.1f} MB" for size in own.values()]
@@ -105,7 +105,7 @@ def size_table(results: Mapping[str, Result], name: str) -> str:
         f"a GPU; in brackets how many kernels. {result.created[:10]}, revision {result.revision}; "
         f"`{result.command}`</sub>"
     )
-    return table(["preset", "", "FP32", "FP16", "INT8", "INT8 / FP32"], body) + "\n" + note + "\n"
+    return table(["model", "", "FP32", "FP16", "INT8", "INT8 / FP32"], body) + "\n" + note + "\n"
 
 
 def memory_table(results: Mapping[str, Result], name: str) -> str:

@@ -12,7 +12,7 @@ from snl_edge.atomic import replacing
 from snl_edge.errors import EngineError
 from snl_edge.provenance import now
 from snl_edge.runtime.bundle import ENGINES, Bundle
-from snl_edge.runtime.engine_record import EngineRecord, FlavourName, Profile
+from snl_edge.runtime.engine_record import EngineRecord, FlavourName, Profile, pack
 from snl_edge.runtime.gpu import Gpu, present_gpus
 from snl_edge.runtime.manifest import Precision
 from snl_edge.runtime.tensorrt_flavour import Flavour, load_flavour
@@ -139,8 +139,10 @@ def build_engine(
         gpu = None  # built here for others
     if gpu is not None:
         layers |= _try_on_gpu(installed, engine, gpu, onnx)
+    # An RTX engine carries the source text of its kernels, which packs to a tenth; and no trtexec would read it.
+    stored = pack(engine) if installed.is_rtx else engine
     with replacing(target) as temporary:
-        temporary.write_bytes(engine)
+        temporary.write_bytes(stored)
     record = EngineRecord(
         file=target.name,
         flavour=installed.name,
@@ -150,7 +152,8 @@ def build_engine(
         precision=precision,
         profile=profile,
         onnx_sha256=hashlib.sha256(content).hexdigest(),
-        engine_sha256=hashlib.sha256(engine).hexdigest(),
+        engine_sha256=hashlib.sha256(stored).hexdigest(),
+        packed=installed.is_rtx,
         layers=layers,
         built=now(),
     )

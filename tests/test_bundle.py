@@ -17,7 +17,7 @@ from contract_graph import write_contract_bundle, write_contract_graph
 from snl_edge.errors import BundleError, ConfigError, EngineError, OutputError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
-from snl_edge.runtime.engine_record import EngineRecord, Profile, read_engine
+from snl_edge.runtime.engine_record import EngineRecord, Profile, pack, read_engine
 from snl_edge.runtime.manifest import FILE, Manifest, sha256_of
 
 
@@ -241,6 +241,15 @@ def test_engines_are_read_with_their_side_files(tmp_path: Path) -> None:
     record = _engine(bundle)
     assert bundle.engines() == [record]
     assert read_engine(bundle.engine_path(record), record) == b"engine"
+
+
+def test_packed_engine_comes_unpacked_or_says_that_it_cannot(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    record = _engine(bundle, pack(b"engine")).model_copy(update={"packed": True})
+    assert read_engine(bundle.engine_path(record), record) == b"engine"
+    half = _engine(bundle, pack(b"engine")[:-4]).model_copy(update={"packed": True})
+    with pytest.raises(EngineError, match=r"cannot be unpacked.*snl-edge build"):
+        read_engine(bundle.engine_path(half), half)
 
 
 def test_changed_or_missing_engine_says_how_to_build_it_again(tmp_path: Path) -> None:

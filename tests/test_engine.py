@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import subprocess
 import sys
@@ -43,7 +44,10 @@ def test_engine_is_built_and_described(tmp_path: Path, precision: Literal["fp32"
     assert record.onnx_sha256 == hashlib.sha256(graph.read_bytes()).hexdigest()
     assert record.version == load_flavour("tensorrt_rtx").version
     assert read_record(side_file(engine)) == record
-    assert read_engine(engine, record)
+    content = read_engine(engine, record)
+    assert record.packed
+    assert engine.stat().st_size < len(content)
+    assert gzip.decompress(engine.read_bytes()) == content
     assert sorted(path.name for path in engine.parent.iterdir()) == ["graph.engine", "graph.json"]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -269,10 +267,9 @@ def test_tensorrt_rtx_builds_the_int8_engine_without_a_gpu(graph, int8, tmp_path
             max_batch=2,
             compute_capabilities=["8.6"],
         )
-        # An RTX engine also carries the source text of its kernels, which all but vanishes when packed.
-        sizes[name], layers[name] = len(zlib.compress(engine.read_bytes())), record.layers
+        sizes[name], layers[name] = engine.stat().st_size, record.layers
     assert layers["int8"]["convolution int8"] == 50
     assert layers["int8"]["deconvolution int8"] == 3
     assert layers["int8"]["convolution float16"] == 1  # CRAM's assignment
     assert layers["int8"]["matrix multiply float32"] == layers["fp32"]["matrix multiply float32"]
-    assert sizes["int8"] <= 0.5 * sizes["fp32"]  # the memory's centres, a third of it, are FP16
+    assert sizes["int8"] <= 0.45 * sizes["fp32"]

@@ -1,11 +1,14 @@
 """The side file of an engine: what it was built from, with what, for what.
 
-A prefix inside the engine file would keep trtexec from reading it, so the record stands beside it.
+A prefix inside the engine file would keep trtexec from reading it, so the record stands beside it. An engine that
+trtexec cannot read anyway, TensorRT-RTX's, may be packed.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import zlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -49,6 +52,9 @@ class EngineRecord(BaseModel):
     profile: Profile
     onnx_sha256: Sha256
     engine_sha256: Sha256
+    """Of the file."""
+    packed: bool = False
+    """Whether the file is a gzip file of the engine."""
     layers: dict[str, int]
     """Number of layers by kind and data type, such as ``{"convolution float16": 20}``."""
     built: str
@@ -85,8 +91,13 @@ def read_record(path: Path) -> EngineRecord:
     return record
 
 
+def pack(engine: bytes) -> bytes:
+    """The engine as a gzip file, the same bytes every time."""
+    return gzip.compress(engine, mtime=0)
+
+
 def read_engine(path: Path, record: EngineRecord) -> bytes:
-    """The engine's bytes, checked against its side file.
+    """The engine's bytes, unpacked; its file is checked against its side file.
 
     Raises:
         EngineError: the file is missing, cannot be read or was changed.
@@ -98,7 +109,10 @@ def read_engine(path: Path, record: EngineRecord) -> bytes:
         raise EngineError(f"cannot read engine {path}", error.strerror or str(error), rebuild) from error
     if hashlib.sha256(content).hexdigest() != record.engine_sha256:
         raise EngineError(f"engine {path} is damaged", "its SHA-256 is not the one in its side file", rebuild)
-    return content
+    try:
+        return gzip.decompress(content) if record.packed else content
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise EngineError(f"engine {path} cannot be unpacked", str(error), rebuild) from error
 
 
 def rebuild_command(bundle: Path, record: EngineRecord) -> str:
