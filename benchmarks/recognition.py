@@ -13,6 +13,7 @@ import typer
 from numpy.typing import NDArray
 
 from snl_edge.data.layouts import open_dataset
+from snl_edge.data.loader import ImageStore
 from snl_edge.model.config import override
 from snl_edge.model.presets import preset as named
 from snl_edge.model.teacher import Teacher
@@ -39,7 +40,7 @@ def recognition(
     teacher = Teacher(config.teacher)
     with progress_bar("teacher features") as report:
         samples = [*dataset.train, *dataset.test]
-        embeddings = embed(teacher, samples, config.size, 16, report)
+        embeddings = embed(teacher, ImageStore(samples, config.size, budget=0), 16, report)
     products = np.array([sample.product for sample in samples])
     trained = np.arange(len(samples)) < len(dataset.train)
     good = np.array([sample.is_good for sample in samples])

@@ -106,7 +106,7 @@ def snl_step(config: Any, samples: Sequence[Sample], batch_size: int, *, cache: 
     optimiser = torch.optim.AdamW(
         model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )
-    source = FeatureSource(model, ImageStore(samples, config.size, 2**30), training, torch.device("cpu"))
+    source = FeatureSource(model, ImageStore(samples, config.size, 2**30), training, torch.device("cpu"), 2**30)
     source.caches = cache
     source.prepare(batch_size, lambda done, total: None)
 

@@ -10,6 +10,7 @@ import torch
 from conftest import short_training, small_model
 
 from snl_edge.data.layouts import open_dataset
+from snl_edge.data.loader import ImageStore
 from snl_edge.errors import ConfigError
 from snl_edge.model.config import MemoryConfig
 from snl_edge.model.memory import Memory, patches
@@ -84,12 +85,13 @@ def test_a_left_out_image_is_judged_as_if_it_had_never_been_seen(shared: bool):
 def test_training_images_are_judged_without_their_own_patches(run, line):
     model, checkpoint = load_model(run)
     samples, _ = split_holdout(open_dataset(line).train, checkpoint.training.holdout, checkpoint.training.seed)
-    own = measure_appearance(model, samples, 8, lambda done, total: None)
-    scores = leave_one_out(model, samples, 8, lambda done, total: None)
+    own = measure_appearance(model, ImageStore(samples, model.config.size, 0), 8, lambda done, total: None)
+    scores = leave_one_out(model, ImageStore(samples, model.config.size, 0), 8, lambda done, total: None)
     assert {product: len(values) for product, values in scores.items()} == dict(Counter(s.product for s in samples))
     for product, values in scores.items():
         assert np.median(values) > np.median(own[product]["score"])
-    few = leave_one_out(model, samples[:9], 8, lambda done, total: None)  # seven of one product, two of the other
+    some = ImageStore(samples[:9], model.config.size, 0)  # seven of one product, two of the other
+    few = leave_one_out(model, some, 8, lambda done, total: None)
     assert {product: len(values) for product, values in few.items()} == {samples[0].product: 7}
 
 
@@ -111,7 +113,7 @@ def test_distances_are_weighed_by_their_mean_over_held_out_images(run, line):
     kept = model.anomaly_map.scales.clone()
     assert len(kept) == 4
     assert not torch.equal(kept, torch.ones(4))
-    weigh_distances(model, held_out, short_training())
+    weigh_distances(model, ImageStore(held_out, model.config.size, 0), short_training())
     assert torch.allclose(model.anomaly_map.scales, kept, rtol=1e-4)
 
 

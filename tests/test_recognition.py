@@ -12,6 +12,7 @@ from conftest import short_training, small_model
 
 from snl_edge.benchmarks.recognition import measure
 from snl_edge.data.layouts import open_dataset
+from snl_edge.data.loader import ImageStore
 from snl_edge.data.synthetic import PRODUCTS, write_synthetic_line
 from snl_edge.errors import ConfigError, DataError
 from snl_edge.model.config import override
@@ -36,7 +37,7 @@ def embedded(four):
     """Embeddings of all images, their products, whether trained on, whether good."""
     dataset, config = open_dataset(four), small_model()
     samples = [*dataset.train, *dataset.test]
-    embeddings = embed(Teacher(config.teacher), samples, config.size, 8)
+    embeddings = embed(Teacher(config.teacher), ImageStore(samples, config.size, budget=0), 8)
     trained = np.arange(len(samples)) < len(dataset.train)
     return embeddings, np.array([s.product for s in samples]), trained, np.array([s.is_good for s in samples])
 

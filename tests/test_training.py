@@ -63,8 +63,8 @@ def test_cached_features_are_those_of_the_teacher_rounded_to_fp16(line):
     model = Snl(small_model())
     features = {}
     for gib in (0.0, 1.0):
-        store = ImageStore(samples, model.config.size, budget=int(gib * 2**30))
-        source = FeatureSource(model, store, short_training(cache_gib=gib), torch.device("cpu"))
+        store, budget = ImageStore(samples, model.config.size, budget=0), int(gib * 2**30)
+        source = FeatureSource(model, store, short_training(), torch.device("cpu"), budget)
         assert source.caches == (gib > 0)
         source.prepare(4, lambda done, total: None)
         features[gib] = source.batch([5, 2], augmentation(short_training(), 0))[1]

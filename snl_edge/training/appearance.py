@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from snl_edge.data.loader import ImageStore
-from snl_edge.data.samples import Sample
 from snl_edge.image import brightness, focus
 from snl_edge.model.snl import Snl
 from snl_edge.runtime.manifest import ProductReference, Spread
@@ -20,7 +19,7 @@ Figures = dict[str, dict[str, list[float]]]
 
 @torch.no_grad()
 def measure_appearance(
-    model: Snl, held_out: Sequence[Sample], batch_size: int, progress: Callable[[int, int], None]
+    model: Snl, held_out: ImageStore, batch_size: int, progress: Callable[[int, int], None]
 ) -> Figures:
     """Raw score, product distance, brightness and focus of good images not trained on.
 
@@ -30,13 +29,12 @@ def measure_appearance(
         batch_size: images at a time.
         progress: called with images done and wanted.
     """
-    store = ImageStore(held_out, model.config.size, budget=0)
     device = next(model.parameters()).device
     figures: Figures = defaultdict(lambda: defaultdict(list))
-    for indices, images in store.batches(batch_size):
+    for indices, images in held_out.batches(batch_size):
         _, scores, _, distances = model(torch.from_numpy(images).to(device))
         for index, image, score, distance in zip(indices, images, scores.tolist(), distances.tolist(), strict=True):
-            own = figures[held_out[index].product]
+            own = figures[held_out.samples[index].product]
             own["score"].append(score)
             own["product_distance"].append(distance)
             own["brightness"].append(brightness(image))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from snl_edge.calibration.score import ScoreCalibration, calibrate_scores
 from snl_edge.data.loader import ImageStore
-from snl_edge.data.samples import Dataset, Sample
+from snl_edge.data.samples import Dataset
 from snl_edge.errors import DataError
 from snl_edge.model.snl import Snl
 from snl_edge.progress import progress_bar
@@ -26,7 +26,7 @@ LEAST_IMAGES = 5
 
 
 def calibrate(
-    model: Snl, samples: Sequence[Sample], held_out: Sequence[Sample], training: TrainingConfig
+    model: Snl, samples: ImageStore, held_out: ImageStore, training: TrainingConfig
 ) -> tuple[ScoreCalibration, dict[str, ProductReference]]:
     """Thresholds of ``model``, which is in evaluation mode, and what good parts look like to it.
 
@@ -44,7 +44,7 @@ def calibrate(
 
 @torch.no_grad()
 def leave_one_out(
-    model: Snl, samples: Sequence[Sample], batch_size: int, progress: Callable[[int, int], None]
+    model: Snl, samples: ImageStore, batch_size: int, progress: Callable[[int, int], None]
 ) -> dict[str, list[float]]:
     """Raw scores, by product, of training images, each judged by the memory without its own patches.
 
@@ -59,32 +59,30 @@ def leave_one_out(
     """
     if model.memory is None:
         return {}
-    counts = Counter(sample.product for sample in samples)
-    store = ImageStore(samples, model.config.size, budget=0)
+    shown = [sample.product for sample in samples.samples]
     device = model.memory.centres.device
-    scores: dict[str, list[float]] = {product: [] for product, count in counts.items() if count >= LEAST_IMAGES}
-    for indices, images in store.batches(batch_size):
+    scores: dict[str, list[float]] = {product: [] for product, count in Counter(shown).items() if count >= LEAST_IMAGES}
+    for indices, images in samples.batches(batch_size):
         left_out = torch.tensor(list(indices), dtype=torch.int32, device=device)
         _, judged, _, _ = model(torch.from_numpy(images).to(device), left_out)
         for index, score in zip(indices, judged.tolist(), strict=True):
-            if samples[index].product in scores:
-                scores[samples[index].product].append(score)
+            if shown[index] in scores:
+                scores[shown[index]].append(score)
         progress(indices.stop, len(samples))
     return scores
 
 
 @torch.no_grad()
-def weigh_distances(model: Snl, held_out: Sequence[Sample], training: TrainingConfig) -> None:
+def weigh_distances(model: Snl, held_out: ImageStore, training: TrainingConfig) -> None:
     """Divides each distance of the anomaly map by its mean over ``held_out``, every product counted alike."""
-    store = ImageStore(held_out, model.config.size, budget=0)
     sums: dict[str, list[torch.Tensor]] = {}
-    for indices, images in store.batches(training.batch_size):
+    for indices, images in held_out.batches(training.batch_size):
         pixels = model.teacher.normalise(torch.from_numpy(images).to(model.teacher.mean.device))
         features = model.teacher(pixels)
         product, _ = model.recognition(features)
         means = [distance.mean(dim=(1, 2)) for distance in model.distances(pixels, features, product)]
         for index, own in zip(indices, torch.stack(means, dim=1), strict=True):  # own: [L]
-            sums.setdefault(held_out[index].product, []).append(own)
+            sums.setdefault(held_out.samples[index].product, []).append(own)
     model.anomaly_map.set_scales(torch.stack([torch.stack(own).mean(dim=0) for own in sums.values()]).mean(dim=0))
 
 
@@ -102,7 +100,8 @@ def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
             f"{run} was trained on {checkpoint.training_images} images, {dataset.root} has {len(samples)} for it",
             fix="give the data set that it was trained on, or train again",
         )
-    calibration, reference = calibrate(model, samples, held_out, checkpoint.training)
+    stores = (ImageStore(own, checkpoint.model.size, budget=0) for own in (samples, held_out))
+    calibration, reference = calibrate(model, *stores, checkpoint.training)
     changed = checkpoint.model_copy(update={"calibration": calibration, "reference": reference})
     save_checkpoint(changed, run)
     return changed

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge.data.check import check_samples
+from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset
 from snl_edge.errors import ConfigError, DataError
 from snl_edge.model.config import SnlConfig
@@ -51,7 +52,9 @@ def cluster_products(dataset: Dataset, config: SnlConfig, count: str, batch_size
     with progress_bar("checking images") as report:
         check_samples(dataset.train, progress=report)
     with progress_bar("looking for products") as report:
-        embeddings = embed(Teacher(config.teacher), dataset.train, config.size, batch_size, report)
+        embeddings = embed(
+            Teacher(config.teacher), ImageStore(dataset.train, config.size, budget=0), batch_size, report
+        )
     labels = cluster(embeddings, None if count == "auto" else int(count))
     names = [f"cluster-{label + 1}" for label in labels]
     console.print(f"{labels.max() + 1} products found: " + ", ".join(_sizes(names)))

@@ -17,15 +17,16 @@ class FeatureSource:
     """Gives (pixels, teacher features) of training batches.
 
     On a CPU, and when images are not augmented, the features of every image are kept as FP16 if they fit in
-    the memory that the images leave: the teacher then runs once per image instead of once per step. On a GPU
+    ``budget`` bytes: the teacher then runs once per image instead of once per step. On a GPU
     the teacher is faster than the transfer of its features, so it always runs.
     """
 
-    def __init__(self, model: Snl, store: ImageStore, training: TrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self, model: Snl, store: ImageStore, training: TrainingConfig, device: torch.device, budget: int
+    ) -> None:
         self.model, self.store, self.device = model, store, device
         height, width = model.config.size
         cells = [c * (height // s) * (width // s) for c, s in zip(model.teacher.channels, (4, 8, 16), strict=True)]
-        budget = int(training.cache_gib * 2**30) - store.cached_bytes
         self.caches = device.type == "cpu" and training.augment == "none" and 2 * sum(cells) * len(store) <= budget
         self._cache: list[Tensor] = []
 

@@ -81,8 +81,10 @@ def train(
     optimiser = torch.optim.AdamW(
         model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )
-    store = ImageStore(samples, config.size, int(training.cache_gib * 2**30))
-    source = FeatureSource(model, store, training, device)
+    budget = int(training.cache_gib * 2**30)
+    store = ImageStore(samples, config.size, budget)
+    held_store = ImageStore(held_out, config.size, budget - store.cached_bytes)
+    source = FeatureSource(model, store, training, device, budget - store.cached_bytes - held_store.cached_bytes)
     with progress_bar("teacher features") as report:
         source.prepare(training.batch_size, report)
 
@@ -125,7 +127,7 @@ def train(
 
     model.eval()
     # Everything after it asks which product an image shows.
-    learn_products(model, [*samples, *held_out], training)
+    learn_products(model, [store, held_store], training)
     if model.memory is not None and config.memory is not None:
         with progress_bar("filling the memory") as report:
             fill_memory(
@@ -137,8 +139,8 @@ def train(
                 training.seed,
                 report,
             )
-    weigh_distances(model, held_out, training)
-    calibration, reference = calibrate(model, samples, held_out, training)
+    weigh_distances(model, held_store, training)
+    calibration, reference = calibrate(model, store, held_store, training)
     draw_curves(state.history, folder / "losses.png")
     save_reference(held_out, config.size, folder)
     weights, digest = save_weights(model, folder)

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from snl_edge.data.loader import ImageStore
-from snl_edge.data.samples import Sample
 from snl_edge.evaluation.threshold import common_reach, spreads
 from snl_edge.model.recognition import Recognition, pool
 from snl_edge.model.snl import Snl
@@ -61,34 +60,35 @@ class RecognitionFit:
             buffer.copy_(torch.from_numpy(np.asarray(getattr(self, name))))
 
 
-def learn_products(model: Snl, samples: Sequence[Sample], training: TrainingConfig) -> None:
+def learn_products(model: Snl, stores: Sequence[ImageStore], training: TrainingConfig) -> None:
     """Fits product recognition to good images, held-out ones included: the fit holds out images of its own."""
-    with progress_bar("learning to recognise products") as report:
-        embeddings = embed(model.teacher, samples, model.config.size, training.batch_size, report)
-    _, fit = fit_recognition(embeddings, [sample.product for sample in samples], training.seed)
+    parts: list[Array] = []
+    for store in stores:
+        with progress_bar("learning to recognise products") as report:
+            parts.append(embed(model.teacher, store, training.batch_size, report))
+    products = [sample.product for store in stores for sample in store.samples]
+    _, fit = fit_recognition(np.concatenate(parts), products, training.seed)
     fit.apply_to(model.recognition)
 
 
 def embed(
     teacher: Teacher,
-    samples: Sequence[Sample],
-    size: tuple[int, int],
+    store: ImageStore,
     batch_size: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Array:
-    """Pooled teacher features ``float64 [N, C]`` of the images, fitted to ``size = (height, width)``.
+    """Pooled teacher features ``float64 [N, C]`` of all images of ``store``.
 
     Raises:
         DataError: an image cannot be read.
     """
-    store = ImageStore(samples, size, budget=0)
     device = teacher.mean.device
     parts: list[Array] = []
     with torch.no_grad():
         for indices, images in store.batches(batch_size):
             pixels = teacher.normalise(torch.from_numpy(images).to(device))
             parts.append(pool(teacher(pixels)).cpu().double().numpy())
-            progress(indices.stop, len(samples))
+            progress(indices.stop, len(store))
     return np.concatenate(parts)
 
 
