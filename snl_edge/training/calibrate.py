@@ -100,8 +100,8 @@ def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
             f"{run} was trained on {checkpoint.training_images} images, {dataset.root} has {len(samples)} for it",
             fix="give the data set that it was trained on, or train again",
         )
-    stores = (ImageStore(own, checkpoint.model.size, budget=0) for own in (samples, held_out))
-    calibration, reference = calibrate(model, *stores, checkpoint.training)
+    trained, unseen = (ImageStore(own, checkpoint.model.size, budget=0) for own in (samples, held_out))
+    calibration, reference = calibrate(model, trained, unseen, checkpoint.training)
     changed = checkpoint.model_copy(update={"calibration": calibration, "reference": reference})
     save_checkpoint(changed, run)
     return changed
