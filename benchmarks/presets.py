@@ -38,8 +38,9 @@ from .tables import table
 
 KIND = "presets"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-STUDIES = {"edge": "real10", "balanced": "real10-balanced"}
-"""The studies whose default row tells how well a preset detects."""
+MEASURED = {"edge": "snl_rd", "balanced": "snl_rd_memory8192"}
+"""The rows of the study that are the presets' own settings."""
+STUDY = "real10"
 TEACHERS = {
     "tf_efficientnet_lite0": "EfficientNet-Lite0",
     "wide_resnet50_2": "WideResNet-50-2, as in the paper",
@@ -69,6 +70,7 @@ def measure(
             costs[preset] = {
                 "teacher": config.teacher.architecture,
                 "size": list(config.size),
+                "patches": config.memory.centres if config.memory else 0,
                 "parameters": count_parameters(config),
                 "flops": counts["flops"],
                 "graph_bytes": graph.stat().st_size,
@@ -118,17 +120,17 @@ def presets_table(results: Mapping[str, Result], name: str) -> str:
         DataError: costs have not been measured.
     """
     result = require_result(results, KIND, name)
+    rows = rows_of(results, STUDY)
     body = []
     for preset, own in result.figures["presets"].items():
-        row = rows_of(results, STUDIES[preset]).get("snl_rd") if preset in STUDIES else None
+        row = rows.get(MEASURED[preset]) if preset in MEASURED else None
         quality = [spread(row.values("evaluation", "mean", metric)) if row else "not measured" for metric in METRICS]
-        height, width = own["size"]
         weights = own["parameters"]
         body.append(
             [
                 f"`{preset}`" + (" (default)" if preset == "accurate" else ""),
                 TEACHERS[own["teacher"]],
-                f"{height}×{width}",
+                f"{own['patches']:,}",
                 *quality,
                 f"{(weights['teacher'] + weights['student']) / 1e6:.1f} M",
                 f"{own['flops'] / 1e9:.1f} G",
@@ -142,7 +144,7 @@ def presets_table(results: Mapping[str, Result], name: str) -> str:
         f"revision {result.revision}; `{result.command}`{noise}</sub>\n"
     )
     costs = ["weights", "FLOPs", "FP32, ms", "INT8, ms"]
-    return table(["preset", "teacher", "input", "image AUROC", "pixel AUROC", "AUPRO", *costs], body) + "\n" + note
+    return table(["preset", "teacher", "patches", "image AUROC", "pixel AUROC", "AUPRO", *costs], body) + "\n" + note
 
 
 if __name__ == "__main__":

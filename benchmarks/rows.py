@@ -107,7 +107,7 @@ def _changes(short: str) -> dict[str, Row]:
         "no_damage": changed("no damage", {"damage.paste": 0.0, "damage.jitter": 0.0}),
         "no_paste": changed("no pasted regions", {"damage.paste": 0.0}),
         "no_jitter": changed("no jitter", {"damage.jitter": 0.0}),
-        **{f"memory{k}": changed(f"memory of {k} a product", {"memory.centres": k}) for k in (512, 1024, 4096)},
+        **{f"memory{k}": changed(f"memory of {k} a product", {"memory.centres": k}) for k in (512, 1024, 4096, 8192)},
         **{f"memory_dims{d}": changed(f"memory in {d} dimensions", {"memory.dimensions": d}) for d in (64, 96)},
         **{
             f"shared{k}": changed(

@@ -37,7 +37,7 @@ def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="Run folder: checkpoint, loss curves, reference images.")] = RUN,
     preset: Annotated[
-        str, typer.Option(help="edge (EfficientNet-Lite0), balanced (it, at 320×320), accurate (WRN-50-2).")
+        str, typer.Option(help="edge (EfficientNet-Lite0), balanced (with a larger memory), accurate (WRN-50-2).")
     ] = "accurate",
     weights: Annotated[
         str | None, typer.Option(help="Teacher's weights: timm, packaged, or a .safetensors or .pth file.")
