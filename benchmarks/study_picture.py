@@ -15,6 +15,8 @@ LINK = "images/ablation.svg"
 PANELS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
 FAMILIES = {"RD": "#2a6f97", "FD": "#b5651d", "peer": "#6c757d"}
 """Colours of reverse, forward and other methods."""
+REACH = 25.0
+"""Points below the best row that an axis shows at most; what lies further is an arrow at its edge with a number."""
 
 
 def draw_study(results: Mapping[str, Result], study: str, target: Path) -> bool:
@@ -31,10 +33,25 @@ def draw_study(results: Mapping[str, Result], study: str, target: Path) -> bool:
     with mpl.rc_context({"svg.hashsalt": study, "font.size": 9, "font.family": "sans-serif"}):
         figure = Figure(figsize=(9.6, 0.9 + 0.27 * len(rows)), layout="constrained")
         for axes, (metric, title) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS.items(), strict=True):
-            for place, row in enumerate(rows):
-                values = [100 * value for value in row.values("evaluation", "mean", metric)]
+            found = [[100 * value for value in row.values("evaluation", "mean", metric)] for row in rows]
+            edge = max((max(values) for values in found if values), default=REACH) - REACH
+            for place, (row, values) in enumerate(zip(rows, found, strict=True)):
                 colour = FAMILIES[_family(row)]
-                if mean := Spread.of(values):
+                mean = Spread.of(values)
+                if mean and mean.mean < edge:
+                    axes.annotate(
+                        f"{mean.mean:.1f}",
+                        (0, place),
+                        (16, 0),
+                        xycoords=axes.get_yaxis_transform(),
+                        textcoords="offset points",
+                        va="center",
+                        fontsize=8,
+                        color=colour,
+                        arrowprops={"arrowstyle": "->", "color": colour},
+                    )
+                    continue
+                if mean:
                     axes.plot([mean.mean] * 2, [place - 0.32, place + 0.32], color=colour, linewidth=2)
                 axes.plot(values, [place] * len(values), "o", color=colour, alpha=0.55, markersize=5, markeredgewidth=0)
             axes.set_title(f"{title} (%)", fontsize=10)
