@@ -19,6 +19,7 @@ from typing import Annotated
 import onnx
 import typer
 
+from snl_edge.errors import ConfigError
 from snl_edge.export.engine import build_engine
 from snl_edge.export.onnx_graph import export_onnx, save_graph
 from snl_edge.export.precision import to_fp16
@@ -44,9 +45,12 @@ def measure(
     models: Annotated[str, typer.Option(help="Presets or backbones, separated by commas.")] = ",".join(SUBJECTS),
 ) -> None:
     """Builds the engines of each model, for one GPU generation and without a GPU, and writes their sizes."""
+    names = models.split(",")
+    if unknown := [name for name in names if name not in SUBJECTS]:
+        raise ConfigError(f"there is no model {', '.join(unknown)}", fix=f"choose among {', '.join(SUBJECTS)}")
     revision()
     sizes = {}
-    for chosen in models.split(","):
+    for chosen in names:
         sizes[chosen] = sizes_of_model(export_onnx(random_model(SUBJECTS[chosen]), GAIN, PRODUCTS))
         typer.echo(f"{chosen}: {sizes[chosen]}")
     path = save_result(
