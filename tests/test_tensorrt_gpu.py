@@ -277,7 +277,7 @@ def test_engine_that_does_not_fit_is_refused(
 
 
 def test_side_file_with_another_profile_is_refused(own_folder: Path, flavour: FlavourName) -> None:
-    _edit_side_file(own_folder, profile={"min": 1, "opt": 1, "max": 64})
+    _edit_side_file(own_folder, profiles=[{"min": 1, "opt": 1, "max": 64}])
     with pytest.raises(EngineError, match="not what its side file says.*snl-edge build"):
         Detector.load(own_folder, backend=flavour)
 
