@@ -226,10 +226,15 @@ class _Gpu:
 
 def _free(device: int, free: Callable[[], None]) -> None:
     gpu = _gpu(device)
-    if not gpu.forked and not gpu.lost:
+    begun = False
+    # Twice, should a call fail for once on the way: what is left over is missing for months.
+    for _ in range(2):
+        if gpu.forked or gpu.lost or begun:
+            break
         try:
             with current(device):
                 gpu.finish_work()
+                begun = True
                 free()
             return
         except Exception as error:  # a finalizer has nobody to raise to

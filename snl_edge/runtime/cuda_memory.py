@@ -5,7 +5,10 @@ A context must be current (`cuda.current`) wherever something here is made, used
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import mmap
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -13,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pycuda import driver  # pyright: ignore[reportMissingImports]
 
+from ..errors import EngineError
+from .gpu import call_driver
+
 _log = logging.getLogger(__name__)
-_PAGE = 4096
 
 
 class Buffer:
@@ -83,30 +88,31 @@ class Outputs:
 class PageLockedImages:
     """Pictures in ordinary memory, page-locked as long as it is held, so that they are copied from where they are.
 
-    The memory is NumPy's own and outlives the lock: who still writes into it when the GPU has gone does no harm.
+    The memory outlives the lock: who still writes into it when the GPU has gone does no harm. The driver itself is
+    asked: pycuda 2026.1's ``register_host_memory`` crashed when tried with NumPy 2.
     """
 
     def __init__(self, count: int, size: tuple[int, int]) -> None:
-        self.images: NDArray[np.uint8] = driver.aligned_zeros((count, *size, 3), np.uint8, alignment=_PAGE)
-        self._locked: Any = None
+        shape = (count, *size, 3)
+        memory = mmap.mmap(-1, prod(shape))  # whole pages, zeros
+        self.images: NDArray[np.uint8] = np.frombuffer(memory, np.uint8, prod(shape)).reshape(shape)
+        self._start = self.images.__array_interface__["data"][0]
+        self._locked = False
         try:
-            self._locked = driver.register_host_memory(self.images).base
-        except driver.Error as error:
+            call_driver("cuMemHostRegister_v2", ctypes.c_void_p(self._start), ctypes.c_size_t(prod(shape)), 0)
+            self._locked = True
+        except EngineError as error:
             _log.warning("memory of waiting pictures cannot be page-locked, they are copied once more: %s", error)
 
     def holds(self, images: NDArray[np.uint8]) -> bool:
         """Whether ``images``, in one piece, lie in here, page-locked."""
-        if self._locked is None or not images.flags.c_contiguous:
+        if not self._locked or not images.flags.c_contiguous:
             return False
-        start = _address(self.images)
-        return start <= _address(images) < start + self.images.nbytes
+        return 0 <= images.__array_interface__["data"][0] - self._start < self.images.nbytes
 
     def release(self) -> None:
         """Ends the lock; the memory stays."""
-        if self._locked is not None:
-            self._locked.unregister()
-            self._locked = None
-
-
-def _address(array: NDArray[Any]) -> int:
-    return array.__array_interface__["data"][0]
+        if self._locked:
+            self._locked = False
+            with suppress(EngineError):  # nobody can do anything about it, and there is more to free
+                call_driver("cuMemHostUnregister", ctypes.c_void_p(self._start))

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from pycuda import driver  # pyright: ignore[reportMissingImports]
 
 from ..errors import EngineError
-from .gpu import DRIVER, error_name
+from .gpu import call_driver
 
 _CAPTURE_THREAD_LOCAL = 1
 """Other threads' calls do not disturb the capture, nor it theirs (CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)."""
@@ -57,22 +58,21 @@ class CudaGraph:
     """
 
     def __init__(self, stream: Any, enqueue: Callable[[], None]) -> None:
-        self._cuda = ctypes.CDLL(DRIVER)
         self._stream = ctypes.c_void_p(stream.handle)
         self._executable = ctypes.c_void_p()
         graph = ctypes.c_void_p()
-        self._call("cuStreamBeginCapture_v2", self._stream, _CAPTURE_THREAD_LOCAL)
+        call_driver("cuStreamBeginCapture_v2", self._stream, _CAPTURE_THREAD_LOCAL)
         try:
             try:
                 enqueue()
             finally:
                 # In any case, or the stream stays in capture. After a fault the driver gives no graph.
-                ended = self._cuda.cuStreamEndCapture(self._stream, ctypes.byref(graph))
-            self._check(ended, "cuStreamEndCapture")
-            self._call("cuGraphInstantiateWithFlags", ctypes.byref(self._executable), graph, ctypes.c_ulonglong(0))
+                call_driver("cuStreamEndCapture", self._stream, ctypes.byref(graph))
+            flags = ctypes.c_ulonglong(0)
+            call_driver("cuGraphInstantiateWithFlags", ctypes.byref(self._executable), graph, flags)
         finally:
             if graph.value:
-                self._cuda.cuGraphDestroy(graph)
+                call_driver("cuGraphDestroy", graph)
 
     def launch(self) -> None:
         """Enqueues the captured work.
@@ -80,17 +80,11 @@ class CudaGraph:
         Raises:
             EngineError: the driver refuses.
         """
-        self._check(self._cuda.cuGraphLaunch(self._executable, self._stream), "cuGraphLaunch")
+        call_driver("cuGraphLaunch", self._executable, self._stream)
 
     def destroy(self) -> None:
         """Frees it; the work must be done. A second call does nothing."""
         if self._executable.value:
-            self._cuda.cuGraphExecDestroy(self._executable)
-            self._executable = ctypes.c_void_p()
-
-    def _call(self, function: str, *arguments: object) -> None:
-        self._check(getattr(self._cuda, function)(*arguments), function)
-
-    def _check(self, status: int, function: str) -> None:
-        if status:
-            raise EngineError("CUDA graph", f"{function} says {error_name(self._cuda, status)}")
+            executable, self._executable = self._executable, ctypes.c_void_p()
+            with suppress(EngineError):  # nobody can do anything about it, and there is more to free
+                call_driver("cuGraphExecDestroy", executable)

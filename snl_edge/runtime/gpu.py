@@ -11,7 +11,7 @@ from functools import cache
 
 from ..errors import EngineError
 
-DRIVER = "libcuda.so.1"
+_DRIVER = "libcuda.so.1"
 _INTEGRATED = 18
 _COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
 _NO_DEVICE = 100
@@ -57,7 +57,7 @@ def pci_address(index: int) -> str:
         EngineError: as `gpu`.
     """
     gpu(index)
-    driver, device, text = ctypes.CDLL(DRIVER), ctypes.c_int(), ctypes.create_string_buffer(32)
+    driver, device, text = _driver(), ctypes.c_int(), ctypes.create_string_buffer(32)
     _check(driver, driver.cuDeviceGet(ctypes.byref(device), index), "cuDeviceGet")
     _check(driver, driver.cuDeviceGetPCIBusId(text, len(text), device), "cuDeviceGetPCIBusId")
     return text.value.decode()
@@ -65,14 +65,7 @@ def pci_address(index: int) -> str:
 
 @cache
 def _ask_driver() -> tuple[Gpu, ...]:
-    try:
-        driver = ctypes.CDLL(DRIVER)
-    except OSError as error:
-        raise EngineError(
-            "there is no NVIDIA GPU to use",
-            f"the driver's library {DRIVER} cannot be loaded",
-            "install NVIDIA's driver",
-        ) from error
+    driver = _driver()
     status = driver.cuInit(0)
     if status == _NO_DEVICE:
         raise EngineError(
@@ -102,16 +95,31 @@ def _attribute(driver: ctypes.CDLL, device: ctypes.c_int, number: int) -> int:
     return value.value
 
 
+def call_driver(function: str, *arguments: object) -> None:
+    """Calls a function of the driver's library that no package offers.
+
+    Raises:
+        EngineError: there is no driver, or it refuses.
+    """
+    driver = _driver()
+    _check(driver, getattr(driver, function)(*arguments), function)
+
+
+def _driver() -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(_DRIVER)
+    except OSError as error:
+        raise EngineError(
+            "there is no NVIDIA GPU to use",
+            f"the driver's library {_DRIVER} cannot be loaded",
+            "install NVIDIA's driver",
+        ) from error
+
+
 def _check(driver: ctypes.CDLL, status: int, function: str) -> None:
     if status == 0:
         return
-    raise EngineError(
-        "the NVIDIA driver does not work", f"{function} says {error_name(driver, status)}", "check `nvidia-smi`"
-    )
-
-
-def error_name(driver: ctypes.CDLL, status: int) -> str:
-    """The driver's own name of an error, such as ``CUDA_ERROR_OUT_OF_MEMORY``."""
     name = ctypes.c_char_p()
     driver.cuGetErrorName(status, ctypes.byref(name))
-    return name.value.decode() if name.value else f"error {status}"
+    reason = name.value.decode() if name.value else f"error {status}"
+    raise EngineError("the NVIDIA driver refuses", f"{function} says {reason}", "check `nvidia-smi`")

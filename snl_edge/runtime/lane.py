@@ -34,7 +34,6 @@ class Lane:
         self._images: Buffer | None = None
         self._map: Buffer | None = None
         self._scores: Outputs | None = None
-        self._locked: list[PageLockedImages] = []
         loaded.users += 1
 
     def prepare(self) -> None:
@@ -98,7 +97,7 @@ class Lane:
     def lock_images(self, count: int) -> NDArray[np.uint8]:
         """Memory ``uint8 [count, H, W, 3]``, zeros, from which images are copied to the GPU without a stop."""
         block = PageLockedImages(count, self.loaded.size)
-        self._locked.append(block)
+        self.loaded.locked.append(block)
         return block.images
 
     def free(self) -> None:
@@ -106,9 +105,6 @@ class Lane:
         if hasattr(self, "execution"):
             self.execution.free()
             del self.execution
-        for block in self._locked:
-            block.release()
-        self._locked.clear()
         self._images = self._map = self._scores = self._stream = None
         self.loaded.users -= 1
         if not self.loaded.users:
@@ -121,7 +117,7 @@ class Lane:
 
     def _upload(self, images: NDArray[np.uint8]) -> None:
         assert self._images is not None
-        direct = any(block.holds(images) for block in self._locked)
+        direct = any(block.holds(images) for block in self.loaded.locked)
         self._images.upload(images, self._stream, direct=direct)
 
     def _found(self, batch: int) -> Scores:

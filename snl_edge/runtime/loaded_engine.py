@@ -10,6 +10,7 @@ from typing import Any
 
 from ..atomic import replacing
 from ..errors import EngineError, OutputError
+from .cuda_memory import PageLockedImages
 from .engine_record import EngineRecord
 from .gpu import Gpu
 from .tensorrt_flavour import Flavour
@@ -40,6 +41,7 @@ class LoadedEngine:
 
     Attributes:
         users: how many lanes run it; the last one frees it.
+        locked: memory of pictures that all lanes copy from as it is.
 
     Raises:
         EngineError: the engine cannot be loaded, or is no SNL engine.
@@ -51,6 +53,7 @@ class LoadedEngine:
         self.size = size
         self.gpu = gpu
         self.users = 0
+        self.locked: list[PageLockedImages] = []
         self._making = threading.Lock()
         self.runtime: Any = flavour.runtime()
         with flavour.recording() as log:
@@ -102,7 +105,9 @@ class LoadedEngine:
                 _log.warning("kernels will be compiled again at the next start: %s", error)
 
     def free(self) -> None:
-        """Drops engine and runtime, in this order; no execution context is left."""
+        """Drops engine and runtime, in this order, and ends locks; no execution context is left."""
+        for block in self.locked:
+            block.release()
         self.save_kernels()
         del self._kernels
         del self._settings

@@ -16,6 +16,7 @@ from .names import (
     DynamicShapesKernelSpecializationStrategy,
     EngineInvalidityDiagnostics,
     EngineValidity,
+    ExecutionContextAllocationStrategy,
     TensorIOMode,
 )
 from .plan import Plan, PlanError
@@ -112,7 +113,7 @@ class Engine:
         if faults.due(self._logger, "create_execution_context"):
             return None
         try:
-            return Context(self, runtime_config)
+            return Context(self, runtime_config, own_memory=strategy != ExecutionContextAllocationStrategy.USER_MANAGED)
         except CudaError as error:
             self._logger.log(self._logger.ERROR, f"create_execution_context: {error}")
             return None
@@ -159,12 +160,13 @@ class RuntimeCache:
 class Context:
     """One execution at a time: a profile, input shapes, addresses."""
 
-    def __init__(self, engine: Engine, settings: RuntimeConfig | None) -> None:
+    def __init__(self, engine: Engine, settings: RuntimeConfig | None, *, own_memory: bool) -> None:
         self._engine, self._settings, self._logger = engine, settings, engine._logger
         self._launched: set[int] = set()
         self._profile, self._shapes, self._addresses = 0, {}, {}
         self._ready: set[tuple[Any, ...]] = set()
-        self._memory = Memory(_scratch(engine._plan.profiles))
+        self._memory = Memory(_scratch(engine._plan.profiles)) if own_memory else None
+        self._given: tuple[int, int] | None = None
 
     active_optimization_profile = property(lambda self: self._profile)
     engine = property(lambda self: self._engine)
@@ -199,6 +201,10 @@ class Context:
         self._addresses[name] = int(memory)
         return True
 
+    def set_device_memory(self, memory: int, size: int) -> None:
+        """The scratch memory of a context without its own."""
+        self._given = int(memory), int(size)
+
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return self._shapes.get(name, self._engine.get_tensor_shape(name))
 
@@ -221,9 +227,13 @@ class Context:
         lacking += [name for name in engine._inputs if name not in self._shapes]
         if lacking:
             return self._refuse(f"execute_async_v3: no address or shape for {', '.join(lacking)}")
-        shapes, addresses = dict(self._shapes), dict(self._addresses)
+        shapes, addresses, scratch = dict(self._shapes), dict(self._addresses), self._given
+        if self._memory is None and (scratch is None or scratch[1] < engine.device_memory_size_v2):
+            return self._refuse(f"execute_async_v3: {scratch} is too little device memory")
 
         def compute() -> None:
+            if scratch is not None:
+                driver.view(scratch[0], (scratch[1],), np.uint8)[...] = 0xAA
             given = {name: driver.view(addresses[name], shapes[name], engine._types[name][1]) for name in engine._inputs}
             found = engine._session.run(engine._outputs, {name: value.copy() for name, value in given.items()})
             for name, value in zip(engine._outputs, found, strict=True):
