@@ -152,6 +152,7 @@ def _bundle_from_run(
             calibrations=made.calibrations,
             parity={record.precision: record.model_dump(exclude={"precision"}) for record in made.parity},
             gates={name: report.model_dump(mode="json") for name, report in made.gates.items()},
+            scores_vouch_for_maps=True,
             attachments={"calibration.json": made.table.text()} if made.table else {},
             versions=provenance.versions(),
             reference=checkpoint.reference,
