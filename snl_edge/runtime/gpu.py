@@ -13,6 +13,7 @@ from ..errors import EngineError
 
 _DRIVER = "libcuda.so.1"
 _COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
+_INTEGRATED = 18
 _NO_DEVICE = 100
 
 
@@ -24,6 +25,8 @@ class Gpu:
     name: str
     compute_capability: str
     memory_bytes: int
+    integrated: bool = False
+    """It shares the memory of the processor, as on a Jetson."""
 
 
 def present_gpus() -> tuple[Gpu, ...]:
@@ -89,7 +92,8 @@ def _describe(driver: ctypes.CDLL, index: int) -> Gpu:
     major, minor = (
         _attribute(driver, device, number) for number in (_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR)
     )
-    return Gpu(index, name.value.decode(errors="replace"), f"{major}.{minor}", memory.value)
+    integrated = bool(_attribute(driver, device, _INTEGRATED))
+    return Gpu(index, name.value.decode(errors="replace"), f"{major}.{minor}", memory.value, integrated)
 
 
 def _attribute(driver: ctypes.CDLL, device: ctypes.c_int, number: int) -> int:
