@@ -82,7 +82,7 @@ check_machine() {
 }
 
 check_packages() {
-  local version needs_gstreamer answer
+  local version needs_gstreamer answer header
   if ! version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then
     refuse "there is no Python" "$python does not start" "sudo apt install python3"
     return
@@ -95,8 +95,10 @@ check_packages() {
   [ -f "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] ||
     refuse "pycuda cannot be compiled" "Python.h is missing" "sudo apt install python3-dev"
   command -v g++ >/dev/null || refuse "pycuda cannot be compiled" "g++ is missing" "sudo apt install g++"
-  [ -f "$root/usr/local/cuda/include/cuda.h" ] ||
-    refuse "pycuda cannot be compiled" "/usr/local/cuda/include/cuda.h is missing" "sudo apt install nvidia-jetpack"
+  for header in cuda.h curand.h; do
+    [ -f "$root/usr/local/cuda/include/$header" ] ||
+      refuse "pycuda cannot be compiled" "/usr/local/cuda/include/$header is missing" "sudo apt install nvidia-jetpack"
+  done
   if ! version=$("$python" -c 'import tensorrt; print(tensorrt.__version__)' 2>/dev/null); then
     refuse "Python finds no TensorRT" "JetPack's module tensorrt cannot be imported" "sudo apt install nvidia-jetpack"
   elif [ "${version%%.*}" -lt 10 ]; then
@@ -143,15 +145,17 @@ undo=()
 on_failure() { undo+=("$(printf '%q ' "$@")"); }
 on_exit() {
   local status=$1 index
-  [ "$status" = 0 ] && return
+  [ "$status" != 0 ] && [ "${#undo[@]}" != 0 ] || return 0
+  set +e # as much as can be undone is undone
+  [ "$service_tried" = yes ] && [ -z "$earlier" ] && systemctl disable --now snl-edge
   for ((index = ${#undo[@]} - 1; index >= 0; index--)); do
-    eval "${undo[index]}" || true
+    eval "${undo[index]}"
   done
   if [ "$service_tried" = yes ]; then
     systemctl daemon-reload
-    if [ -n "$earlier" ]; then systemctl restart snl-edge; else systemctl disable --now snl-edge; fi
+    [ -z "$earlier" ] || systemctl restart snl-edge
   fi
-  [ "${#undo[@]}" = 0 ] || echo "install-jetson: stopped, and what it had changed is as before." >&2
+  echo "install-jetson: stopped, and what it had changed is as before (user and groups stay)." >&2
 }
 trap 'on_exit $?' EXIT
 trap 'exit 130' INT TERM
@@ -278,11 +282,11 @@ mv -T "$link.new" "$link"
 if [ -n "$root" ]; then
   systemctl --root="$root" enable snl-edge
 else
+  service_tried=yes
   systemctl daemon-reload
   systemctl enable snl-edge
   if ! systemctl restart snl-edge; then
     journalctl --no-pager --unit snl-edge --lines 20 >&2
-    service_tried=yes
     stop "the service did not start" "its last lines are above" "Correct what they say and run this again"
   fi
 fi

@@ -42,7 +42,8 @@ pip=("$folder/bin/python" -m pip --quiet --disable-pip-version-check install)
 
 if [ "$opencv" != wheel ] && "$folder/bin/python" -c 'import importlib.util as i, sys; sys.exit(i.find_spec("cv2") is None)'; then
   cp "$here/jetpack-constraints.txt" "$folder/constraints.txt"
-  "${pip[@]}" --constraint "$folder/constraints.txt" numpy
+  "${pip[@]}" --constraint "$folder/constraints.txt" numpy ||
+    fail "pip could not install NumPy" "see above" "Check the network and run this again"
   # Version, whether it has GStreamer, and its file.
   found=$("$folder/bin/python" -c '
 import cv2
@@ -86,13 +87,15 @@ fi
 packages=("snl-edge[$extras] @ file://$wheel")
 if [ "$pycuda" = yes ]; then
   cuda=${CUDA_HOME:-/usr/local/cuda}
-  [ -f "$cuda/include/cuda.h" ] ||
-    fail "pycuda cannot be compiled" "$cuda/include/cuda.h is missing" "Install the CUDA toolkit, or set CUDA_HOME"
+  for header in cuda.h curand.h; do
+    [ -f "$cuda/include/$header" ] ||
+      fail "pycuda cannot be compiled" "$cuda/include/$header is missing" "Install the CUDA toolkit, or set CUDA_HOME"
+  done
   # The stub of the driver's library is for linking where no driver is, as while a container is built.
   export PATH=$cuda/bin:$PATH LIBRARY_PATH=${LIBRARY_PATH:+$LIBRARY_PATH:}$cuda/lib64/stubs
   packages+=(pycuda)
 fi
-"${pip[@]}" "${packages[@]}"
+"${pip[@]}" "${packages[@]}" || fail "pip could not install ${packages[*]}" "see above" "Check the network and run this again"
 if [ "$pycuda" = yes ]; then
   # Linkers drop a library that seems unused: pycuda would then fail on the device, at its first call.
   driver=$("$folder/bin/python" -c 'import importlib.util as i; print(*i.find_spec("pycuda").submodule_search_locations)')
