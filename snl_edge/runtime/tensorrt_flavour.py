@@ -26,7 +26,7 @@ TITLES: dict[FlavourName, str] = {"tensorrt": "TensorRT", "tensorrt_rtx": "Tenso
 HOW_TO_INSTALL: dict[FlavourName, str] = {
     "tensorrt": "on a Jetson use JetPack's TensorRT (python3 -m venv --system-site-packages), "
     'elsewhere pip install "snl-edge[tensorrt]"',
-    "tensorrt_rtx": 'pip install "snl-edge[rtx]" on x86-64',
+    "tensorrt_rtx": 'pip install "snl-edge[rtx]" on x86-64 and on Arm servers and DGX Spark (aarch64), not on a Jetson',
 }
 
 
