@@ -14,7 +14,12 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+import yaml
+from lines import write_parts
 from standin.build import CannotBuildError, build
+
+from snl_edge.benchmarks.small_bundle import write_small_bundle
+from snl_edge.stream.journal_report import check_journal
 
 HERE = Path(__file__).parent
 STOOD_IN = "driver and TensorRT stood in for"
@@ -80,6 +85,23 @@ def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Pat
     assert_nothing_left_over(reports(report))
 
 
+def test_an_integrated_gpu_shares_the_hosts_memory(environment: dict[str, str], tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    chosen = "agrees or alternate or wanted or another_shares or larger_batches"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", HERE / "test_tensorrt_gpu.py", "-q", "-p", "no:cacheprovider", "-k", chosen]
+        + [f"--rootdir={HERE.parent}", f"--basetemp={tmp_path / 'inner'}"],
+        env={**environment, "STANDIN_REPORT": str(report), "STANDIN_INTEGRATED": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    print(f"{STOOD_IN}:\n{done.stdout}{done.stderr}")
+    assert done.returncode == 0
+    assert_nothing_left_over(reports(report))
+
+
 @pytest.fixture(scope="module")
 def scenarios(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what became of each scenario."""
@@ -133,3 +155,47 @@ def test_every_scenario_is_judged(scenarios: Path) -> None:
     marks = next(mark for mark in test_scenario.pytestmark if mark.name == "parametrize")
     judged = {getattr(one, "values", (one,))[0] for one in marks.args[1]}
     assert judged == {path.stem for path in scenarios.glob("*.json")}
+
+
+def test_a_lost_gpu_fails_every_part_safe_and_ends_the_line_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+    """An illegal address leaves a context in which nothing works; the service's next start gets a fresh one."""
+    parts, lost_at = 40, 25
+    small = write_small_bundle(tmp_path / "small", 64).path
+    write_parts(tmp_path / "parts", parts)
+    config = {
+        "bundle": str(small),
+        "engine": {"backend": "tensorrt", "in_flight": 2, "max_batch": 1},
+        "cameras": [{"name": "camera", "source": {"type": "folder", "path": str(tmp_path / "parts")}}],
+        "queue": {"policy": "block"},
+        "journal": {"folder": str(tmp_path / "journal"), "pictures": {"min_free_gib": 0}},
+        "dashboard": None,
+    }
+    (tmp_path / "line.yaml").write_text(yaml.safe_dump(config))
+
+    def call(*arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "snl_edge", *map(str, arguments)],
+            env={**environment, "XDG_CACHE_HOME": str(tmp_path / "cache"), **changes},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    built = call("build", small, "--precision", "fp32", "--flavour", "tensorrt")
+    assert built.returncode == 0, built.stderr
+    # Four of these calls make two lanes ready; then each part takes one, and one more for a map that is wanted.
+    ran = call("stream", "run", tmp_path / "line.yaml", STANDIN_FAIL=f"cuStreamSynchronize:{lost_at}:700:1")
+    print(f"{STOOD_IN}:\n{ran.stdout}{ran.stderr}")
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert "snl-edge: GPU 0 takes no more work in this process: " in ran.stderr
+    assert "Start the process again" in ran.stderr
+    report = check_journal(tmp_path / "journal")
+    assert report.consistent
+    (camera,) = report.cameras
+    assert (camera.parts, camera.missing) == (parts, 0)
+    assert 0 < camera.verdicts["good"] < parts
+    assert camera.verdicts["good"] + camera.verdicts["failsafe"] == parts
+    again = call("stream", "run", tmp_path / "line.yaml")
+    assert again.returncode == 0, again.stderr
