@@ -79,7 +79,9 @@ def test_the_search_serves_small_and_large_numbers_and_points_far_away(search: d
 
 def test_equal_centres_are_as_good_as_one():
     memory, seen = filled(centres=256, candidates=32, search=9, finalists=2)  # fewer candidates: some are kept twice
-    assert torch.allclose(memory(seen[:], PRODUCTS)[:2], exact_distances(memory, [s[:2] for s in seen], PRODUCTS[:2]), atol=2e-3)
+    assert torch.allclose(
+        memory(seen[:], PRODUCTS)[:2], exact_distances(memory, [s[:2] for s in seen], PRODUCTS[:2]), atol=2e-3
+    )
 
 
 def test_few_directions_find_a_centre_nearly_as_near_and_finalists_a_nearer_one():

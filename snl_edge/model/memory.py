@@ -10,7 +10,6 @@ from snl_edge.errors import ConfigError
 
 from .config import MemoryConfig
 
-
 HALVES = 3
 """Channels of a key that hold half its square."""
 LARGEST_KEY = 16.0
@@ -112,13 +111,11 @@ class Memory(nn.Module):
         if left_out is not None:
             owners = self._of_product(self.owners, product)
             nearness = nearness.masked_fill((owners == left_out[:, None]).unsqueeze(1), -torch.inf)
-        parts, count = self.owners.shape
         finalists = self.config.finalists
-        nearness = nearness.unflatten(2, (finalists, count // finalists))  # [B, P, F, K / F]
+        nearness = nearness.unflatten(2, (finalists, -1))  # [B, P, F, K / F]
         # One of the largest, whichever: runtimes have a fast way for that, and a slow one for the first of equals.
-        row = nearness.topk(1, dim=3, sorted=False).indices.squeeze(3) + self.starts  # [B, P, F]
-        if parts > 1:
-            row = row + count * product.to(row.dtype).view(batch, 1, 1)
+        place = nearness.topk(1, dim=3, sorted=False).indices.squeeze(3)  # [B, P, F]
+        row = place + self.starts + self._first_row(product).unsqueeze(1)
         centres = F.embedding(row, self.kept)  # [B, P, F, C]
         squares = (x.unsqueeze(2) - centres).square().sum(dim=3)  # [B, P, F]
         if left_out is not None:
@@ -131,18 +128,20 @@ class Memory(nn.Module):
             # The last channels of each key are its half square, negative, and the shift puts ones against them.
             looked_for = x @ self._of_product(self.directions, product) + self._of_product(self.shift, product)
             return looked_for @ self._of_product(self.keys, product)
-        parts, count = self.owners.shape
-        halves = self.kept.square().sum(dim=1).view(parts, 1, count) / 2
+        # The product's rows of the one table that distances are read from, too: a graph stores every view of it anew.
+        rows = torch.arange(self.config.centres, device=x.device) + self._first_row(product)  # [B, K]
+        halves = self.kept.square().sum(dim=1).view(len(self.owners), 1, -1) / 2  # [N, 1, K]
         # |x - c|² = |x|² - 2 (x·c - |c|²/2): a matrix product instead of a [B, P, K, C] tensor.
-        if parts == 1:
-            return x @ self.kept.T - halves
-        # Of the one table that distances are read from, too: a graph would store each view of it anew.
-        rows = torch.arange(count, device=x.device) + count * product.long().unsqueeze(1)  # [B, K]
-        return x @ F.embedding(rows, self.kept).transpose(1, 2) - halves.index_select(0, product)
+        return x @ F.embedding(rows, self.kept).transpose(1, 2) - self._of_product(halves, product)
+
+    def _first_row(self, product: Tensor) -> Tensor:
+        """Where the centres of each image's product begin, ``int64 [B, 1]``."""
+        step = 0 if len(self.owners) == 1 else self.config.centres
+        return step * product.long().unsqueeze(1)
 
     @staticmethod
     def _of_product(table: Tensor, product: Tensor) -> Tensor:
-        """The rows of ``table`` ``[N, …]`` of each image's product; one row serves all images where there is but one."""
+        """The rows of ``table`` ``[N, …]`` of each image's product; the only row serves all images."""
         return table if len(table) == 1 else table.index_select(0, product)
 
     def remember(self, chosen: Tensor, owners: Tensor) -> None:
@@ -163,17 +162,17 @@ class Memory(nn.Module):
         self.owners.copy_(owners)
         if self.config.search is not None:
             for part in range(len(self.owners)):
-                self._index(part)
+                self._index(part, self.config.search)
 
-    def _index(self, part: int) -> None:
-        """Makes what the search of the product ``part`` needs of its centres.
+    def _index(self, part: int, count: int) -> None:
+        """Makes what the search of the product ``part`` needs of its centres, in ``count`` directions.
 
         Keys are numbers that FP16 and BF16 both have, so that all forms of a graph search the same ones; half their
         squares, which decide between them, are sums of three such numbers. The scale keeps all far from FP16's largest.
         """
         centres = self.kept.view(*self.owners.shape, -1)[part]  # [K, C]
         mean = centres.mean(dim=0)
-        directions = principal_directions(centres, self.config.search)  # [C, D]
+        directions = principal_directions(centres, count)  # [C, D]
         keys = (centres - mean) @ directions  # [K, D]
         scale = 2.0 ** torch.floor(torch.log2(LARGEST_KEY / keys.square().sum(dim=1).max().sqrt().clamp_min(1e-6)))
         directions = (directions * scale).half().float()

@@ -17,7 +17,6 @@ from .manifest import Precision
 from .prediction import Prediction
 from .processor import VNNI, instruction_sets
 
-
 SEARCH = frozenset({"MatMul", "Add", "Subtract", "Gather", "Reshape", "Transpose"})
 """What a search is made of, up to the place of its maximum."""
 
