@@ -53,21 +53,12 @@ def assert_nothing_left_over(told: list[dict[str, int]], but: tuple[str, ...] = 
             assert not any(line[name] for name in (*LEFT_OVER, *FAULTS) if name not in but), line
 
 
-def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Path, tmp_path: Path) -> None:
-    report, results = tmp_path / "report", tmp_path / "results.xml"
+def passes(environment: dict[str, str], folder: Path, *arguments: object, **changes: str) -> None:
+    """Runs pytest with the stand-ins, all results in ``folder``; nothing may be left over at its end."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={HERE.parent}"]
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", HERE / "test_tensorrt_gpu.py", HERE / "standin" / "checks.py"),
-            *(
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                f"--rootdir={HERE.parent}",
-                f"--junitxml={results}",
-                f"--basetemp={tmp_path / 'inner'}",
-            ),
-        ],
-        env={**environment, "STANDIN_REPORT": str(report), "SNL_EDGE_TEST_BUNDLE": str(bundle)},
+        [*command, f"--basetemp={folder / 'inner'}", *arguments],
+        env={**environment, "STANDIN_REPORT": str(folder / "report"), **changes},
         capture_output=True,
         text=True,
         timeout=300,
@@ -75,6 +66,13 @@ def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Pat
     )
     print(f"{STOOD_IN}:\n{done.stdout}{done.stderr}")
     assert done.returncode == 0
+    assert_nothing_left_over(reports(folder / "report"))
+
+
+def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results.xml"
+    files = HERE / "test_tensorrt_gpu.py", HERE / "standin" / "checks.py"
+    passes(environment, tmp_path, *files, f"--junitxml={results}", SNL_EDGE_TEST_BUNDLE=str(bundle))
     cases = list(ET.parse(results).iter("testcase"))
     skipped = [case.find("skipped") for case in cases]
     unexplained = [s.get("message") for s in skipped if s is not None and not s.get("message", "").startswith(SKIPPED)]
@@ -82,24 +80,11 @@ def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Pat
     for flavour in ("tensorrt", "tensorrt_rtx"):
         passed = [c for c, s in zip(cases, skipped, strict=True) if s is None and f"[{flavour}" in c.get("name", "")]
         assert len(passed) > 20, f"only {len(passed)} tests of {flavour} ran"
-    assert_nothing_left_over(reports(report))
 
 
 def test_an_integrated_gpu_shares_the_hosts_memory(environment: dict[str, str], tmp_path: Path) -> None:
-    report = tmp_path / "report"
     chosen = "agrees or alternate or wanted or another_shares or larger_batches"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", HERE / "test_tensorrt_gpu.py", "-q", "-p", "no:cacheprovider", "-k", chosen]
-        + [f"--rootdir={HERE.parent}", f"--basetemp={tmp_path / 'inner'}"],
-        env={**environment, "STANDIN_REPORT": str(report), "STANDIN_INTEGRATED": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    print(f"{STOOD_IN}:\n{done.stdout}{done.stderr}")
-    assert done.returncode == 0
-    assert_nothing_left_over(reports(report))
+    passes(environment, tmp_path, HERE / "test_tensorrt_gpu.py", "-k", chosen, STANDIN_INTEGRATED="1")
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +142,9 @@ def test_every_scenario_is_judged(scenarios: Path) -> None:
     assert judged == {path.stem for path in scenarios.glob("*.json")}
 
 
-def test_a_lost_gpu_fails_every_part_safe_and_ends_the_line_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_lost_gpu_fails_every_part_safe_and_ends_the_line_at_once(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     """An illegal address leaves a context in which nothing works; the service's next start gets a fresh one."""
     parts, lost_at = 40, 25
     small = write_small_bundle(tmp_path / "small", 64).path
