@@ -186,3 +186,22 @@ def test_a_lost_gpu_fails_every_part_safe_and_ends_the_line_at_once(
     assert camera.verdicts["good"] + camera.verdicts["failsafe"] == parts
     again = call("stream", "run", tmp_path / "line.yaml")
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize("integrated", ["0", "1"])
+def test_a_gpu_that_shares_the_processors_memory_is_known_by_its_driver(
+    environment: dict[str, str], integrated: str
+) -> None:
+    program = (
+        "from snl_edge.export.workspace import memory_limits; from snl_edge.runtime.gpu import gpu; "
+        "found = gpu(0); print(found.integrated, memory_limits(found).tactic_dram == found.memory_bytes // 2)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, "STANDIN_INTEGRATED": integrated},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == (["True"] * 2 if integrated == "1" else ["False"] * 2), done.stderr
