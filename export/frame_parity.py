@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.errors import ExportError
 from snl_edge.image import fit_to_input
+from snl_edge.opencv import cv2
 from snl_edge.progress import console
 from snl_edge.runtime.frame import swapped
 from snl_edge.runtime.manifest import FrameSpec, Precision

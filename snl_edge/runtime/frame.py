@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, DataError
 from ..image import fit_to_input
+from ..opencv import cv2
 from .manifest import InputSpec
 
 FRONT = "frame."
