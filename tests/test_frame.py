@@ -15,9 +15,14 @@ from onnx import TensorProto
 
 from snl_edge.benchmarks.bench import frame_size
 from snl_edge.benchmarks.small_bundle import write_small_bundle
+from snl_edge.calibration.judgement import gate_images
 from snl_edge.cli.options import Colours, parse_frame
+from snl_edge.data.samples import Sample
 from snl_edge.errors import BundleError, ConfigError, DataError, ExportError
+from snl_edge.evaluation.evaluate import evaluate
+from snl_edge.evaluation.run import open_subject
 from snl_edge.export.build import build, memory_of_frames
+from snl_edge.export.engine_trial import gate_detectors
 from snl_edge.export.frame import front_alone, with_frame
 from snl_edge.export.frame_parity import add_fronts, compare_frames
 from snl_edge.export.graphs import Graphs
@@ -115,6 +120,25 @@ def test_other_frames_are_refused_in_one_line(resizing: Bundle, snl_edge, tmp_pa
     assert "the frame is 140x50" in small["error"]
     with Detector.load(resizing.path, backend="onnxruntime") as detector:  # the file's RGB reached it as BGR
         assert right["score"] == round(detector.detect(frames(1))[0].score, 6)
+
+
+def test_evaluation_and_gate_show_frames(plain: Bundle, resizing: Bundle, tmp_path: Path) -> None:
+    for number, shown in enumerate(frames(4)):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), shown)
+    samples = [Sample(tmp_path / f"{number}.png", "bolt", ("good", "bent")[number % 2]) for number in range(4)]
+    found, expected = (open_subject(bundle.path, "onnxruntime") for bundle in (resizing, plain))
+    scores = [
+        [case.score for case in evaluate(one.predict, samples, one.size, as_images=one.as_images).cases]
+        for one in (found, expected)
+    ]
+    np.testing.assert_allclose(*scores, rtol=1e-5)
+    images = gate_images((), samples)
+    report = gate_detectors(resizing.path, ("onnxruntime", "fp32"), ("onnxruntime", "fp16"), images)
+    assert report.images == 8
+    assert report.score_correlation > 0.99
+    cv2.imwrite(str(samples[0].path), frames(1)[0][:50])
+    with pytest.raises(DataError, match="the frame is 140x50"):
+        evaluate(found.predict, samples, found.size, as_images=found.as_images)
 
 
 def test_a_manifest_without_a_frame_is_what_it_was(plain: Bundle, resizing: Bundle) -> None:
