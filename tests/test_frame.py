@@ -270,7 +270,7 @@ def test_a_line_says_which_size_it_wants(small: Bundle, tmp_path: Path) -> None:
     seen = next(one for one in whole if one.subject == "camera camera picture")
     assert seen.works
     assert "gives RGB and the bundle takes BGR: the host converts" in seen.text
-    assert "takes frames of 128x96 BGR alone" in whole[0].text
+    assert "takes frames of 128x96 BGR alone" in next(one.text for one in whole if one.subject == "recipe")
 
 
 def _folder(path: Path) -> dict:
