@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One heavy test run at a time on small machines: idle OpenMP threads must sleep, not spin.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test lint format summary wheel clean
+.PHONY: demo test lint format summary wheel standin clean
 
 demo: $(VENV)/ready
 	$(BIN)/snl-edge demo
@@ -25,6 +25,10 @@ format: $(VENV)/ready
 # Every figure in README and docs comes from benchmarks/results through this.
 summary: $(VENV)/ready
 	$(BIN)/python -m snl_edge.benchmarks.summary
+
+# A CUDA driver and a TensorRT that compute on the CPU, and pycuda built against them (tests/standin): once a machine.
+standin: $(VENV)/ready
+	$(BIN)/python tests/standin/build.py
 
 wheel: $(VENV)/ready
 	$(BIN)/uv build --quiet --out-dir dist

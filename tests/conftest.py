@@ -37,11 +37,15 @@ def run(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of ``run`` with FP32 and FP16 graphs, no engine."""
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of ``run`` with FP32 and FP16 graphs, no engine; the one at hand in a test run that another one started."""
+    if given := os.environ.get("SNL_EDGE_TEST_BUNDLE"):
+        return Path(given)
     from snl_edge.export.build import build
 
-    return build(run, tmp_path_factory.mktemp("bundles") / "line", "fp16", engine=False, max_batch=4)
+    return build(
+        request.getfixturevalue("run"), tmp_path_factory.mktemp("bundles") / "line", "fp16", engine=False, max_batch=4
+    )
 
 
 @pytest.fixture

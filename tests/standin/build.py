@@ -103,7 +103,13 @@ def _compile_pycuda(source: Path, driver: Path, headers: Path) -> None:
     import numpy as np
 
     boost, defines = json.loads(_run([sys.executable, "-c", _ASK], cwd=source).splitlines()[-1])
-    units = ["src/wrapper/wrap_cudadrv.cpp", "src/wrapper/mempool.cpp", "src/cpp/cuda.cpp", "src/cpp/bitlog.cpp", *boost]
+    units = [
+        "src/wrapper/wrap_cudadrv.cpp",
+        "src/wrapper/mempool.cpp",
+        "src/cpp/cuda.cpp",
+        "src/cpp/bitlog.cpp",
+        *boost,
+    ]
     defines |= {"PYGPU_PACKAGE": "pycuda", "PYGPU_PYCUDA": 1, "NDEBUG": 1}
     includes = ["src/cpp", "bpl-subset/bpl_subset", str(headers), str(HERE / "driver"), np.get_include()]
     flags = ["-w", "-O0", "-fPIC", "-fwrapv", *(f"-D{name}={value}" for name, value in defines.items())]

@@ -148,7 +148,9 @@ class OnnxParser:
         if not graph.node:
             self._fail(ErrorCode.MODEL_DESERIALIZE_FAILED, "no graph")
             return False
-        types = {value.name: value.type.tensor_type.elem_type for value in [*graph.input, *graph.output, *graph.value_info]}
+        types = {
+            value.name: value.type.tensor_type.elem_type for value in [*graph.input, *graph.output, *graph.value_info]
+        }
         types |= {weight.name: weight.data_type for weight in graph.initializer}
         network = self._network
         network.onnx = bytes(model)

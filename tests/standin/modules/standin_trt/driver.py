@@ -17,6 +17,8 @@ _cuda = ctypes.CDLL("libcuda.so.1")
 _cuda.standin_view.argtypes, _cuda.standin_view.restype = [ctypes.c_uint64, ctypes.c_size_t], ctypes.c_void_p
 _Kernel = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_long)
 _cuda.standin_launch.argtypes = [ctypes.c_void_p, _Kernel, ctypes.c_long]
+_cuda.standin_fail.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_int, ctypes.c_int]
+_cuda.standin_count.argtypes, _cuda.standin_count.restype = [ctypes.c_char_p], ctypes.c_long
 _cuda.cuMemFree_v2.argtypes = [ctypes.c_uint64]
 
 
@@ -107,3 +109,19 @@ def compute_capability() -> int:
     major, minor = ctypes.c_int(), ctypes.c_int()
     _call("cuDeviceComputeCapability", ctypes.byref(major), ctypes.byref(minor), 0)
     return 10 * major.value + minor.value
+
+
+def count_of(name: str) -> int:
+    """One of the driver's counters, such as ``device_allocations``."""
+    return _cuda.standin_count(name.encode())
+
+
+def arm(function: str, nth: int, code: int, sticky: int) -> None:
+    """The nth call from now of a function of the driver fails (see ``standin_fail``)."""
+    if _cuda.standin_fail(function.encode(), nth, code, sticky):
+        raise ValueError(f"no fault at call {nth} of {function}")
+
+
+def disarm() -> None:
+    """No call fails from now on."""
+    _cuda.standin_disarm()

@@ -80,7 +80,9 @@ class Engine:
         self._outputs = [value.name for value in self._session.get_outputs()]
         values = [*self._session.get_inputs(), *self._session.get_outputs()]
         self._types = {value.name: _OF_SESSION[value.type] for value in values}
-        self._shapes = {value.name: tuple(size if isinstance(size, int) else -1 for size in value.shape) for value in values}
+        self._shapes = {
+            value.name: tuple(size if isinstance(size, int) else -1 for size in value.shape) for value in values
+        }
 
     num_io_tensors = property(lambda self: len(self._types))
     num_optimization_profiles = property(lambda self: len(self._plan.profiles))
@@ -185,7 +187,9 @@ class Context:
             return False
         smallest, _, largest = self._engine._plan.profiles[self._profile][name]
         wanted = tuple(int(size) for size in shape)
-        if len(wanted) != len(smallest) or not all(a <= b <= c for a, b, c in zip(smallest, wanted, largest, strict=True)):
+        if len(wanted) != len(smallest) or not all(
+            a <= b <= c for a, b, c in zip(smallest, wanted, largest, strict=True)
+        ):
             return self._refuse(f"set_input_shape: {name} {wanted} is outside profile {self._profile}")
         self._shapes[name] = wanted
         return True
@@ -224,7 +228,9 @@ class Context:
         shapes, addresses = dict(self._shapes), dict(self._addresses)
 
         def compute() -> None:
-            given = {name: driver.view(addresses[name], shapes[name], engine._types[name][1]) for name in engine._inputs}
+            given = {
+                name: driver.view(addresses[name], shapes[name], engine._types[name][1]) for name in engine._inputs
+            }
             found = engine._session.run(engine._outputs, {name: value.copy() for name, value in given.items()})
             for name, value in zip(engine._outputs, found, strict=True):
                 driver.view(addresses[name], value.shape, engine._types[name][1])[...] = value

@@ -1,0 +1,368 @@
+"""What may happen to a process that has engines on a GPU, each in a process of its own, forked from one with the imports.
+
+Not with ONNX Runtime's: a process forked after that import never ends (1.32 waits for a thread that it does not have).
+
+``python scenarios.py FOLDER [NAME ...]`` runs every scenario, or those named, with the stand-ins, and writes ``FOLDER/NAME.json``: exit status, what it
+printed, and the driver's last report. The first one makes the bundle.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from pycuda import driver as _pycuda  # noqa: F401 # pyright: ignore[reportMissingImports]
+from standin_trt import driver, faults
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from contract_graph import contract_images, write_contract_bundle
+
+from snl_edge.errors import SnlEdgeError
+from snl_edge.export.engine import build_bundle_engine
+from snl_edge.runtime.detector import Detector
+
+FLAVOURS = ("tensorrt", "tensorrt_rtx")
+IMAGES = contract_images(3)
+LIVE = ("device_allocations", "page_locked", "streams", "events", "graphs", "graph_execs")
+ONE_SHOT, STICKY = 0, 1
+OUT_OF_MEMORY, ILLEGAL_ADDRESS = 2, 700
+
+
+def live() -> dict[str, int]:
+    """What is on the device now."""
+    gc.collect()
+    return {name: driver.count_of(name) for name in LIVE}
+
+
+def load(folder: Path, flavour: str = "tensorrt", **options: object) -> Detector:
+    return Detector.load(folder / "line", backend=flavour, precision="fp16", **options)
+
+
+def expected(folder: Path) -> np.ndarray:
+    return np.load(folder / "scores.npy")
+
+
+def check(folder: Path, detector: Detector) -> None:
+    np.testing.assert_allclose(detector.predict(IMAGES).score, expected(folder), atol=2e-2)
+
+
+# --- scenarios ---------------------------------------------------------------------------------------------------------------
+def build(folder: Path) -> None:
+    bundle = write_contract_bundle(folder / "line", max_batch=4)
+    for flavour in FLAVOURS:
+        build_bundle_engine(bundle, precision="fp16", flavour=flavour)
+    with Detector.load(folder / "line", backend="onnxruntime", precision="fp32") as reference:
+        np.save(folder / "scores.npy", reference.predict(IMAGES).score)
+
+
+def several_detectors_and_threads(folder: Path) -> None:
+    faults_seen: list[BaseException] = []
+
+    def work(flavour: str) -> None:
+        try:
+            with load(folder, flavour) as own:
+                for _ in range(10):
+                    check(folder, own)
+                    check(folder, shared)
+        except BaseException as error:
+            faults_seen.append(error)
+
+    with load(folder) as shared:
+        threads = [threading.Thread(target=work, args=(flavour,)) for flavour in (*FLAVOURS, *FLAVOURS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+    if faults_seen:
+        raise faults_seen[0]
+
+
+def exit_without_close(folder: Path) -> None:
+    global kept
+    kept = [load(folder, flavour) for flavour in FLAVOURS]
+    for detector in kept:
+        check(folder, detector)
+
+
+def exit_by_an_exception(folder: Path) -> None:
+    exit_without_close(folder)
+    sys.exit(7)
+
+
+def thread_that_loaded_it_ends(folder: Path) -> None:
+    thread = threading.Thread(target=exit_without_close, args=(folder,))
+    thread.start()
+    thread.join(60)
+
+
+def thread_dies_in_a_call(folder: Path) -> None:
+    def work() -> None:
+        driver.arm("cuStreamSynchronize", 1, OUT_OF_MEMORY, ONE_SHOT)
+        with suppress(SnlEdgeError):
+            detector.predict(IMAGES)
+            raise AssertionError("the call that had to fail did not")
+
+    detector = load(folder)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)
+    check(folder, detector)
+
+
+def daemon_thread_runs_at_exit(folder: Path) -> None:
+    global kept
+    kept = [load(folder)]
+    begun = threading.Event()
+
+    def work() -> None:
+        while True:
+            kept[0].predict(IMAGES)
+            begun.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    begun.wait(60)
+
+
+def forked_child_refuses(folder: Path) -> None:
+    def use() -> None:
+        try:
+            detector.predict(IMAGES)
+        except SnlEdgeError as error:
+            print("refused:", error)
+            detector.close()
+            return
+        raise AssertionError("a forked child must not use the GPU that its parent opened")
+
+    detector = load(folder)
+    check(folder, detector)
+    status, said = _in_child(folder, use, whole=False)
+    assert status == 0, said
+    assert said.startswith("refused:") and said.count("\n") == 1, said
+    check(folder, detector)  # the parent's is none the worse
+
+
+def forked_child_only_ends(folder: Path) -> None:
+    detector = load(folder)
+    status, said = _in_child(folder, gc.collect, whole=False)
+    assert (status, said) == (0, "")
+    check(folder, detector)
+
+
+def fork_before_the_gpu_is_used(folder: Path) -> None:
+    def work() -> None:
+        with load(folder) as detector:
+            check(folder, detector)
+
+    for _ in range(2):
+        status, said = _in_child(folder, work)
+        assert (status, said) == (0, "")
+
+
+def _course(folder: Path, flavour: str) -> str:
+    """Load, infer, close: what it came to. A result that is given must be right, also after a call that failed."""
+    outcome = "passed"
+    try:
+        detector = load(folder, flavour)
+    except SnlEdgeError:
+        return "refused to load"
+    for _ in range(2):
+        try:
+            check(folder, detector)
+        except SnlEdgeError:
+            outcome = "refused to infer"
+    try:
+        detector.close()
+    except SnlEdgeError:
+        outcome = "refused to close"
+    return outcome
+
+
+def _calls_of_a_course(folder: Path, flavour: str) -> int:
+    before = driver.count_of("calls")
+    assert _course(folder, flavour) == "passed"
+    return driver.count_of("calls") - before
+
+
+def _each_call_fails_once(folder: Path, flavour: str) -> None:
+    calls = _calls_of_a_course(folder, flavour)
+    before, outcomes, wrong = live(), {}, []
+    for nth in range(1, calls + 1):
+        driver.arm("*", nth, OUT_OF_MEMORY, ONE_SHOT)
+        try:
+            outcome = _course(folder, flavour)
+        except Exception as error:
+            outcome = f"{type(error).__name__}: {error}"
+            wrong.append(f"call {nth} of {calls}: {outcome}")
+        driver.disarm()
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        if live() != before:
+            wrong.append(f"call {nth} of {calls}: left over {live()} instead of {before}")
+            before = live()
+    print(outcomes)
+    assert set(outcomes) >= {"refused to load", "refused to infer"}, outcomes
+    assert not wrong, "\n".join(wrong)
+
+
+def each_call_fails_once(folder: Path) -> None:
+    _each_call_fails_once(folder, "tensorrt")
+
+
+def each_call_fails_once_rtx(folder: Path) -> None:
+    _each_call_fails_once(folder, "tensorrt_rtx")
+
+
+def context_dies_at_each_call(folder: Path) -> None:
+    """A sticky error at every call in turn, each in a child: errors of ours alone, and a clean exit."""
+    import onnxruntime  # noqa: F401 - once for all children, which therefore run finalisers and no more
+
+    counted = folder / "calls"
+    _in_child(folder, lambda: counted.write_text(str(_calls_of_a_course(folder, "tensorrt"))), whole=False)
+    calls, wrong = int(counted.read_text()), []
+    for nth in range(1, calls + 1):
+        said = folder / "died"
+
+        def die(nth: int = nth, said: Path = said) -> None:
+            driver.arm("*", nth, ILLEGAL_ADDRESS, STICKY)
+            said.write_text(_course(folder, "tensorrt"))
+
+        status, text = _in_child(folder, die, whole=False)
+        if status or "Traceback" in text or not said.read_text().startswith("refused"):
+            wrong.append(f"call {nth} of {calls}: exit {status}, {said.read_text()}, {text[-300:]}")
+    assert not wrong, f"{len(wrong)} of {calls}\n" + "\n".join(wrong[:5])
+
+
+def tensorrt_refuses(folder: Path) -> None:
+    _tensorrt_fails(folder, "refuse")
+
+
+def tensorrt_raises(folder: Path) -> None:
+    _tensorrt_fails(folder, "raise")
+
+
+def _tensorrt_fails(folder: Path, how: str) -> None:
+    assert _course(folder, "tensorrt") == "passed"
+    before, wrong = live(), []
+    at_load = ("deserialize_cuda_engine", "create_execution_context", "set_tensor_address", "set_input_shape")
+    orders = [(call, 1) for call in at_load] + [("execute_async_v3", nth) for nth in range(1, 5)]
+    for call, nth in orders:
+        faults.arm(call, nth, how)
+        try:
+            outcome = _course(folder, "tensorrt")
+        except Exception as error:
+            outcome = f"{type(error).__name__}: {error}"
+        faults.disarm()
+        if not outcome.startswith("refused"):
+            wrong.append(f"{call} {nth}: {outcome}")
+        if live() != before:
+            wrong.append(f"{call} {nth}: left over {live()} instead of {before}")
+            before = live()
+    assert not wrong, "\n".join(wrong)
+
+
+def too_little_memory(folder: Path) -> None:
+    for mebibytes in (0, 1):
+        os.environ["STANDIN_MEMORY_MIB"] = str(mebibytes)
+        with suppress(SnlEdgeError):
+            load(folder)
+            raise AssertionError(f"loaded into {mebibytes} MiB")
+    os.environ["STANDIN_MEMORY_MIB"] = "64"
+    with load(folder) as detector:
+        check(folder, detector)
+    assert not any(live().values()), live()
+
+
+SCENARIOS: tuple[Callable[[Path], None], ...] = (
+    several_detectors_and_threads,
+    exit_without_close,
+    exit_by_an_exception,
+    thread_that_loaded_it_ends,
+    thread_dies_in_a_call,
+    daemon_thread_runs_at_exit,
+    forked_child_refuses,
+    forked_child_only_ends,
+    fork_before_the_gpu_is_used,
+    each_call_fails_once,
+    each_call_fails_once_rtx,
+    context_dies_at_each_call,
+    tensorrt_refuses,
+    tensorrt_raises,
+    too_little_memory,
+)
+
+
+# --- each in a child -----------------------------------------------------------------------------------------------------
+def _in_child(folder: Path, work: Callable[[], None], limit: float = 30, whole: bool = True) -> tuple[int | str, str]:
+    """Runs ``work`` in a forked child that ends as any Python program does, or, not ``whole``, after Python's finalisers.
+
+    Returns:
+        exit status, and what it printed.
+    """
+    out = folder / f"out-{os.getpid()}"
+    child = os.fork()
+    if not child:
+        with out.open("wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        if whole:
+            raise _Leave(work)
+        _work_and_finalise(work)
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status), out.read_text(errors="replace")
+        time.sleep(0.002)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return f"no end after {limit} s", out.read_text(errors="replace")
+
+
+def _work_and_finalise(work: Callable[[], None]) -> None:
+    status = 0
+    try:
+        work()
+        atexit._run_exitfuncs()
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    os._exit(status)
+
+
+class _Leave(BaseException):
+    """Unwinds a child to this program's end, with what it has left to do, so that it ends as any Python program does."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__()
+        self.work = work
+
+
+def main(folder: Path, only: Sequence[str]) -> None:
+    for scenario in (build, *(one for one in SCENARIOS if not only or one.__name__ in only)):
+        report = folder / f"{scenario.__name__}.report"
+        os.environ["STANDIN_REPORT"] = str(report)
+        begun = time.monotonic()
+        status, said = _in_child(folder, lambda scenario=scenario: scenario(folder))
+        reports = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
+        result = {"status": status, "said": said, "reports": reports, "seconds": round(time.monotonic() - begun, 2)}
+        (folder / f"{scenario.__name__}.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    todo: Callable[[], None] | None = lambda: main(Path(sys.argv[1]), sys.argv[2:])  # noqa: E731
+    while todo is not None:
+        try:
+            todo()
+            todo = None
+        except _Leave as leave:
+            todo = leave.work
