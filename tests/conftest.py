@@ -38,7 +38,7 @@ def run(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of ``run`` with FP32 and FP16 graphs, no engine; the one at hand in a test run that another one started."""
+    """A bundle of ``run`` with FP32 and FP16 graphs, no engine; another test run may have given its own."""
     if given := os.environ.get("SNL_EDGE_TEST_BUNDLE"):
         return Path(given)
     from snl_edge.export.build import build

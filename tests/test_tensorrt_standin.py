@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from standin.build import CannotBuild, build
+from standin.build import CannotBuildError, build
 
 HERE = Path(__file__).parent
 STOOD_IN = "driver and TensorRT stood in for"
@@ -31,7 +31,7 @@ def environment() -> dict[str, str]:
     """For a Python that finds the stand-ins. What is done on a stream waits until the stream is waited for."""
     try:
         found = build()
-    except CannotBuild as error:
+    except CannotBuildError as error:
         pytest.skip(f"the stand-ins cannot be built: {error}")
     return {**os.environ, **found, "STANDIN_DELAYED": "1", "OMP_NUM_THREADS": "1"}
 
@@ -51,8 +51,17 @@ def assert_nothing_left_over(told: list[dict[str, int]]) -> None:
 def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Path, tmp_path: Path) -> None:
     report, results = tmp_path / "report", tmp_path / "results.xml"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", HERE / "test_tensorrt_gpu.py", "-q", "-p", "no:cacheprovider"]
-        + [f"--rootdir={HERE.parent}", f"--junitxml={results}", f"--basetemp={tmp_path / 'inner'}"],
+        [
+            *(sys.executable, "-m", "pytest", HERE / "test_tensorrt_gpu.py", HERE / "standin" / "checks.py"),
+            *(
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                f"--rootdir={HERE.parent}",
+                f"--junitxml={results}",
+                f"--basetemp={tmp_path / 'inner'}",
+            ),
+        ],
         env={**environment, "STANDIN_REPORT": str(report), "SNL_EDGE_TEST_BUNDLE": str(bundle)},
         capture_output=True,
         text=True,

@@ -1,7 +1,7 @@
 """Builds the stand-in driver and, against it, pycuda: ``python tests/standin/build.py`` or ``make standin``.
 
 pycuda comes as source only, and only its driver module is made, unoptimised: half a minute on two cores. It stays in
-``build/standin/`` for this Python, this pycuda and these names of the driver, and is on nobody's path but the tests' own.
+``build/standin/`` for this Python, this pycuda and these names of the driver, on nobody's path but the tests' own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ print(json.dumps(ask("pycuda", {"USE_SHIPPED_BOOST": True})))
 """
 
 
-class CannotBuild(Exception):
+class CannotBuildError(Exception):
     """What this machine lacks."""
 
 
@@ -40,7 +40,7 @@ def build(place: Path = PLACE) -> dict[str, str]:
         the environment for a Python that shall find the stand-ins.
 
     Raises:
-        CannotBuild: no compiler, no CUDA headers, or pycuda's source cannot be had.
+        CannotBuildError: no compiler, no CUDA headers, or pycuda's source cannot be had.
     """
     headers = cuda_headers()
     driver = build_driver(place, headers)
@@ -57,7 +57,7 @@ def cuda_headers() -> Path:
     for place in places:
         if (place / "cuda.h").exists():
             return place
-    raise CannotBuild(f"no cuda.h in {', '.join(map(str, places))}: set CUDA_ROOT")
+    raise CannotBuildError(f"no cuda.h in {', '.join(map(str, places))}: set CUDA_ROOT")
 
 
 def build_driver(place: Path, headers: Path) -> Path:
@@ -129,7 +129,7 @@ def _compile_pycuda(source: Path, driver: Path, headers: Path) -> None:
     _run([compiler, "-shared", "-o", module, *objects, f"-L{driver.parent}", "-lcuda", "-lpthread"], cwd=source)
     # A linker drops a library of which nothing is used, and then the names would be missing where the module is loaded.
     if "libcuda.so.1" not in _run(["readelf", "-d", module], cwd=source):
-        raise CannotBuild("pycuda was not linked with the driver: the stand-in lacks its functions")
+        raise CannotBuildError("pycuda was not linked with the driver: the stand-in lacks its functions")
 
 
 class _making:  # noqa: N801 - used as a function
@@ -153,7 +153,7 @@ class _making:  # noqa: N801 - used as a function
 def _compiler(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        raise CannotBuild(f"no {name}: install a C and C++ compiler")
+        raise CannotBuildError(f"no {name}: install a C and C++ compiler")
     return found
 
 
@@ -161,7 +161,7 @@ def _run(command: list[str], cwd: Path | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         last = " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
-        raise CannotBuild(f"{Path(command[0]).name} failed: {last}")
+        raise CannotBuildError(f"{Path(command[0]).name} failed: {last}")
     return done.stdout
 
 
@@ -172,7 +172,7 @@ def _hash(content: bytes) -> str:
 if __name__ == "__main__":
     try:
         environment = build()
-    except CannotBuild as error:
+    except CannotBuildError as error:
         sys.exit(f"the stand-ins cannot be built: {error}")
     for name, value in environment.items():
         print(f"export {name}={value}")

@@ -1,26 +1,26 @@
-"""What may happen to a process that has engines on a GPU, each in a process of its own, forked from one with the imports.
+"""What may happen to a process that has engines on a GPU, each in a process of its own.
 
-Not with ONNX Runtime's: a process forked after that import never ends (1.32 waits for a thread that it does not have).
+They are forked from one that has done the imports, but not ONNX Runtime's: a process forked after that one never ends
+(1.32 waits for a thread that it does not have).
 
-``python scenarios.py FOLDER [NAME ...]`` runs every scenario, or those named, with the stand-ins, and writes ``FOLDER/NAME.json``: exit status, what it
-printed, and the driver's last report. The first one makes the bundle.
+``python scenarios.py FOLDER [NAME ...]`` runs every scenario, or those named, with the stand-ins, and writes
+``FOLDER/NAME.json``: exit status, what it printed, and the driver's reports. The first one makes the bundle.
 """
 
 from __future__ import annotations
 
-import atexit
 import gc
 import json
 import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from children import in_child, run
 from pycuda import driver as _pycuda  # noqa: F401 # pyright: ignore[reportMissingImports]
 from standin_trt import driver, faults
 
@@ -35,7 +35,9 @@ FLAVOURS = ("tensorrt", "tensorrt_rtx")
 IMAGES = contract_images(3)
 LIVE = ("device_allocations", "page_locked", "streams", "events", "graphs", "graph_execs")
 ONE_SHOT, STICKY = 0, 1
-OUT_OF_MEMORY, ILLEGAL_ADDRESS = 2, 700
+KEPT: list[Detector] = []
+"""Detectors that nobody closes."""
+OUT_OF_MEMORY, ILLEGAL_ADDRESS, UNKNOWN = 2, 700, 999
 
 
 def live() -> dict[str, int]:
@@ -56,7 +58,7 @@ def check(folder: Path, detector: Detector) -> None:
     np.testing.assert_allclose(detector.predict(IMAGES).score, expected(folder), atol=2e-2)
 
 
-# --- scenarios ---------------------------------------------------------------------------------------------------------------
+# --- scenarios ----------------------------------------------------------------------------------------------------
 def build(folder: Path) -> None:
     bundle = write_contract_bundle(folder / "line", max_batch=4)
     for flavour in FLAVOURS:
@@ -88,10 +90,9 @@ def several_detectors_and_threads(folder: Path) -> None:
 
 
 def exit_without_close(folder: Path) -> None:
-    global kept
-    kept = [load(folder, flavour) for flavour in FLAVOURS]
-    for detector in kept:
-        check(folder, detector)
+    for flavour in FLAVOURS:
+        KEPT.append(load(folder, flavour))
+        check(folder, KEPT[-1])
 
 
 def exit_by_an_exception(folder: Path) -> None:
@@ -120,13 +121,12 @@ def thread_dies_in_a_call(folder: Path) -> None:
 
 
 def daemon_thread_runs_at_exit(folder: Path) -> None:
-    global kept
-    kept = [load(folder)]
+    KEPT.append(load(folder))
     begun = threading.Event()
 
     def work() -> None:
         while True:
-            kept[0].predict(IMAGES)
+            KEPT[0].predict(IMAGES)
             begun.set()
 
     threading.Thread(target=work, daemon=True).start()
@@ -145,15 +145,16 @@ def forked_child_refuses(folder: Path) -> None:
 
     detector = load(folder)
     check(folder, detector)
-    status, said = _in_child(folder, use, whole=False)
+    status, said = in_child(folder, use, whole=False)
     assert status == 0, said
-    assert said.startswith("refused:") and said.count("\n") == 1, said
+    assert said.startswith("refused:"), said
+    assert said.count("\n") == 1, said
     check(folder, detector)  # the parent's is none the worse
 
 
 def forked_child_only_ends(folder: Path) -> None:
     detector = load(folder)
-    status, said = _in_child(folder, gc.collect, whole=False)
+    status, said = in_child(folder, gc.collect, whole=False)
     assert (status, said) == (0, "")
     check(folder, detector)
 
@@ -164,7 +165,7 @@ def fork_before_the_gpu_is_used(folder: Path) -> None:
             check(folder, detector)
 
     for _ in range(2):
-        status, said = _in_child(folder, work)
+        status, said = in_child(folder, work)
         assert (status, said) == (0, "")
 
 
@@ -193,11 +194,11 @@ def _calls_of_a_course(folder: Path, flavour: str) -> int:
     return driver.count_of("calls") - before
 
 
-def _each_call_fails_once(folder: Path, flavour: str) -> None:
+def _each_call_fails_once(folder: Path, flavour: str, code: int) -> None:
     calls = _calls_of_a_course(folder, flavour)
     before, outcomes, wrong = live(), {}, []
     for nth in range(1, calls + 1):
-        driver.arm("*", nth, OUT_OF_MEMORY, ONE_SHOT)
+        driver.arm("*", nth, code, ONE_SHOT)
         try:
             outcome = _course(folder, flavour)
         except Exception as error:
@@ -214,11 +215,11 @@ def _each_call_fails_once(folder: Path, flavour: str) -> None:
 
 
 def each_call_fails_once(folder: Path) -> None:
-    _each_call_fails_once(folder, "tensorrt")
+    _each_call_fails_once(folder, "tensorrt", UNKNOWN)
 
 
 def each_call_fails_once_rtx(folder: Path) -> None:
-    _each_call_fails_once(folder, "tensorrt_rtx")
+    _each_call_fails_once(folder, "tensorrt_rtx", OUT_OF_MEMORY)
 
 
 def context_dies_at_each_call(folder: Path) -> None:
@@ -226,7 +227,7 @@ def context_dies_at_each_call(folder: Path) -> None:
     import onnxruntime  # noqa: F401 - once for all children, which therefore run finalisers and no more
 
     counted = folder / "calls"
-    _in_child(folder, lambda: counted.write_text(str(_calls_of_a_course(folder, "tensorrt"))), whole=False)
+    in_child(folder, lambda: counted.write_text(str(_calls_of_a_course(folder, "tensorrt"))), whole=False)
     calls, wrong = int(counted.read_text()), []
     for nth in range(1, calls + 1):
         said = folder / "died"
@@ -235,7 +236,7 @@ def context_dies_at_each_call(folder: Path) -> None:
             driver.arm("*", nth, ILLEGAL_ADDRESS, STICKY)
             said.write_text(_course(folder, "tensorrt"))
 
-        status, text = _in_child(folder, die, whole=False)
+        status, text = in_child(folder, die, whole=False)
         if status or "Traceback" in text or not said.read_text().startswith("refused"):
             wrong.append(f"call {nth} of {calls}: exit {status}, {said.read_text()}, {text[-300:]}")
     assert not wrong, f"{len(wrong)} of {calls}\n" + "\n".join(wrong[:5])
@@ -300,69 +301,16 @@ SCENARIOS: tuple[Callable[[Path], None], ...] = (
 )
 
 
-# --- each in a child -----------------------------------------------------------------------------------------------------
-def _in_child(folder: Path, work: Callable[[], None], limit: float = 30, whole: bool = True) -> tuple[int | str, str]:
-    """Runs ``work`` in a forked child that ends as any Python program does, or, not ``whole``, after Python's finalisers.
-
-    Returns:
-        exit status, and what it printed.
-    """
-    out = folder / f"out-{os.getpid()}"
-    child = os.fork()
-    if not child:
-        with out.open("wb") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        if whole:
-            raise _Leave(work)
-        _work_and_finalise(work)
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status), out.read_text(errors="replace")
-        time.sleep(0.002)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return f"no end after {limit} s", out.read_text(errors="replace")
-
-
-def _work_and_finalise(work: Callable[[], None]) -> None:
-    status = 0
-    try:
-        work()
-        atexit._run_exitfuncs()
-    except BaseException:
-        traceback.print_exc()
-        status = 1
-    sys.stdout.flush()
-    os._exit(status)
-
-
-class _Leave(BaseException):
-    """Unwinds a child to this program's end, with what it has left to do, so that it ends as any Python program does."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        super().__init__()
-        self.work = work
-
-
 def main(folder: Path, only: Sequence[str]) -> None:
     for scenario in (build, *(one for one in SCENARIOS if not only or one.__name__ in only)):
         report = folder / f"{scenario.__name__}.report"
         os.environ["STANDIN_REPORT"] = str(report)
         begun = time.monotonic()
-        status, said = _in_child(folder, lambda scenario=scenario: scenario(folder))
+        status, said = in_child(folder, lambda scenario=scenario: scenario(folder))
         reports = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
         result = {"status": status, "said": said, "reports": reports, "seconds": round(time.monotonic() - begun, 2)}
         (folder / f"{scenario.__name__}.json").write_text(json.dumps(result))
 
 
 if __name__ == "__main__":
-    todo: Callable[[], None] | None = lambda: main(Path(sys.argv[1]), sys.argv[2:])  # noqa: E731
-    while todo is not None:
-        try:
-            todo()
-            todo = None
-        except _Leave as leave:
-            todo = leave.work
+    run(lambda: main(Path(sys.argv[1]), sys.argv[2:]))

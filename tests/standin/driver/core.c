@@ -30,6 +30,8 @@ long standin_count(const char *name) {
     return -1;
 }
 
+void standin_forgive(void) { atomic_store(&amounts[violations], 0); }  // for tests of this driver itself
+
 static void say(const char *line) {
     const char *file = getenv("STANDIN_REPORT");
     FILE *out = file ? fopen(file, "a") : stderr;

@@ -84,7 +84,7 @@ def _run(number: int) -> int:
 
 
 def launch(stream: int, work: Callable[[], None], owner: set[int]) -> None:
-    """Puts work on a stream; in a capture it is done at each launch. ``owner`` holds its number while it may be done."""
+    """Puts work on a stream, or into its capture. ``owner`` holds its number as long as it may be done."""
     number, capturing = next(_numbers), ctypes.c_int()
     _call("standin_runtime_context")
     _call("cuStreamIsCapturing", ctypes.c_void_p(stream), ctypes.byref(capturing))
@@ -125,3 +125,10 @@ def arm(function: str, nth: int, code: int, sticky: int) -> None:
 def disarm() -> None:
     """No call fails from now on."""
     _cuda.standin_disarm()
+
+
+def violations() -> int:
+    """How often something happened since the last call that must not, such as a copy beyond an allocation."""
+    found = count_of("violations")
+    _cuda.standin_forgive()
+    return found
