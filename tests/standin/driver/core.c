@@ -127,6 +127,8 @@ void standin_die(CUresult code) {
     atomic_compare_exchange_strong(&dead_code, &alive, code);
 }
 
+void standin_kernel_failed(void) { standin_die(CUDA_ERROR_LAUNCH_FAILED); }
+
 CUresult standin_dead(void) { return atomic_load(&dead_code); }
 
 // --- contexts --------------------------------------------------------------------------------------------------------

@@ -87,12 +87,6 @@ bool standin_resolve(unsigned long long address, size_t bytes, char **place, con
     return inside;
 }
 
-// For the stand-in's kernels: the host's place of these bytes on the device, or null.
-void *standin_view(unsigned long long address, size_t bytes) {
-    char *place;
-    return standin_resolve(address, bytes, &place, "access") ? place : NULL;
-}
-
 CUresult cuMemAlloc(CUdeviceptr *pointer, size_t bytes) {
     ENTER(CONTEXT | WORK | UNSAFE);
     return allocate(bytes, DEVICE, 0, pointer);

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import driver, faults
-from .driver import CudaError, Memory
+from .driver import CudaError, Memory, Staging
 from .names import (
     CudaGraphStrategy,
     DataType,
@@ -167,6 +167,12 @@ class Context:
         self._profile, self._shapes, self._addresses = 0, {}, {}
         self._ready: set[tuple[Any, ...]] = set()
         self._memory = Memory(_scratch(engine._plan.profiles))
+        largest = [shapes[name][2] for shapes in engine._plan.profiles for name in engine._inputs]
+        batch = max(shape[0] for shape in largest)
+        rest = {name: tuple(max(size, 1) for size in shape[1:]) for name, shape in engine._shapes.items()}
+        self._staging = {
+            name: Staging((batch, *rest[name]), engine._types[name][1]) for name in (*engine._inputs, *engine._outputs)
+        }
 
     active_optimization_profile = property(lambda self: self._profile)
     engine = property(lambda self: self._engine)
@@ -225,15 +231,12 @@ class Context:
         lacking += [name for name in engine._inputs if name not in self._shapes]
         if lacking:
             return self._refuse(f"execute_async_v3: no address or shape for {', '.join(lacking)}")
-        shapes, addresses = dict(self._shapes), dict(self._addresses)
+        addresses, staging, batch = dict(self._addresses), self._staging, next(iter(self._shapes.values()))[0]
 
         def compute() -> None:
-            given = {
-                name: driver.view(addresses[name], shapes[name], engine._types[name][1]) for name in engine._inputs
-            }
-            found = engine._session.run(engine._outputs, {name: value.copy() for name, value in given.items()})
-            for name, value in zip(engine._outputs, found, strict=True):
-                driver.view(addresses[name], value.shape, engine._types[name][1])[...] = value
+            given = {name: staging[name].array[:batch] for name in engine._inputs}
+            for name, value in zip(engine._outputs, engine._session.run(engine._outputs, given), strict=True):
+                staging[name].array[:batch] = value
 
         try:
             if self._key() not in self._ready:
@@ -242,7 +245,11 @@ class Context:
                 self._ready.add(self._key())
                 if self._settings is not None and self._settings.get_runtime_cache() is not None:
                     self._settings.get_runtime_cache().shapes.add(repr(self._key()))
+            for name in engine._inputs:
+                staging[name].from_device(addresses[name], batch, stream_handle)
             driver.launch(stream_handle, compute, self._launched)
+            for name in engine._outputs:
+                staging[name].to_device(addresses[name], batch, stream_handle)
         except CudaError as error:
             return self._refuse(f"execute_async_v3: {error}")
         return True
