@@ -131,7 +131,11 @@ class DetectorSubject:
     def _share_cores(self, count: int) -> list[Detector]:
         if count not in self._side_by_side:
             share = max(1, self._spec.threads // count)
-            self._side_by_side[count] = [self._load(share) for _ in range(count)]
+            first = self._load(share)
+            # On a GPU they share one engine, as on the line; on a CPU each has cores of its own.
+            on_gpu = first.backend.artifact.suffix == ".engine"
+            others = [first.another() if on_gpu else self._load(share) for _ in range(count - 1)]
+            self._side_by_side[count] = [first, *others]
         return self._side_by_side[count]
 
     def _load(self, threads: int) -> Detector:

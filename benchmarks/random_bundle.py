@@ -71,4 +71,5 @@ def write_random_bundle(
             input=InputSpec(height=config.height, width=config.width, max_batch=max_batch),
             products=PRODUCTS,
             calibration=GAIN,
+            scores_vouch_for_maps=True,
         )

@@ -37,6 +37,7 @@ def write_small_bundle(folder: Path, side: int) -> Bundle:
             calibration=ScoreCalibration(
                 raw_threshold=0.5 / scale, false_reject_budget=REJECTED, good_images=64, method="drawn pictures"
             ),
+            scores_vouch_for_maps=True,  # differences of bytes are always numbers
         )
 
 

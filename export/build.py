@@ -30,6 +30,7 @@ class _Options:
     """How TensorRT builds; arguments as `build_bundle_engine`."""
 
     max_batch: int | None
+    opt_batch: int | None
     flavour: FlavourName | None
     compute_capabilities: Sequence[str] | None
     workspace_bytes: int | None
@@ -42,6 +43,7 @@ def build(
     *,
     engine: bool = True,
     max_batch: int | None = None,
+    opt_batch: int | None = None,
     flavour: FlavourName | None = None,
     compute_capabilities: Sequence[str] | None = None,
     workspace_bytes: int | None = None,
@@ -74,7 +76,7 @@ def build(
     else:
         bundle, chosen = _bundle_from_run(source, out or source / "bundle", precision, max_batch or 8, evidence)
     if engine:
-        options = _Options(max_batch, flavour, compute_capabilities, workspace_bytes)
+        options = _Options(max_batch, opt_batch, flavour, compute_capabilities, workspace_bytes)
         _build_engines(bundle, chosen, precision == "auto", options, evidence)
     return bundle.path
 
@@ -110,6 +112,7 @@ def _build_engine(bundle: Bundle, precision: Precision, options: _Options) -> En
             precision=precision,
             flavour=options.flavour,
             max_batch=options.max_batch,
+            opt_batch=options.opt_batch,
             compute_capabilities=options.compute_capabilities,
             timing_cache=timings,
             workspace_bytes=options.workspace_bytes,
@@ -118,7 +121,7 @@ def _build_engine(bundle: Bundle, precision: Precision, options: _Options) -> En
     size = bundle.engine_path(record).stat().st_size / 1e6
     console.print(
         f"engine {record.file}: {record.flavour} {record.version}, compute capability "
-        f"{', '.join(record.compute_capabilities)}, batch 1 to {record.profile.max}, {size:.1f} MB"
+        f"{', '.join(record.compute_capabilities)}, batch 1 to {record.max_batch}, {size:.1f} MB"
     )
     return record
 
@@ -149,6 +152,7 @@ def _bundle_from_run(
             calibrations=made.calibrations,
             parity={record.precision: record.model_dump(exclude={"precision"}) for record in made.parity},
             gates={name: report.model_dump(mode="json") for name, report in made.gates.items()},
+            scores_vouch_for_maps=True,
             attachments={"calibration.json": made.table.text()} if made.table else {},
             versions=provenance.versions(),
             reference=checkpoint.reference,

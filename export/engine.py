@@ -39,6 +39,7 @@ def build_bundle_engine(
     precision: Precision,
     flavour: FlavourName | None = None,
     max_batch: int | None = None,
+    opt_batch: int | None = None,
     compute_capabilities: Sequence[str] | None = None,
     timing_cache: Path | None = None,
     workspace_bytes: int | None = None,
@@ -60,6 +61,7 @@ def build_bundle_engine(
         precision=precision,
         flavour=installed.name,
         max_batch=max_batch or bundle.manifest.input.max_batch,
+        opt_batch=opt_batch,
         compute_capabilities=capabilities,
         timing_cache=timing_cache,
         workspace_bytes=workspace_bytes,
@@ -74,7 +76,7 @@ def build_engine(
     precision: Precision,
     flavour: FlavourName | None = None,
     max_batch: int,
-    opt_batch: int = 1,
+    opt_batch: int | None = None,
     compute_capabilities: Sequence[str] | None = None,
     timing_cache: Path | None = None,
     workspace_bytes: int | None = None,
@@ -90,8 +92,8 @@ def build_engine(
         target: engine file; the side file ``….json`` is written last, so it never vouches for half an engine.
         precision: what the graph's convolutions compute in.
         flavour: TensorRT or TensorRT-RTX; the first that is installed if not given.
-        max_batch: largest batch of the one optimisation profile; the smallest is 1.
-        opt_batch: batch that kernels are tuned for.
+        max_batch: largest batch; the smallest is 1.
+        opt_batch: batch that kernels for more than one image are tuned for; see `Flavour.profiles`.
         compute_capabilities: such as ``("8.6", "8.9")``, for TensorRT-RTX only; see `Flavour.capabilities`.
         timing_cache: file that keeps kernel timings between builds, for TensorRT only.
         workspace_bytes: limit of a kernel's scratch memory; TensorRT's own default (most of the memory) if not given.
@@ -105,7 +107,7 @@ def build_engine(
     trt = installed.trt
     gpu = _gpu()
     capabilities = installed.capabilities(compute_capabilities, gpu)
-    profile = _profile(opt_batch, max_batch)
+    profiles = installed.profiles(opt_batch, max_batch)
     content = _read(onnx)
     builder = installed.builder()
     network = installed.create_network(builder)
@@ -121,7 +123,8 @@ def build_engine(
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
     if timing_cache is not None:
         installed.load_timing_cache(config, timing_cache)
-    _add_profile(builder, config, network, profile)
+    for profile in profiles:
+        _add_profile(builder, config, network, profile)
     monitor = None if progress is None else build_progress(trt, progress)  # must outlive the build
     config.progress_monitor = monitor
     with installed.recording() as log:
@@ -150,7 +153,7 @@ def build_engine(
         compute_capabilities=capabilities,
         gpu=gpu.name if gpu else None,
         precision=precision,
-        profile=profile,
+        profiles=profiles,
         onnx_sha256=hashlib.sha256(content).hexdigest(),
         engine_sha256=hashlib.sha256(stored).hexdigest(),
         packed=installed.is_rtx,
@@ -164,12 +167,6 @@ def build_engine(
 def _gpu() -> Gpu | None:
     """The GPU that TensorRT builds on: CUDA's first (``CUDA_VISIBLE_DEVICES`` chooses)."""
     return next(iter(present_gpus()), None)
-
-
-def _profile(opt: int, largest: int) -> Profile:
-    if not 1 <= opt <= largest:
-        raise EngineError(f"batch sizes 1, {opt}, {largest} make no profile", fix="choose 1 <= opt_batch <= max_batch")
-    return Profile(min=1, opt=opt, max=largest)
 
 
 def _read(onnx: Path) -> bytes:

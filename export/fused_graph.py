@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from snl_edge.model.snl import Snl
@@ -25,8 +26,12 @@ class FusedGraph(nn.Module):
         """``uint8 [B, H, W, 3]`` RGB to what a device is told of it.
 
         Returns:
-            anomaly map ``float32 [B, H, W]`` and score ``float32 [B]``, where 0.5 decides; product ``int32 [B]`` and
-            product distance ``float32 [B]``, where 1 is the limit of what is known.
+            anomaly map ``float32 [B, H, W]`` and score ``float32 [B]``, where 0.5 decides and a map with a value that
+            is no finite number has none either; product ``int32 [B]`` and product distance ``float32 [B]``, where 1 is
+            the limit of what is known.
         """
         anomaly_map, score, product, distance = self.model(images)
+        # A maximum may pass over what is no number, and on a GPU few maps are ever looked at: the score says it for them.
+        total = anomaly_map.flatten(1).sum(dim=1)
+        score = torch.where(total.isnan() | total.isinf(), torch.nan, score)
         return anomaly_map * self.gain, score * self.gain, product, distance

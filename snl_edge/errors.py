@@ -45,6 +45,10 @@ class EngineError(SnlEdgeError):
     """An engine that cannot be built, read or run."""
 
 
+class GpuLostError(EngineError):
+    """A GPU that takes no more work in this process, whatever is tried: only a fresh process helps."""
+
+
 class BundleError(SnlEdgeError):
     """A bundle that is incomplete, damaged or made by another version."""
 

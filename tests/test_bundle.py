@@ -226,7 +226,7 @@ def _engine(bundle: Bundle, content: bytes = b"engine") -> EngineRecord:
         compute_capabilities=("8.7",),
         gpu="Orin",
         precision="fp16",
-        profile=Profile(min=1, opt=1, max=4),
+        profiles=(Profile(min=1, opt=1, max=1), Profile(min=2, opt=4, max=4)),
         onnx_sha256=bundle.graph_sha256("fp16"),
         engine_sha256=sha256_of(engine),
         layers={"convolution float16": 2},
@@ -270,7 +270,7 @@ def test_changed_or_missing_engine_says_how_to_build_it_again(tmp_path: Path) ->
     [
         ({"flavour": "onnxruntime"}, "flavour"),
         ({"compute_capabilities": ["sm87"]}, "compute_capabilities"),
-        ({"profile": {"min": 1, "opt": 8, "max": 4}}, "ascending order"),
+        ({"profiles": [{"min": 1, "opt": 8, "max": 4}]}, "ascending order"),
         ({"file": "../other.engine"}, "file"),
         ({"file": "other.engine"}, "describes other.engine"),
     ],

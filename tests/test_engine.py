@@ -40,7 +40,7 @@ def test_engine_is_built_and_described(tmp_path: Path, precision: Literal["fp32"
     record, engine = _build(graph, precision)
     assert record.layers == {f"convolution {kind}": 2}
     assert record.compute_capabilities == ("8.6", "8.9")
-    assert (record.profile.min, record.profile.opt, record.profile.max) == (1, 1, 4)
+    assert [(own.min, own.opt, own.max) for own in record.profiles] == [(1, 1, 4)]
     assert record.onnx_sha256 == hashlib.sha256(graph.read_bytes()).hexdigest()
     assert record.version == load_flavour("tensorrt_rtx").version
     assert read_record(side_file(engine)) == record
@@ -62,7 +62,7 @@ def test_bundle_gets_its_engine(tmp_path: Path) -> None:
         progress=lambda done, total, phase: steps.append((done, total, phase)),
     )
     assert record.file == "tensorrt_rtx-fp16-sm89.engine"
-    assert record.profile.max == 6
+    assert record.max_batch == 6
     assert record.onnx_sha256 == bundle.graph_sha256("fp16")
     assert bundle.engines() == [record]
     assert steps

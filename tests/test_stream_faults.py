@@ -117,8 +117,8 @@ def test_a_result_after_the_deadline_makes_no_second_record(bundle: Path, tmp_pa
     with running(line_config(bundle, tmp_path, camera=SOFTWARE, deadline_ms=50)) as line:
         wait_for(lambda: light(line, "camera camera") == "ok")
         recipe = line.state.recipe
-        predict = recipe.predict
-        monkeypatch.setattr(recipe, "predict", lambda *arguments: (time.sleep(0.2), predict(*arguments))[1])
+        inspect = recipe.inspect
+        monkeypatch.setattr(recipe, "inspect", lambda *arguments: (time.sleep(0.2), inspect(*arguments))[1])
         line.trigger("camera", None, None)
         wait_for(lambda: line.parts.late == 1)
     assert [record.reason for record in records(line)] == ["deadline"]

@@ -211,6 +211,77 @@ def test_calls_take_no_more_memory(detector: Detector) -> None:
     assert before - _free_memory() < 1 << 20
 
 
+def test_another_shares_the_engine(folder: Path, flavour: FlavourName) -> None:
+    images = contract_images(2)
+    with Detector.load(folder, backend=flavour, precision="fp16") as first:
+        expected = first.predict(images).score
+        with first.another() as second:
+            loaded = [detector.backend._lane.loaded for detector in (first, second)]  # pyright: ignore
+            assert loaded[0] is loaded[1]
+            found: list[np.ndarray] = []
+
+            def run(detector: Detector) -> None:
+                for _ in range(20):
+                    found.append(detector.predict(images).score)
+
+            threads = [threading.Thread(target=run, args=(detector,)) for detector in (first, second)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            assert len(found) == 40
+            for scores in found:
+                np.testing.assert_array_equal(scores, expected)
+            first.close()
+            np.testing.assert_array_equal(second.predict(images).score, expected)
+
+
+def test_only_wanted_maps_come_to_the_host(own_folder: Path, flavour: FlavourName) -> None:
+    images = contract_images(MAX_BATCH)
+    manifest = own_folder / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "scores_vouch_for_maps": True}))
+    with Detector.load(own_folder, backend=flavour) as detector:
+        expected = detector.predict(images)
+        pinned = detector.backend.inputs(2 * MAX_BATCH)
+        pinned[MAX_BATCH:] = images
+        told: list[np.ndarray] = []
+        for given in (images, pinned[MAX_BATCH:]):
+            scores, maps = detector.inspect(given, lambda scores: told.append(scores.score) or [0, 3])
+            for found, before in zip(scores, expected.scores, strict=True):
+                np.testing.assert_array_equal(found, before)
+            assert sorted(maps) == [0, 3]
+            for row, own in maps.items():
+                np.testing.assert_array_equal(own, expected.anomaly_map[row])
+        assert len(told) == 2
+        detector.close()
+        pinned[:] = 1  # a camera that is late may still write there
+
+
+def test_every_batch_size_is_ready_before_the_first_part(folder: Path, flavour: FlavourName) -> None:
+    with Detector.load(folder, backend=flavour, precision="fp16") as detector:
+        assert "CUDA graphs" in detector.backend_reason
+        before = _free_memory()
+        for batch in range(1, MAX_BATCH + 1):
+            detector.predict(contract_images(batch))
+        assert before == _free_memory()
+
+
+def test_less_is_made_ready_for_small_batches(folder: Path, flavour: FlavourName) -> None:
+    images = contract_images(MAX_BATCH)
+    with (
+        Detector.load(folder, backend=flavour, precision="fp16") as whole,
+        Detector.load(folder, backend=flavour, precision="fp16", max_batch=2) as small,
+    ):
+        assert small.backend.max_batch == 2
+        np.testing.assert_allclose(small.predict(images).score, whole.predict(images).score, atol=TOLERANCE["fp16"])
+
+
+def test_batches_run_in_the_profile_that_is_tuned_for_them(folder: Path, flavour: FlavourName) -> None:
+    (record,) = (own for own in Bundle.open(folder).engines() if own.precision == "fp16")
+    ranges = [(own.min, own.opt, own.max) for own in record.profiles]
+    assert ranges == ([(1, 1, 1), (2, MAX_BATCH, MAX_BATCH)] if flavour == "tensorrt" else [(1, 1, MAX_BATCH)])
+
+
 def test_closing_gives_memory_back_on_any_thread(folder: Path, flavour: FlavourName) -> None:
     def load_and_close(elsewhere: bool) -> None:
         detector = Detector.load(folder, backend=flavour)
@@ -277,7 +348,7 @@ def test_engine_that_does_not_fit_is_refused(
 
 
 def test_side_file_with_another_profile_is_refused(own_folder: Path, flavour: FlavourName) -> None:
-    _edit_side_file(own_folder, profile={"min": 1, "opt": 1, "max": 64})
+    _edit_side_file(own_folder, profiles=[{"min": 1, "opt": 1, "max": 64}])
     with pytest.raises(EngineError, match="not what its side file says.*snl-edge build"):
         Detector.load(own_folder, backend=flavour)
 

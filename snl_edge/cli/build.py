@@ -100,6 +100,12 @@ def build(
         bool, typer.Option("--onnx-only", help="No engine: the bundle runs on OpenVINO or ONNX Runtime.")
     ] = False,
     max_batch: Annotated[int | None, typer.Option(min=1, help="Largest batch; 8, or what the bundle says.")] = None,
+    opt_batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Batch that kernels are tuned for beside 1; the largest if not given, 1: for 1 alone."
+        ),
+    ] = None,
     flavour: Annotated[Flavour | None, typer.Option(help="Which TensorRT, if both are installed.")] = None,
     compute_capability: Annotated[
         list[str] | None, typer.Option(help="Target GPU, as 8.6 (repeatable; TensorRT-RTX): builds without a GPU.")
@@ -128,6 +134,7 @@ def build(
         precision.value,
         engine=not onnx_only,
         max_batch=max_batch,
+        opt_batch=opt_batch,
         flavour=flavour.value if flavour else None,
         compute_capabilities=compute_capability,
         workspace_bytes=workspace_mib * 2**20 if workspace_mib else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, get_args
@@ -14,7 +15,7 @@ from ..errors import BackendError, ConfigError, EngineError
 from .engine_record import FlavourName
 from .gpu import gpu
 from .manifest import Precision
-from .prediction import Prediction
+from .prediction import Prediction, Scores
 from .tensorrt_flavour import HOW_TO_INSTALL, TITLES, load_flavour
 
 BackendName = Literal["tensorrt", "tensorrt_rtx", "openvino", "onnxruntime"]
@@ -58,8 +59,34 @@ class Backend(Protocol):
         """
         ...
 
+    def run(self, images: NDArray[np.uint8]) -> Scores:
+        """Runs ``uint8 [B, H, W, 3]`` and leaves the maps where they are; `maps` brings those that are wanted.
+
+        Arrays and errors as for `infer`.
+        """
+        ...
+
+    def maps(self, rows: Sequence[int]) -> list[NDArray[np.float32]]:
+        """The anomaly maps ``float32 [H, W]`` of these images of the last `run`; overwritten by the next call."""
+        ...
+
+    def another(self) -> Backend:
+        """A second one that runs at the same time and shares the weights.
+
+        Raises:
+            EngineError: there is no room for its buffers.
+        """
+        ...
+
+    def inputs(self, count: int) -> NDArray[np.uint8]:
+        """Memory for prepared pictures, ``uint8 [count, H, W, 3]``, zeros, that `run` takes batches from fastest.
+
+        It may be written to even after `close`.
+        """
+        ...
+
     def close(self) -> None:
-        """Gives back what the backend holds; a second call does nothing."""
+        """Gives back what the backend holds; a second call does nothing. Never raises."""
         ...
 
 

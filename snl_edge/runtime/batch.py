@@ -48,7 +48,9 @@ def infer_files(
     paths = find_images(arguments)
     names = overlay_names(paths)
     lines: list[dict[str, object]] = []
-    with Detector.load(bundle, backend=backend, precision=precision) as detector, progress_bar("inspecting") as report:
+    # One picture at a time: nothing larger need be made ready.
+    one = Detector.load(bundle, backend=backend, precision=precision, max_batch=1)
+    with one as detector, progress_bar("inspecting") as report:
         console.print(detector.backend_reason)
         for done, path in enumerate(paths, start=1):
             lines.append(_judge(detector, path, out and out / names[path], threshold=threshold, product=product))

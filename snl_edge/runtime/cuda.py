@@ -1,28 +1,42 @@
-"""The GPU's memory and streams, through pycuda.
+"""The GPU's contexts, memory and streams, through pycuda.
 
 pycuda keeps a stack of contexts per thread. Its rules, which this module turns into one way of working
 (pycuda 2026.1, ``cuda.hpp``): an object belongs to the context that was current when it was made; it is freed
 properly on a thread where that very context object is current, or on the thread that retained it; a thread
 must not end with a context on its stack (the process is aborted).
+
+What follows from them and from the driver's own rules:
+
+- `current` is the only way to a context. At the end of the process it lets nobody else in and waits for those inside,
+  since Python ends daemon threads wherever they are.
+- `Holding` frees what a detector holds: on its call, when the detector is gone, or at the end of the process.
+- After a fault, what half-made things hold is dropped while the context is still current.
+- Some errors (an illegal address, a fault of the memory) leave a context in which every later call fails, freeing
+  included. `current` finds out, and from then on says `GpuLostError`: only a fresh process helps.
+- A context does not survive ``fork``. A child is told so, and touches nothing of its parent's.
 """
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import logging
+import os
 import threading
+import traceback
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pycuda import driver  # pyright: ignore[reportMissingImports]
 
-from ..errors import EngineError
+from ..errors import EngineError, GpuLostError
 
-_retaining = threading.Lock()
+_log = logging.getLogger(__name__)
+_LEAVE_S = 10.0
+"""So long the end of the process waits for calls that are inside the driver."""
 
 
 @contextmanager
@@ -30,16 +44,24 @@ def current(device: int) -> Iterator[None]:
     """Makes the GPU's primary context current for the body, on whatever thread it runs, and undoes that after.
 
     Raises:
-        EngineError: a CUDA call in the body failed.
+        GpuLostError: a CUDA call failed in such a way that the GPU takes no more work in this process.
+        EngineError: a CUDA call in the body failed, this is a forked child, or the process is ending.
     """
     try:
-        with _retaining:
-            context = _primary_context(device).context
-        context.push()
+        gpu = _gpu(device)
+    except driver.Error as error:
+        raise EngineError(f"GPU {device} cannot be used", str(error), "check `nvidia-smi`") from error
+    gpu.enter()
+    try:
+        gpu.context.push()
         try:
             yield
+        except Exception as error:  # TensorRT's own kinds, too
+            gpu.look_after(error)
+            _let_go(error)
+            raise
         finally:
-            context.pop()
+            gpu.pop()
     except driver.MemoryError as error:
         raise EngineError(
             f"GPU {device} has too little free memory", str(error), "build with a smaller batch"
@@ -48,10 +70,37 @@ def current(device: int) -> Iterator[None]:
         raise EngineError(
             f"GPU {device} failed", str(error), "check `dmesg` and `nvidia-smi`, then start again"
         ) from error
+    finally:
+        gpu.leave()
 
 
-class _PrimaryContext:
-    """The primary context, which TensorRT's CUDA runtime uses too; kept until the process ends.
+class Holding:
+    """Something on the GPU that must be freed, once, with its context current.
+
+    Args:
+        owner: whose end frees it, if it was not freed before.
+        device: number of the GPU.
+        free: frees it; may raise CUDA's errors.
+    """
+
+    def __init__(self, owner: object, device: int, free: Callable[[], None]) -> None:
+        self._finalizer = weakref.finalize(owner, _free, device, free)
+        # Ours is the order at the end of the process: no call inside, last made first, the context after all.
+        self._finalizer.atexit = False
+        _gpu(device).hold(self._finalizer)
+
+    @property
+    def held(self) -> bool:
+        """Whether it was not freed yet."""
+        return self._finalizer.alive
+
+    def free(self) -> None:
+        """Frees it; a second call does nothing. Never raises: what cannot be freed is said in the log."""
+        self._finalizer()
+
+
+class _Gpu:
+    """The primary context of a GPU, which TensorRT's CUDA runtime uses too; kept until the process ends.
 
     One object for all detectors: pycuda frees memory only under the object it was allocated under, and
     releasing it earlier would leave CUDA's own stack of contexts pointing to a dead one.
@@ -59,73 +108,164 @@ class _PrimaryContext:
 
     def __init__(self, device: int) -> None:
         driver.init()
+        self.device = device
         self.context: Any = driver.Device(device).retain_primary_context()
-        # Finalisers run last made first, so detectors are freed before. Without detach(), pycuda's destructor
-        # would try to detach the primary context like an ordinary one, and warn.
-        weakref.finalize(self, _detach, self.context)
+        self.lost = ""
+        """What made the context unusable; empty while it works."""
+        self._process = os.getpid()
+        self._changed = threading.Condition()
+        self._inside: dict[int, int] = {}
+        """By thread: how many times it entered."""
+        self._ending: int | None = None
+        """The thread that ends the process."""
+        self._held: list[weakref.finalize[..., Any]] = []
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process that made the context."""
+        return os.getpid() != self._process
+
+    def enter(self) -> None:
+        if self.forked:
+            raise EngineError(
+                f"GPU {self.device} cannot be used in a forked process",
+                "CUDA does not survive a fork after its first use",
+                "start the process with multiprocessing's `spawn`, or load the detector in the child",
+            )
+        if self.lost:
+            raise self._lost_error()
+        thread = threading.get_ident()
+        with self._changed:
+            if self._ending not in (None, thread):
+                raise EngineError("the process is ending", "its GPU takes no more work", "close detectors before")
+            self._inside[thread] = self._inside.get(thread, 0) + 1
+
+    def leave(self) -> None:
+        thread = threading.get_ident()
+        with self._changed:
+            self._inside[thread] -= 1
+            if not self._inside[thread]:
+                del self._inside[thread]
+                self._changed.notify_all()
+
+    def pop(self) -> None:
+        try:
+            self.context.pop()
+        except driver.Error as error:  # an error of work done before may come to light here
+            self.look_after(error)
+            if not self.lost:
+                raise
+
+    def look_after(self, error: Exception) -> None:
+        """Asks the context whether it still works after ``error``; it is current.
+
+        Raises:
+            GpuLostError: it does not.
+        """
+        if isinstance(error, (driver.MemoryError, GpuLostError)):
+            return
+        try:
+            self.context.synchronize()
+        except driver.Error as said:
+            if not self.lost:
+                self.lost = str(said)
+                _log.error("GPU %d takes no more work in this process: %s", self.device, said)
+            _keep_for_ever(error)  # its frames hold things whose destructors would only fail
+            raise self._lost_error() from error
+
+    def finish_work(self) -> None:
+        """Waits until nothing runs that could still use what is about to be freed.
+
+        Raises:
+            GpuLostError: the context does not work any more.
+        """
+        try:
+            self.context.synchronize()
+        except driver.Error as error:
+            self.look_after(error)
+
+    def _lost_error(self) -> GpuLostError:
+        return GpuLostError(
+            f"GPU {self.device} takes no more work in this process",
+            self.lost,
+            "start the process again; if it happens again, check `dmesg` and `nvidia-smi`",
+        )
+
+    def hold(self, finalizer: weakref.finalize[..., Any]) -> None:
+        with self._changed:
+            self._held = [held for held in self._held if held.alive]
+            self._held.append(finalizer)
+
+    def end(self) -> None:
+        """The end of the process: frees what is left, in an order in which CUDA still works."""
+        if self.forked:
+            return
+        with self._changed:
+            self._ending = threading.get_ident()
+            left = self._changed.wait_for(lambda: not self._inside, _LEAVE_S)
+        if not left:
+            _log.error("a call has been inside the driver of GPU %d for %.0f s: left as it is", self.device, _LEAVE_S)
+            self.abandon()
+            return
+        for held in reversed(self._held):
+            held()
+        if self.lost:
+            self.abandon()
+            return
+        # Without detach(), pycuda's destructor would try to detach the primary context like an ordinary one, and warn.
+        with suppress(driver.Error):  # the process is ending
+            self.context.push()
+            self.context.detach()
+
+    def abandon(self) -> None:
+        """Leaves the context and all that is held to the end of the process."""
+        _keep_for_ever(self.context)
+        for held in self._held:
+            _keep_for_ever(held.detach())
 
 
-def _detach(context: Any) -> None:
-    with suppress(driver.Error):  # the process is ending, and a broken GPU has been reported
-        context.push()
-        context.detach()
+def _free(device: int, free: Callable[[], None]) -> None:
+    gpu = _gpu(device)
+    begun = False
+    # Twice, should a call fail for once on the way: what is left over is missing for months.
+    for _ in range(2):
+        if gpu.forked or gpu.lost or begun:
+            break
+        try:
+            with current(device):
+                gpu.finish_work()
+                begun = True
+                free()
+            return
+        except Exception as error:  # a finalizer has nobody to raise to
+            _log.warning("not freed: %s", error)
+    # In a child it is not ours to free, and in a dead context nothing can be: its destructors must not even try.
+    _keep_for_ever(free)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drops what frames of ``error`` that have ended still hold, now that the context is current to free it under."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _keep_for_ever(what: object) -> None:
+    """No reference that is given up, the interpreter's last ones included, frees it."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(what))
+
+
+_retaining = threading.RLock()  # a finalizer may come between, on the same thread
+
+
+def _gpu(device: int) -> _Gpu:
+    with _retaining:
+        return _retained(device)
 
 
 @cache
-def _primary_context(device: int) -> _PrimaryContext:
-    return _PrimaryContext(device)
-
-
-@dataclass
-class Buffer:
-    """A tensor's place on the host, page-locked so that copies are asynchronous, and its place on the GPU."""
-
-    host: NDArray[Any]
-    device: Any
-
-    @classmethod
-    def allocate(cls, shape: tuple[int, ...], dtype: type[np.generic]) -> Buffer:
-        """Both places, for the largest batch. A context must be current."""
-        host = driver.pagelocked_empty(shape, dtype)
-        return cls(host, driver.mem_alloc(host.nbytes))
-
-    def upload(self, content: NDArray[Any], stream: Any) -> None:
-        """Copies ``content`` into the first places of the batch, and these to the GPU, in stream order."""
-        part = self.host[: len(content)]
-        np.copyto(part, content)
-        driver.memcpy_htod_async(self.device, part, stream)
-
-    def download(self, batch: int, stream: Any) -> NDArray[Any]:
-        """Starts the copy of the first ``batch`` places to the host; valid once the stream is synchronised."""
-        part = self.host[:batch]
-        driver.memcpy_dtoh_async(part, self.device, stream)
-        return part
-
-
-def allocate(shapes: Mapping[str, tuple[tuple[int, ...], type[np.generic]]]) -> dict[str, Buffer]:
-    """A buffer for each name. A context must be current."""
-    return {name: Buffer.allocate(shape, dtype) for name, (shape, dtype) in shapes.items()}
-
-
-def new_stream() -> Any:
-    """A CUDA stream. A context must be current."""
-    return driver.Stream()
-
-
-class Stopwatch:
-    """Measures what a stream does between entering and leaving, by events on the GPU's clock."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream, self._begin, self._end = stream, driver.Event(), driver.Event()
-
-    def __enter__(self) -> Stopwatch:
-        self._begin.record(self._stream)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.record(self._stream)
-
-    def seconds(self) -> float:
-        """Waits for the work, and says how long it took."""
-        self._end.synchronize()
-        return self._end.time_since(self._begin) / 1e3
+def _retained(device: int) -> _Gpu:
+    gpu = _Gpu(device)
+    atexit.register(gpu.end)
+    os.register_at_fork(after_in_child=gpu.abandon)
+    return gpu

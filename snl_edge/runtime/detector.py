@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -14,7 +14,7 @@ from ..errors import DataError, EngineError
 from ..image import Fitter
 from .backend import Backend
 from .bundle import Bundle
-from .prediction import Prediction
+from .prediction import Prediction, Scores
 from .selection import select_backend
 from .verdict import Verdict, judge
 
@@ -41,6 +41,7 @@ class Detector:
         self.backend = backend
         self.backend_reason = backend_reason
         self._lock = threading.Lock()
+        self._closed = False
         self._staging = _Staging(backend.max_batch, bundle.manifest.input.size)
 
     @classmethod
@@ -52,6 +53,7 @@ class Detector:
         precision: str = "auto",
         device: int = 0,
         threads: int | None = None,
+        max_batch: int | None = None,
     ) -> Detector:
         """Opens and checks a bundle and loads a backend for it; arguments and errors as `select_backend`.
 
@@ -59,7 +61,16 @@ class Detector:
             BundleError: the bundle is incomplete or damaged.
         """
         opened = Bundle.open(bundle)
-        return cls(opened, *select_backend(opened, backend, precision, device, threads))
+        return cls(opened, *select_backend(opened, backend, precision, device, threads, max_batch))
+
+    def another(self) -> Detector:
+        """A second one on the same bundle, for a batch that runs at the same time; they share the weights.
+
+        Raises:
+            EngineError: there is no room for its buffers, or this one is closed.
+        """
+        with self._lock:
+            return Detector(self.bundle, self.backend.another(), self.backend_reason)
 
     def detect(
         self,
@@ -98,7 +109,7 @@ class Detector:
             self._run(staging[: len(part)], whole.part(start, start + len(part)))
         self._check_outputs(whole)
         ran = self.bundle.manifest, self.backend.precision
-        return [judge(*ran, *outputs, product, threshold) for outputs in zip(*whole, strict=True)]
+        return [judge(*ran, whole, index, product, threshold) for index in range(count)]
 
     def predict(self, images: NDArray[np.uint8], *, out: Prediction | None = None) -> Prediction:
         """Runs ``uint8 [B, H, W, 3]`` of the input's size, split into batches that the backend takes.
@@ -129,6 +140,31 @@ class Detector:
         self._check_outputs(whole)
         return whole
 
+    def inspect(
+        self, images: NDArray[np.uint8], wanted: Callable[[Scores], Sequence[int]]
+    ) -> tuple[Scores, dict[int, NDArray[np.float32]]]:
+        """Runs one batch ``uint8 [B, H, W, 3]`` and brings only those maps to the host that somebody wants to see.
+
+        Args:
+            images: at most the backend's ``max_batch``; fastest from its ``inputs``.
+            wanted: is told the scores and says which images' maps are wanted.
+
+        Returns:
+            the scores, and by number of the image its map ``float32 [H, W]``; all of it the caller's own.
+
+        Raises:
+            EngineError: as `predict`.
+        """
+        with self._lock:
+            scores = Scores(*(output.copy() for output in self.backend.run(images)))
+            self._check_scores(scores)
+            # An older graph may hide a value of the map that is no number from its score.
+            rows = wanted(scores) if self.bundle.manifest.scores_vouch_for_maps else range(len(images))
+            maps = {row: own.copy() for row, own in zip(rows, self.backend.maps(rows), strict=True)}
+        for own in maps.values():
+            self._check_finite(own)
+        return scores, maps
+
     def _run(self, images: NDArray[np.uint8], into: Prediction) -> None:
         """Runs one batch that the backend takes."""
         with self._lock:
@@ -148,25 +184,38 @@ class Detector:
         return out.part(0, count)
 
     def _check_outputs(self, whole: Prediction) -> None:
-        # The map, too: a score is a maximum, which may pass over NaN. Extremes are numbers only if all are, and
-        # unlike isfinite() of a map they need no array.
-        if not all(np.isfinite(output.min(initial=0)) and np.isfinite(output.max(initial=0)) for output in whole):
+        self._check_finite(whole.anomaly_map)  # a score is a maximum, which may pass over NaN
+        self._check_scores(whole.scores)
+
+    def _check_scores(self, scores: Scores) -> None:
+        self._check_finite(scores.score)
+        self._check_finite(scores.product_distance)
+        products = len(self.bundle.manifest.products)
+        if not 0 <= scores.product.min(initial=0) <= scores.product.max(initial=0) < products:
+            raise EngineError(
+                f"{self.backend.description} recognised a product that the manifest does not list",
+                f"it lists {products}, and the graph says {scores.product.min()} to {scores.product.max()}",
+                "train and build again with this snl-edge",
+            )
+
+    def _check_finite(self, output: NDArray[np.float32]) -> None:
+        # Extremes are numbers only if all are, and unlike isfinite() of a map they need no array.
+        if not (np.isfinite(output.min(initial=0)) and np.isfinite(output.max(initial=0))):
             raise EngineError(
                 f"{self.backend.description} gave a score, map or distance with no finite number",
                 "numbers overflowed in the graph",
                 "run the fp32 graph and check the bundle with `snl-edge doctor`",
             )
-        products = len(self.bundle.manifest.products)
-        if not 0 <= whole.product.min(initial=0) <= whole.product.max(initial=0) < products:
-            raise EngineError(
-                f"{self.backend.description} recognised a product that the manifest does not list",
-                f"it lists {products}, and the graph says {whole.product.min()} to {whole.product.max()}",
-                "train and build again with this snl-edge",
-            )
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
 
     def close(self) -> None:
         """Gives back what the backend holds (GPU memory); a second call does nothing."""
         with self._lock:
+            self._closed = True
             self.backend.close()
 
     def __enter__(self) -> Detector:

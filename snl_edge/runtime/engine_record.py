@@ -23,7 +23,7 @@ ComputeCapability = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
 
 
 class Profile(BaseModel):
-    """Batch sizes of the engine's one optimisation profile; TensorRT tunes for ``opt``."""
+    """Batch sizes of one of the engine's optimisation profiles; TensorRT tunes for ``opt``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,7 +49,8 @@ class EngineRecord(BaseModel):
     compute_capabilities: tuple[ComputeCapability, ...] = Field(min_length=1)
     gpu: str | None
     precision: Precision
-    profile: Profile
+    profiles: tuple[Profile, ...] = Field(min_length=1)
+    """By number; each batch runs in the narrowest that takes it."""
     onnx_sha256: Sha256
     engine_sha256: Sha256
     """Of the file."""
@@ -58,6 +59,11 @@ class EngineRecord(BaseModel):
     layers: dict[str, int]
     """Number of layers by kind and data type, such as ``{"convolution float16": 20}``."""
     built: str
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch that it takes."""
+        return max(profile.max for profile in self.profiles)
 
     def write(self, engine: Path) -> None:
         """Writes the side file of ``engine``, whole or not at all.

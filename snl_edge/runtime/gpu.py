@@ -12,6 +12,7 @@ from functools import cache
 from ..errors import EngineError
 
 _DRIVER = "libcuda.so.1"
+_INTEGRATED = 18
 _COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
 _NO_DEVICE = 100
 
@@ -24,6 +25,8 @@ class Gpu:
     name: str
     compute_capability: str
     memory_bytes: int
+    integrated: bool = False
+    """Whether it shares the host's memory, as on a Jetson: nothing need be copied there and back."""
 
 
 def present_gpus() -> tuple[Gpu, ...]:
@@ -54,7 +57,7 @@ def pci_address(index: int) -> str:
         EngineError: as `gpu`.
     """
     gpu(index)
-    driver, device, text = ctypes.CDLL(_DRIVER), ctypes.c_int(), ctypes.create_string_buffer(32)
+    driver, device, text = _driver(), ctypes.c_int(), ctypes.create_string_buffer(32)
     _check(driver, driver.cuDeviceGet(ctypes.byref(device), index), "cuDeviceGet")
     _check(driver, driver.cuDeviceGetPCIBusId(text, len(text), device), "cuDeviceGetPCIBusId")
     return text.value.decode()
@@ -62,14 +65,7 @@ def pci_address(index: int) -> str:
 
 @cache
 def _ask_driver() -> tuple[Gpu, ...]:
-    try:
-        driver = ctypes.CDLL(_DRIVER)
-    except OSError as error:
-        raise EngineError(
-            "there is no NVIDIA GPU to use",
-            f"the driver's library {_DRIVER} cannot be loaded",
-            "install NVIDIA's driver",
-        ) from error
+    driver = _driver()
     status = driver.cuInit(0)
     if status == _NO_DEVICE:
         raise EngineError(
@@ -89,7 +85,8 @@ def _describe(driver: ctypes.CDLL, index: int) -> Gpu:
     major, minor = (
         _attribute(driver, device, number) for number in (_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR)
     )
-    return Gpu(index, name.value.decode(errors="replace"), f"{major}.{minor}", memory.value)
+    integrated = bool(_attribute(driver, device, _INTEGRATED))
+    return Gpu(index, name.value.decode(errors="replace"), f"{major}.{minor}", memory.value, integrated)
 
 
 def _attribute(driver: ctypes.CDLL, device: ctypes.c_int, number: int) -> int:
@@ -98,10 +95,31 @@ def _attribute(driver: ctypes.CDLL, device: ctypes.c_int, number: int) -> int:
     return value.value
 
 
+def call_driver(function: str, *arguments: object) -> None:
+    """Calls a function of the driver's library that no package offers.
+
+    Raises:
+        EngineError: there is no driver, or it refuses.
+    """
+    driver = _driver()
+    _check(driver, getattr(driver, function)(*arguments), function)
+
+
+def _driver() -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(_DRIVER)
+    except OSError as error:
+        raise EngineError(
+            "there is no NVIDIA GPU to use",
+            f"the driver's library {_DRIVER} cannot be loaded",
+            "install NVIDIA's driver",
+        ) from error
+
+
 def _check(driver: ctypes.CDLL, status: int, function: str) -> None:
     if status == 0:
         return
     name = ctypes.c_char_p()
     driver.cuGetErrorName(status, ctypes.byref(name))
     reason = name.value.decode() if name.value else f"error {status}"
-    raise EngineError("the NVIDIA driver does not work", f"{function} says {reason}", "check `nvidia-smi`")
+    raise EngineError("the NVIDIA driver refuses", f"{function} says {reason}", "check `nvidia-smi`")

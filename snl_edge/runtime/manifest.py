@@ -97,6 +97,8 @@ class Manifest(BaseModel):
     parity: dict[Precision, dict[str, JsonValue]] = {}
     gates: dict[GateName, dict[str, JsonValue]] = {}
     """What the accuracy gate measured of each graph (:class:`snl_edge.calibration.gate.GateReport`)."""
+    scores_vouch_for_maps: bool = False
+    """Whether a value of a map that is no number makes its score none, too: maps need not be looked at to trust it."""
     metrics: dict[str, JsonValue] | None = None
     versions: dict[str, str] = {}
     reference: dict[str, ProductReference] | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import EngineError
 from .backend import BackendName
 from .manifest import Precision
-from .prediction import Prediction
+from .prediction import Prediction, Scores
 
 
 class OnnxRuntimeBackend:
@@ -32,13 +34,17 @@ class OnnxRuntimeBackend:
             # The path, not the bytes: external weights lie beside the graph.
             self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
             _, height, width, _ = self._session.get_inputs()[0].shape
-            self._outputs = Prediction.empty(max_batch, (height, width))
         except Exception as error:  # its errors share no base class
             raise EngineError(f"ONNX Runtime refuses {graph}", str(error), "export the bundle again") from error
         self.precision: Precision = precision
         self.max_batch = max_batch
         self.artifact = graph
         self.description = f"ONNX Runtime {onnxruntime.__version__}, {precision}, CPU"
+        self._size = height, width
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._outputs = Prediction.empty(self.max_batch, self._size)
         self._binding = self._session.io_binding()
         self._bound = 0
 
@@ -56,6 +62,24 @@ class OnnxRuntimeBackend:
         except Exception as error:
             raise EngineError("ONNX Runtime failed", str(error), "check the bundle with `snl-edge doctor`") from error
         return outputs
+
+    def run(self, images: NDArray[np.uint8]) -> Scores:
+        """See `Backend.run`."""
+        return self.infer(images).scores
+
+    def maps(self, rows: Sequence[int]) -> list[NDArray[np.float32]]:
+        """See `Backend.maps`."""
+        return [self._outputs.anomaly_map[row] for row in rows]
+
+    def another(self) -> OnnxRuntimeBackend:
+        """See `Backend.another`: buffers of its own, the same session, which any number of threads may run."""
+        twin = copy.copy(self)
+        twin._prepare()
+        return twin
+
+    def inputs(self, count: int) -> NDArray[np.uint8]:
+        """See `Backend.inputs`."""
+        return np.zeros((count, *self._size, 3), np.uint8)
 
     def close(self) -> None:
         """Memory goes with the object; nothing else is held."""

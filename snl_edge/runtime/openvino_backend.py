@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from openvino import opset13 as opset
 from ..errors import EngineError
 from .backend import BackendName
 from .manifest import Precision
-from .prediction import Prediction
+from .prediction import Prediction, Scores
 from .processor import VNNI, instruction_sets
 
 
@@ -46,20 +48,28 @@ class OpenVinoBackend:
             _, height, width, channels = model.input("images").partial_shape
             model.reshape({"images": openvino.PartialShape([1, height, width, channels])})
             single = core.compile_model(model, "CPU", settings | {"PERFORMANCE_HINT": "LATENCY"})
-            self._single = single.create_infer_request()
-            self._queue: openvino.AsyncInferQueue | None = None
+            shared = None
             if self._streams > 1:
-                shared = settings | {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": self._streams}
-                self._queue = openvino.AsyncInferQueue(core.compile_model(model, "CPU", shared), self._streams)
-                self._queue.set_callback(self._collect)
+                several = settings | {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": self._streams}
+                shared = core.compile_model(model, "CPU", several)
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"OpenVINO refuses {graph}", str(error), "export the bundle again") from error
-        self._outputs = Prediction.empty(max_batch, (height.get_length(), width.get_length()))
+        self._size = height.get_length(), width.get_length()
         self.precision: Precision = precision
         self.max_batch = max_batch
         self.artifact = graph
         computed = f"{precision} computed in fp32 ({missing})" if missing else precision
         self.description = f"OpenVINO {openvino.get_version().split('-')[0]}, {computed}, CPU"
+        self._prepare(single, shared)
+
+    def _prepare(self, single: openvino.CompiledModel, shared: openvino.CompiledModel | None) -> None:
+        self._compiled = single, shared
+        self._outputs = Prediction.empty(self.max_batch, self._size)
+        self._single = single.create_infer_request()
+        self._queue: openvino.AsyncInferQueue | None = None
+        if shared is not None:
+            self._queue = openvino.AsyncInferQueue(shared, self._streams)
+            self._queue.set_callback(self._collect)
 
     def infer(self, images: NDArray[np.uint8]) -> Prediction:
         """See `Backend.infer`; the arrays are views of buffers that the next call overwrites."""
@@ -81,6 +91,24 @@ class OpenVinoBackend:
         """Copies the results of image ``index`` to their place; called on whatever thread finished it."""
         for name, output in self._outputs._asdict().items():
             output[index] = request.get_tensor(name).data[0]
+
+    def run(self, images: NDArray[np.uint8]) -> Scores:
+        """See `Backend.run`."""
+        return self.infer(images).scores
+
+    def maps(self, rows: Sequence[int]) -> list[NDArray[np.float32]]:
+        """See `Backend.maps`."""
+        return [self._outputs.anomaly_map[row] for row in rows]
+
+    def another(self) -> OpenVinoBackend:
+        """See `Backend.another`: requests of its own to the same compiled models, on the same cores."""
+        twin = copy.copy(self)
+        twin._prepare(*self._compiled)
+        return twin
+
+    def inputs(self, count: int) -> NDArray[np.uint8]:
+        """See `Backend.inputs`."""
+        return np.zeros((count, *self._size, 3), np.uint8)
 
     def close(self) -> None:
         """Memory goes with the object; nothing else is held."""

@@ -8,6 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class Scores(NamedTuple):
+    """What decides on a batch of images: the graph's outputs but for the map."""
+
+    score: NDArray[np.float32]
+    """As in `Prediction`."""
+    product: NDArray[np.int32]
+    """As in `Prediction`."""
+    product_distance: NDArray[np.float32]
+    """As in `Prediction`."""
+
+
 class Prediction(NamedTuple):
     """The graph's outputs, by the graph's names and in its order."""
 
@@ -29,6 +40,11 @@ class Prediction(NamedTuple):
             np.empty(batch, np.int32),
             np.empty(batch, np.float32),
         )
+
+    @property
+    def scores(self) -> Scores:
+        """All but the maps."""
+        return Scores(self.score, self.product, self.product_distance)
 
     def part(self, start: int, stop: int) -> Prediction:
         """Views of the images from ``start`` to before ``stop``."""

@@ -14,7 +14,12 @@ from .tensorrt_flavour import load_flavour
 
 
 def select_backend(
-    bundle: Bundle, backend: str, precision: str, device: int = 0, threads: int | None = None
+    bundle: Bundle,
+    backend: str,
+    precision: str,
+    device: int = 0,
+    threads: int | None = None,
+    max_batch: int | None = None,
 ) -> tuple[Backend, str]:
     """Loads the backend asked for; for ``auto`` the first of the table that this machine and bundle can run.
 
@@ -27,12 +32,13 @@ def select_backend(
             or what passed the accuracy gate in OpenVINO and this processor computes natively.
         device: number of the GPU.
         threads: CPU threads of OpenVINO and ONNX Runtime; all cores if not given.
+        max_batch: largest batch that will be given: less to make ready; what the engine or bundle takes if not given.
 
     Returns:
         the backend, and in words which it is and why those before it were not taken.
 
     Raises:
-        ConfigError: there is no such backend, precision or number of threads.
+        ConfigError: there is no such backend, precision, batch or number of threads.
         BackendError: the backend asked for is not available, with the remedy; or none is.
         BundleError: the bundle has no graph of this precision.
         EngineError: the engine or graph cannot be loaded.
@@ -41,11 +47,13 @@ def select_backend(
         raise ConfigError(f"unknown precision {precision!r}", fix=f"choose auto, {', '.join(get_args(Precision))}")
     if threads is not None and threads < 1:
         raise ConfigError(f"{threads} threads cannot compute", fix="give 1 or more, or leave it out for all cores")
+    if max_batch is not None and max_batch < 1:
+        raise ConfigError(f"no batch has {max_batch} images", fix="give 1 or more, or leave it out")
     wanted: Precision | Literal["auto"] = precision  # pyright: ignore[reportAssignmentType]
     if backend != "auto":
         kind = backend_kind(backend)
         require(kind, device)
-        loaded = _load(bundle, kind, wanted, device, threads)
+        loaded = _load(bundle, kind, wanted, device, threads, max_batch)
         if isinstance(loaded, str):
             raise BackendError(
                 f"backend {kind.name} has nothing to run",
@@ -56,7 +64,7 @@ def select_backend(
     refused: list[str] = []
     for kind in BACKENDS:
         probed = kind.probe(device)
-        loaded = _load(bundle, kind, wanted, device, threads) if probed.available else probed.reason
+        loaded = _load(bundle, kind, wanted, device, threads, max_batch) if probed.available else probed.reason
         if not isinstance(loaded, str):
             return loaded, loaded.description + "".join(f"; not {reason}" for reason in refused)
         refused.append(f"{kind.title}: {loaded}")
@@ -64,7 +72,12 @@ def select_backend(
 
 
 def _load(
-    bundle: Bundle, kind: BackendKind, precision: Precision | Literal["auto"], device: int, threads: int | None
+    bundle: Bundle,
+    kind: BackendKind,
+    precision: Precision | Literal["auto"],
+    device: int,
+    threads: int | None,
+    max_batch: int | None,
 ) -> Backend | str:
     """The loaded backend, or why the bundle has nothing for it."""
     if kind.flavour is not None:
@@ -73,12 +86,13 @@ def _load(
             return record
         from .tensorrt_backend import TensorRtBackend
 
-        return TensorRtBackend(bundle, record, device)
+        return TensorRtBackend(bundle, record, device, max_batch)
     if precision == "auto":
         precision = next(candidate for candidate in kind.precisions if _may_serve(bundle, kind, candidate))
     if precision not in kind.precisions:
         return f"{kind.title} does not compute in {precision}"
-    arguments = (bundle.graph(precision), precision, bundle.manifest.input.max_batch, threads)
+    largest = bundle.manifest.input.max_batch
+    arguments = (bundle.graph(precision), precision, min(max_batch or largest, largest), threads)
     if kind.name == "openvino":
         from .openvino_backend import OpenVinoBackend
 

@@ -1,11 +1,9 @@
-"""An engine of the bundle on the GPU: TensorRT or TensorRT-RTX, one stream, every buffer allocated once."""
+"""The bundle's engine on the GPU as a backend, with TensorRT or TensorRT-RTX."""
 
 from __future__ import annotations
 
-import os
-import weakref
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,169 +13,112 @@ from . import cuda
 from .backend import BackendName
 from .bundle import Bundle
 from .engine_record import EngineRecord, read_engine, rebuild_command
-from .execution import Execution
-from .gpu import Gpu, gpu
+from .gpu import gpu
+from .lane import Lane
+from .loaded_engine import LoadedEngine
 from .manifest import Precision
-from .prediction import Prediction
+from .prediction import Prediction, Scores
 from .tensorrt_flavour import Flavour, load_flavour
-
-_CONTRACT = {
-    "images": "UINT8",
-    "anomaly_map": "FLOAT",
-    "score": "FLOAT",
-    "product": "INT32",
-    "product_distance": "FLOAT",
-}
 
 
 class TensorRtBackend:
-    """Loads an engine and runs it at its smallest and largest batch, so that the first part is not late.
+    """Loads an engine and runs it at every batch size, so that no part is the first of anything.
 
-    Any thread may call, one at a time.
+    Any thread may call, one at a time; `another` makes a second one for a batch that runs at the same time.
+
+    Args:
+        bundle: where the engine lies.
+        record: which.
+        device: number of the GPU.
+        max_batch: largest batch that will be given; the engine's own if not given.
 
     Raises:
         EngineError: the engine is damaged, does not fit this TensorRT or GPU, or is no SNL engine.
     """
 
-    def __init__(self, bundle: Bundle, record: EngineRecord, device: int = 0) -> None:
+    def __init__(self, bundle: Bundle, record: EngineRecord, device: int = 0, max_batch: int | None = None) -> None:
         flavour = load_flavour(record.flavour)
         present = gpu(device)
         content = read_engine(bundle.engine_path(record), record)
         if reason := flavour.misfit(record, present):
             raise EngineError(f"engine {record.file} does not fit", reason, rebuild_command(bundle.path, record))
-        size = bundle.manifest.input.size
+        self.artifact = bundle.engine_path(record)
+        self.max_batch = min(max_batch or record.max_batch, record.max_batch)
+        self._rebuild = rebuild_command(bundle.path, record)
         try:
             with cuda.current(device):
-                self._loaded = _Loaded(flavour, content, record, size, _kernel_cache(record, present))
+                self._load(flavour, content, record, bundle.manifest.input.size, device)
         except EngineError as error:
-            raise EngineError(error.what, error.why, error.fix or rebuild_command(bundle.path, record)) from error
-        # Also at the end of the process, while CUDA still works; on whatever thread drops the last reference.
-        self._release = weakref.finalize(self, _release, self._loaded, device)
-        self._device = device
+            if error.fix:
+                raise
+            raise EngineError(error.what, error.why, self._rebuild) from error
+
+    def another(self) -> TensorRtBackend:
+        """See `Backend.another`: it shares the engine, with stream, buffers and contexts of its own."""
+        twin = object.__new__(TensorRtBackend)
+        twin.artifact, twin.max_batch, twin._rebuild = self.artifact, self.max_batch, self._rebuild
+        with self._usable() as lane:
+            twin._take(lane.loaded, self._device)
+        return twin
+
+    # What these make lies in frames of their own, which `cuda.current` clears after a fault.
+
+    def _load(self, flavour: Flavour, content: bytes, record: EngineRecord, size: tuple[int, int], device: int) -> None:
+        self._take(LoadedEngine(flavour, content, record, size, gpu(device)), device)
+
+    def _take(self, loaded: LoadedEngine, device: int) -> None:
+        record = loaded.record
         self.name: BackendName = record.flavour
         self.precision: Precision = record.precision
-        self.max_batch = record.profile.max
-        self.artifact = bundle.engine_path(record)
-        self.description = f"{flavour}, {record.precision}, {present.name}"
-        for batch in sorted({1, self.max_batch}):
-            self.infer(np.zeros((batch, *size, 3), np.uint8))
-        with cuda.current(device):
-            self._loaded.execution.save_kernels()
+        self._device = device
+        self._lane = Lane(loaded, self.max_batch)
+        # Also at the end of the process, while CUDA still works; on whatever thread drops the last reference.
+        self._holding = cuda.Holding(self, device, self._lane.free)
+        try:
+            self._lane.prepare()
+        except BaseException:
+            self._holding.free()
+            raise
+        how = self._lane.execution.description
+        self.description = f"{loaded.flavour}, {record.precision}, {loaded.gpu.name}, {how}"
 
     def infer(self, images: NDArray[np.uint8]) -> Prediction:
         """See `Backend.infer`; the arrays are views of page-locked memory, overwritten by the next call."""
-        if not self._release.alive:
-            raise EngineError("this detector is closed", fix="load it again")
-        with cuda.current(self._device):
-            return self._loaded.run(images)
+        with self._usable() as lane:
+            return lane.infer(images)
+
+    def run(self, images: NDArray[np.uint8]) -> Scores:
+        """See `Backend.run`; the arrays are views of page-locked memory, overwritten by the next call."""
+        with self._usable() as lane:
+            return lane.run(images)
+
+    def maps(self, rows: Sequence[int]) -> list[NDArray[np.float32]]:
+        """See `Backend.maps`: only these maps are copied to the host."""
+        if not rows:
+            return []
+        with self._usable() as lane:
+            return lane.maps(rows)
+
+    def inputs(self, count: int) -> NDArray[np.uint8]:
+        """See `Backend.inputs`: page-locked until the backend is closed."""
+        with self._usable() as lane:
+            return lane.lock_images(count)
 
     def engine_seconds(self, images: NDArray[np.uint8]) -> float:
-        """Seconds of the engine alone for this batch, by events on the GPU's own clock: no copies, no host."""
-        if not self._release.alive:
-            raise EngineError("this detector is closed", fix="load it again")
-        with cuda.current(self._device):
-            return self._loaded.engine_seconds(images)
+        """Seconds of the engine alone for this batch, by events on the GPU's own clock: no copy of the images, no host.
+
+        The few bytes of the scores, which a CUDA graph brings along, are in it.
+        """
+        with self._usable() as lane:
+            return lane.engine_seconds(images)
 
     def close(self) -> None:
-        """Frees engine, buffers and stream; a second call does nothing."""
-        self._release()
+        """Frees stream, buffers and, with the last that uses it, the engine; a second call does nothing."""
+        self._holding.free()
 
-
-class _Loaded:
-    """What lives on the GPU. Its context is current whenever a method runs."""
-
-    def __init__(
-        self, flavour: Flavour, content: bytes, record: EngineRecord, size: tuple[int, int], kernel_cache: Path | None
-    ) -> None:
-        self.runtime: Any = flavour.runtime()
-        with flavour.recording() as log:
-            invalid = flavour.invalidity(self.runtime, content)
-            self.engine: Any = None if invalid else self.runtime.deserialize_cuda_engine(content)
-        if self.engine is None:
-            reasons = [*([invalid] if invalid else []), *log]
-            raise EngineError(f"{flavour} cannot load engine {record.file}", " | ".join(reasons))
-        _check_contract(self.engine, record, size)
-        with flavour.recording() as log:
-            self.execution: Execution = flavour.create_execution(self.engine, kernel_cache)
-        if self.execution.context is None:
-            raise EngineError(f"{flavour} cannot prepare engine {record.file}", " | ".join(log))
-        self.flavour = flavour
-        self.stream: Any = cuda.new_stream()
-        batch = record.profile.max
-        self.buffers = cuda.allocate(
-            {
-                "images": ((batch, *size, 3), np.uint8),
-                "anomaly_map": ((batch, *size), np.float32),
-                "score": ((batch,), np.float32),
-                "product": ((batch,), np.int32),
-                "product_distance": ((batch,), np.float32),
-            }
-        )
-        for name, buffer in self.buffers.items():
-            if not self.execution.context.set_tensor_address(name, int(buffer.device)):
-                raise EngineError(f"{flavour} refuses a buffer for {name}", " | ".join(flavour.log))
-        self.batch = 0
-
-    def run(self, images: NDArray[np.uint8]) -> Prediction:
-        self.upload(images)
-        self.execute()
-        outputs = {name: self.buffers[name].download(len(images), self.stream) for name in Prediction._fields}
-        self.stream.synchronize()
-        return Prediction(**outputs)
-
-    def engine_seconds(self, images: NDArray[np.uint8]) -> float:
-        self.upload(images)
-        with cuda.Stopwatch(self.stream) as stopwatch:
-            self.execute()
-        return stopwatch.seconds()
-
-    def upload(self, images: NDArray[np.uint8]) -> None:
-        batch = len(images)
-        if batch != self.batch:
-            if not self.execution.context.set_input_shape("images", images.shape):
-                raise EngineError(
-                    f"the engine refuses images of shape {list(images.shape)}", " | ".join(self.flavour.log)
-                )
-            self.batch = batch
-        self.buffers["images"].upload(images, self.stream)
-
-    def execute(self) -> None:
-        if not self.execution.context.execute_async_v3(self.stream.handle):
-            raise EngineError(f"{self.flavour} failed", " | ".join(self.flavour.log), "check `dmesg` and `nvidia-smi`")
-
-    def free(self) -> None:
-        """Drops everything in the order in which it depends on each other."""
-        self.stream.synchronize()
-        self.execution.save_kernels()
-        del self.execution
-        del self.engine
-        del self.runtime
-        del self.buffers
-        del self.stream
-
-
-def _release(loaded: _Loaded, device: int) -> None:
-    with cuda.current(device):
-        loaded.free()
-
-
-def _check_contract(engine: Any, record: EngineRecord, size: tuple[int, int]) -> None:
-    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-    found = {name: engine.get_tensor_dtype(name).name for name in names}
-    if found != _CONTRACT:
-        raise EngineError(f"engine {record.file} is no SNL engine", f"its tensors are {found}")
-    largest = tuple(engine.get_tensor_profile_shape("images", 0)[2])
-    if largest != (record.profile.max, *size, 3):
-        raise EngineError(f"engine {record.file} is not what its side file says", f"its largest input is {largest}")
-
-
-def _kernel_cache(record: EngineRecord, present: Gpu) -> Path | None:
-    """Outside the bundle, which may be read-only and is shared between devices; a private place, as it holds code.
-
-    None for a user without a home (some containers): the kernels are then compiled at every start.
-    """
-    try:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        return None
-    return base / "snl-edge" / f"{record.engine_sha256[:16]}-sm{present.compute_capability.replace('.', '')}.kernels"
+    @contextmanager
+    def _usable(self) -> Iterator[Lane]:
+        with cuda.current(self._device):
+            if not self._holding.held:
+                raise EngineError("this detector is closed", fix="load it again")
+            yield self._lane

@@ -18,8 +18,7 @@ from typing import Any
 
 from ..atomic import replacing
 from ..errors import EngineError
-from .engine_record import EngineRecord, FlavourName
-from .execution import Execution
+from .engine_record import EngineRecord, FlavourName, Profile
 from .gpu import Gpu
 
 FLAVOURS: tuple[FlavourName, ...] = ("tensorrt", "tensorrt_rtx")
@@ -62,6 +61,11 @@ class Flavour:
 
     def __str__(self) -> str:
         return f"{TITLES[self.name]} {self.version}"
+
+    @property
+    def said(self) -> str:
+        """What it logged lately."""
+        return " | ".join(self.log)
 
     @property
     def is_rtx(self) -> bool:
@@ -209,26 +213,60 @@ class Flavour:
         named = [name.lower().replace("_", " ") for name, cause in causes.items() if int(flags) & int(cause)]
         return f"{self} calls it invalid here ({', '.join(named) or 'no cause given'})"
 
-    def create_execution(self, engine: Any, kernel_cache: Path | None) -> Execution:
-        """An execution context. The engine's device must be current.
+    def profiles(self, opt_batch: int | None, max_batch: int) -> tuple[Profile, ...]:
+        """The optimisation profiles of an engine for batches of 1 to ``max_batch``.
 
-        TensorRT-RTX compiles its kernels here and at the first run of each batch size: eagerly, as with its
-        default (a fallback kernel until a better one is compiled) results and times would change
-        between calls. ``kernel_cache`` keeps the kernels for the next start.
+        TensorRT tunes each profile's kernels for one batch size, so that a single image gets a profile of its own and
+        larger batches another, tuned for ``opt_batch`` (the largest if not given); with an ``opt_batch`` of 1 one
+        profile serves all. TensorRT-RTX compiles for every size by itself: one profile.
+
+        Raises:
+            EngineError: the sizes make no profile.
+        """
+        if max_batch < 1 or not 1 <= (opt_batch or 1) <= max_batch:
+            raise EngineError(
+                f"batch sizes 1, {opt_batch or max_batch}, {max_batch} make no profile",
+                fix="choose 1 <= opt-batch <= max-batch",
+            )
+        if self.is_rtx or opt_batch == 1 or max_batch == 1:
+            return (Profile(min=1, opt=opt_batch or 1, max=max_batch),)
+        return Profile(min=1, opt=1, max=1), Profile(min=2, opt=opt_batch or max_batch, max=max_batch)
+
+    def runtime_settings(self, engine: Any, kernels: bytes) -> tuple[Any, Any, bool]:
+        """How an engine runs, the kernels compiled for it, and whether those of an earlier start fit; RTX only.
+
+        TensorRT-RTX compiles its kernels when a context is made and at the first run of each batch size: eagerly, as
+        with its default (a fallback kernel until a better one is compiled) results and times would change between
+        calls. It captures each size as a CUDA graph.
+
+        Args:
+            engine: deserialised; its device must be current.
+            kernels: those of an earlier start, refused after a change of driver or GPU; or none.
         """
         if not self.is_rtx:
-            return Execution(engine.create_execution_context())
+            return None, None, False
         settings = engine.create_runtime_config()
         settings.dynamic_shapes_kernel_specialization_strategy = (
             self.trt.DynamicShapesKernelSpecializationStrategy.EAGER
         )
-        kernels = settings.create_runtime_cache()
-        known = kernel_cache.read_bytes() if kernel_cache is not None and kernel_cache.exists() else b""
-        # Refused after a change of driver or GPU; the kernels are then compiled again.
-        fits = bool(known) and kernels.deserialize(known)
-        settings.set_runtime_cache(kernels)
-        context = engine.create_execution_context(runtime_config=settings)
-        return Execution(context, settings, kernels, kernel_cache, saved_bytes=len(known) if fits else 0)
+        settings.cuda_graph_strategy = self.trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        cache = settings.create_runtime_cache()
+        fits = bool(kernels) and bool(cache.deserialize(kernels))
+        settings.set_runtime_cache(cache)
+        return settings, cache, fits
+
+    def create_context(self, engine: Any, settings: Any, *, own_memory: bool) -> Any:
+        """An execution context, None if TensorRT refuses. The engine's device must be current.
+
+        Args:
+            engine: deserialised.
+            settings: of `runtime_settings`.
+            own_memory: whether it allocates its scratch memory, or is given some (``set_device_memory``).
+        """
+        if settings is not None:
+            return engine.create_execution_context(runtime_config=settings)
+        strategies = self.trt.ExecutionContextAllocationStrategy
+        return engine.create_execution_context(strategies.STATIC if own_memory else strategies.USER_MANAGED)
 
 
 def load_flavour(name: FlavourName | None = None) -> Flavour:

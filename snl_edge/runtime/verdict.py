@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .manifest import Manifest, Precision
+from .prediction import Prediction
 
 VerdictKind = Literal["good", "reject", "unknown"]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the detector says of one frame; score, threshold and map are on the calibrated scale."""
+class Decision:
+    """What is decided about one frame; score and threshold are on the calibrated scale."""
 
     kind: VerdictKind
     """``unknown``: no product that the model learned, so neither good nor a reject of one."""
@@ -26,8 +27,6 @@ class Verdict:
     """As named by the caller, else as recognised; None where it is unknown."""
     product_distance: float
     """From the nearest product that the model learned; 1 is the default limit of what is known."""
-    anomaly_map: NDArray[np.float32]
-    """``float32 [H, W]`` of the model's input, not of the frame."""
 
     @property
     def reject(self) -> bool:
@@ -40,23 +39,29 @@ class Verdict:
         return self.kind == "good"
 
 
-def judge(
+@dataclass(frozen=True)
+class Verdict(Decision):
+    """A decision with what shows where."""
+
+    anomaly_map: NDArray[np.float32]
+    """``float32 [H, W]`` of the model's input, not of the frame; on the scale of the score."""
+
+
+def decide(
     manifest: Manifest,
     precision: Precision,
-    anomaly_map: NDArray[np.float32],
     score: float | np.float32,
     nearest: int | np.int32,
     distance: float | np.float32,
     named: str | None = None,
     threshold: float | None = None,
-) -> Verdict:
-    """The verdict on the graph's outputs for one picture, by the thresholds in force in ``manifest``.
+) -> Decision:
+    """What follows from the graph's scores for one picture, by the thresholds in force in ``manifest``.
 
     Args:
         manifest: of the bundle that ran.
         precision: of the graph or engine that ran.
-        anomaly_map: ``float32 [H, W]``.
-        score, nearest, distance: the graph's other outputs.
+        score, nearest, distance: the graph's outputs.
         named: the product, where the caller knows it; then nothing is unknown.
         threshold: decides instead of those of the manifest.
     """
@@ -66,4 +71,18 @@ def judge(
     limit = manifest.threshold_for(product if known else None, precision) if threshold is None else threshold
     # A high score does not make an unknown product the reject of a known one.
     kind: VerdictKind = "unknown" if not known else "reject" if float(score) > limit else "good"
-    return Verdict(kind, float(score), limit, product if known else None, float(distance), anomaly_map)
+    return Decision(kind, float(score), limit, product if known else None, float(distance))
+
+
+def judge(
+    manifest: Manifest,
+    precision: Precision,
+    prediction: Prediction,
+    index: int,
+    named: str | None = None,
+    threshold: float | None = None,
+) -> Verdict:
+    """The verdict on image ``index`` of a prediction; the other arguments as `decide`."""
+    score, nearest, distance = (output[index] for output in prediction.scores)
+    decision = decide(manifest, precision, score, nearest, distance, named, threshold)
+    return Verdict(**vars(decision), anomaly_map=prediction.anomaly_map[index])

@@ -48,6 +48,8 @@ class Health:
             if not thread.is_alive():
                 return f"thread {thread.name} has ended"
         for engine in self.engines:
+            if engine.lost:
+                return engine.lost
             if engine.stuck_for > self.limits.stuck_after_s:
                 return f"{engine.name} hangs"
             if engine.broken_for > self.limits.broken_after_s:

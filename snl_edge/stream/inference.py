@@ -6,9 +6,14 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
-from ..errors import SnlEdgeError
-from ..runtime.prediction import Prediction
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import GpuLostError, SnlEdgeError
+from ..runtime.prediction import Scores
 from .control import Check
 from .judging import Judge
 from .part import Part, Parts
@@ -25,13 +30,28 @@ class Engine(threading.Thread):
     """Takes batches, runs them and hands the results to the `Judgement`.
 
     When the engine fails, the batch's parts get the fail-safe verdict ``engine`` at once, and so do all that follow
-    until it could be loaded anew: tried with growing pauses.
+    until it could be loaded anew: tried with growing pauses. Where the GPU is lost to this process, nothing is tried
+    any more: `lost` says why, and the line has to end.
+
+    Args:
+        wants_map: whether a part's anomaly map is wanted, from the scores of its picture.
+
+    Attributes:
+        lost: why only a fresh process can go on; empty while this one can.
     """
 
     def __init__(
-        self, number: int, settings: EngineSettings, parts: Parts, waiting: Waiting, results: Judgement
+        self,
+        number: int,
+        settings: EngineSettings,
+        parts: Parts,
+        waiting: Waiting,
+        results: Judgement,
+        wants_map: Callable[[Part, float, int, float], bool],
     ) -> None:
         super().__init__(name=f"engine {number}", daemon=True)
+        self.lost = ""
+        self._wants_map = wants_map
         self._busy_since: float | None = None
         self._broken_since: float | None = None
         self._number = number
@@ -60,7 +80,11 @@ class Engine(threading.Thread):
         self._busy_since = begun = time.monotonic()
         try:
             self._make_ready(recipe)
-            prediction = recipe.predict([part.slot for part in batch], self._number)
+            in_force = recipe.in_force
+            for part in batch:
+                part.in_force = in_force
+            slots = [part.slot for part in batch]
+            scores, maps = recipe.inspect(slots, self._number, lambda scores: self._wanted(batch, scores))
         except Exception as error:  # whatever a library raises, no part may wait for ever
             self._break(error)
             for part in batch:
@@ -75,12 +99,19 @@ class Engine(threading.Thread):
             part.release()
             part.stages["wait"] = begun - part.queued
             part.stages["inference"] = seconds
-        self._results.put(batch, prediction)
+        self._results.put(Inspected(batch, scores, maps))
+
+    def _wanted(self, batch: list[Part], scores: Scores) -> list[int]:
+        """Which parts' maps are worth a copy to the host."""
+        rows = zip(scores.score.tolist(), scores.product.tolist(), scores.product_distance.tolist(), strict=True)
+        return [row for row, (part, found) in enumerate(zip(batch, rows, strict=True)) if self._wants_map(part, *found)]
 
     def _make_ready(self, recipe: Recipe) -> None:
         """Loads a broken engine anew; raises while it is not time yet."""
         if recipe is not self._recipe:
             self._recipe, self._broken_since = recipe, None
+        if self.lost:
+            raise SnlEdgeError(self.lost)
         if self._broken_since is None:
             return
         if time.monotonic() < self._retry_at:
@@ -94,6 +125,8 @@ class Engine(threading.Thread):
         elif now < self._retry_at:
             return
         self._problem = str(error) or type(error).__name__
+        if isinstance(error, GpuLostError):
+            self.lost = self._problem
         self._retry_at = now + self._pause
         self._pause = min(2 * self._pause, _RETRY_MOST_S)
 
@@ -112,6 +145,8 @@ class Engine(threading.Thread):
     def check(self, stuck_after_s: float) -> Check:
         """Its line on the health page."""
         name = self.name if self._number else "engine"
+        if self.lost:
+            return Check(name, "failed", f"{self.lost} Parts get the fail-safe verdict until then")
         if self.broken_for:
             return Check(
                 name, "failed", f"{self._problem} Parts get the fail-safe verdict; it is loaded again and again"
@@ -123,6 +158,14 @@ class Engine(threading.Thread):
         return Check(name, "ok", self._recipe.reason if self._recipe else "ready")
 
 
+class Inspected(NamedTuple):
+    """A batch that an engine has run: its parts, their scores, and by number of the part the maps that were wanted."""
+
+    parts: list[Part]
+    scores: Scores
+    maps: dict[int, NDArray[np.float32]]
+
+
 class Judgement(threading.Thread):
     """Judges what the engines give, while they run the next batch."""
 
@@ -132,32 +175,27 @@ class Judgement(threading.Thread):
         self._parts = parts
         self._recorder = recorder
         self._block = block
-        self._batches: queue.Queue[tuple[list[Part], Prediction] | None] = queue.Queue(batches)
+        self._batches: queue.Queue[Inspected | None] = queue.Queue(batches)
 
-    def put(self, batch: list[Part], prediction: Prediction) -> None:
+    def put(self, inspected: Inspected) -> None:
         """Hands a batch over; waits where judgement is behind."""
-        self._batches.put((batch, prediction))
+        self._batches.put(inspected)
 
     def run(self) -> None:
         """The thread's body; ends at `finish`."""
         while (item := self._batches.get()) is not None:
-            batch, prediction = item
-            for index, part in enumerate(batch):
+            for index, part in enumerate(item.parts):
                 begun = time.monotonic()
+                anomaly_map = item.maps.get(index)
+                score, nearest, distance = (output[index].item() for output in item.scores)
                 try:
-                    record = self._judge.record(
-                        part,
-                        prediction.anomaly_map[index],
-                        float(prediction.score[index]),
-                        int(prediction.product[index]),
-                        float(prediction.product_distance[index]),
-                    )
+                    record = self._judge.record(part, anomaly_map, score, nearest, distance)
                 except Exception:  # as above
                     _log.exception("judging part %d of %s", part.sequence, part.camera)
                     self._parts.fail(part, "engine")
                     continue
                 part.stages["judge"] = time.monotonic() - begun
-                self._parts.decide(part, record, prediction.anomaly_map[index])
+                self._parts.decide(part, record, anomaly_map)
             if self._block:
                 self._recorder.wait_for_room()
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..runtime.verdict import Verdict, judge
+from ..runtime.verdict import Decision, decide
 from .part import Part
 from .record import Action, Blob, Record
 from .settings import FailsafeAction, Settings
@@ -52,7 +52,7 @@ class Rules(Settings):
 
 
 class Judge:
-    """Makes records. Only one thread calls `record`; any may call `failsafe`.
+    """Makes records. Only one thread calls `record`; any may call `needs_map` and `failsafe`.
 
     Args:
         products: by camera, what it always sees.
@@ -70,42 +70,50 @@ class Judge:
         """Sets which pixels ``bool [H, W]`` of a camera's maps of this size do not count; needed before the first."""
         self._ignored[camera, size] = ignored
 
+    def needs_map(self, part: Part, score: float, nearest: int, distance: float) -> bool:
+        """Whether `record` cannot do without the part's anomaly map: where pixels are ignored, or it is not good."""
+        return self._ignores(part) is not None or not self._decide(part, score, nearest, distance).good
+
     def record(
-        self,
-        part: Part,
-        anomaly_map: NDArray[np.float32],
-        score: float,
-        nearest: int,
-        distance: float,
+        self, part: Part, anomaly_map: NDArray[np.float32] | None, score: float, nearest: int, distance: float
     ) -> Record:
-        """The record of a judged part, from the graph's outputs for its picture."""
-        assert part.recipe is not None
-        ignored = self._ignored[part.camera, part.recipe.size]
+        """The record of a judged part, from the graph's outputs for its picture.
+
+        ``anomaly_map`` may be None where `needs_map` said no. Ignored pixels of it become 0.
+        """
+        ignored = self._ignores(part)
         if ignored is not None:
+            assert anomaly_map is not None
             anomaly_map[ignored] = 0.0
             score = float(anomaly_map.max())
-        in_force = part.recipe.in_force
-        verdict = judge(
-            in_force.bundle.manifest,
-            part.recipe.precision,
-            anomaly_map,
-            score,
-            nearest,
-            distance,
-            self._products[part.camera],
-        )
-        action, reason = self._action(part.camera, verdict)
+        decision = self._decide(part, score, nearest, distance)
+        action, reason = self._action(part.camera, decision)
+        blobs: tuple[Blob, ...] = ()
+        if decision.score > decision.threshold:
+            assert anomaly_map is not None
+            blobs = find_blobs(anomaly_map, decision.threshold)
+        assert part.in_force is not None
         return replace(
-            self._base(part, in_force.version),
-            verdict=verdict.kind,
+            self._base(part, part.in_force.version),
+            verdict=decision.kind,
             action=action,
             reason=reason,
-            product=verdict.product,
-            product_distance=verdict.product_distance,
-            score=verdict.score,
-            threshold=verdict.threshold,
-            blobs=find_blobs(anomaly_map, verdict.threshold) if verdict.score > verdict.threshold else (),
+            product=decision.product,
+            product_distance=decision.product_distance,
+            score=decision.score,
+            threshold=decision.threshold,
+            blobs=blobs,
         )
+
+    def _ignores(self, part: Part) -> NDArray[np.bool_] | None:
+        assert part.recipe is not None
+        return self._ignored[part.camera, part.recipe.size]
+
+    def _decide(self, part: Part, score: float, nearest: int, distance: float) -> Decision:
+        assert part.recipe is not None
+        assert part.in_force is not None
+        manifest, named = part.in_force.bundle.manifest, self._products[part.camera]
+        return decide(manifest, part.recipe.precision, score, nearest, distance, named)
 
     def failsafe(self, part: Part, reason: str) -> Record:
         """The record of a part that cannot be judged."""
@@ -142,12 +150,12 @@ class Judge:
             shadow=self._state.shadow,
         )
 
-    def _action(self, camera: str, verdict: Verdict) -> tuple[Action, Literal["unconfirmed"] | None]:
+    def _action(self, camera: str, decision: Decision) -> tuple[Action, Literal["unconfirmed"] | None]:
         recent = self._recent[camera]
-        recent.append(verdict.reject)
-        if verdict.kind == "unknown":
+        recent.append(decision.reject)
+        if decision.kind == "unknown":
             return self._rules.unknown, None
-        if verdict.good:
+        if decision.good:
             return "pass", None
         confirm = self._rules.confirm
         if confirm is not None and sum(list(recent)[-confirm.of :]) < confirm.rejects:

@@ -80,7 +80,7 @@ class RunningLine:
             batches=2 * config.engine.in_flight,
         )
         self._engines = [
-            Engine(number, config.engine, self.parts, self._waiting, self._judgement)
+            Engine(number, config.engine, self.parts, self._waiting, self._judgement, self._wants_map)
             for number in range(config.engine.in_flight)
         ]
         self.cameras = {
@@ -177,6 +177,14 @@ class RunningLine:
         finally:
             self.state.recipe.close()
             self._mode = "stopped"
+
+    @property
+    def lost(self) -> str:
+        """Why this process can judge nothing any more, a lost GPU: end it at once, so that it is started again."""
+        return next((engine.lost for engine in self._engines if engine.lost), "")
+
+    def _wants_map(self, part: Part, score: float, nearest: int, distance: float) -> bool:
+        return self._judge.needs_map(part, score, nearest, distance) or self.recorder.wants_map(part.camera)
 
     def _fault(self) -> str | None:
         return self._health.fault() if self._mode in ("running", "draining") else f"the line is {self._mode}"

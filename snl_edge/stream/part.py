@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .due import DueList
-from .recipe import Recipe
+from .recipe import InForce, Recipe
 from .record import Record
 
 NO_DEADLINE = 1e9
@@ -35,6 +35,9 @@ class Part:
     recipe: Recipe | None = None
     slot: int = -1
     """Where in the recipe's ``inputs`` its prepared picture lies; -1 where it has none."""
+    in_force: InForce | None = None
+    """What decides, as it was when the picture was inspected: what is asked of the engine and what is made of its
+    answer must not fall on both sides of a change."""
     brightness: float | None = None
     focus: float | None = None
     queued: float = 0.0

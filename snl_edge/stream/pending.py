@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from .control import Latest
 from .record import Entry, Record
+
+_MAP_EVERY_S = 1 / 30
+"""The screen never draws more often (``dashboard.live_rate``)."""
 
 
 @dataclass(eq=False, slots=True)
@@ -28,17 +32,32 @@ class Pending:
 class Screen:
     """Of each camera the next verdict to be committed and the newest keep their pictures, all others lose them.
 
-    So memory stays bounded however slow the disk is, and the screen moves however fast the line is. Any thread may
-    call any method.
+    Good parts whose map nobody asked the engine for are passed over: another of the camera, with its map, came just
+    before. So memory stays bounded however slow the disk is, and the screen moves however fast the line is. Any thread
+    may call any method.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._due: dict[str, float] = {}
         self._on_way: dict[str, list[Pending]] = {}
         self._latest: dict[str, Latest] = {}
 
+    def due(self, camera: str) -> bool:
+        """Whether this camera's next good part should come with its map; says yes at most so often."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._due.get(camera, -_MAP_EVERY_S) < _MAP_EVERY_S:
+                return False
+            self._due[camera] = now
+            return True
+
     def keep(self, pending: Pending) -> None:
         """Takes a new verdict, in place of the newest that was not the next."""
+        if pending.record.verdict == "good" and pending.anomaly_map is None:
+            if not pending.pictured:
+                pending.frame = None
+            return
         with self._lock:
             shown = self._on_way.setdefault(pending.record.camera, [])
             if len(shown) == 2:
@@ -51,14 +70,14 @@ class Screen:
         """Its picture is written: no longer needed for that."""
         with self._lock:
             pending.pictured = False
-            if not any(pending is kept for kept in self._on_way[pending.record.camera]):
+            if not any(pending is kept for kept in self._on_way.get(pending.record.camera, [])):
                 pending.frame = pending.anomaly_map = None
 
     def show(self, pending: Pending, entry: Entry) -> None:
         """It is committed: it is the last part of its camera, unless one that was triggered later is."""
         camera = pending.record.camera
         with self._lock:
-            shown = self._on_way[camera]
+            shown = self._on_way.get(camera, [])
             if pending not in shown:
                 return
             shown.remove(pending)

@@ -64,6 +64,11 @@ class Pictures:
         self._bytes: int | None = None
         self._lock = threading.Lock()
 
+    @property
+    def keeps_good(self) -> bool:
+        """Whether pictures of good parts are kept, some at least."""
+        return self._settings.good_every is not None or "good" in self._settings.of
+
     def wants(self, record: Record) -> bool:
         """Whether this part's picture should be kept."""
         if record.verdict in self._settings.of:

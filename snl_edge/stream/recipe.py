@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SnlEdgeError
 from ..image import fit_to_input
 from ..runtime.bundle import Bundle
 from ..runtime.detector import Detector
 from ..runtime.manifest import Precision, sha256_of
-from ..runtime.prediction import Prediction
+from ..runtime.prediction import Scores
 from ..runtime.verdict import Verdict, judge
 from .settings import EngineSettings
 
@@ -47,9 +45,15 @@ class Recipe:
 
     def __init__(self, path: Path, settings: EngineSettings, waiting: int) -> None:
         self._settings = settings
-        self._detectors = [self._load(path) for _ in range(settings.in_flight)]
-        first = self._detectors[0]
         self.path = path
+        first = self._load()
+        self._detectors = [first]
+        try:
+            self._detectors += [first.another() for _ in range(settings.in_flight - 1)]
+        except BaseException:
+            for detector in self._detectors:
+                detector.close()
+            raise
         self.in_force = InForce(first.bundle, 0)
         self.sha256 = sha256_of(first.backend.artifact)
         self.reason = first.backend_reason
@@ -59,7 +63,7 @@ class Recipe:
         self.max_batch = min(settings.max_batch or usual, first.backend.max_batch)
         self.size = first.bundle.manifest.input.size
         self.slots = waiting + self.max_batch * settings.in_flight
-        self.inputs = np.zeros((self.slots, *self.size, 3), np.uint8)
+        self.inputs = first.backend.inputs(self.slots)
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(self.slots):
             self._free.put(slot)
@@ -74,14 +78,15 @@ class Recipe:
         """The bundle's name."""
         return self.bundle.manifest.name
 
-    def _load(self, path: Path) -> Detector:
+    def _load(self) -> Detector:
         settings = self._settings
         return Detector.load(
-            path,
+            self.path,
             backend=settings.backend,
             precision=settings.precision,
             device=settings.device,
             threads=settings.threads,
+            max_batch=settings.max_batch,
         )
 
     def acquire(self) -> int:
@@ -92,19 +97,19 @@ class Recipe:
         """Gives a place back."""
         self._free.put(slot)
 
-    def predict(self, slots: Sequence[int], worker: int = 0) -> Prediction:
-        """Runs the pictures in ``slots``.
+    def inspect(
+        self, slots: Sequence[int], worker: int, wanted: Callable[[Scores], Sequence[int]]
+    ) -> tuple[Scores, dict[int, NDArray[np.float32]]]:
+        """Runs the pictures in ``slots``; see `Detector.inspect`.
 
         Raises:
-            EngineError: see `Detector.predict`.
+            EngineError: see `Detector.inspect`.
         """
         first, last = slots[0], slots[-1]
         # Places are handed out in order, so a batch usually lies in one piece and is not copied.
         in_one_piece = list(slots) == list(range(first, last + 1))
-        return self._detectors[worker].predict(self.inputs[first : last + 1] if in_one_piece else self._gather(slots))
-
-    def _gather(self, slots: Sequence[int]) -> NDArray[np.uint8]:
-        return self.inputs[list(slots)]
+        images = self.inputs[first : last + 1] if in_one_piece else self.inputs[list(slots)]
+        return self._detectors[worker].inspect(images, wanted)
 
     def judge(self, image: NDArray[np.uint8], product: str | None) -> Verdict:
         """The verdict on one picture ``uint8 [h, w, 3]``, by the thresholds in force; waits for the running batch.
@@ -113,18 +118,17 @@ class Recipe:
             EngineError: see `Detector.predict`.
         """
         prediction = self._detectors[0].predict(fit_to_input(image, self.size)[None])
-        anomaly_map, score, nearest, distance = (output[0] for output in prediction)
-        return judge(self.bundle.manifest, self.precision, anomaly_map, score, nearest, distance, product)
+        return judge(self.bundle.manifest, self.precision, prediction, 0, product)
 
     def reload(self, worker: int) -> None:
-        """Loads a worker's detector anew.
+        """Makes a worker's detector anew: from one that still works, so that the weights stay shared, or from the file.
 
         Raises:
-            SnlEdgeError: it cannot be loaded.
+            SnlEdgeError: it cannot be made.
         """
-        with suppress(SnlEdgeError):
-            self._detectors[worker].close()
-        self._detectors[worker] = self._load(self.path)
+        self._detectors[worker].close()
+        others = [detector for detector in self._detectors if not detector.closed]
+        self._detectors[worker] = others[0].another() if others else self._load()
 
     def close(self, seconds: float = 0.0) -> None:
         """Gives back what the detectors hold, once all places are free or ``seconds`` have passed."""

@@ -137,6 +137,10 @@ class Recorder:
                 self._screen.pictured(pending)
         self._queue(pending)
 
+    def wants_map(self, camera: str) -> bool:
+        """Whether a good part's anomaly map is wanted, for the screen or a kept picture."""
+        return self.pictures.keeps_good or self._screen.due(camera)
+
     @property
     def backlog(self) -> int:
         """Verdicts that wait for the disk."""

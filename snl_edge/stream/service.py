@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..errors import GpuLostError
 from ..progress import console
 from .config import LineConfig
 from .line import RunningLine
@@ -19,6 +20,7 @@ def run_line(config: LineConfig) -> RunningLine:
     """Runs a line until SIGTERM, Ctrl-C or the end of its pictures, and drains it; returns it, stopped.
 
     Raises:
+        GpuLostError: the GPU takes no more work in this process; the line was drained, and must be started anew.
         SnlEdgeError: it cannot be started, or the journal could not be closed.
     """
     with _signals() as stop:
@@ -35,7 +37,7 @@ def run_line(config: LineConfig) -> RunningLine:
                 dashboard.start()
                 console.print(f"dashboard: {dashboard.url}")
             console.print(f"line {config.name}: {line.state.recipe.reason}; journal in {config.journal.folder}")
-            while not line.ended and not stop.wait(_LOOK_S):
+            while not line.ended and not line.lost and not stop.wait(_LOOK_S):
                 pass
         finally:
             if dashboard is not None:
@@ -43,6 +45,8 @@ def run_line(config: LineConfig) -> RunningLine:
             line.stop("SIGTERM" if stop.is_set() else "line")
     counts = ", ".join(f"{count} {verdict}" for verdict, count in line.tally.verdicts.items())
     console.print(f"line {config.name} stopped: {counts}")
+    if line.lost:
+        raise GpuLostError(line.lost)
     return line
 
 

@@ -34,4 +34,4 @@ class EngineSettings(Settings):
     max_wait_ms: float = Field(default=0.0, ge=0)
     """How long the first picture of a batch waits for others; 0: whatever is there goes at once."""
     in_flight: int = Field(default=1, ge=1, le=4)
-    """Batches that run at once, each with an engine of its own; 2 keeps a GPU busy while results are copied."""
+    """Batches that run at once on one engine; 2 keeps a GPU busy while results are copied."""

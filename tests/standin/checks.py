@@ -17,6 +17,7 @@ from cuda.bindings import driver as api  # pyright: ignore[reportMissingImports]
 from pycuda import driver  # pyright: ignore[reportMissingImports]
 
 from snl_edge.runtime import cuda
+from snl_edge.runtime.cuda_memory import Buffer
 
 SHAPE = (4, 24, 40, 3)
 SIZES = {"images": np.uint8, "anomaly_map": np.float32, "score": np.float32, "product": np.int32}
@@ -51,16 +52,16 @@ def engine(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def buffers() -> dict[str, cuda.Buffer]:
+def buffers() -> dict[str, Buffer]:
     shapes = {"images": SHAPE, "anomaly_map": SHAPE[:3]}
     names = {**SIZES, "product_distance": np.float32}
-    return cuda.allocate({name: (shapes.get(name, (4,)), kind) for name, kind in names.items()})
+    return {name: Buffer(shapes.get(name, (4,)), kind, mapped=False) for name, kind in names.items()}
 
 
-def context_with(engine: Any, buffers: dict[str, cuda.Buffer], batch: int) -> Any:
+def context_with(engine: Any, buffers: dict[str, Buffer], batch: int) -> Any:
     context = engine.create_execution_context()
     for name, buffer in buffers.items():
-        assert context.set_tensor_address(name, int(buffer.device))
+        assert context.set_tensor_address(name, buffer.address)
     assert context.set_optimization_profile_async(batch > 1, 0)
     assert context.set_input_shape("images", (batch, *SHAPE[1:]))
     return context
@@ -71,24 +72,24 @@ def status(result: tuple[Any, ...]) -> int:
 
 
 def test_work_is_done_when_it_is_waited_for() -> None:
-    buffer, stream = cuda.Buffer.allocate((8,), np.uint8), cuda.new_stream()
+    buffer, stream = Buffer((8,), np.uint8, mapped=False), driver.Stream()
     buffer.upload(np.full(8, 7, np.uint8), stream)
     buffer.host[:] = 9  # too early: the copy has not happened
-    out = buffer.download(8, stream)
+    out = buffer.download(stream)
     assert (out == 9).all()
     stream.synchronize()
     assert (out == 9).all()
 
 
-def test_graph_replays_what_was_captured(engine: Any, buffers: dict[str, cuda.Buffer]) -> None:
-    stream, context = cuda.new_stream(), context_with(engine, buffers, 3)
+def test_graph_replays_what_was_captured(engine: Any, buffers: dict[str, Buffer]) -> None:
+    stream, context = driver.Stream(), context_with(engine, buffers, 3)
     handle = api.CUstream(stream.handle)
     assert context.execute_async_v3(stream.handle)  # kernels are prepared before a capture
     stream.synchronize()
     assert status(api.cuStreamBeginCapture(handle, OWN_THREAD)) == 0
-    driver.memcpy_htod_async(buffers["images"].device, buffers["images"].host, stream)
+    driver.memcpy_htod_async(buffers["images"].address, buffers["images"].host, stream)
     assert context.execute_async_v3(stream.handle)
-    scores = buffers["score"].download(4, stream)
+    scores = buffers["score"].download(stream)
     found, graph = api.cuStreamEndCapture(handle)
     assert int(found) == 0
     found, executable = api.cuGraphInstantiate(graph, 0)
@@ -108,8 +109,8 @@ def test_graph_replays_what_was_captured(engine: Any, buffers: dict[str, cuda.Bu
     assert status(api.cuGraphExecDestroy(executable)) == status(api.cuGraphDestroy(graph)) == 0
 
 
-def test_capture_forbids_what_it_forbids_on_a_gpu(engine: Any, buffers: dict[str, cuda.Buffer]) -> None:
-    stream, context = cuda.new_stream(), context_with(engine, buffers, 1)
+def test_capture_forbids_what_it_forbids_on_a_gpu(engine: Any, buffers: dict[str, Buffer]) -> None:
+    stream, context = driver.Stream(), context_with(engine, buffers, 1)
     handle = api.CUstream(stream.handle)
 
     def invalid_after(work: Any, mode: Any = OWN_THREAD) -> bool:
@@ -122,20 +123,20 @@ def test_capture_forbids_what_it_forbids_on_a_gpu(engine: Any, buffers: dict[str
 
     assert invalid_after(lambda: api.cuMemAlloc(8))
     assert invalid_after(lambda: api.cuStreamSynchronize(handle))
-    assert invalid_after(lambda: api.cuMemcpyDtoH(buffers["score"].host.ctypes.data, int(buffers["score"].device), 4))
+    assert invalid_after(lambda: api.cuMemcpyDtoH(buffers["score"].host.ctypes.data, buffers["score"].address, 4))
     assert invalid_after(lambda: context.execute_async_v3(stream.handle))  # its first run prepares kernels
     allocated = []
     assert not invalid_after(lambda: allocated.append(api.cuMemAlloc(8)[1]), RELAXED)
     assert status(api.cuMemFree(allocated[0])) == 0
 
 
-def test_profiles_bound_what_runs(engine: Any, buffers: dict[str, cuda.Buffer]) -> None:
+def test_profiles_bound_what_runs(engine: Any, buffers: dict[str, Buffer]) -> None:
     assert engine.num_optimization_profiles == 2
     assert engine.get_tensor_profile_shape("images", 1)[2] == SHAPE
     context = context_with(engine, buffers, 1)
     assert not context.set_input_shape("images", (2, *SHAPE[1:]))
     assert context.set_optimization_profile_async(1, 0)
-    assert not context.execute_async_v3(cuda.new_stream().handle)  # a new profile wants its shapes
+    assert not context.execute_async_v3(driver.Stream().handle)  # a new profile wants its shapes
     assert context.set_input_shape("images", (2, *SHAPE[1:]))
     assert not context.set_optimization_profile_async(2, 0)
 

@@ -18,6 +18,7 @@ IS_STANDIN = hasattr(_cuda, "standin_count")
 _HostFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _cuda.cuLaunchHostFunc.argtypes = [ctypes.c_void_p, _HostFunction, ctypes.c_void_p]
 _cuda.cuMemFree_v2.argtypes = [ctypes.c_uint64]
+_cuda.cuMemsetD8Async.argtypes = [ctypes.c_uint64, ctypes.c_ubyte, ctypes.c_size_t, ctypes.c_void_p]
 _cuda.cuMemFreeHost.argtypes = [ctypes.c_void_p]
 _cuda.cuMemcpyDtoHAsync_v2.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_size_t, ctypes.c_void_p]
 _cuda.cuMemcpyHtoDAsync_v2.argtypes = [ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
@@ -101,6 +102,11 @@ class Staging:
             with suppress(CudaError):
                 make_current()
             _cuda.cuMemFreeHost(self._pointer)
+
+
+def spoil(address: int, size: int, stream: int) -> None:
+    """Writes over scratch memory, as kernels do."""
+    _call("cuMemsetD8Async", address, 0xAA, size, stream)
 
 
 _kernels: dict[int, tuple[Callable[[], None], set[int], bool]] = {}

@@ -16,6 +16,7 @@ from .names import (
     DynamicShapesKernelSpecializationStrategy,
     EngineInvalidityDiagnostics,
     EngineValidity,
+    ExecutionContextAllocationStrategy,
     TensorIOMode,
 )
 from .plan import Plan, PlanError
@@ -114,7 +115,7 @@ class Engine:
         if faults.due(self._logger, "create_execution_context"):
             return None
         try:
-            return Context(self, runtime_config)
+            return Context(self, runtime_config, own_memory=strategy != ExecutionContextAllocationStrategy.USER_MANAGED)
         except CudaError as error:
             self._logger.log(self._logger.ERROR, f"create_execution_context: {error}")
             return None
@@ -161,12 +162,13 @@ class RuntimeCache:
 class Context:
     """One execution at a time: a profile, input shapes, addresses."""
 
-    def __init__(self, engine: Engine, settings: RuntimeConfig | None) -> None:
+    def __init__(self, engine: Engine, settings: RuntimeConfig | None, *, own_memory: bool) -> None:
         self._engine, self._settings, self._logger = engine, settings, engine._logger
         self._launched: set[int] = set()
         self._profile, self._shapes, self._addresses = 0, {}, {}
         self._ready: set[tuple[Any, ...]] = set()
-        self._memory = Memory(_scratch(engine._plan.profiles))
+        self._memory = Memory(_scratch(engine._plan.profiles)) if own_memory else None
+        self._given: tuple[int, int] | None = None
         largest = [shapes[name][2] for shapes in engine._plan.profiles for name in engine._inputs]
         batch = max(shape[0] for shape in largest)
         rest = {name: tuple(max(size, 1) for size in shape[1:]) for name, shape in engine._shapes.items()}
@@ -209,6 +211,10 @@ class Context:
         self._addresses[name] = int(memory)
         return True
 
+    def set_device_memory(self, memory: int, size: int) -> None:
+        """The scratch memory of a context without its own."""
+        self._given = int(memory), int(size)
+
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return self._shapes.get(name, self._engine.get_tensor_shape(name))
 
@@ -232,6 +238,9 @@ class Context:
         if lacking:
             return self._refuse(f"execute_async_v3: no address or shape for {', '.join(lacking)}")
         addresses, staging, batch = dict(self._addresses), self._staging, next(iter(self._shapes.values()))[0]
+        scratch = self._given
+        if self._memory is None and (scratch is None or scratch[1] < engine.device_memory_size_v2):
+            return self._refuse(f"execute_async_v3: {scratch} is too little device memory")
 
         def compute() -> None:
             given = {name: staging[name].array[:batch] for name in engine._inputs}
@@ -245,6 +254,8 @@ class Context:
                 self._ready.add(self._key())
                 if self._settings is not None and self._settings.get_runtime_cache() is not None:
                     self._settings.get_runtime_cache().shapes.add(repr(self._key()))
+            if scratch is not None:
+                driver.spoil(*scratch, stream_handle)
             for name in engine._inputs:
                 staging[name].from_device(addresses[name], batch, stream_handle)
             driver.launch(stream_handle, compute, self._launched)
