@@ -275,12 +275,12 @@ def _tensorrt_fails(folder: Path, how: str) -> None:
 
 
 def too_little_memory(folder: Path) -> None:
-    for mebibytes in (0, 1):
-        os.environ["STANDIN_MEMORY_MIB"] = str(mebibytes)
+    for kibibytes in (0, 100, 400):
+        os.environ["STANDIN_MEMORY_KIB"] = str(kibibytes)
         with suppress(SnlEdgeError):
             load(folder)
-            raise AssertionError(f"loaded into {mebibytes} MiB")
-    os.environ["STANDIN_MEMORY_MIB"] = "64"
+            raise AssertionError(f"loaded into {kibibytes} KiB")
+    os.environ["STANDIN_MEMORY_KIB"] = "65536"
     with load(folder) as detector:
         check(folder, detector)
     assert not any(live().values()), live()
