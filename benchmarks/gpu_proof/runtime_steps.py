@@ -81,7 +81,7 @@ def targets(settings: ProofSettings) -> None:
     bundle = write_small_bundle(settings.work / "small", 64)
     images = np.random.default_rng(0).integers(0, 256, (2, *bundle.manifest.input.size, 3), np.uint8)
     session = onnxruntime.InferenceSession(bundle.graph("fp32"), providers=["CPUExecutionProvider"])
-    expected = session.run(["score"], {"images": images})[0]
+    expected = np.asarray(session.run(["score"], {"images": images})[0])
     listed = not flavour.is_rtx or gpu(0).compute_capability in flavour.listed_capabilities()
     works = []
     for target in ("",) if listed else TARGETS:
