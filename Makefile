@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One heavy test run at a time on small machines: idle OpenMP threads must sleep, not spin.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test lint format summary wheel standin clean
+.PHONY: demo test lint format summary wheel standin jetson clean
 
 demo: $(VENV)/ready
 	$(BIN)/snl-edge demo
@@ -17,6 +17,8 @@ lint: $(VENV)/ready build/types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
+	$(BIN)/shellcheck packaging/*.sh .ci/run .ci/resolve-aarch64
+	$(BIN)/hadolint docker/*.Dockerfile
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
@@ -32,6 +34,12 @@ standin: $(VENV)/ready
 
 wheel: $(VENV)/ready
 	$(BIN)/uv build --quiet --out-dir dist
+
+# What a Jetson is installed from, in one archive: docs/jetson.md.
+jetson: wheel
+	rm -rf build/snl-edge-jetson && mkdir -p build/snl-edge-jetson
+	cp $$(ls -t dist/snl_edge-*.whl | head -n 1) packaging/* docs/examples/snl-edge.service docs/examples/jetson-csi.yaml build/snl-edge-jetson
+	tar -C build -czf dist/snl-edge-jetson.tar.gz snl-edge-jetson
 
 # uv, inside the environment, resolves and installs in seconds what takes pip minutes.
 $(VENV)/ready: pyproject.toml

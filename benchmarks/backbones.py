@@ -9,8 +9,8 @@ MODELS: dict[str, SnlConfig] = {
     "edge": preset("edge"),
     "resnet18": SnlConfig(
         teacher=TeacherConfig(architecture="resnet18"),
-        student=StudentConfig(embedding=192),
-        memory=MemoryConfig(dimensions=192),
+        student=StudentConfig(embedding=192, separable=True),
+        memory=MemoryConfig(dimensions=192, search=45, finalists=4),
     ),
     "wide_resnet50_2": preset("accurate"),
 }

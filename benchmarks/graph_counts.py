@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import AttributeProto, NodeProto, helper, shape_inference
+from onnx import AttributeProto, NodeProto, TensorProto, helper, shape_inference
 
 from snl_edge.errors import ExportError
 
 FREE = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Shape", "Constant", "ConstantOfShape"})
 """Nodes that compute nothing: they name the same bytes anew, or are done once when the graph is loaded."""
+MATRIX = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})
+"""Operators that tensor cores compute, if their operands are narrower than FP32."""
 
 
 def count_graph(path: Path, batch: int = 1) -> dict[str, Any]:
@@ -21,6 +23,7 @@ def count_graph(path: Path, batch: int = 1) -> dict[str, Any]:
 
     ``flops`` counts a multiplication and an addition as two; nodes without a matrix product count one for each
     value they read or write, whichever is more. ``weight_bytes`` are read once a run, whatever the batch;
+    ``fp32_matrix_flops`` are those of them that no tensor core takes: products of FP32 that was not restored from INT8.
     ``activation_bytes`` are written and read again if nothing is fused, ``io_bytes`` in any case.
 
     Raises:
@@ -33,6 +36,9 @@ def count_graph(path: Path, batch: int = 1) -> dict[str, Any]:
         raise ExportError(f"cannot count {path}", str(error).split("\n")[0], "export it again") from error
     graph = model.graph
     shapes, sizes = _shapes(model)
+    tensors = [*graph.input, *graph.output, *graph.value_info]
+    kinds = {value.name: value.type.tensor_type.elem_type for value in tensors}
+    producers = {name: node.op_type for node in graph.node for name in node.output}
     weights = {tensor.name: tensor for tensor in graph.initializer}
     ends = {value.name for value in [*graph.input, *graph.output]}
     work = [node for node in graph.node if node.op_type not in FREE]
@@ -42,6 +48,7 @@ def count_graph(path: Path, batch: int = 1) -> dict[str, Any]:
         "transposes": sum(node.op_type == "Transpose" for node in work),
         "casts": sum(node.op_type == "Cast" for node in work),
         "flops": sum(_flops(node, shapes) for node in work),
+        "fp32_matrix_flops": sum(_flops(node, shapes) for node in work if _is_fp32_product(node, kinds, producers)),
         "weight_bytes": sum(_bytes_of(tensor.data_type, tuple(tensor.dims)) for tensor in weights.values()),
         "activation_bytes": sum(sizes[name] for name in activations),
         "io_bytes": sum(sizes[name] for name in ends),
@@ -75,6 +82,12 @@ def _shapes(model: onnx.ModelProto) -> tuple[dict[str, tuple[int, ...]], dict[st
 
 def _bytes_of(data_type: int, shape: Sequence[int]) -> int:
     return prod(shape) * helper.tensor_dtype_to_np_dtype(data_type).itemsize
+
+
+def _is_fp32_product(node: NodeProto, kinds: dict[str, int], producers: dict[str, str]) -> bool:
+    if node.op_type not in MATRIX or kinds[node.output[0]] != TensorProto.FLOAT:
+        return False
+    return not any(producers.get(name) == "DequantizeLinear" for name in node.input)
 
 
 def _flops(node: NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:

@@ -1,4 +1,7 @@
-"""An ONNX graph as its makers export it, in OpenVINO or ONNX Runtime on the CPU: its input is ready, and for free."""
+"""An ONNX graph in OpenVINO or ONNX Runtime on the CPU: as a peer's makers export it, or a part of ours.
+
+Its input is ready, and for free.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,9 @@ class GraphSpec(BaseModel):
     graph: Path
     runtime: Literal["openvino", "onnxruntime"]
     threads: int
-    rounding: Literal["default", "f32"] = "default"
-    """OpenVINO by default computes in BF16 where the processor has it; ``f32`` keeps FP32."""
+    rounding: Literal["default", "f32", "typed"] = "default"
+    """OpenVINO by default computes in BF16 where the processor has it; ``f32`` keeps FP32; ``typed`` takes the graph's
+    FP16 for BF16 and keeps the rest, as our backend does."""
     size: tuple[int, int] = (256, 256)
 
 
@@ -60,10 +64,14 @@ def _openvino(spec: GraphSpec) -> Loaded:
     import openvino
 
     settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": spec.threads}
-    if spec.rounding == "f32":
+    if spec.rounding != "default":
         settings["INFERENCE_PRECISION_HINT"] = "f32"
     core = openvino.Core()
     model = core.read_model(spec.graph)
+    if spec.rounding == "typed":
+        from snl_edge.runtime.openvino_backend import half_as_bf16
+
+        half_as_bf16(model)
     image = model.input(0)
     planar = image.partial_shape[1] == 3
     model.reshape([1, 3, *spec.size] if planar else [1, *spec.size, 3])

@@ -38,7 +38,7 @@ from .tables import table
 
 KIND = "presets"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-MEASURED = {"edge": "snl_rd", "balanced": "snl_rd_memory8192"}
+MEASURED = {"edge": "snl_rd_light", "balanced": "snl_rd_light8192"}
 """The rows of the study that are the presets' own settings."""
 STUDY = "real10"
 TEACHERS = {
@@ -108,7 +108,7 @@ def measure(
 def count_parameters(config: SnlConfig) -> dict[str, int]:
     """Numbers that a part of the model holds: weights of teacher and student, and patches kept of each product."""
     model = random_model(config)
-    memory = 0 if model.memory is None else model.memory.centres[0].numel()
+    memory = 0 if model.memory is None else model.memory.kept.numel() // len(model.memory.owners)
     of = lambda part: sum(p.numel() for p in part.parameters())  # noqa: E731
     return {"teacher": of(model.teacher), "student": of(model.student), "memory_of_a_product": memory}
 

@@ -51,6 +51,7 @@ PLAIN: Settings = {
     "loss.intra_affinity": 0.0,
     "loss.inter_affinity": 0.0,
     "loss.inter_reading": "batch",
+    "student.separable": False,
     "student.cram": None,
     "damage.paste": 0.0,
     "damage.jitter": 0.0,
@@ -60,7 +61,12 @@ PLAIN: Settings = {
 CHANNEL: Settings = {"loss.channel": 1.0}
 CRAM: Settings = {"student.cram": {"centres": 50, "residual": "unit", "skip": False}}
 DAMAGE: Settings = {"damage.paste": 0.7, "damage.jitter": 1.0}
-MEMORY: Settings = {"memory": {"centres": 2048, "candidates": 60_000, "shared": False, "dimensions": None}}
+MEMORY: Settings = {
+    "memory": {
+        **{"centres": 2048, "candidates": 60_000, "shared": False, "dimensions": None},
+        **{"search": None, "finalists": 1},
+    }
+}
 SNL: Settings = {**PLAIN, **CRAM, **DAMAGE, **MEMORY}
 """The default: the parts that earn their place. The channel and affinity terms are rows of their own."""
 
@@ -123,6 +129,10 @@ def _changes(short: str) -> dict[str, Row]:
     }
     if direction == "reverse":
         rows |= {f"embedding{e}": changed(f"embedding {e}", {"student.embedding": e}) for e in (64, 256)}
+        rows["separable"] = changed("separable student", {"student.separable": True})
+        light: Settings = {"student.separable": True, "memory.search": 45, "memory.finalists": 4}
+        rows["light"] = changed("separable student, coarse search", light)
+        rows["light8192"] = changed("the same, memory of 8192 a product", {**light, "memory.centres": 8192})
         rows |= {f"depth{d}": changed(f"decoder depth {d}", {"student.depth": d}) for d in (2, 3)}
         alone: Settings = {"anomaly_map.level_weights": [0.0, 0.0, 0.0]}
         sizes = {"": {}, **{str(k): {"memory.centres": k} for k in (512, 8192)}}

@@ -39,16 +39,19 @@ from .peers_environment import export_peers
 from .random_bundle import write_random_bundle
 from .results import FOLDER, save_result
 from .system import describe_system
+from .teacher_graph import write_teacher_graph
 from .torch_subject import TorchSpec
 
 KIND = "speed"
 GROUPS = {
-    "edge": ("efficientad_s",),
+    "edge": ("efficientad_s", "anomavision_padim_resnet18"),
     "resnet18": ("anomalib_rd_resnet18", "anomavision_padim_resnet18"),
     "wide_resnet50_2": ("anomalib_rd_wide_resnet50_2",),
 }
 """What stands at once beside our model of that name: peers of the same backbone, or of the same purpose."""
 OURS = "snl_"
+TEACHER = "teacher_"
+"""Contenders that are the teacher of ours alone, by backend and precision."""
 END_TO_END_BATCHES = (1, 2, 4, 8)
 
 
@@ -79,6 +82,7 @@ def speed(
         console.rule(group)
         folder = Path(given[group]) if group in given else random_bundle(group, work)
         specs = make_specs(group, folder, export_peers(GROUPS[group], work), count, size, compile_)
+        specs |= teacher_specs(specs, work / f"{group}-teacher")
         figures["groups"][group] = measure_group(group, specs, rounds, seconds, count, watch)
         figures["groups"][group]["weights"] = "of a trained run" if group in given else "random"
     figures["noise"] = watch.findings()
@@ -151,6 +155,33 @@ def make_specs(
     return specs
 
 
+def teacher_specs(specs: Mapping[str, tuple[str, Any]], folder: Path) -> Specs:
+    """The bare teacher of every detector of ours among ``specs``, its graph written to ``folder``.
+
+    Raises:
+        ExportError: a graph does not show its teacher.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found: Specs = {}
+    for name, (kind, spec) in specs.items():
+        if kind == "detector":
+            manifest = Bundle.open(spec.bundle).manifest
+            graph = write_teacher_graph(
+                spec.bundle / manifest.graphs[spec.precision], folder / f"{spec.precision}.onnx"
+            )
+            found[TEACHER + name.removeprefix(OURS)] = (
+                "graph",
+                GraphSpec(
+                    graph=graph.resolve(),
+                    runtime=spec.backend,
+                    threads=spec.threads,
+                    rounding="typed" if spec.precision == "bf16" else "f32",
+                    size=manifest.input.size,
+                ),
+            )
+    return found
+
+
 def measure_group(group: str, specs: Specs, rounds: int, seconds: float, threads: int, watch: Watch) -> dict[str, Any]:
     """All rounds of one group; its figures."""
     failed: dict[str, str] = {}
@@ -209,9 +240,10 @@ def end_to_end_of(contenders: Sequence[Contender], rounds: int, seconds: float) 
 
 
 def group_figures(times: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any]:
-    """Medians over rounds in milliseconds, and our best against every other contender.
+    """Medians over rounds in milliseconds, our best against every other contender, and each against its bare teacher.
 
-    Ours counts from a frame of the input's size to the verdict (``fitted``), as no peer resizes.
+    Ours counts from a frame of the input's size to the verdict (``fitted``), as no peer resizes; against the teacher,
+    which ends with its features, the backend alone counts.
     """
     main = {name: ways.get("fitted") or ways["graph"] for name, ways in times.items()}
     best = min((name for name in main if name.startswith(OURS)), key=lambda name: median(main[name]))
@@ -221,6 +253,11 @@ def group_figures(times: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[st
             for name, ways in times.items()
         },
         "best": best,
+        "of_teacher": {
+            name: paired_ratio(times[name]["backend"], main[teacher])
+            for name in main
+            if name.startswith(OURS) and (teacher := TEACHER + name.removeprefix(OURS)) in main
+        },
         "ratios": {name: paired_ratio(main[best], rows) for name, rows in main.items() if name != best},
     }
 

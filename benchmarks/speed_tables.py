@@ -26,6 +26,14 @@ TITLES = {
     "anomalib_rd_wide_resnet50_2": "anomalib Reverse Distillation, WideResNet-50-2",
     "anomavision_padim_resnet18": "AnomaVision PaDiM, ResNet-18",
 }
+WAYS = {
+    "openvino_fp32": "OpenVINO, FP32",
+    "openvino_bf16": "OpenVINO, BF16",
+    "openvino_int8": "OpenVINO, INT8",
+    "onnxruntime_fp32": "ONNX Runtime, FP32",
+    "onnxruntime_int8": "ONNX Runtime, INT8",
+}
+TITLES |= {f"teacher_{way}": f"its bare teacher, {words}" for way, words in WAYS.items()}
 RUNTIMES = {
     "_openvino": ", OpenVINO as it comes",
     "_openvino_f32": ", OpenVINO in FP32",
@@ -67,6 +75,12 @@ def speed_headlines(results: Mapping[str, Result], name: str) -> dict[str, Any]:
         "e2e_ratio": edge["end_to_end"]["fitted_ratio"] if edge else None,
         "e2e_ratio_with_resize": edge["end_to_end"]["ratio"] if edge else None,
         "backbones": backbones,
+        # Files of before it stood beside us know nothing of the teacher alone.
+        "of_teacher": {
+            group: {way: ratio["ratio"] for way, ratio in own["of_teacher"].items()}
+            for group, own in groups.items()
+            if "of_teacher" in own
+        },
         "file": file,
     }
 
@@ -106,6 +120,7 @@ def ratios_table(results: Mapping[str, Result], name: str) -> str:
         "anomalib Reverse Distillation, OpenVINO as it comes": "anomalib_rd_{}_openvino",
         "the same in FP32": "anomalib_rd_{}_openvino_f32",
         "anomalib EfficientAD-S, OpenVINO as it comes": "efficientad_s_openvino",
+        "AnomaVision PaDiM on ResNet-18, OpenVINO as it comes": "anomavision_padim_resnet18_openvino",
         "PyTorch eager, our own model": "pytorch_eager",
     }
     body = [
@@ -113,6 +128,31 @@ def ratios_table(results: Mapping[str, Result], name: str) -> str:
         for label, peer in rows.items()
     ]
     headings = ["our time as a share of that of …", *(GROUPS[group] for group in groups)]
+    return table(headings, body) + "\n" + _source(result) + "\n"
+
+
+def teacher_table(results: Mapping[str, Result], name: str) -> str:
+    """What the whole graph takes as a multiple of its teacher alone, by backend and precision: one column per group."""
+    found = find_result(results, "speed", name)
+    if found is None or not all("of_teacher" in own for own in found[1].figures["groups"].values()):
+        return AWAITS_SPEED.format(name) + "\n"
+    _, result = found
+    groups = result.figures["groups"]
+    body = []
+    for way, words in WAYS.items():
+        cells = [words]
+        for own in groups.values():
+            ratio = own["of_teacher"].get(f"snl_{way}")
+            if ratio is None:
+                cells += ["–", "–"]
+                continue
+            alone = own["milliseconds"][f"teacher_{way}"]["graph"]["median"]
+            cells += [f"{alone:.1f}", f"{ratio['ratio']:.2f}"]
+        body.append(cells)
+    headings = [
+        "",
+        *(text for group in groups for text in (f"{GROUPS[group]}: teacher, ms", "whole graph, times that")),
+    ]
     return table(headings, body) + "\n" + _source(result) + "\n"
 
 

@@ -29,6 +29,7 @@ from .speed_tables import (
     ratios_table,
     speed_headlines,
     speed_table,
+    teacher_table,
     training_headlines,
     training_speed_table,
 )
@@ -150,6 +151,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "settings": lambda results, name: settings_table(),
     "speed": speed_table,
     "ratios": ratios_table,
+    "teacher": teacher_table,
     "presets": presets_table,
     "trainingspeed": training_speed_table,
     "machines": machines_table,

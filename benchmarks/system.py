@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from snl_edge import provenance
+from snl_edge.jetson.board import l4t_release
+from snl_edge.jetson.power_mode import power_modes
 from snl_edge.runtime.gpu import present_gpus
 from snl_edge.runtime.processor import instruction_sets
 
-from .jetson_sensor import power_mode
 from .sensors import Sensor
 
 FLAGS = re.compile(r"^(sse4_2|avx2?|fma|f16c|avx512\w*|avx_vnni\w*|amx_\w+|asimd\w*|sve\w*|i8mm|bf16|fphp)$")
@@ -31,7 +32,7 @@ def describe_system(sensors: list[Sensor], root: Path = Path("/")) -> dict[str, 
             {"name": g.name, "compute_capability": g.compute_capability, "memory_bytes": g.memory_bytes}
             for g in present_gpus()
         ],
-        "power_mode": power_mode(root),
+        "power_mode": _power_mode(root),
         "sensors": {sensor.name: getattr(sensor, "describe", dict)() for sensor in sensors},
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "versions": provenance.versions(),
@@ -57,6 +58,15 @@ def _cpu(root: Path) -> dict[str, Any]:
     }
 
 
+def _power_mode(root: Path) -> str | None:
+    """The power mode of a Jetson, and the fullest where that is another."""
+    modes = power_modes(root)
+    if modes is None or modes.current is None:
+        return None
+    limited = modes.fullest is not None and modes.fullest != modes.current
+    return f"{modes.current}, not {modes.fullest}" if limited else str(modes.current)
+
+
 def _memory(root: Path) -> dict[str, int]:
     found = dict(re.findall(r"^(MemTotal|MemAvailable|SwapTotal):\s+(\d+) kB$", _read(root / "proc/meminfo"), re.M))
     return {f"{name}_bytes": int(kilobytes) * 1024 for name, kilobytes in found.items()}
@@ -80,8 +90,7 @@ def _unlimited(text: str) -> bool:
 
 def _os(root: Path) -> dict[str, str]:
     pretty = re.search(r'^PRETTY_NAME="?([^"\n]*)', _read(root / "etc/os-release"), re.MULTILINE)
-    tegra = _read(root / "etc/nv_tegra_release").split("\n")[0].lstrip("# ")
-    named = {"name": pretty[1] if pretty else platform.system(), "kernel": platform.release(), "l4t": tegra}
+    named = {"name": pretty[1] if pretty else platform.system(), "kernel": platform.release(), "l4t": l4t_release(root)}
     return {name: value for name, value in named.items() if value}
 
 

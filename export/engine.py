@@ -19,6 +19,7 @@ from snl_edge.runtime.tensorrt_flavour import Flavour, load_flavour
 
 from .engine_layers import check_precision, count_engine_layers, count_layers
 from .engine_progress import build_progress
+from .workspace import memory_limits
 
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(steps done, steps in all, phase)``, from TensorRT's threads."""
@@ -96,7 +97,7 @@ def build_engine(
         opt_batch: batch that kernels for more than one image are tuned for; see `Flavour.profiles`.
         compute_capabilities: such as ``("8.6", "8.9")``, for TensorRT-RTX only; see `Flavour.capabilities`.
         timing_cache: file that keeps kernel timings between builds, for TensorRT only.
-        workspace_bytes: limit of a kernel's scratch memory; TensorRT's own default (most of the memory) if not given.
+        workspace_bytes: limit of a kernel's scratch memory; see `memory_limits` if not given.
         progress: told how far the build is.
 
     Raises:
@@ -119,8 +120,7 @@ def build_engine(
     config.clear_flag(trt.BuilderFlag.TF32)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     installed.target(config, capabilities)
-    if workspace_bytes is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
+    memory_limits(gpu, workspace_bytes).apply(trt, config)
     if timing_cache is not None:
         installed.load_timing_cache(config, timing_cache)
     for profile in profiles:

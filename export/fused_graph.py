@@ -31,7 +31,7 @@ class FusedGraph(nn.Module):
             the limit of what is known.
         """
         anomaly_map, score, product, distance = self.model(images)
-        # A maximum may pass over what is no number, and on a GPU few maps are ever looked at: the score says it for them.
+        # A maximum may pass over what is no number, and on a GPU few maps are looked at: the score says it for them.
         total = anomaly_map.flatten(1).sum(dim=1)
         score = torch.where(total.isnan() | total.isinf(), torch.nan, score)
         return anomaly_map * self.gain, score * self.gain, product, distance

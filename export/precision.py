@@ -7,11 +7,16 @@ there (Jena et al., arXiv 2407.02968, table 3, saw engines lose 14 points of AUR
 
 Tables that are looked up (the memory's centres) are stored in FP16 where that loses nothing, and what is looked up is
 cast to FP32: half the bytes, the same arithmetic.
+
+What only says where a maximum lies (the memory's search for the nearest centre, most of a graph's products) is FP16 as
+well: the distance to what was found is computed from FP32 anew, so a rounding can pick a neighbour but is no error of
+the distance. Products of a matrix whose numbers are FP16's own with what was computed in FP16 (a memory's projection)
+are FP16, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx
@@ -28,6 +33,10 @@ FOLLOWERS = frozenset(
     | {"MaxPool", "AveragePool", "GlobalAveragePool"}
 )
 """Operators that compute in FP16 where everything they read was computed in FP16."""
+SEARCH = frozenset({"MatMul", "Add", "Sub", "Gather", "Reshape", "Transpose"})
+"""Operators that a search is made of: what leads to the place of a maximum and to nothing else."""
+ONE_OPERAND = frozenset({"Gather", "Reshape", "Transpose"})
+"""Operators whose further inputs are indices or shapes, which have no precision."""
 GATES = frozenset({"Sigmoid", "HardSigmoid"})
 """A product is FP16 only with one of these: squeeze-excite and SiLU; any other product may be a distance."""
 
@@ -46,17 +55,20 @@ def to_fp16(model: onnx.ModelProto, fp32: Collection[str] = ()) -> onnx.ModelPro
     half.CopyFrom(model)
     graph = half.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    halved = _halved_tensors(graph, set(constants), fp32)
+    halved = _halved_tensors(graph, constants, fp32)
     casts = _CastWriter(constants)
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         wanted = TensorProto.FLOAT16 if node.output[0] in halved else TensorProto.FLOAT
-        if node.op_type == "Gather" and _is_exact_in_fp16(constants.get(node.input[0])):
+        if node.op_type == "TopK":  # a place has no precision
+            nodes.append(node)
+            continue
+        if node.op_type == "Gather" and wanted == TensorProto.FLOAT and _is_exact_in_fp16(constants.get(node.input[0])):
             whole = node.output[0]
             node.input[0], node.output[0] = casts.constant(node.input[0]), f"{whole}.fp16"
             nodes += [node, helper.make_node("Cast", node.output, [whole], name=f"cast_{whole}", to=TensorProto.FLOAT)]
             continue
-        for position, name in enumerate(node.input):
+        for position, name in enumerate(node.input[:1] if node.op_type in ONE_OPERAND else node.input):
             if name in constants:
                 if wanted == TensorProto.FLOAT16 and constants[name].data_type == TensorProto.FLOAT:
                     node.input[position] = casts.constant(name)
@@ -84,21 +96,43 @@ def _is_exact_in_fp16(constant: TensorProto | None) -> bool:
         return bool(np.array_equal(values.astype(np.float16).astype(np.float32), values))
 
 
-def _halved_tensors(graph: onnx.GraphProto, constants: set[str], fp32: Collection[str]) -> set[str]:
+def _halved_tensors(graph: onnx.GraphProto, constants: Mapping[str, TensorProto], fp32: Collection[str]) -> set[str]:
     """Names of the activations that are computed in FP16. Nodes stand in topological order (ONNX requires it)."""
     halved: set[str] = set()
+    search = _search_tensors(graph)
     producer: dict[str, str] = {}
     outputs = {value.name for value in graph.output}
     for node in graph.node:
         producer.update(dict.fromkeys(node.output, node.op_type))
         activations = [name for name in node.input if name and name not in constants]
         follows = bool(activations) and all(name in halved for name in activations)
+        exact = all(_is_exact_in_fp16(constants[name]) for name in node.input if name in constants)
+        product = node.op_type == "MatMul" and exact
+        looked_up = node.op_type == "Gather" and _is_exact_in_fp16(constants.get(node.input[0]))
+        moved = node.op_type in ("Reshape", "Transpose") and node.input[0] in halved
+        searches = node.output[0] in search and (product or looked_up or moved)
         gated = node.op_type == "Mul" and any(producer.get(name) in GATES for name in activations)
-        if (node.op_type in CONVOLUTIONS and node.name not in fp32) or (
-            follows and (node.op_type in FOLLOWERS or gated)
-        ):
+        convolves = node.op_type in CONVOLUTIONS and node.name not in fp32
+        if convolves or searches or (follows and (node.op_type in FOLLOWERS or gated or product)):
             halved.update(set(node.output) - outputs)
     return halved
+
+
+def _search_tensors(graph: onnx.GraphProto) -> set[str]:
+    """Results of the operators of a search of which nothing is made but the place of a maximum."""
+    readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            readers.setdefault(name, []).append((node, position))
+    search: set[str] = set()
+    for node in reversed(graph.node):
+        if node.op_type in SEARCH and all(
+            reader.op_type == "TopK"
+            or (reader.output[0] in search and (position == 0 or reader.op_type not in ONE_OPERAND))
+            for reader, position in readers.get(node.output[0], [(node, 0)])
+        ):
+            search.add(node.output[0])
+    return search
 
 
 class _CastWriter:

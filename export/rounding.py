@@ -44,7 +44,8 @@ def simulate_fp16(half: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.node:
         to_half = node.op_type == "Cast" and helper.get_attribute_value(node.attribute[0]) == TensorProto.FLOAT16
         from_half = node.op_type == "Cast" and node.input[0] in halved
-        if to_half or (node.op_type != "Cast" and any(name in halved for name in node.input)):
+        rounds = node.op_type not in ("Cast", "TopK") and any(name in halved for name in node.input)
+        if to_half or rounds:
             name = node.output[0]
             halved.add(name)
             exact = node.input[0] if to_half else f"{name}.exact"

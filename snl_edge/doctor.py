@@ -7,18 +7,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypedDict
 
-import cv2
 from rich.console import Console
 from rich.table import Table
 
 from . import __version__, provenance
+from .errors import BackendError
+from .jetson.board import JETPACK_PACKAGE, is_jetson, jetpack_version, l4t_release
+from .jetson.power_mode import power_modes
+from .jetson.rails import find_rails, find_total
 from .runtime.backend import BACKENDS
 from .runtime.gpu import present_gpus
 from .runtime.tensorrt_flavour import HOW_TO_INSTALL, TITLES, installed_flavours
 
-L4T_RELEASE = Path("/etc/nv_tegra_release")
 TRAINING = ("torch", "timm", "safetensors", "onnx", "onnxsim", "onnxscript", "matplotlib")
-JETPACK_PACKAGE = "nvidia-jetpack"
 
 
 class Finding(TypedDict):
@@ -59,25 +60,36 @@ def _machine() -> Finding:
     return Finding(subject="machine", ready=True, found=found, remedy="")
 
 
-def _jetson() -> list[Finding]:
-    """L4T's release, from the file it installs, and JetPack's, from the package data base; nothing elsewhere."""
-    if not L4T_RELEASE.is_file():
+def _jetson(root: Path = Path("/")) -> list[Finding]:
+    """A Jetson's release, power mode and power monitors; nothing elsewhere."""
+    if not is_jetson(root):
         return []
-    l4t = L4T_RELEASE.read_text(encoding="utf-8", errors="replace").split("\n")[0].lstrip("# ")
-    return [Finding(subject="Jetson", ready=True, found=f"L4T {l4t}; JetPack {_jetpack()}", remedy="")]
+    jetpack = jetpack_version(root) or f"not installed as a whole (sudo apt install {JETPACK_PACKAGE})"
+    found = f"L4T {l4t_release(root) or 'not told'}; JetPack {jetpack}"
+    return [Finding(subject="Jetson", ready=True, found=found, remedy=""), _power_mode(root), _power(root)]
 
 
-def _jetpack(status: Path = Path("/var/lib/dpkg/status")) -> str:
-    """The version of the package ``nvidia-jetpack``."""
-    try:
-        packages = status.read_text(encoding="utf-8", errors="replace").split("\n\n")
-    except OSError:
-        packages = []
-    for package in packages:
-        fields = dict(line.split(": ", 1) for line in package.splitlines() if ": " in line and not line.startswith(" "))
-        if fields.get("Package") == JETPACK_PACKAGE:
-            return fields.get("Version", "of unknown version")
-    return f"not installed as a whole (sudo apt install {JETPACK_PACKAGE})"
+def _power_mode(root: Path) -> Finding:
+    """Speed measured in a lower mode is not the board's."""
+    subject, modes = "fullest power mode", power_modes(root)
+    if modes is None or modes.current is None:
+        remedy = "see `sudo nvpmodel -q`, and measure in the board's fullest mode"
+        return Finding(subject=subject, ready=False, found="nvpmodel tells no mode", remedy=remedy)
+    if modes.fullest is None:
+        names = ", ".join(map(str, modes.modes)) or "nvpmodel.conf names none"
+        remedy = f"choose the fullest of these for measuring: {names}"
+        return Finding(subject=subject, ready=False, found=str(modes.current), remedy=remedy)
+    ready = modes.current == modes.fullest
+    remedy = "" if ready else f"measure at {modes.fullest.name}: {modes.fullest.command}"
+    return Finding(subject=subject, ready=ready, found=str(modes.current), remedy=remedy)
+
+
+def _power(root: Path) -> Finding:
+    total = find_total(find_rails(root))
+    if isinstance(total, str):
+        remedy = "energy is not measured here; rails that are known: docs/jetson.md"
+        return Finding(subject="power monitor", ready=False, found=total, remedy=remedy)
+    return Finding(subject="power monitor", ready=True, found=f"{total.name}: {total.layout.scope}", remedy="")
 
 
 def _gpus() -> list[Finding]:
@@ -117,14 +129,16 @@ def _builder() -> Finding:
 
 
 def _opencv() -> Finding:
-    information = cv2.getBuildInformation()
-    gstreamer = any(line.strip().startswith("GStreamer:") and "YES" in line for line in information.splitlines())
-    return Finding(
-        subject="OpenCV with GStreamer",
-        ready=gstreamer,
-        found=f"OpenCV {cv2.__version__} {'with' if gstreamer else 'without'} GStreamer",
-        remedy="only for CSI and GStreamer cameras: use JetPack's or the distribution's OpenCV (docs/jetson.md)",
-    )
+    subject = "OpenCV with GStreamer"
+    try:
+        from .opencv import opencv
+    except BackendError as error:
+        return Finding(subject=subject, ready=False, found=f"{error.what}: {error.why}", remedy=error.fix)
+    found = opencv()
+    remedy = "only for CSI and GStreamer cameras: use JetPack's or the distribution's OpenCV (docs/jetson.md)"
+    if found.hidden and not found.gstreamer:
+        remedy = f"it hides another OpenCV, in {found.hidden[0]}; for CSI and GStreamer cameras see docs/jetson.md"
+    return Finding(subject=subject, ready=found.gstreamer, found=str(found), remedy=remedy)
 
 
 def _training() -> Finding:

@@ -7,8 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import onnx
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -95,3 +99,16 @@ def log(journal):
     log.start()
     yield log
     log.stop(5)
+
+
+def search_products(graph: onnx.GraphProto) -> set[str]:
+    """Names of the products that lead to the place of a maximum."""
+    makers = {name: node for node in graph.node for name in node.output}
+    (place,) = [node for node in graph.node if node.op_type == "TopK"]
+    found, names = set(), [place.input[0]]
+    while names:
+        node = makers.get(names.pop())
+        if node is not None and node.op_type in ("Reshape", "Add", "MatMul", "Transpose"):
+            found |= {node.name} if node.op_type == "MatMul" else set()
+            names += node.input
+    return found

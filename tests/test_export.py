@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from conftest import search_products
 from onnx import TensorProto, helper, numpy_helper
 
 from snl_edge.calibration.score import ScoreCalibration
@@ -104,23 +105,32 @@ def test_fp16_graph_types_are_explicit(graphs):
     types = {value.name: value.type.tensor_type.elem_type for value in typed.value_info}
     types |= {tensor.name: tensor.data_type for tensor in typed.initializer}
     dims = {tensor.name: list(tensor.dims) for tensor in typed.initializer}
+    search = search_products(typed)
     for node in typed.node:
         kinds = {types[name] for name in node.input if name in types}
         if node.op_type in CONVOLUTIONS:
             assert kinds == {TensorProto.FLOAT16}, node.name
-        elif node.op_type in DELICATE:
+        elif node.op_type in DELICATE and node.name not in search:
             assert TensorProto.FLOAT16 not in kinds, node.name
-    looked_up = [node.input[0] for node in typed.node if node.op_type == "Gather" and 2048 in dims[node.input[0]]]
-    assert sorted(types[name] for name in looked_up) == [TensorProto.FLOAT, TensorProto.FLOAT16]  # lengths, centres
+    looked_up = [node.input[0] for node in typed.node if node.op_type == "Gather" and len(dims[node.input[0]]) > 1]
+    assert len(looked_up) == 4  # the search's directions, shift and keys, and the centres
+    assert {types[name] for name in looked_up} == {TensorProto.FLOAT16}
     assert graphs["fp16"].ByteSize() < 0.55 * graphs["fp32"].ByteSize()
 
 
-def test_the_memory_computes_in_fp32_from_centres_in_fp16(graphs):
+def test_the_memory_searches_in_fp16_and_its_distances_are_fp32(graphs):
     typed = onnx.shape_inference.infer_shapes(graphs["fp16"], strict_mode=True, data_prop=True).graph
     types = {value.name: value.type.tensor_type.elem_type for value in typed.value_info}
-    products = [n for n in typed.node if n.op_type == "MatMul" and all(name in types for name in n.input)]
-    assert products
-    assert all(types[name] == TensorProto.FLOAT for node in products for name in node.input)
+    makers = {name: node for node in typed.node for name in node.output}
+    (place,) = [node for node in typed.node if node.op_type == "TopK"]
+    assert types[place.input[0]] == TensorProto.FLOAT16
+    assert len(search_products(typed)) == 2  # the projection, and the search itself
+    (centres,) = [node for node in typed.node if node.op_type == "Gather" and node.input[0].endswith("kept.fp16")]
+    (cast,) = [node for node in typed.node if centres.output[0] in node.input]
+    (difference,) = [node for node in typed.node if cast.output[0] in node.input]
+    assert (cast.op_type, difference.op_type) == ("Cast", "Sub")
+    assert all(types[name] == TensorProto.FLOAT for name in difference.input)
+    assert makers[difference.input[0]].op_type != "Cast"  # what was never rounded
 
 
 def test_openvino_reads_bf16_for_fp16_and_leaves_what_is_delicate(graphs, pictures, expected, tmp_path):

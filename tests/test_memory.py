@@ -35,9 +35,9 @@ PRODUCTS = torch.tensor([0, 1, 0, 1, 1, 0], dtype=torch.int32)
 
 
 def filled(
-    centres: int = 32, candidates: int = 100, seed: int = 0, shared: bool = False, dimensions: int | None = None
+    centres: int = 32, candidates: int = 100, seed: int = 0, **settings: object
 ) -> tuple[Memory, list[torch.Tensor]]:
-    config = MemoryConfig(centres=centres, shared=shared, dimensions=dimensions)
+    config = MemoryConfig.model_validate({"centres": centres, **settings})
     memory, seen = Memory(CHANNELS, config, 2), features(6)
     fill_memory(
         memory, lambda indices: [level[list(indices)] for level in seen], PRODUCTS.tolist(), candidates, 2, seed
@@ -45,15 +45,67 @@ def filled(
     return memory, seen
 
 
+def exact_distances(memory: Memory, seen: list[torch.Tensor], product: torch.Tensor) -> torch.Tensor:
+    """Of every patch to the nearest centre of the product, by brute force."""
+    x = patches(seen).flatten(2).transpose(1, 2)  # [B, P, C]
+    centres = (memory.kept + memory.origin).view(*memory.owners.shape, -1)  # [N, K, C]
+    own = centres.expand(2, -1, -1) if len(centres) == 1 else centres[product.long()]
+    return torch.cdist(x.double(), own.double()).amin(2).view(2, 8, 8).float()
+
+
+OTHERS = torch.tensor([1, 0], dtype=torch.int32)
+SEARCHES = [{}, {"search": 9}, {"search": 9, "finalists": 4}, {"finalists": 4}]
+
+
 @pytest.mark.parametrize("shared", [False, True])
-def test_distance_is_that_of_the_nearest_centre_of_the_product(shared: bool):
-    memory, _ = filled(shared=shared)
-    other, product = features(2, seed=1), torch.tensor([1, 0], dtype=torch.int32)
-    x = patches(other).flatten(2).transpose(1, 2)  # [B, P, C]
-    centres = memory.centres.transpose(1, 2) + memory.origin  # [N, K, C]
-    own = centres.expand(2, -1, -1) if shared else centres[product.long()]
-    assert len(centres) == (1 if shared else 2)
-    assert torch.allclose(memory(other, product), torch.cdist(x, own).amin(2).view(2, 8, 8), atol=1e-3)
+@pytest.mark.parametrize("search", SEARCHES)
+def test_distance_is_that_of_the_nearest_centre_of_the_product(shared: bool, search: dict):
+    memory, _ = filled(shared=shared, **search)
+    assert len(memory.owners) == (1 if shared else 2)
+    other = features(2, seed=1)
+    assert torch.allclose(memory(other, OTHERS), exact_distances(memory, other, OTHERS), atol=2e-3)
+
+
+@pytest.mark.parametrize("search", [{}, {"search": 9}])
+@pytest.mark.parametrize("size", [1e-3, 100.0])
+def test_the_search_serves_small_and_large_numbers_and_points_far_away(search: dict, size: float):
+    memory, seen = Memory(CHANNELS, MemoryConfig.model_validate({"centres": 32, **search}), 2), features(2, seed=1)
+    memory.remember(size * torch.randn(2, 32, 9, generator=torch.Generator().manual_seed(0)), memory.owners)
+    for away in (size, 50 * size):
+        given = [away * level for level in seen]
+        exact = exact_distances(memory, given, OTHERS)
+        assert torch.allclose(memory(given, OTHERS), exact, rtol=5e-3, atol=1.5e-3)
+
+
+def test_equal_centres_are_as_good_as_one():
+    memory, seen = filled(centres=256, candidates=32, search=9, finalists=2)  # fewer candidates: some are kept twice
+    assert torch.allclose(
+        memory(seen[:], PRODUCTS)[:2], exact_distances(memory, [s[:2] for s in seen], PRODUCTS[:2]), atol=2e-3
+    )
+
+
+def test_few_directions_find_a_centre_nearly_as_near_and_finalists_a_nearer_one():
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.tensor([8, 8, 4, 2, 1, 1, 1, 1, 1.0, 0.5, 0.5, 0.5])
+    x = [torch.randn(2, c, 64 // s, 64 // s, generator=generator) for c, s in ((3, 4), (6, 8), (6, 16))]
+    found = []
+    for finalists in (1, 8):
+        memory = Memory([3, 6, 6], MemoryConfig(centres=256, search=8, finalists=finalists), 2)
+        generator.manual_seed(1)
+        memory.remember(torch.randn(2, 256, 12, generator=generator) * spread, memory.owners)
+        excess = memory(x, OTHERS) - exact_distances(memory, x, OTHERS)
+        assert excess.min() > -2e-3  # never nearer than the nearest
+        found.append(excess.mean().item())
+    assert found[1] <= found[0] < 0.2
+
+
+def test_memories_of_older_checkpoints_are_read():
+    memory, seen = filled()
+    state = memory.state_dict()
+    state["centres"] = state.pop("kept").view(2, 32, -1).transpose(1, 2)
+    again = Memory(CHANNELS, MemoryConfig(centres=32), 2)
+    again.load_state_dict(state)
+    assert torch.equal(again(seen, PRODUCTS), memory(seen, PRODUCTS))
 
 
 def test_what_is_kept_has_no_distance_and_something_new_has():
@@ -69,9 +121,10 @@ def test_what_is_normal_for_one_product_is_not_for_another():
     assert shared(seen, 1 - PRODUCTS).max() < 0.01
 
 
+@pytest.mark.parametrize("search", SEARCHES[1:3])
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_left_out_image_is_judged_as_if_it_had_never_been_seen(shared: bool):
-    memory, seen = filled(centres=400, candidates=384, shared=shared)  # every patch of every image
+def test_a_left_out_image_is_judged_as_if_it_had_never_been_seen(shared: bool, search: dict):
+    memory, seen = filled(centres=400, candidates=384, shared=shared, **search)  # every patch of every image
     left_out = torch.arange(6, dtype=torch.int32)
     distances = memory(seen, PRODUCTS, left_out)
     cells = patches(seen).flatten(2).transpose(1, 2)  # [6, P, C]
@@ -103,8 +156,8 @@ def test_centres_lie_far_apart():
 
 
 def test_the_same_seed_keeps_the_same_patches():
-    assert torch.equal(filled(seed=3)[0].centres, filled(seed=3)[0].centres)
-    assert not torch.equal(filled(seed=3)[0].centres, filled(seed=4)[0].centres)
+    assert torch.equal(filled(seed=3)[0].kept, filled(seed=3)[0].kept)
+    assert not torch.equal(filled(seed=3)[0].kept, filled(seed=4)[0].kept)
 
 
 def test_distances_are_weighed_by_their_mean_over_held_out_images(run, line):
@@ -133,8 +186,8 @@ def test_in_all_principal_directions_distances_are_those_of_all_channels():
     """A rotation of the channels; each level is rotated on its own grid."""
     whole, turned = filled()[0], filled(dimensions=9)[0]
     other, product = features(2, seed=1), torch.tensor([1, 0], dtype=torch.int32)
-    assert turned.centres.shape == whole.centres.shape
-    assert not torch.allclose(turned.centres, whole.centres, atol=0.1)
+    assert turned.kept.shape == whole.kept.shape
+    assert not torch.allclose(turned.kept, whole.kept, atol=0.1)
     assert torch.allclose(turned(other, product), whole(other, product), atol=5e-3)
 
 
@@ -144,8 +197,8 @@ def test_few_directions_are_those_in_which_what_is_kept_varies_most():
     patches_kept = torch.randn(2, 50, 9, generator=generator) * torch.tensor([9, 8, 7, 0, 0, 0, 0, 0, 0.0])
     memory = Memory([3, 4, 5], MemoryConfig(centres=50, dimensions=8), 2)
     memory.remember(patches_kept @ directions.T, memory.owners)
-    assert memory.centres.shape == (2, 8, 50)
-    spread = memory.centres.square().mean(dim=(0, 2))
+    assert memory.kept.shape == (2 * 50, 8)
+    spread = memory.kept.square().mean(dim=0)
     assert spread[:3].sqrt() == pytest.approx([9, 8, 7], rel=0.2)
     assert spread[3:].max() < 1e-3
 
@@ -153,3 +206,7 @@ def test_few_directions_are_those_in_which_what_is_kept_varies_most():
 def test_more_directions_than_channels_are_refused():
     with pytest.raises(ConfigError, match="9 channels"):
         Memory(CHANNELS, MemoryConfig(dimensions=10), 1)
+    with pytest.raises(ConfigError, match="8 directions"):
+        Memory(CHANNELS, MemoryConfig(dimensions=8, search=9), 1)
+    with pytest.raises(ValueError, match="cannot be divided among 3"):
+        MemoryConfig(centres=2048, finalists=3)

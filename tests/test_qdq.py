@@ -8,6 +8,7 @@ import onnxruntime
 import onnxsim
 import pytest
 import torch
+from conftest import search_products
 from onnx import TensorProto, numpy_helper
 
 from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges
@@ -89,11 +90,11 @@ def test_every_convolution_is_int8_but_the_assignment_and_what_is_delicate_is_no
                 assert values[node.input[2]].dtype == np.float32
         elif node.op_type in DELICATE:
             assert not any(restored), node.name
-    assert counts == {"int8": 53, "float16": 1}
+    assert counts == {"int8": 65, "float16": 1}
     typed = onnx.shape_inference.infer_shapes(int8, strict_mode=True, data_prop=True).graph
     types = {value.name: value.type.tensor_type.elem_type for value in typed.value_info}
     for node in int8.graph.node:
-        if node.op_type in DELICATE | {"MatMul", "Pow", "Exp"}:
+        if node.op_type in DELICATE | {"MatMul", "Pow", "Exp"} and node.name not in search_products(int8.graph):
             assert all(types.get(name, TensorProto.FLOAT) != TensorProto.FLOAT16 for name in node.input), node.name
 
 
@@ -208,18 +209,15 @@ def test_the_gain_is_no_part_of_the_networks_identity(made, graph):
     assert network_sha256(spoilt) != network_sha256(graph)
 
 
-def test_the_memory_is_stored_in_int8_and_its_distances_are_exact_for_what_is_stored(int8, graph):
+def test_the_memory_is_stored_in_int8(int8, graph):
     values = constants(int8)
-    name = "model.memory.centres"
-    products, channels, count = constants(graph)[name].shape
+    name = "model.memory.kept"
+    centres = constants(graph)[name]  # [N · K, C]
     assert values[f"{name}.int8"].dtype == np.int8
-    assert values[f"{name}.step"].shape == (products * channels,)  # of each product and channel
+    assert values[f"{name}.step"].shape == (len(centres),)  # of each centre
     assert not any(other.startswith(name) and value.dtype == np.float16 for other, value in values.items())
-    restored = restore(values[f"{name}.int8"], values[f"{name}.step"], axis=0).reshape(products, channels, count)
-    steps = values[f"{name}.step"].reshape(products, channels, 1)
-    assert np.all(np.abs(restored - constants(graph)[name]) <= 0.501 * steps)
-    halves = next(value for value in values.values() if value.shape == (products, 1, count))
-    np.testing.assert_allclose(halves, np.square(restored).sum(axis=1, keepdims=True) / 2, rtol=1e-6)
+    restored = restore(values[f"{name}.int8"], values[f"{name}.step"], axis=0)
+    assert np.all(np.abs(restored - centres) <= 0.501 * values[f"{name}.step"][:, None])
 
 
 class Remembering(torch.nn.Module):
@@ -233,12 +231,13 @@ class Remembering(torch.nn.Module):
         return self.memory([fine, middle, coarse], product)
 
 
-@pytest.mark.parametrize("settings", [{}, {"shared": True}, {"dimensions": 8}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"shared": True}, {"dimensions": 8}, {"search": 16}, {"shared": True, "search": 8, "finalists": 4}]
+)
 def test_int8_centres_give_the_distances_to_themselves(settings):
     torch.manual_seed(0)
     memory = Memory([3, 8, 8], MemoryConfig(centres=16, **settings), 3).eval()
-    products = len(memory.centres)
-    memory.remember(5 * torch.randn(products, 16, 16), torch.zeros(products, 16, dtype=torch.int32))
+    memory.remember(5 * torch.randn(*memory.owners.shape, 16), memory.owners)
     features = [torch.randn(2, channels, side, side) for channels, side in ((3, 16), (8, 8), (8, 4))]
     product = torch.tensor([2, 0], dtype=torch.int32)
     program = torch.onnx.export(Remembering(memory).eval(), (*features, product), dynamo=True, opset_version=18)
@@ -246,9 +245,8 @@ def test_int8_centres_give_the_distances_to_themselves(settings):
     model = with_int8_memory(exported)
     values = constants(model)
     (stored,) = [value for value in values.values() if value.dtype == np.int8 and value.any()]
-    assert stored.size == memory.centres.numel()
-    steps = next(value for key, value in values.items() if key.endswith("memory.centres.step"))
-    memory.centres.copy_(torch.from_numpy(restore(stored, steps, axis=0)).view_as(memory.centres))
+    steps = next(value for key, value in values.items() if key.endswith("memory.kept.step"))
+    memory.kept.copy_(torch.from_numpy(restore(stored, steps, axis=0)))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     fed = dict(zip([one.name for one in session.get_inputs()], [f.numpy() for f in [*features, product]], strict=True))
     np.testing.assert_allclose(session.run(None, fed)[0], memory(features, product).numpy(), atol=1e-4)
@@ -268,8 +266,10 @@ def test_tensorrt_rtx_builds_the_int8_engine_without_a_gpu(graph, int8, tmp_path
             compute_capabilities=["8.6"],
         )
         sizes[name], layers[name] = engine.stat().st_size, record.layers
-    assert layers["int8"]["convolution int8"] == 50
+    assert layers["int8"]["convolution int8"] == 62
     assert layers["int8"]["deconvolution int8"] == 3
     assert layers["int8"]["convolution float16"] == 1  # CRAM's assignment
-    assert layers["int8"]["matrix multiply float32"] == layers["fp32"]["matrix multiply float32"]
-    assert sizes["int8"] <= 0.45 * sizes["fp32"]
+    assert layers["int8"]["matrix multiply float16"] == 2  # the memory's search
+    assert layers["int8"]["matrix multiply float32"] == layers["fp32"]["matrix multiply float32"] - 2
+    # In so small a model much of it is the search's keys, which stay FP16.
+    assert sizes["int8"] <= 0.55 * sizes["fp32"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from contract_graph import HEIGHT, WIDTH, write_contract_bundle, write_contract_graph
 
@@ -13,9 +14,17 @@ from snl_edge.benchmarks.detector_subject import DetectorSpec
 from snl_edge.benchmarks.edge_install import summarise_wheels
 from snl_edge.benchmarks.graph_subject import GraphSpec
 from snl_edge.benchmarks.results import read_results, save_result
-from snl_edge.benchmarks.speed import choose_groups, group_figures, make_specs
-from snl_edge.benchmarks.speed_tables import install_table, machines_table, ratios_table, speed_headlines, speed_table
-from snl_edge.errors import BundleError, ConfigError, SnlEdgeError
+from snl_edge.benchmarks.speed import choose_groups, group_figures, make_specs, teacher_specs
+from snl_edge.benchmarks.speed_tables import (
+    install_table,
+    machines_table,
+    ratios_table,
+    speed_headlines,
+    speed_table,
+    teacher_table,
+)
+from snl_edge.benchmarks.teacher_graph import write_teacher_graph
+from snl_edge.errors import BundleError, ConfigError, ExportError, SnlEdgeError
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
@@ -59,9 +68,22 @@ def test_contenders_share_threads_and_ours_runs_through_the_detector(tmp_path: P
         choose_groups("edge,tank")
 
 
+def test_our_teacher_stands_beside_us_as_it_is_in_the_whole_graph(bundle: Path, tmp_path: Path) -> None:
+    ours = {n: s for n, s in make_specs("edge", bundle, {}, 1, (64, 64), False).items() if n.startswith("snl_")}
+    teachers = teacher_specs(ours, tmp_path / "teacher")
+    assert {name.removeprefix("teacher_") for name in teachers} == {name.removeprefix("snl_") for name in ours}
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(tmp_path / "teacher" / "fp32.onnx")
+    assert [level.shape[2:] for level in session.run(None, {"images": image})] == [(16, 16), (8, 8), (4, 4)]
+    with pytest.raises(ExportError, match="does not show its teacher"):
+        write_teacher_graph(write_contract_graph(tmp_path / "graph.onnx"), tmp_path / "none.onnx")
+
+
 def group(rng: np.random.Generator, peers: dict[str, float]) -> dict:
     weather = rng.uniform(1, 2, 7)
     ways = {"snl_openvino_fp32": {"fitted": list(10 * weather), "detector": list(11 * weather)}}
+    ways["snl_openvino_fp32"]["backend"] = list(9 * weather)
+    ways["teacher_openvino_fp32"] = {"graph": list(6 * weather)}
     ways["snl_onnxruntime_fp32"] = {"fitted": list(20 * weather)}
     ways |= {name: {"graph": list(ms * weather)} for name, ms in peers.items()}
     figures = group_figures(ways)
@@ -107,13 +129,16 @@ def test_the_table_names_contenders_failures_and_noise(saved: Path) -> None:
     assert "| 0.40 | 0.40 to 0.40 |" in text
     assert "torch.compile | failed |" in text
     assert "varied by 12 %" in text
+    beside = teacher_table(read_results(saved), "cpu")
+    assert "| OpenVINO, FP32 | " in beside
+    assert beside.count("| 1.50 |") == 3  # the backend's time over the teacher's
     short = ratios_table(read_results(saved), "cpu")
     assert "| anomalib EfficientAD-S, OpenVINO as it comes | 0.10 | – | – |" in short
     assert "| the same in FP32 | – | 0.20 | 0.12 |" in short
 
 
 def test_what_nobody_measured_is_awaited() -> None:
-    for show in (speed_table, ratios_table):
+    for show in (speed_table, ratios_table, teacher_table):
         assert "Awaits a run" in show({}, "cpu")
         assert "speed --name cpu" in show({}, "cpu")
     assert machines_table({}, "all").strip().endswith("`snl-edge bench BUNDLE`.")

@@ -14,7 +14,12 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+import yaml
+from lines import write_parts
 from standin.build import CannotBuildError, build
+
+from snl_edge.benchmarks.small_bundle import write_small_bundle
+from snl_edge.stream.journal_report import check_journal
 
 HERE = Path(__file__).parent
 STOOD_IN = "driver and TensorRT stood in for"
@@ -40,29 +45,20 @@ def reports(path: Path) -> list[dict[str, int]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def assert_nothing_left_over(told: list[dict[str, int]]) -> None:
+def assert_nothing_left_over(told: list[dict[str, int]], but: tuple[str, ...] = ()) -> None:
     assert any(line.get("at_exit") for line in told), "the driver did not report: the process did not end well"
     for line in told:
         assert "violation" not in line, line
         if line.get("at_exit") and not line["forked"]:
-            assert not any(line[name] for name in (*LEFT_OVER, *FAULTS)), line
+            assert not any(line[name] for name in (*LEFT_OVER, *FAULTS) if name not in but), line
 
 
-def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Path, tmp_path: Path) -> None:
-    report, results = tmp_path / "report", tmp_path / "results.xml"
+def passes(environment: dict[str, str], folder: Path, *arguments: object, **changes: str) -> None:
+    """Runs pytest with the stand-ins, all results in ``folder``; nothing may be left over at its end."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={HERE.parent}"]
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", HERE / "test_tensorrt_gpu.py", HERE / "standin" / "checks.py"),
-            *(
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                f"--rootdir={HERE.parent}",
-                f"--junitxml={results}",
-                f"--basetemp={tmp_path / 'inner'}",
-            ),
-        ],
-        env={**environment, "STANDIN_REPORT": str(report), "SNL_EDGE_TEST_BUNDLE": str(bundle)},
+        [*command, f"--basetemp={folder / 'inner'}", *arguments],
+        env={**environment, "STANDIN_REPORT": str(folder / "report"), **changes},
         capture_output=True,
         text=True,
         timeout=300,
@@ -70,6 +66,13 @@ def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Pat
     )
     print(f"{STOOD_IN}:\n{done.stdout}{done.stderr}")
     assert done.returncode == 0
+    assert_nothing_left_over(reports(folder / "report"))
+
+
+def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results.xml"
+    files = HERE / "test_tensorrt_gpu.py", HERE / "standin" / "checks.py"
+    passes(environment, tmp_path, *files, f"--junitxml={results}", SNL_EDGE_TEST_BUNDLE=str(bundle))
     cases = list(ET.parse(results).iter("testcase"))
     skipped = [case.find("skipped") for case in cases]
     unexplained = [s.get("message") for s in skipped if s is not None and not s.get("message", "").startswith(SKIPPED)]
@@ -77,7 +80,11 @@ def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Pat
     for flavour in ("tensorrt", "tensorrt_rtx"):
         passed = [c for c, s in zip(cases, skipped, strict=True) if s is None and f"[{flavour}" in c.get("name", "")]
         assert len(passed) > 20, f"only {len(passed)} tests of {flavour} ran"
-    assert_nothing_left_over(reports(report))
+
+
+def test_an_integrated_gpu_shares_the_hosts_memory(environment: dict[str, str], tmp_path: Path) -> None:
+    chosen = "agrees or alternate or wanted or another_shares or larger_batches"
+    passes(environment, tmp_path, HERE / "test_tensorrt_gpu.py", "-k", chosen, STANDIN_INTEGRATED="1")
 
 
 @pytest.fixture(scope="module")
@@ -96,21 +103,14 @@ def scenarios(environment: dict[str, str], tmp_path_factory: pytest.TempPathFact
     return folder
 
 
-def later(name: str, reason: str) -> object:
-    return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=reason))
-
-
-LATE = "weakref's own exit hook runs first, if no finalizer was made before the first context: nothing is freed"
-
-
 @pytest.mark.parametrize(
     "name",
     [
         "build",
         "several_detectors_and_threads",
-        later("exit_without_close", LATE),
-        later("exit_by_an_exception", LATE),
-        later("thread_that_loaded_it_ends", LATE),
+        "exit_without_close",
+        "exit_by_an_exception",
+        "thread_that_loaded_it_ends",
         "thread_dies_in_a_call",
         "daemon_thread_runs_at_exit",
         "forked_child_refuses",
@@ -120,7 +120,7 @@ LATE = "weakref's own exit hook runs first, if no finalizer was made before the 
         "each_call_fails_once_rtx",
         "context_dies_at_each_call",
         "tensorrt_refuses",
-        later("tensorrt_raises", "an exception of TensorRT's bindings is passed on as it is"),
+        "tensorrt_raises",
         "too_little_memory",
     ],
 )
@@ -129,10 +129,79 @@ def test_scenario(scenarios: Path, name: str) -> None:
     print(f"{STOOD_IN}:\n{found['said']}")
     assert found["status"] == (7 if name == "exit_by_an_exception" else 0)
     assert "Traceback" not in found["said"]
-    assert_nothing_left_over(found["reports"])
+    if name == "context_dies_at_each_call":
+        return  # nothing can be freed in a dead context
+    # What a daemon thread has just been given, and still reads, is not pulled from under it.
+    still_read = ("page_locked",) if name == "daemon_thread_runs_at_exit" else ()
+    assert_nothing_left_over(found["reports"], but=still_read)
 
 
 def test_every_scenario_is_judged(scenarios: Path) -> None:
     marks = next(mark for mark in test_scenario.pytestmark if mark.name == "parametrize")
     judged = {getattr(one, "values", (one,))[0] for one in marks.args[1]}
     assert judged == {path.stem for path in scenarios.glob("*.json")}
+
+
+def test_a_lost_gpu_fails_every_part_safe_and_ends_the_line_at_once(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """An illegal address leaves a context in which nothing works; the service's next start gets a fresh one."""
+    parts, lost_at = 40, 25
+    small = write_small_bundle(tmp_path / "small", 64).path
+    write_parts(tmp_path / "parts", parts)
+    config = {
+        "bundle": str(small),
+        "engine": {"backend": "tensorrt", "in_flight": 2, "max_batch": 1},
+        "cameras": [{"name": "camera", "source": {"type": "folder", "path": str(tmp_path / "parts")}}],
+        "queue": {"policy": "block"},
+        "journal": {"folder": str(tmp_path / "journal"), "pictures": {"min_free_gib": 0}},
+        "dashboard": None,
+    }
+    (tmp_path / "line.yaml").write_text(yaml.safe_dump(config))
+
+    def call(*arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "snl_edge", *map(str, arguments)],
+            env={**environment, "XDG_CACHE_HOME": str(tmp_path / "cache"), **changes},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    built = call("build", small, "--precision", "fp32", "--flavour", "tensorrt")
+    assert built.returncode == 0, built.stderr
+    # Four of these calls make two lanes ready; then each part takes one, and one more for a map that is wanted.
+    ran = call("stream", "run", tmp_path / "line.yaml", STANDIN_FAIL=f"cuStreamSynchronize:{lost_at}:700:1")
+    print(f"{STOOD_IN}:\n{ran.stdout}{ran.stderr}")
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert "snl-edge: GPU 0 takes no more work in this process: " in ran.stderr
+    assert "Start the process again" in ran.stderr
+    report = check_journal(tmp_path / "journal")
+    assert report.consistent
+    (camera,) = report.cameras
+    assert (camera.parts, camera.missing) == (parts, 0)
+    assert 0 < camera.verdicts["good"] < parts
+    assert camera.verdicts["good"] + camera.verdicts["failsafe"] == parts
+    again = call("stream", "run", tmp_path / "line.yaml")
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize("integrated", ["0", "1"])
+def test_a_gpu_that_shares_the_processors_memory_is_known_by_its_driver(
+    environment: dict[str, str], integrated: str
+) -> None:
+    program = (
+        "from snl_edge.export.workspace import memory_limits; from snl_edge.runtime.gpu import gpu; "
+        "found = gpu(0); print(found.integrated, memory_limits(found).tactic_dram == found.memory_bytes // 2)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, "STANDIN_INTEGRATED": integrated},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == (["True"] * 2 if integrated == "1" else ["False"] * 2), done.stderr

@@ -111,7 +111,10 @@ def build(
         list[str] | None, typer.Option(help="Target GPU, as 8.6 (repeatable; TensorRT-RTX): builds without a GPU.")
     ] = None,
     workspace_mib: Annotated[
-        int | None, typer.Option(min=1, help="Limit of TensorRT's scratch memory while building.")
+        int | None,
+        typer.Option(
+            min=1, help="Limit of TensorRT's scratch memory while building; a quarter of a Jetson's if not given."
+        ),
     ] = None,
 ) -> None:
     """Make the bundle that a device needs, with a TensorRT engine in it.

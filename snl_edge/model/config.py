@@ -47,6 +47,8 @@ class StudentConfig(_Frozen):
     """Residual blocks per decoder stage (reverse only)."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of embedding values zeroed during training, so that the decoder cannot learn to copy (reverse only)."""
+    separable: bool = False
+    """Depthwise separable 3×3 convolutions (MobileNets, arXiv 1704.04861) in place of whole ones (reverse only)."""
     cram: CramConfig | None = CramConfig()
 
 
@@ -89,6 +91,17 @@ class MemoryConfig(_Frozen):
     """One memory for all products, instead of one for each of which the recognised product's is searched."""
     dimensions: int | None = Field(default=None, ge=8)
     """Principal directions that patches are compared in; all of their channels if not given."""
+    search: int | None = Field(default=None, ge=8)
+    """Principal directions of each product's own centres that the nearest is looked for in; all of those compared if
+    not given. Distances to what is found are exact."""
+    finalists: int = Field(default=1, ge=1)
+    """Parts of the memory whose nearest centres are compared exactly."""
+
+    @model_validator(mode="after")
+    def _parts_of_one_size(self) -> MemoryConfig:
+        if self.centres % self.finalists:
+            raise ValueError(f"{self.centres} centres cannot be divided among {self.finalists} finalists")
+        return self
 
 
 class MapConfig(_Frozen):

@@ -10,6 +10,11 @@ from snl_edge.errors import ConfigError
 
 from .config import MemoryConfig
 
+HALVES = 3
+"""Channels of a key that hold half its square."""
+LARGEST_KEY = 16.0
+"""About how long the longest key is made: products with patches a hundred times as far away still fit into FP16."""
+
 
 class Memory(nn.Module):
     r"""Distance of every patch to the nearest of K centres, patches of good training images.
@@ -25,8 +30,15 @@ class Memory(nn.Module):
     A student learns what good parts have in common and is weak where they vary without a pattern, as the thread
     of a screw that may lie any way round; a memory is strong there. It is PatchCore's idea (Roth et al.,
     arXiv 2106.08265) with few centres and inside the fused graph, and no part of SNL's abstract: our addition,
-    a row of the ablation. One matrix product of ``P × C × K``; its FP32 result takes ``P · K`` floats of
-    working memory per image (8 MiB at 256×256 and 2,048 centres).
+    a row of the ablation.
+
+    Two steps, as of a vector index that refines what it found. The *search* is one matrix product that says which
+    centre is nearest, :math:`\arg\max_k x_p^\top c_{qk} - \lVert c_{qk} \rVert^2 / 2`; its result takes ``P · K``
+    numbers of working memory per image. Distances are then computed exactly, to what it found alone. So the search may
+    be coarse, and typed forms of the graph run it in FP16 or BF16: what is rounded there picks at worst a centre nearly
+    as near, and never a distance that is too small. ``config.search`` looks in few directions, those in which the
+    product's own centres vary most, and ``config.finalists`` evens that out: the nearest of each of so many parts of
+    the memory is compared exactly.
 
     A wide teacher makes that product the largest of the graph. ``config.dimensions`` then says in how many principal
     directions of the centres patches are compared. Means and enlargement are linear, so each level is projected on its
@@ -41,11 +53,15 @@ class Memory(nn.Module):
         products: number of products, N; 1 is taken for a shared memory.
     """
 
-    centres: Tensor
+    kept: Tensor
     owners: Tensor
     origin: Tensor
     middle: Tensor
     coarse: Tensor
+    directions: Tensor
+    shift: Tensor
+    keys: Tensor
+    starts: Tensor
 
     def __init__(self, channels: list[int], config: MemoryConfig, products: int) -> None:
         super().__init__()
@@ -57,36 +73,76 @@ class Memory(nn.Module):
                 "the memory takes principal directions of the teacher's channels at strides 8 and 16",
                 "give fewer, or null to compare all channels",
             )
-        self.projected = config.dimensions is not None
-        if self.projected:
+        if config.search is not None and config.search > width:
+            raise ConfigError(
+                f"memory.search is {config.search}, but patches are compared in {width} directions",
+                "the search takes some of those",
+                "give fewer, or null to search in all",
+            )
+        self.config = config
+        if config.dimensions is not None:
             self.register_buffer("middle", torch.zeros(width, channels[1]))
             self.register_buffer("coarse", torch.zeros(width, channels[2]))
         parts = 1 if config.shared else products
-        # Channels before centres: the product's right operand as it is stored.
-        self.register_buffer("centres", torch.zeros(parts, width, config.centres))
+        self.register_buffer("kept", torch.zeros(parts * config.centres, width))
         self.register_buffer("owners", torch.full((parts, config.centres), -1, dtype=torch.int32))
         self.register_buffer("origin", torch.zeros(width))
+        if config.search is not None:
+            wide = config.search + HALVES
+            self.register_buffer("directions", torch.zeros(parts, width, wide))
+            self.register_buffer("shift", torch.zeros(parts, 1, wide))
+            self.register_buffer("keys", torch.zeros(parts, wide, config.centres))
+        starts = torch.arange(config.finalists) * (config.centres // config.finalists)
+        self.register_buffer("starts", starts, persistent=False)
+        self.register_load_state_dict_pre_hook(_channels_last)
 
     def forward(self, features: list[Tensor], product: Tensor, left_out: Tensor | None = None) -> Tensor:
         """Distances ``float32 [B, H/8, W/8]`` from what is kept of each image's ``product``, ``int32 [B]``.
 
         ``features`` are the teacher's, ``[B, C_l, h_l, w_l]`` at strides 4, 8, 16. ``left_out``, ``int32 [B]``, numbers
-        training images whose own patches do not count: each is then as far away as an image never seen.
+        training images whose own patches do not count: each is then as far away as an image never seen; infinitely
+        far if nothing else is kept.
         """
         x = self._compared(features) - self.origin.view(1, -1, 1, 1)  # [B, C, h, w]
         batch, channels, height, width = x.shape
-        x = x.view(batch, channels, height * width).transpose(1, 2)  # [B, P, C]
-        halves = self.centres.square().sum(dim=1, keepdim=True) / 2  # [N, 1, K]
-        # One row serves all images where there is but one.
-        own = [one if len(one) == 1 else one.index_select(0, product) for one in (self.centres, halves)]
-        # |x - c|² = |x|² - 2 (x·c - |c|²/2): a matrix product instead of a [B, P, K, C] tensor.
-        nearness = x @ own[0] - own[1]  # [B, P, K]
+        # Channels last before the grid becomes a row: a runtime that keeps them last has nothing to move.
+        x = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)  # [B, P, C]
+        nearness = self._nearness(x, product)  # [B, P, K]
         if left_out is not None:
-            owners = self.owners if len(self.owners) == 1 else self.owners.index_select(0, product)
+            owners = self._of_product(self.owners, product)
             nearness = nearness.masked_fill((owners == left_out[:, None]).unsqueeze(1), -torch.inf)
-        closest = nearness.amax(dim=2)  # [B, P]
-        squares = (x.square().sum(dim=2) - 2 * closest).clamp_min(0)
-        return (squares + 1e-6).sqrt().view(batch, height, width)
+        finalists = self.config.finalists
+        nearness = nearness.unflatten(2, (finalists, -1))  # [B, P, F, K / F]
+        # One of the largest, whichever: runtimes have a fast way for that, and a slow one for the first of equals.
+        place = nearness.topk(1, dim=3, sorted=False).indices.squeeze(3)  # [B, P, F]
+        row = place + self.starts + self._first_row(product).unsqueeze(1)
+        centres = F.embedding(row, self.kept)  # [B, P, F, C]
+        squares = (x.unsqueeze(2) - centres).square().sum(dim=3)  # [B, P, F]
+        if left_out is not None:
+            squares = squares.masked_fill(nearness.amax(dim=3) == -torch.inf, torch.inf)
+        return (squares.amin(dim=2) + 1e-6).sqrt().view(batch, height, width)
+
+    def _nearness(self, x: Tensor, product: Tensor) -> Tensor:
+        """What is largest for the nearest centre, ``[B, P, C]`` to ``[B, P, K]``."""
+        if self.config.search is not None:
+            # The last channels of each key are its half square, negative, and the shift puts ones against them.
+            looked_for = x @ self._of_product(self.directions, product) + self._of_product(self.shift, product)
+            return looked_for @ self._of_product(self.keys, product)
+        # The product's rows of the one table that distances are read from, too: a graph stores every view of it anew.
+        rows = torch.arange(self.config.centres, device=x.device) + self._first_row(product)  # [B, K]
+        halves = self.kept.square().sum(dim=1).view(len(self.owners), 1, -1) / 2  # [N, 1, K]
+        # |x - c|² = |x|² - 2 (x·c - |c|²/2): a matrix product instead of a [B, P, K, C] tensor.
+        return x @ F.embedding(rows, self.kept).transpose(1, 2) - self._of_product(halves, product)
+
+    def _first_row(self, product: Tensor) -> Tensor:
+        """Where the centres of each image's product begin, ``int64 [B, 1]``."""
+        step = 0 if len(self.owners) == 1 else self.config.centres
+        return step * product.long().unsqueeze(1)
+
+    @staticmethod
+    def _of_product(table: Tensor, product: Tensor) -> Tensor:
+        """The rows of ``table`` ``[N, …]`` of each image's product; the only row serves all images."""
+        return table if len(table) == 1 else table.index_select(0, product)
 
     def remember(self, chosen: Tensor, owners: Tensor) -> None:
         """Keeps the patches ``[N, K, C]`` as centres, about their mean, where products of numbers lose least.
@@ -96,18 +152,43 @@ class Memory(nn.Module):
         Rounded to FP16, as the directions are, so that a graph may store them in half the bytes and still compute
         the same.
         """
-        if self.projected:
+        if self.config.dimensions is not None:
             directions = principal_directions(chosen.flatten(0, 1), len(self.origin)).half().to(chosen)  # [C, D]
             chosen = chosen @ directions
             self.middle.copy_(directions[: self.middle.shape[1]].T)
             self.coarse.copy_(directions[self.middle.shape[1] :].T)
         self.origin.copy_(chosen.mean(dim=(0, 1)))
-        self.centres.copy_((chosen - self.origin).transpose(1, 2).half())
+        self.kept.copy_((chosen - self.origin).half().flatten(0, 1))
         self.owners.copy_(owners)
+        if self.config.search is not None:
+            for part in range(len(self.owners)):
+                self._index(part, self.config.search)
+
+    def _index(self, part: int, count: int) -> None:
+        """Makes what the search of the product ``part`` needs of its centres, in ``count`` directions.
+
+        Keys are numbers that FP16 and BF16 both have, so that all forms of a graph search the same ones; half their
+        squares, which decide between them, are sums of three such numbers. The scale keeps all far from FP16's largest.
+        """
+        centres = self.kept.view(*self.owners.shape, -1)[part]  # [K, C]
+        mean = centres.mean(dim=0)
+        directions = principal_directions(centres, count)  # [C, D]
+        keys = (centres - mean) @ directions  # [K, D]
+        scale = 2.0 ** torch.floor(torch.log2(LARGEST_KEY / keys.square().sum(dim=1).max().sqrt().clamp_min(1e-6)))
+        directions = (directions * scale).half().float()
+        keys = _exact(keys * scale)
+        rest, halves = keys.square().sum(dim=1) / 2, []
+        for _ in range(HALVES):
+            halves.append(_exact(rest))
+            rest = rest - halves[-1]
+        ones = torch.ones(HALVES).to(keys)
+        self.directions[part].copy_(F.pad(directions, (0, HALVES)))
+        self.shift[part].copy_(torch.cat([-mean @ directions, ones]).half())
+        self.keys[part].copy_(torch.cat([keys.T, -torch.stack(halves)]))
 
     def _compared(self, features: list[Tensor]) -> Tensor:
         """What of each patch is compared with centres: ``float32 [B, C, H/8, W/8]``, or ``D`` of its directions."""
-        if not self.projected:
+        if self.config.dimensions is None:
             return patches(features)
         # Products of matrices, not 1x1 convolutions: typed forms of the graph leave them in FP32.
         middle, coarse = (
@@ -116,6 +197,17 @@ class Memory(nn.Module):
         )
         middle, enlarged = neighbourhoods(middle, coarse)
         return middle + enlarged
+
+
+def _exact(values: Tensor) -> Tensor:
+    """The nearest numbers that BF16 and FP16 both have."""
+    return values.bfloat16().half().float()
+
+
+def _channels_last(memory: Memory, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Checkpoints of before the search was a step of its own hold the centres as ``[N, C, K]``, under that name."""
+    if (centres := state.pop(f"{prefix}centres", None)) is not None:
+        state[f"{prefix}kept"] = centres.transpose(1, 2).flatten(0, 1)
 
 
 def patches(features: list[Tensor]) -> Tensor:

@@ -8,13 +8,14 @@ from .config import MemoryConfig, SnlConfig, StudentConfig, TeacherConfig
 
 EDGE = SnlConfig(
     teacher=TeacherConfig(architecture="tf_efficientnet_lite0", weights="packaged"),
-    student=StudentConfig(embedding=128),
+    student=StudentConfig(embedding=128, separable=True),
+    memory=MemoryConfig(search=45, finalists=4),
 )
 PRESETS: dict[str, SnlConfig] = {
     "edge": EDGE,
     # On ten real products four times the patches find more of a defect's pixels and lose nothing; a larger teacher
     # (EfficientNet-Lite2) or input (320×320) gave no such gain there (docs/ablation.md).
-    "balanced": EDGE.model_copy(update={"memory": MemoryConfig(centres=8192)}),
+    "balanced": EDGE.model_copy(update={"memory": MemoryConfig(centres=8192, search=45, finalists=4)}),
     "accurate": SnlConfig(
         teacher=TeacherConfig(architecture="wide_resnet50_2"),
         student=StudentConfig(embedding=384),

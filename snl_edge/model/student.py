@@ -25,12 +25,13 @@ class ReverseStudent(nn.Module):
             min(max(own // 2, least), most)
             for own, least, most in zip(channels, (24, 48, 96), (64, 128, 256), strict=True)
         )
-        self.fusion = MultiScaleFusion(channels, config.embedding)
+        separable = config.separable
+        self.fusion = MultiScaleFusion(channels, config.embedding, separable=separable)
         self.cram = Cram(config.embedding, config.cram) if config.cram else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
-        self.decode_coarse = DecoderStage(config.embedding, coarse, config.depth)
-        self.decode_middle = DecoderStage(coarse, middle, config.depth)
-        self.decode_fine = DecoderStage(middle, fine, config.depth)
+        self.decode_coarse = DecoderStage(config.embedding, coarse, config.depth, separable=separable)
+        self.decode_middle = DecoderStage(coarse, middle, config.depth, separable=separable)
+        self.decode_fine = DecoderStage(middle, fine, config.depth, separable=separable)
         # Linear heads: a target of either sign must not pass through a ReLU.
         self.head_coarse = nn.Conv2d(coarse, channels[2], 1)
         self.head_middle = nn.Conv2d(middle, channels[1], 1)
@@ -68,15 +69,18 @@ class ForwardStudent(nn.Module):
 class MultiScaleFusion(nn.Module):
     """Brings the three levels to stride 16, mixes them, and halves the grid once more: the bottleneck."""
 
-    def __init__(self, channels: list[int], embedding: int) -> None:
+    def __init__(self, channels: list[int], embedding: int, *, separable: bool) -> None:
         super().__init__()
         fine, middle, coarse = channels
         between, width = min(2 * fine, 128), min(coarse, 256)
-        self.fine = nn.Sequential(_conv(fine, between, stride=2), _conv(between, width, stride=2))
-        self.middle = _conv(middle, width, stride=2)
+        conv = _separable if separable else _conv
+        self.fine = nn.Sequential(conv(fine, between, stride=2), conv(between, width, stride=2))
+        self.middle = conv(middle, width, stride=2)
         self.coarse = nn.Identity() if width == coarse else _conv(coarse, width, kernel=1)
         self.mix = _conv(3 * width, 2 * embedding, kernel=1)
-        self.squeeze = nn.Sequential(_conv(2 * embedding, embedding, stride=2), ResidualBlock(embedding))
+        self.squeeze = nn.Sequential(
+            conv(2 * embedding, embedding, stride=2), ResidualBlock(embedding, separable=separable)
+        )
         self.project = nn.Conv2d(embedding, embedding, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
@@ -89,12 +93,12 @@ class MultiScaleFusion(nn.Module):
 class DecoderStage(nn.Module):
     """Doubles the grid, then refines: ``[B, C, h, w]`` to ``[B, D, 2h, 2w]``."""
 
-    def __init__(self, channels: int, out_channels: int, depth: int) -> None:
+    def __init__(self, channels: int, out_channels: int, depth: int, *, separable: bool) -> None:
         super().__init__()
         # Kernel = stride: no overlap, hence no checkerboard of unevenly summed pixels, and no wasted work.
         self.enlarge = nn.ConvTranspose2d(channels, out_channels, 2, stride=2, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
-        self.refine = nn.Sequential(*(ResidualBlock(out_channels) for _ in range(depth)))
+        self.refine = nn.Sequential(*(ResidualBlock(out_channels, separable=separable) for _ in range(depth)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarges and refines ``x``."""
@@ -104,14 +108,24 @@ class DecoderStage(nn.Module):
 class ResidualBlock(nn.Module):
     """The basic residual block of ResNet (arXiv 1512.03385), channels and grid unchanged."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, separable: bool) -> None:
         super().__init__()
-        self.first = _conv(channels, channels)
-        self.second = _conv(channels, channels, activation=False)
+        conv = _separable if separable else _conv
+        self.first = conv(channels, channels)
+        self.second = conv(channels, channels, activation=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, h, w]`` to ``[B, C, h, w]``."""
         return torch.relu(x + self.second(self.first(x)))
+
+
+def _separable(channels: int, out: int, *, stride: int = 1, activation: bool = True) -> nn.Sequential:
+    """A 3×3 convolution of every channel by itself, then one of all channels at each place: a fraction of the work."""
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, stride, padding=1, groups=channels, bias=False),
+        nn.BatchNorm2d(channels),
+        *_conv(channels, out, kernel=1, activation=activation),
+    )
 
 
 def _conv(channels: int, out: int, *, kernel: int = 3, stride: int = 1, activation: bool = True) -> nn.Sequential:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -17,6 +16,7 @@ from snl_edge.errors import DataError
 from snl_edge.image import IMAGE_SUFFIXES, read_image
 from snl_edge.progress import console, progress_bar
 
+from ..opencv import cv2
 from .detector import Detector
 from .overlay import draw_overlay, draw_unknown
 

@@ -45,7 +45,8 @@ def current(device: int) -> Iterator[None]:
 
     Raises:
         GpuLostError: a CUDA call failed in such a way that the GPU takes no more work in this process.
-        EngineError: a CUDA call in the body failed, this is a forked child, or the process is ending.
+        EngineError: a CUDA call in the body failed, or this is a forked child.
+        SystemExit: the process is ending, and this thread is not the one that ends it.
     """
     try:
         gpu = _gpu(device)
@@ -70,6 +71,8 @@ def current(device: int) -> Iterator[None]:
         raise EngineError(
             f"GPU {device} failed", str(error), "check `dmesg` and `nvidia-smi`, then start again"
         ) from error
+    except RuntimeError as error:  # what TensorRT's bindings raise
+        raise EngineError(f"TensorRT failed on GPU {device}", str(error), "check `dmesg` and `nvidia-smi`") from error
     finally:
         gpu.leave()
 
@@ -96,7 +99,7 @@ class Holding:
 
     def free(self) -> None:
         """Frees it; a second call does nothing. Never raises: what cannot be freed is said in the log."""
-        self._finalizer()
+        _call(self._finalizer)
 
 
 class _Gpu:
@@ -137,7 +140,7 @@ class _Gpu:
         thread = threading.get_ident()
         with self._changed:
             if self._ending not in (None, thread):
-                raise EngineError("the process is ending", "its GPU takes no more work", "close detectors before")
+                raise SystemExit("the process is ending")  # ends a daemon thread without a word, its locks released
             self._inside[thread] = self._inside.get(thread, 0) + 1
 
     def leave(self) -> None:
@@ -208,7 +211,7 @@ class _Gpu:
             self.abandon()
             return
         for held in reversed(self._held):
-            held()
+            _call(held)
         if self.lost:
             self.abandon()
             return
@@ -222,6 +225,14 @@ class _Gpu:
         _keep_for_ever(self.context)
         for held in self._held:
             _keep_for_ever(held.detach())
+
+
+def _call(finalizer: weakref.finalize[..., Any]) -> None:
+    """Calls a finalizer that was not called yet, also when `weakref` has ended all of its own."""
+    detached = finalizer.detach()
+    if detached is not None:
+        _, function, arguments, _ = detached
+        function(*arguments)
 
 
 def _free(device: int, free: Callable[[], None]) -> None:

@@ -116,7 +116,7 @@ class CapturedExecution(Execution):
         if not self._uncaptured:
             try:
                 self._graphs[batch] = CudaGraph(self._stream, lambda: self._execute(context))
-            except (EngineError, driver.Error) as error:
+            except (EngineError, driver.Error, RuntimeError) as error:
                 self._stream.synchronize()  # a GPU that is lost is no matter of graphs
                 self._uncaptured = str(error)
                 _log.warning("%s runs without CUDA graphs, each launch by itself: %s", self._loaded.flavour, error)

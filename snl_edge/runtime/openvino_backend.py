@@ -18,6 +18,9 @@ from .manifest import Precision
 from .prediction import Prediction, Scores
 from .processor import VNNI, instruction_sets
 
+SEARCH = frozenset({"MatMul", "Add", "Subtract", "Gather", "Reshape", "Transpose"})
+"""What a search is made of, up to the place of its maximum."""
+
 
 class OpenVinoBackend:
     """Runs every image by itself: one request on all cores for a single one, several side by side for a batch.
@@ -27,7 +30,8 @@ class OpenVinoBackend:
 
     Types are the graph's: left alone, OpenVINO would round all of it to BF16 on a processor that has it, distances
     included. ``bf16`` is the FP16 graph with convolutions and what runs between them in BF16 and the delicate rest in
-    FP32; on a processor without BF16 all of it is FP32. INT8 kernels come of the graph's own pairs.
+    FP32; on a processor without BF16 all of it is FP32. INT8 kernels come of the graph's own pairs. Where a graph has
+    its memory's search in FP16, it runs in BF16 if the processor has it: it says only which centre is compared.
 
     Raises:
         EngineError: OpenVINO refuses the graph.
@@ -42,9 +46,10 @@ class OpenVinoBackend:
         try:
             core = openvino.Core()
             model = core.read_model(graph)
-            missing = emulates(precision) if precision == "bf16" else ""
-            if precision == "bf16" and not missing:
-                half_as_bf16(model)
+            missing = emulates("bf16")
+            if not missing:
+                half_as_bf16(model, search_alone=precision != "bf16")
+            missing = missing if precision == "bf16" else ""
             _, height, width, channels = model.input("images").partial_shape
             model.reshape({"images": openvino.PartialShape([1, height, width, channels])})
             single = core.compile_model(model, "CPU", settings | {"PERFORMANCE_HINT": "LATENCY"})
@@ -123,20 +128,43 @@ def emulates(precision: Precision) -> str:
     return ""
 
 
-def half_as_bf16(model: openvino.Model) -> None:
-    """Turns every FP16 type of the graph into BF16, but of tables that are looked up and cast to FP32 behind."""
+def half_as_bf16(model: openvino.Model, *, search_alone: bool = False) -> None:
+    """Turns every FP16 type of the graph into BF16, but of tables that are looked up and cast to FP32 behind.
+
+    With ``search_alone`` only what leads to the place of a maximum and to nothing else: the memory's search.
+    """
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
         if kind not in ("Constant", "Convert") or node.get_output_element_type(0) != openvino.Type.f16:
             continue
         readers = list(node.output(0).get_target_inputs())
+        if _only_looked_up(readers) or (search_alone and not _ends_in_place(readers)):
+            continue
         if kind == "Convert":
             changed = opset.convert(node.input_value(0), openvino.Type.bf16)
-        elif all(reader.get_node().get_type_name() == "Gather" for reader in readers):
-            continue
         else:
             changed = opset.constant(node.get_data().astype(np.float32), openvino.Type.bf16)
         changed.set_friendly_name(node.get_friendly_name())
         for reader in readers:
             reader.replace_source_output(changed.output(0))
     model.validate_nodes_and_infer_types()
+
+
+def _only_looked_up(readers: Sequence[openvino.Input]) -> bool:
+    """Whether a table's ``readers`` pick rows that are cast behind, so that the table may keep its type."""
+    picking = [reader.get_node() for reader in readers]
+    return all(
+        node.get_type_name() == "Gather"
+        and all(behind.get_node().get_type_name() == "Convert" for behind in node.output(0).get_target_inputs())
+        for node in picking
+    )
+
+
+def _ends_in_place(readers: Sequence[openvino.Input]) -> bool:
+    """Whether nothing but the place of a maximum is made of what ``readers`` read."""
+    nodes = [reader.get_node() for reader in readers]
+    return all(
+        node.get_type_name() == "TopK"
+        or (node.get_type_name() in SEARCH and _ends_in_place(list(node.output(0).get_target_inputs())))
+        for node in nodes
+    )

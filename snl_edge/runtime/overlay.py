@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..opencv import cv2
 
 # In fractions of the threshold: below the first the picture stays untouched, at the last the heat is fullest.
 _VISIBLE_FROM = 0.5

@@ -27,7 +27,7 @@ TITLES: dict[FlavourName, str] = {"tensorrt": "TensorRT", "tensorrt_rtx": "Tenso
 HOW_TO_INSTALL: dict[FlavourName, str] = {
     "tensorrt": "on a Jetson use JetPack's TensorRT (python3 -m venv --system-site-packages), "
     'elsewhere pip install "snl-edge[tensorrt]"',
-    "tensorrt_rtx": 'pip install "snl-edge[rtx]" on x86-64',
+    "tensorrt_rtx": 'pip install "snl-edge[rtx]" on x86-64 and on Arm servers and DGX Spark (aarch64), not on a Jetson',
 }
 
 
@@ -47,7 +47,9 @@ class Unfit:
 UNFIT = (
     Unfit("tensorrt", "8", "strongly typed networks begin with TensorRT 10 (JetPack 6.1)"),
     Unfit("tensorrt", "9", "strongly typed networks begin with TensorRT 10 (JetPack 6.1)"),
-    Unfit("tensorrt", "10.2.0", "this release is known to be defective"),
+    Unfit("tensorrt", "10.0", "10.3 (JetPack 6.1) is the oldest that this runtime was written for"),
+    Unfit("tensorrt", "10.1", "10.3 (JetPack 6.1) is the oldest that this runtime was written for"),
+    Unfit("tensorrt", "10.2", "this release is known to be defective"),
     Unfit("tensorrt", "11.1", "it has an open accuracy bug (github.com/NVIDIA/TensorRT/issues/4813)"),
 )
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import CameraError, ConfigError, SnlEdgeError
+from ..opencv import opencv
 from .actuators import ModbusActuator
 from .camera import CameraSettings
 from .config import LineConfig
@@ -22,6 +23,7 @@ from .recipe import Recipe
 from .sinks import MqttSink, WebhookSink
 from .sources import open_source
 from .sources.base import EndOfPictures, Source
+from .sources.opencv import require_gstreamer
 from .triggers import EveryFrame, Gpio, Hardware, Interval, TriggerSettings
 
 _WAITS = 20
@@ -45,7 +47,7 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
         config: the line.
         connect: also open cameras and connect to brokers and servers, which a running line may hold.
     """
-    found = [_tried("recipe", lambda: _recipe(config))]
+    found = [_opencv(config), _tried("recipe", lambda: _recipe(config))]
     for camera in config.cameras:
         found += _camera(config, camera, connect)
     found.append(Finding("queue", None, _queue(config)))
@@ -78,6 +80,14 @@ def _tried(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, True, look())
     except (SnlEdgeError, OSError) as error:
         return Finding(subject, False, str(error))
+
+
+def _opencv(config: LineConfig) -> Finding:
+    """Which OpenCV reads the cameras; without GStreamer some of them cannot be opened."""
+    wanting = [camera.name for camera in config.cameras if camera.source.type in ("csi", "gstreamer")]
+    if not wanting:
+        return Finding("OpenCV", True, str(opencv()))
+    return _tried("OpenCV", lambda: f"{require_gstreamer()}, for {', '.join(wanting)}")
 
 
 def _recipe(config: LineConfig) -> str:

@@ -7,11 +7,11 @@ from collections import deque
 from dataclasses import replace
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from ..opencv import cv2
 from ..runtime.verdict import Decision, decide
 from .part import Part
 from .record import Action, Blob, Record

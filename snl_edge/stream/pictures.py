@@ -7,13 +7,13 @@ import threading
 import time
 from contextlib import suppress
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from ..atomic import replacing
 from ..errors import OutputError
+from ..opencv import cv2
 from ..runtime.overlay import draw_overlay, draw_unknown
 from .clock import Clock
 from .journal import Journal

@@ -6,8 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..jetson.board import is_jetson
+from ..jetson.rails import find_rails, find_total
+
 THERMAL = Path("/sys/class/thermal")
-HWMON = Path("/sys/class/hwmon")
+MODULE = "module"
+"""The sensor's name under which the power of a whole Jetson stands beside its rails, which must not be added up."""
 
 
 class Reading(NamedTuple):
@@ -29,15 +33,16 @@ def temperatures() -> list[Reading]:
     return found
 
 
-def powers() -> list[Reading]:
-    """In watts: a Jetson's INA3221 rails (millivolt times milliampere, Linux' hwmon interface) and NVIDIA GPUs."""
+def powers(root: Path = Path("/")) -> list[Reading]:
+    """In watts: a Jetson's rails and, as ``module``, the whole of it where its rails are known; NVIDIA GPUs."""
     found: list[Reading] = []
-    for chip in sorted(HWMON.glob("hwmon*")):
-        for label in sorted(chip.glob("in*_label")):
-            number = label.name.removeprefix("in").removesuffix("_label")
-            with suppress(OSError, ValueError):
-                volts, amperes = (int(_text(chip / f"{kind}{number}_input")) / 1000 for kind in ("in", "curr"))
-                found.append(Reading(_text(label), volts * amperes))
+    if is_jetson(root):
+        rails = find_rails(root)
+        measured = {rail.name: rail.watts() for rail in rails}
+        total = find_total(rails)
+        if not isinstance(total, str):
+            measured[MODULE] = total.watts()
+        found += [Reading(name, watts) for name, watts in measured.items() if watts is not None]
     for name, gpu, nvml in _nvidia():
         with suppress(nvml.NVMLError):
             found.append(Reading(name, nvml.nvmlDeviceGetPowerUsage(gpu) / 1000))

@@ -60,7 +60,7 @@ def leave_one_out(
     if model.memory is None:
         return {}
     shown = [sample.product for sample in samples.samples]
-    device = model.memory.centres.device
+    device = model.memory.kept.device
     scores: dict[str, list[float]] = {product: [] for product, count in Counter(shown).items() if count >= LEAST_IMAGES}
     for indices, images in samples.batches(batch_size):
         left_out = torch.tensor(list(indices), dtype=torch.int32, device=device)

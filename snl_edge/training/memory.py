@@ -40,7 +40,7 @@ def fill_memory(
         progress: called with centres chosen and wanted.
     """
     rng = np.random.default_rng(seed)
-    parts, _, count = memory.centres.shape
+    parts, count = memory.owners.shape
     shown = np.asarray(products) if parts > 1 else np.zeros(len(products), int)
     chosen: list[Tensor] = []
     owners: list[Tensor] = []

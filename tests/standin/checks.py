@@ -18,6 +18,7 @@ from pycuda import driver  # pyright: ignore[reportMissingImports]
 
 from snl_edge.runtime import cuda
 from snl_edge.runtime.cuda_memory import Buffer
+from snl_edge.runtime.cuda_stream import new_stream
 
 SHAPE = (4, 24, 40, 3)
 SIZES = {"images": np.uint8, "anomaly_map": np.float32, "score": np.float32, "product": np.int32}
@@ -72,7 +73,7 @@ def status(result: tuple[Any, ...]) -> int:
 
 
 def test_work_is_done_when_it_is_waited_for() -> None:
-    buffer, stream = Buffer((8,), np.uint8, mapped=False), driver.Stream()
+    buffer, stream = Buffer((8,), np.uint8, mapped=False), new_stream()
     buffer.upload(np.full(8, 7, np.uint8), stream)
     buffer.host[:] = 9  # too early: the copy has not happened
     out = buffer.download(stream)
@@ -82,7 +83,7 @@ def test_work_is_done_when_it_is_waited_for() -> None:
 
 
 def test_graph_replays_what_was_captured(engine: Any, buffers: dict[str, Buffer]) -> None:
-    stream, context = driver.Stream(), context_with(engine, buffers, 3)
+    stream, context = new_stream(), context_with(engine, buffers, 3)
     handle = api.CUstream(stream.handle)
     assert context.execute_async_v3(stream.handle)  # kernels are prepared before a capture
     stream.synchronize()
@@ -110,7 +111,7 @@ def test_graph_replays_what_was_captured(engine: Any, buffers: dict[str, Buffer]
 
 
 def test_capture_forbids_what_it_forbids_on_a_gpu(engine: Any, buffers: dict[str, Buffer]) -> None:
-    stream, context = driver.Stream(), context_with(engine, buffers, 1)
+    stream, context = new_stream(), context_with(engine, buffers, 1)
     handle = api.CUstream(stream.handle)
 
     def invalid_after(work: Any, mode: Any = OWN_THREAD) -> bool:
@@ -136,7 +137,7 @@ def test_profiles_bound_what_runs(engine: Any, buffers: dict[str, Buffer]) -> No
     context = context_with(engine, buffers, 1)
     assert not context.set_input_shape("images", (2, *SHAPE[1:]))
     assert context.set_optimization_profile_async(1, 0)
-    assert not context.execute_async_v3(driver.Stream().handle)  # a new profile wants its shapes
+    assert not context.execute_async_v3(new_stream().handle)  # a new profile wants its shapes
     assert context.set_input_shape("images", (2, *SHAPE[1:]))
     assert not context.set_optimization_profile_async(2, 0)
 

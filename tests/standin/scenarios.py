@@ -125,10 +125,9 @@ def daemon_thread_runs_at_exit(folder: Path) -> None:
     begun = threading.Event()
 
     def work() -> None:
-        with suppress(SnlEdgeError):  # it may be told that the process ends
-            while True:
-                KEPT[0].predict(IMAGES)
-                begun.set()
+        while True:
+            KEPT[0].predict(IMAGES)
+            begun.set()
 
     threading.Thread(target=work, daemon=True).start()
     begun.wait(60)
@@ -172,11 +171,11 @@ def fork_before_the_gpu_is_used(folder: Path) -> None:
 
 def _course(folder: Path, flavour: str) -> str:
     """Load, infer, close: what it came to. A result that is given must be right, also after a call that failed."""
-    outcome = "passed"
     try:
         detector = load(folder, flavour)
     except SnlEdgeError:
         return "refused to load"
+    outcome = "passed" + " without CUDA graphs" * ("without CUDA graphs (" in detector.backend_reason)
     for _ in range(2):
         try:
             check(folder, detector)
@@ -229,7 +228,7 @@ def context_dies_at_each_call(folder: Path) -> None:
 
     counted = folder / "calls"
     in_child(folder, lambda: counted.write_text(str(_calls_of_a_course(folder, "tensorrt"))), whole=False)
-    calls, wrong, outcomes = int(counted.read_text()), [], set()
+    calls, wrong = int(counted.read_text()), []
     for nth in range(1, calls + 1):
         said = folder / "died"
 
@@ -238,11 +237,11 @@ def context_dies_at_each_call(folder: Path) -> None:
             said.write_text(_course(folder, "tensorrt"))
 
         status, text = in_child(folder, die, whole=False)
-        outcomes.add(said.read_text())
-        if status or "Traceback" in text:
+        # A fault while closing concerns no part: it is only said.
+        told = said.read_text().startswith("refused") or "GPU 0 takes no more work" in text
+        if status or "Traceback" in text or not told:
             wrong.append(f"call {nth} of {calls}: exit {status}, {said.read_text()}, {text[-300:]}")
     assert not wrong, f"{len(wrong)} of {calls}\n" + "\n".join(wrong[:5])
-    assert outcomes >= {"refused to load", "refused to infer"}, outcomes
 
 
 def tensorrt_refuses(folder: Path) -> None:
@@ -265,8 +264,8 @@ def _tensorrt_fails(folder: Path, how: str) -> None:
         except Exception as error:
             outcome = f"{type(error).__name__}: {error}"
         faults.disarm()
-        # A refused capture of a graph is said, and costs speed alone.
-        if not outcome.startswith("refused") and not (call == "execute_async_v3" and outcome == "passed"):
+        # A graph that cannot be captured is said, and each launch is then made by itself.
+        if not outcome.startswith("refused") and outcome != "passed without CUDA graphs":
             wrong.append(f"{call} {nth}: {outcome}")
         if live() != before:
             wrong.append(f"{call} {nth}: left over {live()} instead of {before}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...image import IMAGE_SUFFIXES, read_image
+from ...opencv import cv2
 
 _QUALITY = 82
 

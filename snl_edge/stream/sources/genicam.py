@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from ...errors import CameraError
+from ...opencv import cv2
 from ..settings import Seconds, Settings
 from .base import Colour
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CameraError
+from ...opencv import OpenCv, cv2, opencv
 from .base import Colour
 
 _WAITED_S = 1.0
@@ -69,16 +69,18 @@ class OpenCvSource:
             self._capture = None
 
 
-def require_gstreamer() -> None:
-    """Refuses where OpenCV was built without GStreamer, as the wheels of the package index are.
+def require_gstreamer() -> OpenCv:
+    """The OpenCV of this process; refuses one that was built without GStreamer, as wheels of the package index are.
 
     Raises:
         CameraError: with the remedy.
     """
-    line = next((line for line in cv2.getBuildInformation().splitlines() if "GStreamer:" in line), "")
-    if "YES" not in line:
+    found = opencv()
+    if not found.gstreamer:
+        hidden = f"; it hides another OpenCV, in {found.hidden[0]}" if found.hidden else ""
         raise CameraError(
             "this OpenCV has no GStreamer",
-            f"it is {cv2.__file__}, and wheels from the package index are built without",
+            f"it is {found}, and wheels from the package index are built without{hidden}",
             "on a Jetson use JetPack's own OpenCV (docs/jetson.md), elsewhere the distribution's python3-opencv",
         )
+    return found

@@ -6,9 +6,9 @@ import os
 from typing import Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import cv2
 from pydantic import field_validator
 
+from ...opencv import cv2
 from ..settings import Seconds, Settings
 from ..sinks.settings import Secret
 from .opencv import OpenCvSource

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import cv2
 from pydantic import Field
 
+from ...opencv import cv2
 from ..settings import Settings
 from .opencv import OpenCvSource
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CameraError
+from ...opencv import cv2
 from ..settings import Settings
 from .base import EndOfPictures
 from .opencv import OpenCvSource

@@ -18,7 +18,6 @@ IS_STANDIN = hasattr(_cuda, "standin_count")
 _HostFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _cuda.cuLaunchHostFunc.argtypes = [ctypes.c_void_p, _HostFunction, ctypes.c_void_p]
 _cuda.cuMemFree_v2.argtypes = [ctypes.c_uint64]
-_cuda.cuMemsetD8Async.argtypes = [ctypes.c_uint64, ctypes.c_ubyte, ctypes.c_size_t, ctypes.c_void_p]
 _cuda.cuMemFreeHost.argtypes = [ctypes.c_void_p]
 _cuda.cuMemcpyDtoHAsync_v2.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_size_t, ctypes.c_void_p]
 _cuda.cuMemcpyHtoDAsync_v2.argtypes = [ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
@@ -104,9 +103,15 @@ class Staging:
             _cuda.cuMemFreeHost(self._pointer)
 
 
-def spoil(address: int, size: int, stream: int) -> None:
-    """Writes over scratch memory, as kernels do."""
-    _call("cuMemsetD8Async", address, 0xAA, size, stream)
+def fill(address: int, size: int, stream: int) -> None:
+    """Overwrites memory that a kernel may use for itself."""
+    _call(
+        "cuMemsetD8Async",
+        ctypes.c_uint64(address),
+        ctypes.c_ubyte(0xAA),
+        ctypes.c_size_t(size),
+        ctypes.c_void_p(stream),
+    )
 
 
 _kernels: dict[int, tuple[Callable[[], None], set[int], bool]] = {}

@@ -40,7 +40,7 @@ class ProfilingVerbosity(IntEnum):
 class MemoryPoolType(IntEnum):
     """Memory that can be limited."""
 
-    WORKSPACE = 0
+    WORKSPACE, DLA_MANAGED_SRAM, DLA_LOCAL_DRAM, DLA_GLOBAL_DRAM, TACTIC_DRAM, TACTIC_SHARED_MEMORY = range(6)
 
 
 class ErrorCode(IntEnum):

@@ -255,7 +255,7 @@ class Context:
                 if self._settings is not None and self._settings.get_runtime_cache() is not None:
                     self._settings.get_runtime_cache().shapes.add(repr(self._key()))
             if scratch is not None:
-                driver.spoil(*scratch, stream_handle)
+                driver.fill(*scratch, stream_handle)
             for name in engine._inputs:
                 staging[name].from_device(addresses[name], batch, stream_handle)
             driver.launch(stream_handle, compute, self._launched)

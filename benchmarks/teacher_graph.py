@@ -1,0 +1,34 @@
+"""The bare teacher, cut out of a fused graph: what any method on this backbone pays before it does anything.
+
+The bytes of an image in, normalisation and the network up to stride 16, features out, in the precision of the graph it
+is cut from. What the whole graph takes beyond it is the student, the memory, recognition and map.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from onnx import utils
+
+from snl_edge.atomic import replacing
+from snl_edge.errors import ExportError
+
+LEVELS = 3
+INPUT = "images"
+
+
+def write_teacher_graph(graph: Path, target: Path) -> Path:
+    """Writes the teacher of the fused ``graph`` and returns ``target``.
+
+    Raises:
+        ExportError: the teacher's features cannot be told in it.
+    """
+    model = onnx.shape_inference.infer_shapes(onnx.load(graph), data_prop=True)
+    # Recognition takes the mean of every channel: what it reads is the teacher's.
+    features = [node.input[0] for node in model.graph.node if node.op_type == "ReduceMean"]
+    if len(features) != LEVELS:
+        raise ExportError(f"{graph} does not show its teacher", f"{len(features)} means in place of {LEVELS}")
+    with replacing(target) as temporary:
+        onnx.save(utils.Extractor(model).extract_model([INPUT], features), temporary)
+    return target
