@@ -44,6 +44,7 @@ def unpack(half: str, packed: Path, site: Path) -> None:
         with tarfile.open(libraries) as archive:
             archive.extractall(site, filter="data")
         libraries.unlink()
+        (site / "libs.00").unlink()
 
 
 def check(half: str, site: Path) -> int:
