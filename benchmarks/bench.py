@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ class BenchOptions:
     """Empty: every one that the bundle has."""
     batches: tuple[int, ...] = (1, 4, 8)
     in_flight: tuple[int, ...] = (1, 2)
-    frame: tuple[int, int] = (480, 640)
+    frame: tuple[int, int] | None = None
+    """``(height, width)``; if not given, that of a bundle that takes one size alone, else 480 by 640."""
     images: Path | None = None
     rounds: int = 5
     seconds: float = 0.5
@@ -65,6 +66,7 @@ def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
         OutputError: ``out`` cannot be written.
     """
     bundle = Bundle.open(path)
+    options = replace(options, frame=frame_size(bundle, options.frame))
     pairs = choose_subjects(bundle, options)
     quality = quality_of(bundle, options.metrics)
     sensors, missing = find_sensors(options.device)
@@ -113,6 +115,24 @@ def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
         file=out.name,
     )
     return figures
+
+
+def frame_size(bundle: Bundle, asked: tuple[int, int] | None) -> tuple[int, int]:
+    """``(height, width)`` of the frames to measure with.
+
+    Raises:
+        ConfigError: the bundle was built for another size alone.
+    """
+    frame = bundle.manifest.input.frame
+    if frame is None:
+        return asked or (480, 640)
+    if asked not in (None, frame.size):
+        raise ConfigError(
+            f"{bundle.path} cannot be measured with frames of {asked[1]}x{asked[0]}",
+            f"it was built for {frame.width}x{frame.height} alone",
+            "leave --frame out, or build another bundle",
+        )
+    return frame.size
 
 
 def choose_subjects(bundle: Bundle, options: BenchOptions) -> list[tuple[str, str]]:
@@ -166,6 +186,7 @@ def _start(
     """Loads and warms up every subject; those that cannot be loaded, with the reason, unless they were asked for."""
     subjects: list[Subject] = []
     skipped: dict[str, str] = {}
+    assert options.frame is not None
     for backend, precision in pairs:
         spec = DetectorSpec(
             bundle=bundle.path.resolve(),

@@ -64,7 +64,7 @@ def _start() -> None:
     times.append(time.time())
     with Detector.load(Path(bundle), backend=backend, precision=precision, threads=int(threads)) as detector:
         times.append(time.time())
-        size = detector.bundle.manifest.input.size
+        size = detector.bundle.manifest.input.image_size
         detector.detect([np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)])
         times.append(time.time())
     print(json.dumps(times))

@@ -43,7 +43,8 @@ class DetectorSubject:
 
     Ways to run a batch:
         ``detector``: frames of the camera's size in, verdicts out.
-        ``fitted``: the same with frames of the input's size, so without a resize.
+        ``fitted``: the same with frames of the input's size, so without a resize; the same frames where the graph
+            resizes.
         ``backend``: the backend alone on a batch that is ready.
         ``engine``: the engine alone, by events on the GPU's own clock; with TensorRT only.
     """
@@ -53,11 +54,11 @@ class DetectorSubject:
         self._spec = spec
         detector = self._detector = self._load(spec.threads)
         self._side_by_side = {1: [detector]}
-        size = detector.bundle.manifest.input.size
+        takes = detector.bundle.manifest.input
         pool = frame_pool(spec.frame, spec.images, spec.seed)
         self._frames = Turn(pool)
-        self._fitted = Turn([fit_to_input(frame, size) for frame in pool])
-        self._out = Prediction.empty(detector.backend.max_batch, size)
+        self._fitted = Turn([fit_to_input(frame, takes.image_size) for frame in pool])
+        self._out = Prediction.empty(detector.backend.max_batch, takes.size)
         self.ways: dict[str, Call] = {
             "detector": timed(lambda batch: detector.detect(self._frames.take(batch), out=self._out)),
             "fitted": timed(lambda batch: detector.detect(self._fitted.take(batch), out=self._out)),

@@ -45,18 +45,6 @@ class Turn:
         return [self._pool[(start + offset) % len(self._pool)] for offset in range(batch)]
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """A camera's size written as ``WIDTHxHEIGHT``, as ``(height, width)``.
-
-    Raises:
-        ConfigError: that is no size.
-    """
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise ConfigError(f"frame size {text!r} is not understood", fix="write WIDTHxHEIGHT, as in 1280x1024")
-    return int(height), int(width)
-
-
 def parse_numbers(text: str, option: str) -> tuple[int, ...]:
     """Numbers from 1 written as ``1,4,8``, each once, in order.
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
+from snl_edge.cli.options import parse_size
 from snl_edge.errors import ConfigError, SnlEdgeError
 from snl_edge.progress import console
 from snl_edge.provenance import revision
@@ -31,7 +32,6 @@ from .bench_figures import end_to_end
 from .command import run_command
 from .contender import Contender
 from .detector_subject import DetectorSpec
-from .frames import parse_size
 from .graph_subject import GraphSpec
 from .intervals import paired_ratio
 from .noise import Watch

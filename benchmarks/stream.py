@@ -18,6 +18,7 @@ import typer
 from snl_edge.progress import console
 from snl_edge.provenance import revision
 from snl_edge.runtime.detector import Detector
+from snl_edge.runtime.frame import drawn_side
 from snl_edge.stream.config import LineConfig
 from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.journal import Journal
@@ -65,7 +66,7 @@ def throughput(bundle: Path, engine: dict[str, Any], rounds: int, frames: int) -
     bare: list[float] = []
     whole: list[float] = []
     with Detector.load(bundle, backend=engine["backend"], threads=engine["threads"]) as detector:
-        size = detector.bundle.manifest.input.height
+        size = drawn_side(detector.bundle.manifest.input)
         products = tuple(name for name in detector.bundle.manifest.products)
         source = {"type": "synthetic", "products": products, "size": size, "pictures": 32, "defective": 0.05}
         pictures = np.stack(draw_parts(SyntheticSettings.model_validate(source)))
@@ -108,7 +109,7 @@ def latency(bundle: Path, engine: dict[str, Any], rate: float, frames: int) -> d
         source = {
             "type": "synthetic",
             "products": manifest.products,
-            "size": manifest.input.height,
+            "size": drawn_side(manifest.input),
             "pictures": 32,
             "defective": 0.05,
             "rate": rate,

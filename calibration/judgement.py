@@ -59,21 +59,32 @@ def judge(
     size: tuple[int, int],
     threshold: Callable[[str], float],
     progress: Callable[[int, int], None] = lambda done, total: None,
+    as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
 ) -> Judgement:
     """Runs ``predict`` over the images; every product is judged by its own ``threshold``.
+
+    ``size`` is that of maps, and of what ``predict`` takes unless ``as_images`` makes it of a picture.
 
     Raises:
         DataError: an image or mask cannot be read.
     """
     if images.labelled:
         evaluation = evaluate(
-            predict, images.labelled, size, threshold=threshold, batch_size=1, progress=progress, shown=0
+            predict,
+            images.labelled,
+            size,
+            threshold=threshold,
+            batch_size=1,
+            progress=progress,
+            shown=0,
+            as_images=as_images,
         )
         scores = np.array([case.score for case in evaluation.cases])
         return Judgement(scores, np.array([case.reject for case in evaluation.cases]), metrics=evaluation)
     scores, maps = [], []
     for done, image in enumerate(images.unlabelled, start=1):
-        prediction = predict(image.read(size)[None])
+        picture = image.read(size)
+        prediction = predict((picture if as_images is None else as_images(picture))[None])
         scores.append(float(prediction.score[0]))
         maps.append(prediction.anomaly_map[0])
         progress(done, len(images.unlabelled))

@@ -6,6 +6,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from snl_edge import provenance
 from snl_edge.errors import BundleError
@@ -15,12 +18,15 @@ from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.engine_record import EngineRecord, FlavourName
 from snl_edge.runtime.gpu import present_gpus
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import InputSpec, Precision, sha256_of
+from snl_edge.runtime.manifest import FrameSpec, InputSpec, Precision, sha256_of
 from snl_edge.runtime.tensorrt_flavour import load_flavour
 
 from .engine import build_bundle_engine
 from .engine_trial import engine_images, keep_or_remove
 from .graphs import Evidence, Wanted, make_gated_graphs
+
+if TYPE_CHECKING:
+    import onnx
 
 NOTHING = Evidence()
 
@@ -42,6 +48,7 @@ def build(
     precision: Wanted,
     *,
     engine: bool = True,
+    frame: FrameSpec | None = None,
     max_batch: int | None = None,
     opt_batch: int | None = None,
     flavour: FlavourName | None = None,
@@ -53,6 +60,8 @@ def build(
 
     A run folder needs torch and onnx; a bundle needs neither, so a device can build its own engine. No graph enters
     a bundle, and no earlier bundle is replaced, before the accuracy gate has passed or was overruled.
+
+    With ``frame``, the graphs take frames of that size and those colours alone and resize them on the device.
 
     With a GPU at hand, an INT8 engine is timed against an FP16 one, and judged on the images of ``evidence`` if
     there are any.
@@ -72,9 +81,18 @@ def build(
         if not engine:
             raise BundleError(f"{source} is a bundle already", "without an engine there is nothing to build in it")
         bundle = Bundle.open(source)
+        if frame is not None and frame != bundle.manifest.input.frame:
+            raise BundleError(
+                f"the graphs of {source} take {bundle.manifest.input.frame or 'frames of any size'}",
+                "what they take was fixed when they were made",
+                "build from the run folder, with --frame",
+            )
         chosen = best_graph(bundle) if precision == "auto" else precision
     else:
-        bundle, chosen = _bundle_from_run(source, out or source / "bundle", precision, max_batch or 8, evidence)
+        folder = out or source / "bundle"
+        bundle, chosen = _bundle_from_run(source, folder, precision, max_batch or 8, frame, evidence)
+    if note := memory_of_frames(bundle.manifest.input, max_batch):
+        console.print(note)
     if engine:
         options = _Options(max_batch, opt_batch, flavour, compute_capabilities, workspace_bytes)
         _build_engines(bundle, chosen, precision == "auto", options, evidence)
@@ -84,6 +102,18 @@ def build(
 def best_graph(bundle: Bundle) -> Precision:
     """The smallest graph of the bundle; none is in it that the gate did not let through."""
     return next(p for p in ("int8", "fp16", "fp32") if p in bundle.manifest.graphs)
+
+
+def memory_of_frames(spec: InputSpec, max_batch: int | None) -> str:
+    """What a batch of frames takes, in words; nothing where the host resizes."""
+    if spec.frame is None:
+        return ""
+    batch = max_batch or spec.max_batch
+    less = "; --max-batch 1 takes least" if batch > 1 else ""
+    return (
+        f"a frame of {spec.frame} is {spec.frame.bytes / 1e6:.1f} MB: the largest batch, of {batch}, takes "
+        f"{batch * spec.frame.bytes / 1e6:.1f} MB on the host and as much on the GPU{less}"
+    )
 
 
 def _build_engines(bundle: Bundle, chosen: Precision, auto: bool, options: _Options, evidence: Evidence) -> None:
@@ -127,17 +157,25 @@ def _build_engine(bundle: Bundle, precision: Precision, options: _Options) -> En
 
 
 def _bundle_from_run(
-    run: Path, folder: Path, wanted: Wanted, max_batch: int, evidence: Evidence
+    run: Path, folder: Path, wanted: Wanted, max_batch: int, frame: FrameSpec | None, evidence: Evidence
 ) -> tuple[Bundle, Precision]:
     from .onnx_graph import save_graph
 
     made = make_gated_graphs(run, wanted, evidence)
     checkpoint = made.checkpoint
+    graphs: dict[Precision, onnx.ModelProto] = {name: own for name, own in made.graphs.items() if name != "bf16"}
+    parity: dict[Precision, dict[str, JsonValue]] = {
+        record.precision: record.model_dump(exclude={"precision"}) for record in made.parity
+    }
+    if frame is not None:
+        from .frame_parity import add_fronts
+
+        graphs, frames = add_fronts(run, graphs, frame)
+        for name, record in frames.items():
+            parity.setdefault(name, {})["frame"] = record.model_dump()
     with tempfile.TemporaryDirectory() as temporary:
         files: dict[Precision, Path] = {
-            name: save_graph(graph, Path(temporary) / f"{name}.onnx")
-            for name, graph in made.graphs.items()
-            if name != "bf16"
+            name: save_graph(graph, Path(temporary) / f"{name}.onnx") for name, graph in graphs.items()
         }
         if "bf16" in made.graphs:
             files["bf16"] = files["fp16"]
@@ -145,12 +183,14 @@ def _bundle_from_run(
             folder,
             files,
             name=run.resolve().name,
-            input=InputSpec(height=checkpoint.model.height, width=checkpoint.model.width, max_batch=max_batch),
+            input=InputSpec(
+                height=checkpoint.model.height, width=checkpoint.model.width, max_batch=max_batch, frame=frame
+            ),
             products=checkpoint.products,
             calibration=checkpoint.calibration,
             product_thresholds=checkpoint.calibration.product_thresholds,
             calibrations=made.calibrations,
-            parity={record.precision: record.model_dump(exclude={"precision"}) for record in made.parity},
+            parity=parity,
             gates={name: report.model_dump(mode="json") for name, report in made.gates.items()},
             scores_vouch_for_maps=True,
             attachments={"calibration.json": made.table.text()} if made.table else {},

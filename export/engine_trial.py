@@ -18,6 +18,7 @@ from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.engine_record import EngineRecord, side_file
+from snl_edge.runtime.frame import stretched
 from snl_edge.runtime.manifest import Precision, sha256_of
 
 WARM_UP = 20
@@ -51,7 +52,7 @@ def keep_or_remove(
         Detector.load(bundle.path, backend=record.flavour, precision=record.precision) as ours,
         Detector.load(bundle.path, backend=rival.flavour, precision=rival.precision) as theirs,
     ):
-        size = bundle.manifest.input.size
+        size = bundle.manifest.input.image_size
         times = interleaved({record.precision: ours.predict, rival.precision: theirs.predict}, size)
     mine, other = times[record.precision], times[rival.precision]
     words = ", ".join(f"{name} {1e3 * seconds:.2f} ms" for name, seconds in times.items())
@@ -99,7 +100,10 @@ def gate_engine(bundle: Bundle, record: EngineRecord, images: GateImages) -> Gat
 def gate_detectors(
     bundle: Path, reference: tuple[str, Precision], found: tuple[str, Precision], images: GateImages
 ) -> GateReport:
-    """Holds one backend and precision of a bundle against another, each with its own thresholds."""
+    """Holds one backend and precision of a bundle against another, each with its own thresholds.
+
+    A bundle built for frames of one size sees images brought to that size.
+    """
     if found[1] == "fp32":
         raise ExportError("FP32 is what others are held against")
     judged = []
@@ -116,6 +120,7 @@ def gate_detectors(
                     manifest.input.size,
                     lambda product, manifest=manifest, precision=precision: manifest.threshold_for(product, precision),
                     report,
+                    None if manifest.input.frame is None else lambda one, takes=manifest.input: stretched(one, takes),
                 )
             )
             description = detector.backend.description

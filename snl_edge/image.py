@@ -92,7 +92,7 @@ class Fitter:
         if image.shape[:2] == size and out is None:
             return np.ascontiguousarray(image)
         if self._made_for != (image.shape, size):
-            self._between = [np.empty((*half, 3), np.uint8) for half in _halvings(image.shape[:2], size)]
+            self._between = [np.empty((*half, 3), np.uint8) for half in halvings(image.shape[:2], size)]
             self._made_for = image.shape, size
         for half in self._between:
             height, width, _ = half.shape
@@ -102,7 +102,8 @@ class Fitter:
         return _resize(image, size, out)
 
 
-def _halvings(shape: tuple[int, ...], size: tuple[int, int]) -> Iterator[tuple[int, ...]]:
+def halvings(shape: tuple[int, ...], size: tuple[int, int]) -> Iterator[tuple[int, ...]]:
+    """Sizes ``(height, width)`` that a frame of ``shape`` is halved to, one after the other, on its way to ``size``."""
     # Not from two: just below it a bilinear step takes, in the middle of the frame, one pixel of two and no mean.
     # From one and three quarters a half is at most an eighth too small, and little sharpness is lost.
     while (half := tuple(n // 2 if n >= 1.75 * least else n for n, least in zip(shape, size, strict=True))) != shape:

@@ -15,7 +15,7 @@ from snl_edge.benchmarks.small_bundle import fused_graph
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
-from snl_edge.runtime.manifest import InputSpec, Precision
+from snl_edge.runtime.manifest import FrameSpec, InputSpec, Precision
 
 HEIGHT, WIDTH = 24, 40
 
@@ -90,3 +90,25 @@ def write_contract_bundle(folder: Path, max_batch: int = 4, **manifest: Any) -> 
 
 def contract_images(batch: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (batch, HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def framed(bundle: Bundle, folder: Path, frame: FrameSpec) -> Bundle:
+    """A copy of the bundle whose graphs take frames."""
+    from snl_edge.export.frame import with_frame
+    from snl_edge.export.onnx_graph import save_graph
+
+    manifest = bundle.manifest
+    with tempfile.TemporaryDirectory() as temporary:
+        graphs = {
+            precision: save_graph(with_frame(onnx.load(bundle.graph(precision)), frame), Path(temporary) / precision)
+            for precision in manifest.graphs
+        }
+        return write_bundle(
+            folder,
+            graphs,
+            name=manifest.name,
+            input=manifest.input.model_copy(update={"frame": frame}),
+            products=manifest.products,
+            calibration=manifest.calibration,
+            scores_vouch_for_maps=manifest.scores_vouch_for_maps,
+        )

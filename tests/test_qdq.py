@@ -15,6 +15,7 @@ from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import ExportError
 from snl_edge.export.engine import build_engine
+from snl_edge.export.frame import with_frame
 from snl_edge.export.gain import network_sha256, with_calibration
 from snl_edge.export.graphs import make_graphs
 from snl_edge.export.int8_memory import with_int8_memory
@@ -25,6 +26,7 @@ from snl_edge.export.rounding import device_session
 from snl_edge.image import fit_to_input, read_image
 from snl_edge.model.config import MemoryConfig
 from snl_edge.model.memory import Memory
+from snl_edge.runtime.manifest import FrameSpec
 from snl_edge.runtime.prediction import Prediction
 
 DELICATE = {
@@ -273,3 +275,18 @@ def test_tensorrt_rtx_builds_the_int8_engine_without_a_gpu(graph, int8, tmp_path
     assert layers["int8"]["matrix multiply float32"] == layers["fp32"]["matrix multiply float32"] - 2
     # In so small a model much of it is the search's keys, which stay FP16.
     assert sizes["int8"] <= 0.55 * sizes["fp32"]
+
+
+def test_typed_graphs_that_resize_the_cameras_frame_become_engines(made, int8, tmp_path):
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx-cu13")
+    frame = FrameSpec(height=256, width=320, colours="bgr")
+    for precision, typed in (("fp16", made[1]["fp16"]), ("int8", int8)):
+        record = build_engine(
+            save_graph(with_frame(typed, frame), tmp_path / f"{precision}.onnx"),
+            tmp_path / f"{precision}.engine",
+            precision=precision,
+            flavour="tensorrt_rtx",
+            max_batch=2,
+            compute_capabilities=["8.6"],
+        )
+        assert record.layers[f"convolution {'float16' if precision == 'fp16' else 'int8'}"] >= 50

@@ -14,14 +14,17 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from contract_graph import HEIGHT, WIDTH, contract_images, write_contract_bundle
+from contract_graph import HEIGHT, WIDTH, contract_images, framed, write_contract_bundle
 
 from snl_edge.benchmarks.gpu_ceilings import measure_gpu_ceilings
 from snl_edge.errors import BackendError, EngineError
+from snl_edge.image import fit_to_input
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.engine_record import FlavourName
+from snl_edge.runtime.frame import swapped
 from snl_edge.runtime.gpu import present_gpus
+from snl_edge.runtime.manifest import FrameSpec
 from snl_edge.runtime.prediction import Prediction
 from snl_edge.runtime.tensorrt_flavour import installed_flavours
 
@@ -110,6 +113,26 @@ def test_engine_agrees_with_onnx_runtime(folder: Path, flavour: FlavourName, pre
     np.testing.assert_allclose(found.score, expected.score, atol=TOLERANCE[precision])
     np.testing.assert_array_equal(found.product, expected.product)
     np.testing.assert_allclose(found.product_distance, expected.product_distance, atol=1e-4)
+
+
+def test_frames_are_resized_on_the_gpu(folder: Path, flavour: FlavourName, tmp_path: Path) -> None:
+    from snl_edge.export.engine import build_bundle_engine
+
+    frame = FrameSpec(height=100, width=140, colours="bgr")
+    bundle = framed(Bundle.open(folder), tmp_path / "line", frame)
+    build_bundle_engine(bundle, precision="fp16", flavour=flavour)
+    frames = np.random.default_rng(0).integers(0, 256, (3, *frame.size, 3), dtype=np.uint8)
+    fitted = np.stack([fit_to_input(swapped(one), (HEIGHT, WIDTH)) for one in frames])
+    expected = _reference(folder, fitted)
+    with Detector.load(bundle.path, backend=flavour, precision="fp16") as detector:
+        locked = detector.backend.inputs(3)
+        locked[:] = frames
+        for images in (frames, locked):
+            found = detector.predict(images)
+            np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, atol=TOLERANCE["fp16"])
+            np.testing.assert_array_equal(found.product, expected.product)
+        # The recognised product depends on the mean of what the model sees alone, and is FP32.
+        np.testing.assert_allclose(found.product_distance, expected.product_distance, atol=1e-4)
 
 
 def test_auto_takes_the_engine(folder: Path, flavour: FlavourName) -> None:

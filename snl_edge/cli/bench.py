@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .app import WholeSentences, app
+from .options import parse_size
 
 
 class _RunByDefault(WholeSentences):
@@ -36,7 +37,12 @@ def run(
     precision: Annotated[list[str] | None, typer.Option(help="Only this one (repeatable); all if not given.")] = None,
     batches: Annotated[str, typer.Option(help="Batch sizes, up to the bundle's largest.")] = "1,4,8",
     in_flight: Annotated[str, typer.Option(help="How many batches at once, for throughput.")] = "1,2",
-    frame: Annotated[str, typer.Option(help="Size of the camera's frames, WIDTHxHEIGHT.")] = "640x480",
+    frame: Annotated[
+        str | None,
+        typer.Option(
+            help="Size of the camera's frames, WIDTHxHEIGHT; 640x480, or that of a bundle built with --frame."
+        ),
+    ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of real pictures; random noise if not given.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of every subject; 5 or more for comparisons.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.01, help="Length of one turn of one figure.")] = 0.5,
@@ -53,14 +59,14 @@ def run(
 
     from snl_edge.benchmarks.bench import BenchOptions, bench
     from snl_edge.benchmarks.bench_table import print_figures
-    from snl_edge.benchmarks.frames import parse_numbers, parse_size
+    from snl_edge.benchmarks.frames import parse_numbers
 
     options = BenchOptions(
         backends=tuple(backend or ()),
         precisions=tuple(precision or ()),
         batches=parse_numbers(batches, "--batches"),
         in_flight=parse_numbers(in_flight, "--in-flight"),
-        frame=parse_size(frame),
+        frame=parse_size(frame) if frame else None,
         images=images,
         rounds=rounds,
         seconds=seconds,

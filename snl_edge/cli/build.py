@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from .app import app
-from .options import RUN, Data, Layout, LayoutOption, Precision, open_data, require, require_for_run
+from .options import (
+    RUN,
+    Colours,
+    Data,
+    Frame,
+    FrameColours,
+    Layout,
+    LayoutOption,
+    Precision,
+    open_data,
+    parse_frame,
+    require,
+    require_for_run,
+)
 
 
 class Flavour(str, Enum):
@@ -31,6 +44,8 @@ def export(
     run: Annotated[Path, typer.Argument(help="Run folder that `train` wrote.")] = RUN,
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("snl.onnx"),
     precision: Annotated[GraphPrecision, typer.Option(help="Types written into the graph.")] = GraphPrecision.fp32,
+    frame: Frame = None,
+    frame_colours: FrameColours = Colours.rgb,
 ) -> None:
     """Write one fused ONNX graph: image bytes in, calibrated anomaly map and score out.
 
@@ -39,12 +54,18 @@ def export(
     Example: snl-edge export runs/line3 --precision fp16 --out line3.onnx
     """
     require("torch", "timm", "onnx", "onnxsim", extra="train")
+    taken = parse_frame(frame, frame_colours)
     from snl_edge.export.graphs import make_graphs
     from snl_edge.export.onnx_graph import save_graph
     from snl_edge.progress import console
 
     _, graphs, _ = make_graphs(run, precision.value)
-    save_graph(graphs[precision.value], out)
+    graph = graphs[precision.value]
+    if taken is not None:
+        from snl_edge.export.frame_parity import add_fronts
+
+        graph = add_fronts(run, {precision.value: graph}, taken)[0][precision.value]
+    save_graph(graph, out)
     console.print(f"wrote {out}")
 
 
@@ -99,7 +120,12 @@ def build(
     onnx_only: Annotated[
         bool, typer.Option("--onnx-only", help="No engine: the bundle runs on OpenVINO or ONNX Runtime.")
     ] = False,
-    max_batch: Annotated[int | None, typer.Option(min=1, help="Largest batch; 8, or what the bundle says.")] = None,
+    frame: Frame = None,
+    frame_colours: FrameColours = Colours.rgb,
+    max_batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Largest batch; 8, or what the bundle says. Large frames make large batches."),
+    ] = None,
     opt_batch: Annotated[
         int | None,
         typer.Option(
@@ -124,7 +150,10 @@ def build(
     INT8: snl-edge build runs/line3 --precision int8 --data parts/
 
     On the device: snl-edge build bundle/ --precision fp16
+
+    For a camera of 5 megapixels: snl-edge build --frame 2448x2048 --frame-colours bgr --max-batch 1
     """
+    taken = parse_frame(frame, frame_colours)
     require_for_run(source)
     from snl_edge.export.build import build as run_build
     from snl_edge.export.graphs import Evidence
@@ -136,6 +165,7 @@ def build(
         out,
         precision.value,
         engine=not onnx_only,
+        frame=taken,
         max_batch=max_batch,
         opt_batch=opt_batch,
         flavour=flavour.value if flavour else None,

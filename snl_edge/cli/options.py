@@ -13,6 +13,7 @@ from snl_edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from snl_edge.data.samples import Dataset
+    from snl_edge.runtime.manifest import FrameSpec
 
 RUN = Path("runs/snl")
 
@@ -35,6 +36,23 @@ class Precision(str, Enum):
     auto = "auto"
 
 
+class Colours(str, Enum):
+    """Order of a frame's colours."""
+
+    rgb = "rgb"
+    bgr = "bgr"
+
+
+Frame = Annotated[
+    str | None,
+    typer.Option(
+        help="Size of the camera's frames, WIDTHxHEIGHT: the graphs then take these alone and resize them on the "
+        "device. For a GPU; without it the host resizes frames of any size."
+    ),
+]
+FrameColours = Annotated[
+    Colours, typer.Option(help="Order of colours in these frames: bgr as most cameras give them, rgb as image files.")
+]
 Data = Annotated[
     Path, typer.Argument(help="Data set: MVTec AD or VisA layout, or a folder (per product) of good images.")
 ]
@@ -42,6 +60,36 @@ LayoutOption = Annotated[Layout, typer.Option(help="Layout of DATA, if it is not
 Products = Annotated[str | None, typer.Option(help="Only these products, separated by commas.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Backend = Annotated[str, typer.Option(help="auto, tensorrt, tensorrt_rtx, openvino or onnxruntime.")]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """A camera's size written as ``WIDTHxHEIGHT``, as ``(height, width)``.
+
+    Raises:
+        ConfigError: that is no size.
+    """
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise ConfigError(f"frame size {text!r} is not understood", fix="write WIDTHxHEIGHT, as in 1280x1024")
+    return int(height), int(width)
+
+
+def parse_frame(text: str | None, colours: Colours) -> FrameSpec | None:
+    """What ``--frame`` and ``--frame-colours`` say.
+
+    Raises:
+        ConfigError: that is no size, or one too large; or there are colours and no size.
+    """
+    from snl_edge.runtime.manifest import LONGEST_SIDE, FrameSpec
+
+    if text is None:
+        if colours is not Colours.rgb:
+            raise ConfigError("--frame-colours needs --frame", fix="give the frame's size as well, as 2448x2048")
+        return None
+    height, width = parse_size(text)
+    if max(height, width) > LONGEST_SIDE:
+        raise ConfigError(f"a frame of {text} is too large", f"{LONGEST_SIDE} pixels a side are the most")
+    return FrameSpec(height=height, width=width, colours=colours.value)
 
 
 def require(*modules: str, extra: str) -> None:

@@ -133,6 +133,7 @@ def evaluate(
     batch_size: int = 8,
     progress: Callable[[int, int], None] = lambda done, total: None,
     shown: int = 3,
+    as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
 ) -> Evaluation:
     """Judges ``samples``, each with the ``threshold`` of the product that its folder names, and measures.
 
@@ -140,7 +141,8 @@ def evaluate(
     ``learned`` products, named in the graph's order, is measured apart.
     The next batch is decoded while the model runs.
     Masks are compared at the model's input ``size = (height, width)``. Memory holds one batch, one histogram
-    set and the pictures that the gallery will show: up to ``shown`` of each kind and product.
+    set and the pictures that the gallery will show: up to ``shown`` of each kind and product. ``as_images`` makes of a
+    picture what ``predict`` takes, where that is not the picture at this size.
 
     Raises:
         DataError: an image or mask cannot be read.
@@ -152,7 +154,9 @@ def evaluate(
         own = [sample for sample in samples if sample.product == product]
         limit = threshold(product)
         pixels, judged, pictures = PixelMetrics(), [], _Gallery(shown)
-        for sample, image, mask, (anomaly_map, score, nearest, distance) in _run(predict, own, size, batch_size):
+        for sample, image, mask, (anomaly_map, score, nearest, distance) in _run(
+            predict, own, size, batch_size, as_images
+        ):
             name = learned[int(nearest)] if learned else None
             case = Case(sample, float(score), float(score) > limit, name, float(distance))
             pixels.update(anomaly_map, mask)
@@ -183,21 +187,28 @@ def _result(cases: Sequence[Case], pixels: PixelMetrics, threshold: float) -> Pr
 
 
 def _run(
-    predict: Predict, samples: Sequence[Sample], size: tuple[int, int], batch_size: int
+    predict: Predict,
+    samples: Sequence[Sample],
+    size: tuple[int, int],
+    batch_size: int,
+    as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None,
 ) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.bool_], tuple[Any, ...]]]:
-    """Sample, input, mask, and the graph's outputs for this one image."""
+    """Sample, picture, mask, and the graph's outputs for this one image."""
     batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
 
-    def decode(batch: Sequence[Sample]) -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]:
-        return np.stack([fit_to_input(read_image(s.path), size) for s in batch]), [_mask(s, size) for s in batch]
+    def decode(batch: Sequence[Sample]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[NDArray[np.bool_]]]:
+        whole = [read_image(s.path) for s in batch]
+        pictures = np.stack([fit_to_input(picture, size) for picture in whole])
+        images = pictures if as_images is None else np.stack([as_images(picture) for picture in whole])
+        return images, pictures, [_mask(s, size) for s in batch]
 
     with ThreadPoolExecutor(1) as reader:
         upcoming = reader.submit(decode, batches[0])
         for index, batch in enumerate(batches):
-            images, masks = upcoming.result()
+            images, pictures, masks = upcoming.result()
             if index + 1 < len(batches):
                 upcoming = reader.submit(decode, batches[index + 1])
-            yield from zip(batch, images, masks, zip(*predict(images), strict=True), strict=True)
+            yield from zip(batch, pictures, masks, zip(*predict(images), strict=True), strict=True)
 
 
 def _mask(sample: Sample, size: tuple[int, int]) -> NDArray[np.bool_]:

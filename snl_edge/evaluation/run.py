@@ -16,6 +16,7 @@ from snl_edge.data.samples import Dataset
 from snl_edge.errors import BundleError, DataError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.detector import Detector
+from snl_edge.runtime.frame import as_images
 from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import KNOWN
 from snl_edge.runtime.prediction import Prediction
@@ -54,6 +55,7 @@ def evaluate_model(
             learned=subject.products,
             unknown_limit=subject.unknown_limit,
             progress=report,
+            as_images=subject.as_images,
         )
     return evaluation, {
         "model": subject.description,
@@ -68,7 +70,8 @@ def evaluate_model(
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: how to run it, its input's size, thresholds in force, products it learned, its name."""
+    """What is evaluated: how to run it, its map's size, thresholds in force, products it learned, its name, and what it
+    takes of a picture where that is not the picture at the map's size."""
 
     predict: Predict
     size: tuple[int, int]
@@ -76,6 +79,7 @@ class Subject:
     products: tuple[str, ...]
     unknown_limit: float
     description: str
+    as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
 
 
 def open_subject(model: Path, backend: str = "auto") -> Subject:
@@ -127,4 +131,5 @@ def _from_bundle(folder: Path, backend: str) -> Subject:
         manifest.products,
         manifest.unknown_limit,
         f"bundle {folder.name}, {detector.backend.description}",
+        None if manifest.input.frame is None else lambda picture: as_images(picture, manifest.input),
     )

@@ -18,6 +18,7 @@ from snl_edge.progress import console, progress_bar
 
 from ..opencv import cv2
 from .detector import Detector
+from .frame import as_images
 from .overlay import draw_overlay, draw_unknown
 
 LONGEST_TABLE = 12
@@ -94,11 +95,13 @@ def _judge(
     threshold: float | None,
     product: str | None,
 ) -> dict[str, object]:
+    takes = detector.bundle.manifest.input
     try:
         image = read_image(path)
+        frame = image if takes.frame is None else as_images(image, takes)
     except DataError as error:
         return {"path": str(path), "error": str(error)}
-    verdict = detector.detect([image], product, threshold=threshold)[0]
+    verdict = detector.detect([frame], product, threshold=threshold)[0]
     line: dict[str, object] = {
         "path": str(path),
         "verdict": verdict.kind,

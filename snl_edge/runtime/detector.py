@@ -14,6 +14,7 @@ from ..errors import DataError, EngineError
 from ..image import Fitter
 from .backend import Backend
 from .bundle import Bundle
+from .frame import misfit
 from .prediction import Prediction, Scores
 from .selection import select_backend
 from .verdict import Verdict, judge
@@ -42,7 +43,7 @@ class Detector:
         self.backend_reason = backend_reason
         self._lock = threading.Lock()
         self._closed = False
-        self._staging = _Staging(backend.max_batch, bundle.manifest.input.size)
+        self._staging = _Staging(backend.max_batch, bundle.manifest.input.image_size)
 
     @classmethod
     def load(
@@ -82,6 +83,9 @@ class Detector:
     ) -> list[Verdict]:
         """Judges frames of any size, each ``uint8 [h, w, 3]`` RGB, in batches.
 
+        A bundle that was built for frames of one size takes these alone, in the colours it was built for. A single one,
+        or an array of several, goes to the backend as it is.
+
         Args:
             images: a sequence of frames, or an array ``[B, h, w, 3]``.
             product: what the frames show; its threshold decides then and nothing is unknown. If not given, each
@@ -90,26 +94,36 @@ class Detector:
             out: as for `predict`; the maps of the verdicts are then views of it.
 
         Raises:
-            DataError: a frame has another type or shape.
+            DataError: a frame has another type or shape, or another size than the bundle was built for.
             ConfigError: the product is unknown.
             EngineError: the backend failed, or its result is no number.
         """
         self.bundle.manifest.threshold_for(product)  # refuses a product that was not learned, frames or none
-        size = self.bundle.manifest.input.size
-        count = len(images)
+        count, step = len(images), self.backend.max_batch
         for index, image in enumerate(images):
             _check_frame(image, index)
+            if reason := misfit(image, self.bundle.manifest.input):
+                raise DataError(*reason)
         whole = self._outputs(count, out)
-        # Frames are fitted outside the lock: while one thread's batch runs, another's is made ready.
-        staging, fitter = self._staging.frames, self._staging.fitter
-        for start in range(0, count, len(staging)):
-            part = images[start : start + len(staging)]
-            for place, image in zip(staging, part, strict=False):
-                fitter.fit(image, size, place)
-            self._run(staging[: len(part)], whole.part(start, start + len(part)))
+        for start in range(0, count, step):
+            # Outside the lock: while one thread's batch runs, another's is made ready.
+            ready = self._made_ready(images[start : start + step])
+            self._run(ready, whole.part(start, start + step))
         self._check_outputs(whole)
         ran = self.bundle.manifest, self.backend.precision
         return [judge(*ran, whole, index, product, threshold) for index in range(count)]
+
+    def _made_ready(self, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """One batch as the backend takes it: frames fitted to the input, or as they are where the graph does that."""
+        takes = self.bundle.manifest.input
+        if takes.frame is not None and isinstance(frames, np.ndarray):
+            return np.ascontiguousarray(frames)
+        if takes.frame is not None and len(frames) == 1:
+            return np.ascontiguousarray(frames[0])[None]
+        staging, fitter = self._staging.frames, self._staging.fitter
+        for place, frame in zip(staging, frames, strict=False):
+            fitter.fit(frame, takes.image_size, place)
+        return staging[: len(frames)]
 
     def predict(self, images: NDArray[np.uint8], *, out: Prediction | None = None) -> Prediction:
         """Runs ``uint8 [B, H, W, 3]`` of the input's size, split into batches that the backend takes.
@@ -126,7 +140,7 @@ class Detector:
             DataError: the images have another type or shape, or ``out`` does not fit.
             EngineError: the backend failed, or a result is no number: such a part must not pass as good.
         """
-        size = self.bundle.manifest.input.size
+        size = self.bundle.manifest.input.image_size
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (*size, 3):
             raise DataError(
                 f"images are {_described(images)}",

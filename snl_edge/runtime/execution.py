@@ -73,7 +73,7 @@ class Execution(ABC):
         """Drops contexts and graphs; nothing runs any more."""
 
     def _set_up(self, context: Any, batch: int, profile: int) -> None:
-        flavour, size = self._loaded.flavour, self._loaded.size
+        flavour, size = self._loaded.flavour, self._loaded.takes.image_size
         if context.active_optimization_profile != profile and not context.set_optimization_profile_async(
             profile, self._stream.handle
         ):

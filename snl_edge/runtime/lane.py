@@ -45,8 +45,8 @@ class Lane:
         loaded, batch = self.loaded, self.max_batch
         mapped = loaded.gpu.integrated
         self._stream = new_stream()
-        self._images = Buffer((batch, *loaded.size, 3), np.uint8, mapped=mapped)
-        self._map = Buffer((batch, *loaded.size), np.float32, mapped=mapped)
+        self._images = Buffer((batch, *loaded.takes.image_size, 3), np.uint8, mapped=mapped)
+        self._map = Buffer((batch, *loaded.takes.size), np.float32, mapped=mapped)
         self._scores = scores = Outputs(
             {
                 "score": ((batch,), np.float32),
@@ -96,7 +96,7 @@ class Lane:
 
     def lock_images(self, count: int) -> NDArray[np.uint8]:
         """Memory ``uint8 [count, H, W, 3]``, zeros, from which images are copied to the GPU without a stop."""
-        block = PageLockedImages(count, self.loaded.size)
+        block = PageLockedImages(count, self.loaded.takes.image_size)
         self.loaded.locked.append(block)
         return block.images
 

@@ -13,6 +13,7 @@ from ..errors import EngineError, OutputError
 from .cuda_memory import PageLockedImages
 from .engine_record import EngineRecord
 from .gpu import Gpu
+from .manifest import InputSpec
 from .tensorrt_flavour import Flavour
 
 CONTRACT = {
@@ -36,7 +37,7 @@ class LoadedEngine:
         flavour: the TensorRT that built it.
         content: the engine.
         record: its side file.
-        size: height and width of the input.
+        takes: what its input is; ``size`` of it is that of the maps.
         gpu: what it runs on.
 
     Attributes:
@@ -47,10 +48,10 @@ class LoadedEngine:
         EngineError: the engine cannot be loaded, or is no SNL engine.
     """
 
-    def __init__(self, flavour: Flavour, content: bytes, record: EngineRecord, size: tuple[int, int], gpu: Gpu) -> None:
+    def __init__(self, flavour: Flavour, content: bytes, record: EngineRecord, takes: InputSpec, gpu: Gpu) -> None:
         self.flavour = flavour
         self.record = record
-        self.size = size
+        self.takes = takes
         self.gpu = gpu
         self.users = 0
         self.locked: list[PageLockedImages] = []
@@ -62,7 +63,7 @@ class LoadedEngine:
         if self.engine is None:
             reasons = [*([invalid] if invalid else []), *log]
             raise EngineError(f"{flavour} cannot load engine {record.file}", " | ".join(reasons))
-        _check_contract(self.engine, record, size)
+        _check_contract(self.engine, record, takes.image_size)
         self._cache = _kernel_cache(record, gpu) if flavour.is_rtx else None
         known = self._cache.read_bytes() if self._cache is not None and self._cache.exists() else b""
         self._settings, self._kernels, fits = flavour.runtime_settings(self.engine, known)

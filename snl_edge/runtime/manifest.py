@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from snl_edge.calibration.score import DECISION, ScoreCalibration
 
@@ -20,6 +30,9 @@ KNOWN = 1.0
 """The default limit of the product distance."""
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 """``bf16`` is the FP16 graph, with what is FP16 in it computed in BF16: OpenVINO, on a processor that has it."""
+Colours = Literal["rgb", "bgr"]
+LONGEST_SIDE = 16384
+"""Of a frame, in pixels."""
 GateName = Literal["fp16", "int8", "openvino_bf16", "openvino_int8"]
 """A precision as TensorRT computes it, or as OpenVINO does on a CPU."""
 OPENVINO_GATES: Mapping[Precision, GateName] = {"bf16": "openvino_bf16", "int8": "openvino_int8"}
@@ -39,19 +52,64 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 PositiveFinite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class FrameSpec(BaseModel):
+    """The one kind of frame that a graph takes which resizes by itself: ``uint8 [height, width, 3]``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    height: int = Field(gt=0, le=LONGEST_SIDE)
+    width: int = Field(gt=0, le=LONGEST_SIDE)
+    colours: Colours = "rgb"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)``."""
+        return self.height, self.width
+
+    @property
+    def bytes(self) -> int:
+        """Of one frame."""
+        return 3 * self.height * self.width
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height} {self.colours.upper()}"
+
+
 class InputSpec(BaseModel):
-    """The graph's input: ``images`` uint8 ``[B, height, width, 3]`` RGB with B from 1 to ``max_batch``."""
+    """The graph's input: ``images`` uint8 ``[B, height, width, 3]`` RGB with B from 1 to ``max_batch``.
+
+    With a ``frame``, ``images`` are frames of that size and order of colours, which the graph fits to the model's
+    input of ``height`` and ``width`` itself. The map has the model's size either way.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     height: int = Field(gt=0)
     width: int = Field(gt=0)
     max_batch: int = Field(ge=1)
+    frame: FrameSpec | None = None
 
     @property
     def size(self) -> tuple[int, int]:
-        """``(height, width)``."""
+        """``(height, width)`` of the model's input and of the anomaly map."""
         return self.height, self.width
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """``(height, width)`` of ``images``: of the frame if there is one, else of the model's input."""
+        return self.size if self.frame is None else self.frame.size
+
+    @property
+    def colours(self) -> Colours:
+        """Order of the colours in ``images``."""
+        return "rgb" if self.frame is None else self.frame.colours
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, usual: SerializerFunctionWrapHandler) -> dict[str, object]:
+        written = usual(self)
+        if self.frame is None:
+            del written["frame"]  # a bundle without a frame is what it was before there were any
+        return written
 
 
 class Spread(BaseModel):

@@ -34,13 +34,15 @@ class OnnxRuntimeBackend:
             # The path, not the bytes: external weights lie beside the graph.
             self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
             _, height, width, _ = self._session.get_inputs()[0].shape
+            shapes = {output.name: output.shape for output in self._session.get_outputs()}
+            _, rows, columns = shapes["anomaly_map"]  # images may be larger
         except Exception as error:  # its errors share no base class
             raise EngineError(f"ONNX Runtime refuses {graph}", str(error), "export the bundle again") from error
         self.precision: Precision = precision
         self.max_batch = max_batch
         self.artifact = graph
         self.description = f"ONNX Runtime {onnxruntime.__version__}, {precision}, CPU"
-        self._size = height, width
+        self._size, self._image_size = (rows, columns), (height, width)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -79,7 +81,7 @@ class OnnxRuntimeBackend:
 
     def inputs(self, count: int) -> NDArray[np.uint8]:
         """See `Backend.inputs`."""
-        return np.zeros((count, *self._size, 3), np.uint8)
+        return np.zeros((count, *self._image_size, 3), np.uint8)
 
     def close(self) -> None:
         """Memory goes with the object; nothing else is held."""

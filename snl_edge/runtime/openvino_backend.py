@@ -14,6 +14,7 @@ from openvino import opset13 as opset
 
 from ..errors import EngineError
 from .backend import BackendName
+from .frame import FRONT
 from .manifest import Precision
 from .prediction import Prediction, Scores
 from .processor import VNNI, instruction_sets
@@ -51,7 +52,9 @@ class OpenVinoBackend:
                 half_as_bf16(model, search_alone=precision != "bf16")
             missing = missing if precision == "bf16" else ""
             _, height, width, channels = model.input("images").partial_shape
+            _, rows, columns = model.output("anomaly_map").partial_shape  # images may be larger
             model.reshape({"images": openvino.PartialShape([1, height, width, channels])})
+            size = (rows.get_length(), columns.get_length())
             single = core.compile_model(model, "CPU", settings | {"PERFORMANCE_HINT": "LATENCY"})
             shared = None
             if self._streams > 1:
@@ -59,7 +62,7 @@ class OpenVinoBackend:
                 shared = core.compile_model(model, "CPU", several)
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"OpenVINO refuses {graph}", str(error), "export the bundle again") from error
-        self._size = height.get_length(), width.get_length()
+        self._size, self._image_size = size, (height.get_length(), width.get_length())
         self.precision: Precision = precision
         self.max_batch = max_batch
         self.artifact = graph
@@ -113,7 +116,7 @@ class OpenVinoBackend:
 
     def inputs(self, count: int) -> NDArray[np.uint8]:
         """See `Backend.inputs`."""
-        return np.zeros((count, *self._size, 3), np.uint8)
+        return np.zeros((count, *self._image_size, 3), np.uint8)
 
     def close(self) -> None:
         """Memory goes with the object; nothing else is held."""
@@ -132,10 +135,14 @@ def half_as_bf16(model: openvino.Model, *, search_alone: bool = False) -> None:
     """Turns every FP16 type of the graph into BF16, but of tables that are looked up and cast to FP32 behind.
 
     With ``search_alone`` only what leads to the place of a maximum and to nothing else: the memory's search.
+
+    What makes a frame into the model's input stays as it is, too: BF16 cannot hold the sum of four bytes.
     """
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
         if kind not in ("Constant", "Convert") or node.get_output_element_type(0) != openvino.Type.f16:
+            continue
+        if node.get_friendly_name().startswith(FRONT):
             continue
         readers = list(node.output(0).get_target_inputs())
         if _only_looked_up(readers) or (search_alone and not _ends_in_place(readers)):

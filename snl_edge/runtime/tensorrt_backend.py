@@ -16,7 +16,7 @@ from .engine_record import EngineRecord, read_engine, rebuild_command
 from .gpu import gpu
 from .lane import Lane
 from .loaded_engine import LoadedEngine
-from .manifest import Precision
+from .manifest import InputSpec, Precision
 from .prediction import Prediction, Scores
 from .tensorrt_flavour import Flavour, load_flavour
 
@@ -47,7 +47,7 @@ class TensorRtBackend:
         self._rebuild = rebuild_command(bundle.path, record)
         try:
             with cuda.current(device):
-                self._load(flavour, content, record, bundle.manifest.input.size, device)
+                self._load(flavour, content, record, bundle.manifest.input, device)
         except EngineError as error:
             if error.fix:
                 raise
@@ -63,8 +63,8 @@ class TensorRtBackend:
 
     # What these make lies in frames of their own, which `cuda.current` clears after a fault.
 
-    def _load(self, flavour: Flavour, content: bytes, record: EngineRecord, size: tuple[int, int], device: int) -> None:
-        self._take(LoadedEngine(flavour, content, record, size, gpu(device)), device)
+    def _load(self, flavour: Flavour, content: bytes, record: EngineRecord, takes: InputSpec, device: int) -> None:
+        self._take(LoadedEngine(flavour, content, record, takes, gpu(device)), device)
 
     def _take(self, loaded: LoadedEngine, device: int) -> None:
         record = loaded.record

@@ -6,17 +6,18 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from ..errors import CameraError, ConfigError
-from ..image import Fitter, brightness, focus
+from ..image import brightness
+from ..runtime.frame import misfit
 from .control import Check
 from .part import Part, Parts
-from .prepare import IgnoredRectangle, PictureChecks, PictureFaults, Region, inspected
+from .prepare import IgnoredRectangle, PictureChecks, PictureFaults, Placer, Region, Rotation, inspected
+from .recipe import Recipe
 from .recorder import Recorder
 from .settings import Seconds, Settings
 from .sources import SourceSettings, open_source
@@ -52,7 +53,7 @@ class CameraSettings(Settings):
     """What it always sees; recognised in each picture if not given."""
     region: Region | None = None
     """The inspected rectangle of its picture, in pixels; all of it if not given."""
-    rotation: Literal[0, 90, 180, 270] = 0
+    rotation: Rotation = 0
     """Clockwise turn of the region, in degrees."""
     ignore_mask: Path | None = None
     """Picture file of the inspected region, of any size: anomalies do not count where it is white."""
@@ -109,7 +110,7 @@ class Camera(threading.Thread):
         self._stopping = threading.Event()
         self._problem: str | None = "not opened yet"
         self._fault: str | None = None
-        self._fitter = Fitter()
+        self._placer = Placer()
         self._last_picture = time.monotonic()
 
     def start(self) -> None:
@@ -231,17 +232,15 @@ class Camera(threading.Thread):
     def _hand_over(self, part: Part, picture: NDArray[np.uint8]) -> None:
         begun = time.monotonic()
         fault = self._faults.of_camera(picture)
-        if fault is None:
-            bgr = self._source.colour == "bgr"
-            part.frame = inspected(picture, self.settings.region, self.settings.rotation, bgr)
-            part.recipe = recipe = self._state.recipe
-            part.slot = recipe.acquire()
-            prepared = self._fitter.fit(part.frame, recipe.size, recipe.inputs[part.slot])
-            part.brightness = brightness(prepared)
-            if part.sequence % self._focus_every == 0:
-                part.focus = focus(prepared)
-            fault = self._faults.of_input(prepared, part.brightness)
         self._fault = fault
+        if fault is None:
+            part.recipe = recipe = self._state.recipe
+            swap = self._source.colour != recipe.takes.colours
+            part.frame = inspected(picture, self.settings.region, self.settings.rotation, swap)
+            if wrong := misfit(part.frame, recipe.takes):
+                fault, self._fault = "size", "{}; {}: {}".format(*wrong)
+            else:
+                fault = self._fault = self._place(part, part.frame, recipe)
         part.stages["capture"] = begun - part.started
         part.stages["prepare"] = time.monotonic() - begun
         if fault is not None:
@@ -250,6 +249,15 @@ class Camera(threading.Thread):
         elif dropped := self._waiting.put(part):
             dropped.release()
             self._parts.fail(dropped, "dropped")
+
+    def _place(self, part: Part, frame: NDArray[np.uint8], recipe: Recipe) -> str | None:
+        """Puts the part's picture into a place of its own, and measures it; returns what is wrong with it."""
+        part.slot = recipe.acquire()
+        seen = self._placer.put(frame, recipe.takes, recipe.inputs[part.slot])
+        part.brightness = brightness(seen)
+        if part.sequence % self._focus_every == 0:
+            part.focus = self._placer.focus(frame, recipe.takes, seen)
+        return self._faults.of_input(seen, part.brightness)
 
     def _fail_triggered(self, reason: str) -> None:
         with self._wanted:

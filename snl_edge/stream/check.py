@@ -14,11 +14,14 @@ from rich.table import Table
 
 from ..errors import CameraError, ConfigError, SnlEdgeError
 from ..opencv import opencv
+from ..runtime.frame import misfit
+from ..runtime.manifest import FILE as MANIFEST
+from ..runtime.manifest import read_manifest
 from .actuators import ModbusActuator
 from .camera import CameraSettings
 from .config import LineConfig
 from .journal import FILE
-from .prepare import ignored_pixels, inspected
+from .prepare import check_region, ignored_pixels, inspected
 from .recipe import Recipe
 from .sinks import MqttSink, WebhookSink
 from .sources import open_source
@@ -96,8 +99,10 @@ def _recipe(config: LineConfig) -> str:
         manifest = recipe.bundle.manifest
         for camera in config.cameras:
             manifest.threshold_for(camera.product)
+            check_region(camera.name, camera.region, camera.rotation, recipe.takes)
         reference = "" if manifest.reference else "; it has no reference, so drift cannot be seen"
-        return f"{recipe.name} for {', '.join(manifest.products)}, run by {recipe.reason}{reference}"
+        frames = f", takes frames of {recipe.takes.frame} alone" if recipe.takes.frame else ""
+        return f"{recipe.name} for {', '.join(manifest.products)}{frames}, run by {recipe.reason}{reference}"
     finally:
         recipe.close()
 
@@ -111,19 +116,28 @@ def _camera(config: LineConfig, camera: CameraSettings, connect: bool) -> Iterat
         share = lambda: ignored_pixels(camera.ignore_mask, camera.ignore, (256, 256))  # noqa: E731
         yield _tried(f"{name} ignore", lambda: f"{100 * float(share().mean()):.0f} % of the region do not count")  # pyright: ignore[reportOptionalMemberAccess]
     if camera.source.type in ("folder", "video", "synthetic") or connect:
-        yield _tried(f"{name} picture", lambda: _picture(camera))
+        yield _tried(f"{name} picture", lambda: _picture(config, camera))
     if config.queue.policy == "block" and open_source(camera.source).live:
         yield Finding(name, False, "queue.policy is block, but this camera cannot wait: old pictures would pile up")
 
 
-def _picture(camera: CameraSettings) -> str:
+def _picture(config: LineConfig, camera: CameraSettings) -> str:
+    takes = read_manifest(config.bundle / MANIFEST).input
     source = open_source(camera.source)
     source.open()
     try:
         picture = _first(source)
-        region = inspected(picture, camera.region, camera.rotation, source.colour == "bgr")
+        region = inspected(picture, camera.region, camera.rotation, swap=False)
+        if wrong := misfit(region, takes):
+            raise CameraError(*wrong)
         (height, width), (seen_height, seen_width) = picture.shape[:2], region.shape[:2]
-        return f"gives {width}x{height} pixels, of which {seen_width}x{seen_height} are inspected"
+        text = f"gives {width}x{height} pixels, of which {seen_width}x{seen_height} are inspected"
+        if takes.frame is not None and source.colour != takes.colours:
+            text += (
+                f"; it gives {source.colour.upper()} and the bundle takes {takes.colours.upper()}: the host converts "
+                f"each frame, unless you build with --frame-colours {source.colour}"
+            )
+        return text
     finally:
         source.close()
 

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime.manifest import Colours
 from .record import Entry
 
 State = Literal["starting", "running", "paused", "draining", "stopped"]
@@ -32,9 +33,11 @@ class Latest:
 
     entry: Entry
     frame: NDArray[np.uint8] | None
-    """``uint8 [h, w, 3]`` RGB, the inspected region; None where there was no picture."""
+    """``uint8 [h, w, 3]``, the inspected region; None where there was no picture."""
     anomaly_map: NDArray[np.float32] | None
     """``float32 [H, W]`` of the model's input."""
+    colours: Colours = "rgb"
+    """Order of those in ``frame``."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..data.parts.products import PRODUCTS
 from ..progress import console
 from ..runtime.bundle import Bundle
+from ..runtime.frame import drawn_side
 from ..runtime.manifest import FILE as MANIFEST
 from .config import LineConfig
 
@@ -20,11 +21,14 @@ def demo_config(folder: Path, bundle: Path, rate: float, port: int, count: int |
         rate: parts a second at each camera.
         port: of the dashboard on this machine.
         count: end after so many parts of each camera; endless if None.
+
+    Raises:
+        ConfigError: the bundle takes frames alone that are not square.
     """
     manifest = Bundle.open(bundle).manifest
     known = [name for name in manifest.products if name in PRODUCTS]
     stranger = [name for name in PRODUCTS if name not in manifest.products][:1]
-    size = manifest.input.height
+    size = drawn_side(manifest.input)
 
     def camera(name: str, products: list[str], seed: int) -> dict[str, object]:
         source = {"type": "synthetic", "products": products, "rate": rate, "size": size, "seed": seed, "count": count}

@@ -27,7 +27,7 @@ from .judging import Judge
 from .metrics import Depths, Metrics
 from .outputs import Outputs
 from .part import Part, Parts
-from .prepare import ignored_pixels
+from .prepare import check_region, ignored_pixels
 from .recipe import InForce, Recipe
 from .record import Record
 from .recorder import Recorder
@@ -283,9 +283,11 @@ class RunningLine:
         return Recipe(bundle, self.config.engine, self.config.queue.size + len(self.config.cameras))
 
     def _admit(self, recipe: Recipe) -> None:
-        """Refuses a recipe that does not know a product which a camera is said to see; fits ignored regions to it."""
+        """Refuses a recipe that does not know a product which a camera is said to see, or does not take the region that
+        it inspects; fits ignored regions to it."""
         for camera in self.config.cameras:
             recipe.bundle.manifest.threshold_for(camera.product)
+            check_region(camera.name, camera.region, camera.rotation, recipe.takes)
             ignored = ignored_pixels(camera.ignore_mask, camera.ignore, recipe.size)
             self._judge.ignore(camera.name, recipe.size, ignored)
 

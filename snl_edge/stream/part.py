@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime.manifest import Colours
 from .due import DueList
 from .recipe import InForce, Recipe
 from .record import Record
@@ -31,7 +32,7 @@ class Part:
     id: str | None = None
     encoder: int | None = None
     frame: NDArray[np.uint8] | None = None
-    """The inspected region, ``uint8 [h, w, 3]`` RGB; it may be the source's own memory: never written to."""
+    """The inspected region, ``uint8 [h, w, 3]`` in ``colours``; it may be the source's own memory: never written to."""
     recipe: Recipe | None = None
     slot: int = -1
     """Where in the recipe's ``inputs`` its prepared picture lies; -1 where it has none."""
@@ -45,6 +46,11 @@ class Part:
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds spent in each stage."""
     decided: bool = False
+
+    @property
+    def colours(self) -> Colours:
+        """Order of the colours in ``frame``."""
+        return "rgb" if self.recipe is None else self.recipe.takes.colours
 
     def release(self) -> None:
         """Gives its slot back; a second call does nothing."""

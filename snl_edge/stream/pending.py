@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime.manifest import Colours
 from .control import Latest
 from .record import Entry, Record
 
@@ -24,6 +25,8 @@ class Pending:
     started: float
     frame: NDArray[np.uint8] | None
     anomaly_map: NDArray[np.float32] | None
+    colours: Colours = "rgb"
+    """Of ``frame``."""
     pictured: bool = False
     """Its picture is still to be written."""
     acted: bool = False
@@ -83,7 +86,7 @@ class Screen:
             shown.remove(pending)
             known = self._latest.get(camera)
             if known is None or known.entry.record.sequence < entry.record.sequence:
-                self._latest[camera] = Latest(entry, pending.frame, pending.anomaly_map)
+                self._latest[camera] = Latest(entry, pending.frame, pending.anomaly_map, pending.colours)
 
     def latest(self, camera: str) -> Latest | None:
         """The last committed part of a camera."""

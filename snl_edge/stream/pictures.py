@@ -14,6 +14,8 @@ from pydantic import Field
 from ..atomic import replacing
 from ..errors import OutputError
 from ..opencv import cv2
+from ..runtime.frame import swapped
+from ..runtime.manifest import Colours
 from ..runtime.overlay import draw_overlay, draw_unknown
 from .clock import Clock
 from .journal import Journal
@@ -79,7 +81,11 @@ class Pictures:
         return seen % self._settings.good_every == 0
 
     def write(
-        self, record: Record, frame: NDArray[np.uint8], anomaly_map: NDArray[np.float32] | None
+        self,
+        record: Record,
+        frame: NDArray[np.uint8],
+        anomaly_map: NDArray[np.float32] | None,
+        colours: Colours = "rgb",
     ) -> tuple[str | None, str | None]:
         """Writes picture and heatmap; returns their paths below the journal's folder, None where it could not."""
         if not self._has_space():
@@ -88,10 +94,10 @@ class Pictures:
         day = time.strftime("%Y-%m-%d", time.gmtime(record.captured))
         name = f"{FOLDER}/{day}/{self._journal.run:06}-{record.camera}-{record.sequence:08}"
         try:
-            image = self._save(f"{name}.jpg", frame)
-            heatmap = (
-                None if anomaly_map is None else self._save(f"{name}-heatmap.jpg", _heatmap(record, frame, anomaly_map))
-            )
+            image = self._save(f"{name}.jpg", frame, colours)
+            heatmap = None
+            if anomaly_map is not None:
+                heatmap = self._save(f"{name}-heatmap.jpg", _heatmap(record, frame, anomaly_map, colours), "rgb")
         except (OutputError, cv2.error) as error:
             self.miss(str(error))
             return None, None
@@ -103,8 +109,8 @@ class Pictures:
         self.missed += 1
         self.problem = why
 
-    def _save(self, name: str, picture: NDArray[np.uint8]) -> str:
-        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    def _save(self, name: str, picture: NDArray[np.uint8], colours: Colours) -> str:
+        bgr = picture if colours == "bgr" else swapped(picture)
         encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, self._settings.jpeg_quality])[1]
         with replacing(self._journal.folder / name) as temporary:
             temporary.write_bytes(encoded.data)
@@ -166,9 +172,11 @@ class Pictures:
             path.parent.rmdir()  # the day's folder, once it is empty
 
 
-def _heatmap(record: Record, frame: NDArray[np.uint8], anomaly_map: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _heatmap(
+    record: Record, frame: NDArray[np.uint8], anomaly_map: NDArray[np.float32], colours: Colours
+) -> NDArray[np.uint8]:
     width = min(frame.shape[1], _HEATMAP_WIDTH)
     size = (width, max(1, round(frame.shape[0] * width / frame.shape[1])))
     small: NDArray[np.uint8] = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)  # pyright: ignore[reportAssignmentType]
-    drawn = draw_overlay(small, anomaly_map, record.threshold or 0.5)
+    drawn = draw_overlay(swapped(small) if colours == "bgr" else small, anomaly_map, record.threshold or 0.5)
     return draw_unknown(drawn) if record.verdict == "unknown" else drawn

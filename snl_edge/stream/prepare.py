@@ -1,19 +1,22 @@
-"""From a camera's picture to the model's input: region, rotation, colours, size, and what must be wrong with it."""
+"""From a camera's picture to the graph's input: region, rotation, colours, size, and what must be wrong with it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from ..errors import CameraError, ConfigError, DataError
-from ..image import fit_to_input, read_image
+from ..image import Fitter, fit_to_input, focus, read_image
 from ..opencv import cv2
+from ..runtime.frame import swapped
+from ..runtime.manifest import InputSpec
 from .settings import Settings, Share
 
+Rotation: TypeAlias = Literal[0, 90, 180, 270]
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _FROZEN_GRID = 4
 
@@ -55,10 +58,14 @@ class PictureChecks(Settings):
     """A picture of another size than the first is refused: someone changed the camera."""
 
 
-def inspected(
-    picture: NDArray[np.uint8], region: Region | None, rotation: Literal[0, 90, 180, 270], bgr: bool
-) -> NDArray[np.uint8]:
-    """The inspected part of a picture ``uint8 [h, w, 3]``, in RGB. Copies only where something has to change.
+def inspected(picture: NDArray[np.uint8], region: Region | None, rotation: Rotation, swap: bool) -> NDArray[np.uint8]:
+    """The inspected part of a picture ``uint8 [h, w, 3]``. Copies only where something has to change.
+
+    Args:
+        picture: as the camera gives it.
+        region: its inspected rectangle.
+        rotation: of the region, clockwise.
+        swap: exchange first and last colour: RGB of BGR, or the reverse.
 
     Raises:
         CameraError: the region reaches beyond the picture.
@@ -74,7 +81,54 @@ def inspected(
         picture = picture[region.y : region.y + region.height, region.x : region.x + region.width]
     if rotation:
         picture = cv2.rotate(picture, _TURNS[rotation])  # pyright: ignore[reportAssignmentType]
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if bgr else picture  # pyright: ignore[reportReturnType]
+    return swapped(picture) if swap else picture
+
+
+class Placer:
+    """Writes inspected pictures to their places in the graph's input, and shows what checks look at. For one thread."""
+
+    def __init__(self) -> None:
+        self._fitter = Fitter()
+        self._thinned: NDArray[np.uint8] | None = None
+
+    def put(self, picture: NDArray[np.uint8], takes: InputSpec, place: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Writes ``picture`` to ``place``; returns it at the model's size, for brightness and `PictureFaults.of_input`.
+
+        Where the graph resizes, the picture is copied and no more; what is returned is then one pixel of each small
+        rectangle: its mean is that of all, and pictures that are identical stay identical.
+        """
+        if takes.frame is None:
+            return self._fitter.fit(picture, takes.size, place)
+        np.copyto(place, picture)
+        self._thinned = cv2.resize(picture, takes.size[::-1], self._thinned, interpolation=cv2.INTER_NEAREST)  # pyright: ignore[reportAttributeAccessIssue,reportCallIssue,reportArgumentType]
+        return self._thinned  # pyright: ignore[reportReturnType]
+
+    def focus(self, picture: NDArray[np.uint8], takes: InputSpec, seen: NDArray[np.uint8]) -> float:
+        """Its focus as training measured it, at the model's size; ``seen`` is what `put` returned.
+
+        Where the graph resizes, this costs a resize on the host: single pixels would alias, and seem sharper.
+        """
+        if takes.frame is None:
+            return focus(seen)
+        fitted = self._fitter.fit(picture, takes.size)
+        return focus(swapped(fitted) if takes.colours == "bgr" else fitted)
+
+
+def check_region(camera: str, region: Region | None, rotation: Rotation, takes: InputSpec) -> None:
+    """Refuses a region, turned, of another size than the graph takes.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if region is None or takes.frame is None:
+        return
+    width, height = (region.height, region.width) if rotation in (90, 270) else (region.width, region.height)
+    if (height, width) != takes.frame.size:
+        raise ConfigError(
+            f"camera {camera} inspects {width}x{height} pixels",
+            f"the bundle was built for frames of {takes.frame.width}x{takes.frame.height} alone",
+            f"change the region, or build with --frame {width}x{height}, or without --frame",
+        )
 
 
 def ignored_pixels(
@@ -120,7 +174,7 @@ class PictureFaults:
         return None if picture.shape == self._size else "size"
 
     def of_input(self, prepared: NDArray[np.uint8], mean: float) -> str | None:
-        """``black``, ``frozen`` or None, for the prepared picture ``uint8 [H, W, 3]`` of mean brightness ``mean``."""
+        """``black``, ``frozen`` or None, for what `Placer.put` gave, ``uint8 [H, W, 3]``, of this mean brightness."""
         if self._checks.black_below is not None and mean < self._checks.black_below:
             return "black"
         if self._checks.frozen_after is None:

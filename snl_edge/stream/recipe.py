@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..image import fit_to_input
 from ..runtime.bundle import Bundle
 from ..runtime.detector import Detector
+from ..runtime.frame import as_images
 from ..runtime.manifest import Precision, sha256_of
 from ..runtime.prediction import Scores
 from ..runtime.verdict import Verdict, judge
@@ -34,7 +34,8 @@ class Recipe:
         in_force: bundle with its thresholds, and their version; replaced as a whole when one changes, so that no
             part is judged by one and recorded with the other.
         sha256: of the engine or graph that runs.
-        inputs: ``uint8 [slots, H, W, 3]``.
+        takes: what the graph takes; ``size`` of it is that of the maps.
+        inputs: ``uint8 [slots, H, W, 3]``; frames, where the graph resizes.
         max_batch: largest batch that is formed.
         reason: which backend runs, and why.
         precision: of the engine or graph that runs.
@@ -61,7 +62,8 @@ class Recipe:
         # A CPU gains nothing from a batch; its parts would only wait for each other.
         usual = first.backend.max_batch if first.backend.artifact.suffix == ".engine" else 1
         self.max_batch = min(settings.max_batch or usual, first.backend.max_batch)
-        self.size = first.bundle.manifest.input.size
+        self.takes = first.bundle.manifest.input
+        self.size = self.takes.size
         self.slots = waiting + self.max_batch * settings.in_flight
         self.inputs = first.backend.inputs(self.slots)
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -112,12 +114,13 @@ class Recipe:
         return self._detectors[worker].inspect(images, wanted)
 
     def judge(self, image: NDArray[np.uint8], product: str | None) -> Verdict:
-        """The verdict on one picture ``uint8 [h, w, 3]``, by the thresholds in force; waits for the running batch.
+        """The verdict on one picture ``uint8 [h, w, 3]`` RGB, by the thresholds in force; waits for the running batch.
 
         Raises:
+            DataError: the graph takes frames of another size alone.
             EngineError: see `Detector.predict`.
         """
-        prediction = self._detectors[0].predict(fit_to_input(image, self.size)[None])
+        prediction = self._detectors[0].predict(as_images(image, self.takes)[None])
         return judge(self.bundle.manifest, self.precision, prediction, 0, product)
 
     def reload(self, worker: int) -> None:

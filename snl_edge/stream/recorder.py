@@ -119,7 +119,7 @@ class Recorder:
 
     def put(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
         """Takes a part's one record; returns at once."""
-        pending = Pending(record, part.started, part.frame, anomaly_map)
+        pending = Pending(record, part.started, part.frame, anomaly_map, part.colours)
         part.frame = None
         if self.full and record.reason == "journal":
             self._gaps.note(record)
@@ -168,7 +168,9 @@ class Recorder:
         while (pending := self._with_picture.get()) is not None:
             assert pending.frame is not None
             try:
-                image, heatmap = self.pictures.write(pending.record, pending.frame, pending.anomaly_map)
+                image, heatmap = self.pictures.write(
+                    pending.record, pending.frame, pending.anomaly_map, pending.colours
+                )
                 pending.record = replace(pending.record, image=image, heatmap=heatmap)
             except Exception as error:  # whatever is wrong with a picture, its verdict must be recorded
                 self.pictures.miss(f"{type(error).__name__}: {error}")

@@ -8,6 +8,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from ...runtime.frame import swapped
 from ...runtime.overlay import draw_overlay, draw_unknown
 from ..control import Latest, Line
 from ..record import Entry
@@ -22,6 +23,8 @@ class View:
     def __init__(self, latest: Latest, width: int) -> None:
         self.entry = latest.entry
         self._frame = None if latest.frame is None else shrink(latest.frame, width)
+        if self._frame is not None and latest.colours == "bgr":
+            self._frame = swapped(self._frame)
         self._map = None if latest.anomaly_map is None else latest.anomaly_map.copy()
         self._encoded: dict[bool, bytes] = {}
         self._lock = threading.Lock()
