@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -91,7 +91,9 @@ def make_contenders(backbone: str, samples: Sequence[Sample], batch_size: int) -
     }
 
 
-def snl_step(config: Any, samples: Sequence[Sample], batch_size: int, *, cache: bool) -> Step:
+def snl_step(
+    config: Any, samples: Sequence[Sample], batch_size: int, *, cache: bool, device: Literal["cpu", "cuda"] = "cpu"
+) -> Step:
     """What `snl_edge.training.loop.train` does at a step, without its records; ``cache`` the teacher's features."""
     import torch
 
@@ -101,12 +103,12 @@ def snl_step(config: Any, samples: Sequence[Sample], batch_size: int, *, cache: 
     from snl_edge.training.feature_cache import FeatureSource
     from snl_edge.training.loop import training_step
 
-    training = TrainingConfig(batch_size=batch_size)
-    model = Snl(config, pretrained=False).to(memory_format=torch.channels_last).train()
+    training = TrainingConfig(batch_size=batch_size, device=device)
+    model = Snl(config, pretrained=False).to(device).to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(
         model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )
-    source = FeatureSource(model, ImageStore(samples, config.size, 2**30), training, torch.device("cpu"), 2**30)
+    source = FeatureSource(model, ImageStore(samples, config.size, 2**30), training, torch.device(device), 2**30)
     source.caches = cache
     source.prepare(batch_size, lambda done, total: None)
 

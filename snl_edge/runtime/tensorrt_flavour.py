@@ -7,6 +7,7 @@ engines, engine compatibility, runtime cache), and the bindings' own docstrings.
 from __future__ import annotations
 
 import importlib
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,10 @@ HOW_TO_INSTALL: dict[FlavourName, str] = {
     'elsewhere pip install "snl-edge[tensorrt]"',
     "tensorrt_rtx": 'pip install "snl-edge[rtx]" on x86-64 and on Arm servers and DGX Spark (aarch64), not on a Jetson',
 }
+
+
+UNLISTED_TARGET = "SNL_EDGE_RTX_TARGET"
+"""Environment variable: what TensorRT-RTX builds for if it does not list the GPU at hand: ``CURRENT``, ``SM80``, …"""
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ class Flavour:
                     "leave the compute capabilities out, or build with TensorRT-RTX",
                 )
             return chosen
-        listed = self._listed_capabilities()
+        listed = self.listed_capabilities()
         unknown = [cc for cc in chosen if cc not in listed]
         if unknown and chosen != present:
             raise EngineError(
@@ -155,16 +160,29 @@ class Flavour:
 
     def target(self, config: Any, capabilities: Sequence[str]) -> None:
         """Sets what `capabilities` chose. For a GPU that TensorRT-RTX does not list (Hopper) its own default
-        stays, documented for 8.0, 8.6, 8.9, 12.0 and later; the finished engine tells whether it fits.
+        stays, documented for 8.0, 8.6, 8.9, 12.0 and later, or what the environment names in `UNLISTED_TARGET`
+        is taken; the finished engine tells whether it fits.
+
+        Raises:
+            EngineError: the environment names no target.
         """
-        listed = self._listed_capabilities() if self.is_rtx else {}
+        listed = self.listed_capabilities() if self.is_rtx else {}
         if not all(cc in listed for cc in capabilities):
+            if self.is_rtx and (name := os.environ.get(UNLISTED_TARGET)):
+                targets = self.trt.ComputeCapability.__members__
+                if name not in targets:
+                    raise EngineError(
+                        f"{UNLISTED_TARGET}={name} is no target", fix=f"choose one of {', '.join(targets)}"
+                    )
+                config.num_compute_capabilities = 1
+                config.set_compute_capability(targets[name], 0)
             return
         config.num_compute_capabilities = len(capabilities)
         for index, cc in enumerate(capabilities):
             config.set_compute_capability(listed[cc], index)
 
-    def _listed_capabilities(self) -> dict[str, Any]:
+    def listed_capabilities(self) -> dict[str, Any]:
+        """TensorRT-RTX's targets by compute capability."""
         numbers = {
             m.removeprefix("SM"): v for m, v in self.trt.ComputeCapability.__members__.items() if m.startswith("SM")
         }

@@ -75,16 +75,16 @@ def build_driver(place: Path, headers: Path) -> Path:
     return target
 
 
-def build_pycuda(place: Path, driver: Path, headers: Path) -> Path:
+def build_pycuda(place: Path, driver: Path, headers: Path, optimise: str = "-O0") -> Path:
     """A folder with the package pycuda, linked with the driver."""
     names = _run(["nm", "-D", "--defined-only", str(driver)])
     functions = sorted(word for word in names.split() if word.startswith("cu"))
-    tag = f"pycuda-{PYCUDA}-{sys.implementation.cache_tag}-{_hash(' '.join(functions).encode())}"
+    tag = f"pycuda-{PYCUDA}{optimise}-{sys.implementation.cache_tag}-{_hash(' '.join(functions).encode())}"
     if (place / tag).exists():
         return place / tag
     with tempfile.TemporaryDirectory() as temporary, _making(place / tag) as folder:
         source = _pycuda_source(Path(temporary))
-        _compile_pycuda(source, driver, headers)
+        _compile_pycuda(source, driver, headers, optimise)
         shutil.copytree(source / "pycuda", folder / "pycuda")
     return place / tag
 
@@ -98,7 +98,7 @@ def _pycuda_source(folder: Path) -> Path:
     return folder / archive.name.removesuffix(".tar.gz")
 
 
-def _compile_pycuda(source: Path, driver: Path, headers: Path) -> None:
+def _compile_pycuda(source: Path, driver: Path, headers: Path, optimise: str) -> None:
     """The module ``_driver`` alone: no cuRAND, no OpenGL. A precompiled header halves the time."""
     import numpy as np
 
@@ -112,7 +112,7 @@ def _compile_pycuda(source: Path, driver: Path, headers: Path) -> None:
     ]
     defines |= {"PYGPU_PACKAGE": "pycuda", "PYGPU_PYCUDA": 1, "NDEBUG": 1}
     includes = ["src/cpp", "bpl-subset/bpl_subset", str(headers), str(HERE / "driver"), np.get_include()]
-    flags = ["-w", "-O0", "-fPIC", "-fwrapv", *(f"-D{name}={value}" for name, value in defines.items())]
+    flags = ["-w", optimise, "-fPIC", "-fwrapv", *(f"-D{name}={value}" for name, value in defines.items())]
     flags += [f"-I{place}" for place in [*includes, sysconfig.get_path("include")]]
     compiler = _compiler("c++")
     (source / "all.hpp").write_text("#include <boost/python.hpp>\n")

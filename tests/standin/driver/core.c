@@ -277,7 +277,7 @@ static long setting(const char *name, long otherwise) {
     return text ? strtol(text, NULL, 10) : otherwise;
 }
 
-static size_t memory_bytes(void) { return (size_t)setting("STANDIN_MEMORY_MIB", 8192) << 20; }
+static size_t memory_bytes(void) { return (size_t)setting("STANDIN_MEMORY_KIB", 8 << 20) << 10; }
 
 CUresult cuDriverGetVersion(int *version) {
     *version = 13000;
