@@ -179,6 +179,8 @@ def test_engine_alone_takes_less_than_the_whole_call(detector: Detector) -> None
 
 
 def test_ceilings_of_the_gpu_are_plausible() -> None:
+    if present_gpus()[0].name == "Stand-in GPU":
+        pytest.skip("no cuBLAS here: the stand-in multiplies no matrices")
     try:
         limits = measure_gpu_ceilings(0)
     except EngineError as error:
