@@ -271,7 +271,7 @@ def test_only_wanted_maps_come_to_the_host(own_folder: Path, flavour: FlavourNam
         pinned[MAX_BATCH:] = images
         told: list[np.ndarray] = []
         for given in (images, pinned[MAX_BATCH:]):
-            scores, maps = detector.inspect(given, lambda scores: told.append(scores.score) or [0, 3])
+            scores, maps = detector.inspect(given, lambda scores: told.append(scores.score) or np.array([0, 3]))
             for found, before in zip(scores, expected.scores, strict=True):
                 np.testing.assert_array_equal(found, before)
             assert sorted(maps) == [0, 3]

@@ -173,7 +173,8 @@ class Detector:
             scores = Scores(*(output.copy() for output in self.backend.run(images)))
             self._check_scores(scores)
             # An older graph may hide a value of the map that is no number from its score.
-            rows = wanted(scores) if self.bundle.manifest.scores_vouch_for_maps else range(len(images))
+            vouched = self.bundle.manifest.scores_vouch_for_maps
+            rows = [int(row) for row in wanted(scores)] if vouched else list(range(len(images)))
             maps = {row: own.copy() for row, own in zip(rows, self.backend.maps(rows), strict=True)}
         for own in maps.values():
             self._check_finite(own)
