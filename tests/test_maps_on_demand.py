@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from contract_graph import contract_images, write_contract_bundle
 from journals import until
-from lines import line_config, records, run_to_end, running, write_parts
+from lines import light, line_config, records, run_to_end, running, write_parts
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import EngineError
@@ -107,6 +107,7 @@ def test_a_slow_line_shows_every_part_with_its_map(small: Path, tmp_path: Path) 
     write_parts(tmp_path / "parts", 3)
     camera = {"trigger": {"type": "software"}}
     with running(line_config(small, tmp_path, camera=camera)) as line:
+        until(lambda: light(line, "camera camera") == "ok", 15)
         for number in range(3):
             line.trigger("camera", str(number), None)
             until(lambda number=number: line.recorder.committed == number + 1, 15)
