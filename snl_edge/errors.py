@@ -49,6 +49,10 @@ class GpuLostError(EngineError):
     """A GPU that takes no more work in this process, whatever is tried: only a fresh process helps."""
 
 
+class ResultError(EngineError):
+    """A result that cannot be trusted: no finite number, or an unlisted product. It may be these images' own."""
+
+
 class BundleError(SnlEdgeError):
     """A bundle that is incomplete, damaged or made by another version."""
 

@@ -271,6 +271,8 @@ def test_changed_or_missing_engine_says_how_to_build_it_again(tmp_path: Path) ->
         ({"flavour": "onnxruntime"}, "flavour"),
         ({"compute_capabilities": ["sm87"]}, "compute_capabilities"),
         ({"profiles": [{"min": 1, "opt": 8, "max": 4}]}, "ascending order"),
+        ({"profiles": [{"min": 2, "opt": 4, "max": 4}]}, "no profile takes batch 1"),
+        ({"profiles": [{"min": 1, "opt": 1, "max": 1}, {"min": 3, "opt": 4, "max": 4}]}, "no profile takes batch 2"),
         ({"file": "../other.engine"}, "file"),
         ({"file": "other.engine"}, "describes other.engine"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -267,3 +268,33 @@ def test_closing_twice_is_harmless(folder: Path) -> None:
     detector = Detector.load(folder, backend="onnxruntime")
     detector.close()
     detector.close()
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), 0.0, -1.0])
+def test_a_threshold_that_nothing_or_all_is_above_is_refused(detector: Detector, threshold: float) -> None:
+    with pytest.raises(ConfigError, match="is no threshold"):
+        detector.detect(contract_images(1), threshold=threshold)
+
+
+def test_closing_does_not_hang_with_a_call_that_does(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("snl_edge.runtime.detector._CLOSE_S", 0.05)
+    detector = Detector.load(folder, backend="onnxruntime", threads=1)
+    going_on = threading.Event()
+    infer = detector.backend.infer
+    monkeypatch.setattr(detector.backend, "infer", lambda images: (going_on.wait(20), infer(images))[1])
+    call = threading.Thread(target=detector.predict, args=(contract_images(1),))
+    call.start()
+    detector.close()
+    assert detector.closed
+    assert "not closed: a call of ONNX Runtime" in caplog.text
+    going_on.set()
+    call.join(20)
+
+
+def test_another_is_made_while_the_first_is_busy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Detector.load(folder, backend="onnxruntime", threads=1) as detector:
+        expected = detector.predict(contract_images(2)).score
+        with detector._lock, detector.another() as other:
+            np.testing.assert_array_equal(other.predict(contract_images(2)).score, expected)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,10 +23,12 @@ from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import ConfigError, EngineError, OutputError
 from snl_edge.stream.clock import Clock
 from snl_edge.stream.config import read_config
+from snl_edge.stream.inference import Engine
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.journal_report import check_journal
 from snl_edge.stream.line import RunningLine
 from snl_edge.stream.pictures import Pictures, PictureSettings
+from snl_edge.stream.settings import EngineSettings
 
 SOFTWARE = {"trigger": {"type": "software"}}
 
@@ -144,6 +147,78 @@ def test_a_failing_engine_rejects_and_is_loaded_anew(bundle: Path, tmp_path: Pat
         assert line.state.recipe._detectors[0].backend is not backend
         assert light(line, "engine") == "ok"
     assert [record.reason for record in records(line)] == ["engine", "engine", None]
+
+
+def test_one_picture_without_a_finite_score_costs_only_itself(bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "parts").mkdir()
+    with running(line_config(bundle, tmp_path, camera=watched(tmp_path))) as line:
+        backend = line.state.recipe._detectors[0].backend
+        run, spoiled = backend.run, [1, 3, 4]
+
+        def now_and_then(images):
+            scores = run(images)
+            if line.recorder.committed in spoiled:
+                scores.score[0] = np.nan
+            return scores
+
+        monkeypatch.setattr(backend, "run", now_and_then)
+        for number in range(5):
+            write_picture(tmp_path / "parts", str(number), picture(number))
+            wait_for(lambda number=number: line.recorder.committed == number + 1)
+        assert light(line, "engine") == "failed"  # two in a row are no picture's fault
+    assert [record.reason for record in records(line)] == [None, "engine", None, "engine", "engine"]
+
+
+def test_a_gpu_that_was_lost_outside_any_part_ends_the_line_too(bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    write_parts(tmp_path / "parts", 1)
+    with running(line_config(bundle, tmp_path, camera=SOFTWARE)) as line:
+        assert not line.lost
+        monkeypatch.setattr(line.state.recipe._detectors[0].backend, "lost", "the GPU is gone", raising=False)
+        assert line.lost == "the GPU is gone"  # what the service's loop looks at
+        assert line._health.fault() == "the GPU is gone"
+
+
+def test_a_bundle_that_was_changed_under_the_line_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+    own = write_small_bundle(tmp_path / "small", 64).path
+    (tmp_path / "parts").mkdir()
+    with running(line_config(own, tmp_path, camera=watched(tmp_path))) as line:
+        recipe = line.state.recipe
+        write_small_bundle(own, 96)
+        with pytest.raises(EngineError, match="was changed under the running line"):
+            recipe.reload(0)
+        write_small_bundle(own, 64)
+        recipe.reload(0)
+        write_picture(tmp_path / "parts", "0", picture(0))
+        wait_for(lambda: line.recorder.committed == 1)
+        recipe.close()
+        with pytest.raises(EngineError, match="is not the line's any more"):
+            recipe.reload(0)
+    assert [record.verdict for record in records(line)] == ["good"]
+
+
+def test_a_part_that_is_decided_while_its_batch_is_taken_disturbs_no_other() -> None:
+    """A deadline may pass at any moment: a part is in the batch, or its place is given back, never both."""
+
+    class Racing:
+        """A part whose deadline passes just after it was first looked at."""
+
+        slot, looks = 5, 0
+
+        @property
+        def decided(self) -> bool:
+            self.looks += 1
+            return self.looks > 1
+
+        def release(self) -> None:
+            self.slot = -1
+
+    batches = [[Racing(), Racing()], []]
+    judged: list[list[int]] = []
+    waiting = SimpleNamespace(take=lambda max_wait: batches.pop(0))
+    engine = Engine(0, EngineSettings(), None, waiting, None, None)  # pyright: ignore[reportArgumentType]
+    engine._judge = lambda batch: judged.append([part.slot for part in batch])
+    engine.run()
+    assert judged == [[5, 5]]
 
 
 def test_a_fault_in_judging_or_in_a_picture_costs_no_record(bundle: Path, tmp_path: Path, monkeypatch) -> None:

@@ -8,16 +8,17 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from contract_graph import HEIGHT, WIDTH, contract_images, framed, write_contract_bundle
 
 from snl_edge.benchmarks.gpu_ceilings import measure_gpu_ceilings
-from snl_edge.errors import BackendError, EngineError
+from snl_edge.errors import BackendError, DataError, EngineError
 from snl_edge.image import fit_to_input
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
@@ -280,6 +281,88 @@ def test_only_wanted_maps_come_to_the_host(own_folder: Path, flavour: FlavourNam
         assert len(told) == 2
         detector.close()
         pinned[:] = 1  # a camera that is late may still write there
+
+
+def test_a_batch_that_was_refused_leaves_nothing_behind(folder: Path, flavour: FlavourName) -> None:
+    """Whatever a refused set-up left halfway, the next batch is not run at its size."""
+    images, others = contract_images(3), contract_images(3, seed=5)
+    with Detector.load(folder, backend=flavour, precision="fp16") as detector:
+        expected = detector.predict(others).score
+        detector.predict(images)
+        execution = detector.backend._lane.execution  # pyright: ignore
+        set_up = execution._set_up
+
+        def refuse(context: object, batch: int, profile: int) -> None:
+            set_up(context, batch, profile)
+            raise EngineError("refused on the way")
+
+        execution._set_up = refuse
+        with suppress(EngineError):  # TensorRT's contexts are set up once and for all
+            detector.predict(images[:1])
+        execution._set_up = set_up
+        np.testing.assert_array_equal(detector.predict(others).score, expected)
+
+
+@pytest.mark.parametrize("shape", [(2, HEIGHT, WIDTH, 1), (2, 1, WIDTH, 3), (0, HEIGHT, WIDTH, 3), (HEIGHT, WIDTH, 3)])
+def test_images_of_another_shape_are_refused(detector: Detector, shape: tuple[int, ...]) -> None:
+    images = np.zeros(shape, np.uint8)
+    with pytest.raises(DataError):
+        detector.inspect(images, lambda scores: [])
+    with pytest.raises(EngineError, match="this engine was made ready for"):
+        detector.backend.infer(images)
+
+
+def test_more_images_than_were_made_room_for_are_refused(detector: Detector) -> None:
+    pinned = detector.backend.inputs(MAX_BATCH + 1)
+    with pytest.raises(DataError, match=f"it takes 1 to {MAX_BATCH}"):
+        detector.inspect(pinned, lambda scores: [])
+    with pytest.raises(EngineError, match="this engine was made ready for"):
+        detector.backend.run(pinned)
+
+
+def test_a_detector_is_closed_while_another_captures(
+    folder: Path, flavour: FlavourName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wait for the whole context, as in closing, voids a capture on another thread and looks like a lost GPU."""
+    if flavour != "tensorrt":
+        pytest.skip("only TensorRT is captured from outside")
+    from snl_edge.runtime import execution
+
+    images, inside, loaded = contract_images(2), threading.Event(), []
+    graph = execution.CudaGraph
+
+    def slowly(stream: Any, enqueue: Callable[[], None]) -> Any:
+        def enqueue_and_wait() -> None:
+            enqueue()
+            inside.set()
+            time.sleep(0.2)
+
+        return graph(stream, enqueue_and_wait)
+
+    other = Detector.load(folder, backend=flavour, precision="fp16", max_batch=1)
+    expected = other.predict(images).score
+    monkeypatch.setattr(execution, "CudaGraph", slowly)
+    loading = threading.Thread(
+        target=lambda: loaded.append(Detector.load(folder, backend=flavour, precision="fp16", max_batch=1))
+    )
+    loading.start()
+    assert inside.wait(20)
+    other.close()
+    loading.join(60)
+    with loaded[0] as detector:
+        assert "without CUDA graphs" not in detector.backend_reason
+        np.testing.assert_array_equal(detector.predict(images).score, expected)
+
+
+def test_unreadable_kernels_are_compiled_again(own_folder: Path, flavour: FlavourName, kernel_cache: Path) -> None:
+    with Detector.load(own_folder, backend=flavour) as detector:
+        expected = detector.predict(contract_images(1)).score
+    (record,) = Bundle.open(own_folder).engines()
+    for kept in (kernel_cache / "snl-edge").glob(f"{record.engine_sha256[:16]}*"):
+        kept.unlink()
+        kept.mkdir()
+    with Detector.load(own_folder, backend=flavour) as detector:
+        np.testing.assert_array_equal(detector.predict(contract_images(1)).score, expected)
 
 
 def test_every_batch_size_is_ready_before_the_first_part(folder: Path, flavour: FlavourName) -> None:

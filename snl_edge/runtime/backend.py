@@ -49,6 +49,11 @@ class Backend(Protocol):
         """The largest batch that `infer` takes."""
         ...
 
+    @property
+    def lost(self) -> str:
+        """Why it can never run again in this process, as a GPU that takes no more work; empty while it can."""
+        ...
+
     def infer(self, images: NDArray[np.uint8]) -> Prediction:
         """Runs ``uint8 [B, H, W, 3]``; returns the graph's four outputs.
 

@@ -54,7 +54,7 @@ def current(device: int) -> Iterator[None]:
         raise EngineError(f"GPU {device} cannot be used", str(error), "check `nvidia-smi`") from error
     gpu.enter()
     try:
-        gpu.context.push()
+        gpu.push()
         try:
             yield
         except Exception as error:  # TensorRT's own kinds, too
@@ -75,6 +75,22 @@ def current(device: int) -> Iterator[None]:
         raise EngineError(f"TensorRT failed on GPU {device}", str(error), "check `dmesg` and `nvidia-smi`") from error
     finally:
         gpu.leave()
+
+
+@contextmanager
+def capturing(device: int) -> Iterator[None]:
+    """For the time of a stream's capture: nobody else of this process waits for the whole context meanwhile.
+
+    The driver answers such a wait with an error, which would look like a fault of the GPU, and voids the capture.
+    Whatever the collector frees on this thread during the body is freed after it.
+    """
+    with _gpu(device).capture():
+        yield
+
+
+def lost(device: int) -> str:
+    """Why the GPU takes no more work in this process; empty while it does."""
+    return _gpu(device).lost
 
 
 class Holding:
@@ -121,6 +137,11 @@ class _Gpu:
         """By thread: how many times it entered."""
         self._ending: int | None = None
         """The thread that ends the process."""
+        self._calm = threading.RLock()
+        """Held while a stream captures, and by who waits for the whole context."""
+        self._capturing: int | None = None
+        """The thread that captures."""
+        self._put_off: list[Callable[[], None]] = []
         self._held: list[weakref.finalize[..., Any]] = []
 
     @property
@@ -133,7 +154,7 @@ class _Gpu:
             raise EngineError(
                 f"GPU {self.device} cannot be used in a forked process",
                 "CUDA does not survive a fork after its first use",
-                "start the process with multiprocessing's `spawn`, or load the detector in the child",
+                "start processes with multiprocessing's `spawn`, or load the first detector after the fork",
             )
         if self.lost:
             raise self._lost_error()
@@ -151,6 +172,18 @@ class _Gpu:
                 del self._inside[thread]
                 self._changed.notify_all()
 
+    def push(self) -> None:
+        try:
+            self.context.push()
+        except driver.Error:
+            try:
+                self.context.push()
+            except driver.MemoryError:
+                raise
+            except driver.Error as error:  # not even that
+                self._lose(error)
+                raise self._lost_error() from error
+
     def pop(self) -> None:
         try:
             self.context.pop()
@@ -167,14 +200,52 @@ class _Gpu:
         """
         if isinstance(error, (driver.MemoryError, GpuLostError)):
             return
+        if self._capturing == threading.get_ident():
+            return  # the capture's own end will tell
         try:
-            self.context.synchronize()
+            with self._calm:
+                self.context.synchronize()
         except driver.Error as said:
-            if not self.lost:
-                self.lost = str(said)
-                _log.error("GPU %d takes no more work in this process: %s", self.device, said)
+            self._lose(said)
             _keep_for_ever(error)  # its frames hold things whose destructors would only fail
             raise self._lost_error() from error
+
+    def _lose(self, said: Exception) -> None:
+        if not self.lost:
+            self.lost = str(said)
+            _log.error("GPU %d takes no more work in this process: %s", self.device, said)
+
+    @contextmanager
+    def capture(self) -> Iterator[None]:
+        with self._calm:
+            self._capturing = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._capturing = None
+                put_off, self._put_off = self._put_off, []
+        for free in put_off:
+            _free(self.device, free)
+
+    def free(self, free: Callable[[], None]) -> bool:
+        """Frees something, or puts it off to the end of a capture; False where nothing can be freed any more."""
+        if self._capturing == threading.get_ident():
+            self._put_off.append(free)
+            return True
+        begun = False
+        # Twice, should a call fail for once on the way: what is left over is missing for months.
+        for _ in range(2):
+            if self.forked or self.lost or begun:
+                break
+            try:
+                with current(self.device), self._calm:
+                    self.finish_work()
+                    begun = True
+                    free()
+                return True
+            except Exception as error:  # a finalizer has nobody to raise to
+                _log.warning("not freed: %s", error)
+        return False
 
     def finish_work(self) -> None:
         """Waits until nothing runs that could still use what is about to be freed.
@@ -236,22 +307,9 @@ def _call(finalizer: weakref.finalize[..., Any]) -> None:
 
 
 def _free(device: int, free: Callable[[], None]) -> None:
-    gpu = _gpu(device)
-    begun = False
-    # Twice, should a call fail for once on the way: what is left over is missing for months.
-    for _ in range(2):
-        if gpu.forked or gpu.lost or begun:
-            break
-        try:
-            with current(device):
-                gpu.finish_work()
-                begun = True
-                free()
-            return
-        except Exception as error:  # a finalizer has nobody to raise to
-            _log.warning("not freed: %s", error)
     # In a child it is not ours to free, and in a dead context nothing can be: its destructors must not even try.
-    _keep_for_ever(free)
+    if not _gpu(device).free(free):
+        _keep_for_ever(free)
 
 
 def _let_go(error: BaseException | None) -> None:
@@ -267,6 +325,15 @@ def _keep_for_ever(what: object) -> None:
 
 
 _retaining = threading.RLock()  # a finalizer may come between, on the same thread
+
+
+def _free_of_locks() -> None:
+    """A child of a fork: whoever held the lock is not here."""
+    global _retaining  # noqa: PLW0603
+    _retaining = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_free_of_locks)
 
 
 def _gpu(device: int) -> _Gpu:

@@ -22,9 +22,13 @@ _CAPTURE_THREAD_LOCAL = 1
 """Other threads' calls do not disturb the capture, nor it theirs (CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)."""
 
 
+_NON_BLOCKING = 1
+"""A stream that work on the legacy default stream, which TensorRT loads weights on, neither waits for nor disturbs."""
+
+
 def new_stream() -> Any:
-    """A CUDA stream."""
-    return driver.Stream()
+    """A CUDA stream of its own."""
+    return driver.Stream(_NON_BLOCKING)
 
 
 class Stopwatch:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, EngineError
+from ..errors import ConfigError, DataError, ResultError
 from ..image import Fitter
 from .backend import Backend
 from .bundle import Bundle
@@ -18,6 +21,19 @@ from .frame import misfit
 from .prediction import Prediction, Scores
 from .selection import select_backend
 from .verdict import Verdict, judge
+
+_log = logging.getLogger(__name__)
+_CLOSE_S = 10.0
+_detectors: weakref.WeakSet[Detector] = weakref.WeakSet()
+
+
+def _free_of_locks() -> None:
+    """A child of a fork: a thread that was inside a detector is not here to leave it."""
+    for detector in _detectors:
+        detector._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_free_of_locks)
 
 
 class _Staging(threading.local):
@@ -43,6 +59,7 @@ class Detector:
         self.backend_reason = backend_reason
         self._lock = threading.Lock()
         self._closed = False
+        _detectors.add(self)
         self._staging = _Staging(backend.max_batch, bundle.manifest.input.image_size)
 
     @classmethod
@@ -70,8 +87,7 @@ class Detector:
         Raises:
             EngineError: there is no room for its buffers, or this one is closed.
         """
-        with self._lock:
-            return Detector(self.bundle, self.backend.another(), self.backend_reason)
+        return Detector(self.bundle, self.backend.another(), self.backend_reason)
 
     def detect(
         self,
@@ -95,9 +111,11 @@ class Detector:
 
         Raises:
             DataError: a frame has another type or shape, or another size than the bundle was built for.
-            ConfigError: the product is unknown.
+            ConfigError: the product is unknown, or the threshold is no finite number above 0.
             EngineError: the backend failed, or its result is no number.
         """
+        if threshold is not None and not 0 < threshold < np.inf:
+            raise ConfigError(f"{threshold} is no threshold", "nothing would be above it, or all", "give one above 0")
         self.bundle.manifest.threshold_for(product)  # refuses a product that was not learned, frames or none
         count, step = len(images), self.backend.max_batch
         for index, image in enumerate(images):
@@ -140,13 +158,7 @@ class Detector:
             DataError: the images have another type or shape, or ``out`` does not fit.
             EngineError: the backend failed, or a result is no number: such a part must not pass as good.
         """
-        size = self.bundle.manifest.input.image_size
-        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (*size, 3):
-            raise DataError(
-                f"images are {_described(images)}",
-                f"the input is uint8 [B, {size[0]}, {size[1]}, 3]",
-                "use detect() for frames",
-            )
+        self._check_images(images)
         whole = self._outputs(len(images), out)
         step = self.backend.max_batch
         for start in range(0, len(images), step):
@@ -167,8 +179,16 @@ class Detector:
             the scores, and by number of the image its map ``float32 [H, W]``; all of it the caller's own.
 
         Raises:
+            DataError: the images have another type or shape, or are too many for one batch.
             EngineError: as `predict`.
         """
+        self._check_images(images)
+        if not 1 <= len(images) <= self.backend.max_batch:
+            raise DataError(
+                f"{len(images)} images are no batch",
+                f"it takes 1 to {self.backend.max_batch}",
+                "use predict() for more",
+            )
         with self._lock:
             scores = Scores(*(output.copy() for output in self.backend.run(images)))
             self._check_scores(scores)
@@ -179,6 +199,15 @@ class Detector:
         for own in maps.values():
             self._check_finite(own)
         return scores, maps
+
+    def _check_images(self, images: NDArray[np.uint8]) -> None:
+        size = self.bundle.manifest.input.image_size
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (*size, 3):
+            raise DataError(
+                f"images are {_described(images)}",
+                f"the input is uint8 [B, {size[0]}, {size[1]}, 3]",
+                "use detect() for frames",
+            )
 
     def _run(self, images: NDArray[np.uint8], into: Prediction) -> None:
         """Runs one batch that the backend takes."""
@@ -207,7 +236,7 @@ class Detector:
         self._check_finite(scores.product_distance)
         products = len(self.bundle.manifest.products)
         if not 0 <= scores.product.min(initial=0) <= scores.product.max(initial=0) < products:
-            raise EngineError(
+            raise ResultError(
                 f"{self.backend.description} recognised a product that the manifest does not list",
                 f"it lists {products}, and the graph says {scores.product.min()} to {scores.product.max()}",
                 "train and build again with this snl-edge",
@@ -216,7 +245,7 @@ class Detector:
     def _check_finite(self, output: NDArray[np.float32]) -> None:
         # Extremes are numbers only if all are, and unlike isfinite() of a map they need no array.
         if not (np.isfinite(output.min(initial=0)) and np.isfinite(output.max(initial=0))):
-            raise EngineError(
+            raise ResultError(
                 f"{self.backend.description} gave a score, map or distance with no finite number",
                 "numbers overflowed in the graph",
                 "run the fp32 graph and check the bundle with `snl-edge doctor`",
@@ -229,9 +258,15 @@ class Detector:
 
     def close(self) -> None:
         """Gives back what the backend holds (GPU memory); a second call does nothing."""
-        with self._lock:
-            self._closed = True
+        self._closed = True
+        # A call that hangs in a driver holds the lock for ever: whoever closes must not hang with it.
+        if not self._lock.acquire(timeout=_CLOSE_S):
+            _log.error("not closed: a call of %s has been running for %.0f s", self.backend.description, _CLOSE_S)
+            return
+        try:
             self.backend.close()
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> Detector:
         return self

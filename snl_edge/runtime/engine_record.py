@@ -60,6 +60,15 @@ class EngineRecord(BaseModel):
     """Number of layers by kind and data type, such as ``{"convolution float16": 20}``."""
     built: str
 
+    @model_validator(mode="after")
+    def _every_batch_has_a_profile(self) -> EngineRecord:
+        reached = 0
+        for profile in sorted(self.profiles, key=lambda own: own.min):
+            if profile.min > reached + 1:
+                raise ValueError(f"no profile takes batch {reached + 1}")
+            reached = max(reached, profile.max)
+        return self
+
     @property
     def max_batch(self) -> int:
         """The largest batch that it takes."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pycuda import driver  # pyright: ignore[reportMissingImports]
 
 from ..errors import EngineError
+from . import cuda
 from .cuda_stream import CudaGraph
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class CapturedExecution(Execution):
         self._stream.synchronize()
         if not self._uncaptured:
             try:
-                self._graphs[batch] = CudaGraph(self._stream, lambda: self._execute(context))
+                with cuda.capturing(self._loaded.gpu.index):
+                    self._graphs[batch] = CudaGraph(self._stream, lambda: self._execute(context))
             except (EngineError, driver.Error, RuntimeError) as error:
                 self._stream.synchronize()  # a GPU that is lost is no matter of graphs
                 self._uncaptured = str(error)
@@ -159,6 +161,7 @@ class SelfCapturingExecution(Execution):
     def enqueue(self, batch: int) -> None:
         """See `Execution.enqueue`."""
         if batch != self._batch:
+            self._batch = 0  # where it is left halfway, nothing may run
             self._set_up(self._context, batch, self._loaded.profile_for(batch))
             self._batch = batch
         self._execute(self._context)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import EngineError
 from .cuda_memory import Buffer, Outputs, PageLockedImages
 from .cuda_stream import Stopwatch, new_stream
 from .execution import CapturedExecution, Execution, SelfCapturingExecution
@@ -34,7 +35,7 @@ class Lane:
         self._images: Buffer | None = None
         self._map: Buffer | None = None
         self._scores: Outputs | None = None
-        loaded.users += 1
+        loaded.acquire()
 
     def prepare(self) -> None:
         """Allocates everything, and runs every batch size once.
@@ -106,9 +107,7 @@ class Lane:
             self.execution.free()
             del self.execution
         self._images = self._map = self._scores = self._stream = None
-        self.loaded.users -= 1
-        if not self.loaded.users:
-            self.loaded.free()
+        self.loaded.release()
         del self.loaded
 
     def _begin(self, images: NDArray[np.uint8]) -> None:
@@ -117,6 +116,13 @@ class Lane:
 
     def _upload(self, images: NDArray[np.uint8]) -> None:
         assert self._images is not None
+        expected = self._images.host.shape[1:]
+        if images.shape[1:] != expected or images.dtype != np.uint8 or not 1 <= len(images) <= self.max_batch:
+            raise EngineError(
+                f"a batch is {images.dtype} {list(images.shape)}",
+                f"this engine was made ready for uint8 [1 to {self.max_batch}, {', '.join(map(str, expected))}]",
+                "give such batches",
+            )
         direct = any(block.holds(images) for block in self.loaded.locked)
         self._images.upload(images, self._stream, direct=direct)
 

@@ -41,7 +41,6 @@ class LoadedEngine:
         gpu: what it runs on.
 
     Attributes:
-        users: how many lanes run it; the last one frees it.
         locked: memory of pictures that all lanes copy from as it is.
 
     Raises:
@@ -53,7 +52,7 @@ class LoadedEngine:
         self.record = record
         self.takes = takes
         self.gpu = gpu
-        self.users = 0
+        self._users = 0
         self.locked: list[PageLockedImages] = []
         self._making = threading.Lock()
         self.runtime: Any = flavour.runtime()
@@ -65,9 +64,34 @@ class LoadedEngine:
             raise EngineError(f"{flavour} cannot load engine {record.file}", " | ".join(reasons))
         _check_contract(self.engine, record, takes.image_size)
         self._cache = _kernel_cache(record, gpu) if flavour.is_rtx else None
-        known = self._cache.read_bytes() if self._cache is not None and self._cache.exists() else b""
+        known = _known_kernels(self._cache)
         self._settings, self._kernels, fits = flavour.runtime_settings(self.engine, known)
         self._saved_bytes = len(known) if fits else 0
+
+    def acquire(self) -> None:
+        """Another lane runs it.
+
+        Raises:
+            EngineError: the last one has just freed it.
+        """
+        with self._making:
+            if self.runtime is None:
+                raise EngineError("this detector is closed", fix="load it again")
+            self._users += 1
+
+    def release(self) -> None:
+        """A lane runs it no more; the last one frees it."""
+        with self._making:
+            self._users -= 1
+            if self._users:
+                return
+            self._save_kernels()
+            for block in self.locked:
+                block.release()
+            # In the order in which they depend on each other; no execution context is left.
+            self._kernels = self._settings = None
+            self.engine = None
+            self.runtime = None
 
     def create_context(self, *, own_memory: bool) -> Any:
         """An execution context; without ``own_memory`` it must be given scratch memory.
@@ -92,28 +116,21 @@ class LoadedEngine:
 
     def save_kernels(self) -> None:
         """Writes the compiled kernels if there are new ones; failing to costs the next start time, nothing else."""
+        with self._making:
+            self._save_kernels()
+
+    def _save_kernels(self) -> None:
         if self._kernels is None or self._cache is None:
             return
-        with self._making:
-            content = self._kernels.serialize()
-            if content is None or content.nbytes == self._saved_bytes:
-                return
-            try:
-                with replacing(self._cache) as temporary:
-                    temporary.write_bytes(bytes(content))
-                self._saved_bytes = content.nbytes
-            except OutputError as error:
-                _log.warning("kernels will be compiled again at the next start: %s", error)
-
-    def free(self) -> None:
-        """Drops engine and runtime, in this order, and ends locks; no execution context is left."""
-        for block in self.locked:
-            block.release()
-        self.save_kernels()
-        del self._kernels
-        del self._settings
-        del self.engine
-        del self.runtime
+        content = self._kernels.serialize()
+        if content is None or content.nbytes == self._saved_bytes:
+            return
+        try:
+            with replacing(self._cache) as temporary:
+                temporary.write_bytes(bytes(content))
+            self._saved_bytes = content.nbytes
+        except OutputError as error:
+            _log.warning("kernels will be compiled again at the next start: %s", error)
 
 
 def _check_contract(engine: Any, record: EngineRecord, size: tuple[int, int]) -> None:
@@ -131,6 +148,14 @@ def _check_contract(engine: Any, record: EngineRecord, size: tuple[int, int]) ->
             f"engine {record.file} is not what its side file says",
             f"its profiles are batches {batches} of images {list(largest)}",
         )
+
+
+def _known_kernels(cache: Path | None) -> bytes:
+    try:
+        return b"" if cache is None or not cache.exists() else cache.read_bytes()
+    except OSError as error:
+        _log.warning("kernels are compiled again: %s cannot be read (%s)", cache, error.strerror or error)
+        return b""
 
 
 def _kernel_cache(record: EngineRecord, gpu: Gpu) -> Path | None:

@@ -24,6 +24,7 @@ class OnnxRuntimeBackend:
     """
 
     name: BackendName = "onnxruntime"
+    lost = ""
 
     def __init__(self, graph: Path, precision: Precision, max_batch: int, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()

@@ -39,6 +39,7 @@ class OpenVinoBackend:
     """
 
     name: BackendName = "openvino"
+    lost = ""
 
     def __init__(self, graph: Path, precision: Precision, max_batch: int, threads: int | None = None) -> None:
         cores = threads or len(os.sched_getaffinity(0))

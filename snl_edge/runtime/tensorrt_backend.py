@@ -82,6 +82,11 @@ class TensorRtBackend:
         how = self._lane.execution.description
         self.description = f"{loaded.flavour}, {record.precision}, {loaded.gpu.name}, {how}"
 
+    @property
+    def lost(self) -> str:
+        """See `Backend.lost`."""
+        return cuda.lost(self._device)
+
     def infer(self, images: NDArray[np.uint8]) -> Prediction:
         """See `Backend.infer`; the arrays are views of page-locked memory, overwritten by the next call."""
         with self._usable() as lane:

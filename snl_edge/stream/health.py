@@ -47,6 +47,8 @@ class Health:
         for thread in (*self.threads, *self.engines, *self.recorder.threads):
             if not thread.is_alive():
                 return f"thread {thread.name} has ended"
+        if lost := self.state.recipe.lost:
+            return lost
         for engine in self.engines:
             if engine.lost:
                 return engine.lost

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GpuLostError, SnlEdgeError
+from ..errors import GpuLostError, ResultError, SnlEdgeError
 from ..runtime.prediction import Scores
 from .control import Check
 from .judging import Judge
@@ -54,6 +54,7 @@ class Engine(threading.Thread):
         self._wants_map = wants_map
         self._busy_since: float | None = None
         self._broken_since: float | None = None
+        self._doubtful = False
         self._number = number
         self._max_wait = settings.max_wait_ms / 1000
         self._parts = parts
@@ -67,10 +68,12 @@ class Engine(threading.Thread):
     def run(self) -> None:
         """The thread's body; ends when the queue is closed and empty."""
         while taken := self._waiting.take(self._max_wait):
-            batch = [part for part in taken if not part.decided]
-            for part in taken:
+            batch: list[Part] = []
+            for part in taken:  # looked at once: a deadline may decide one at any moment
                 if part.decided:
                     part.release()
+                else:
+                    batch.append(part)
             if batch:
                 self._judge(batch)
 
@@ -86,7 +89,12 @@ class Engine(threading.Thread):
             slots = [part.slot for part in batch]
             scores, maps = recipe.inspect(slots, self._number, lambda scores: self._wanted(batch, scores))
         except Exception as error:  # whatever a library raises, no part may wait for ever
-            self._break(error)
+            # A result that is no number may be one picture's own; of two batches in a row it is the engine's.
+            if not isinstance(error, ResultError) or self._doubtful:
+                self._break(error)
+            else:
+                _log.error("%s", error)
+            self._doubtful = isinstance(error, ResultError)
             for part in batch:
                 part.release()
                 self._parts.fail(part, "engine")
@@ -94,6 +102,7 @@ class Engine(threading.Thread):
         finally:
             self._busy_since = None
         self._broken_since = None
+        self._doubtful = False
         seconds = time.monotonic() - begun
         for part in batch:
             part.release()

@@ -181,7 +181,7 @@ class RunningLine:
     @property
     def lost(self) -> str:
         """Why this process can judge nothing any more, a lost GPU: end it at once, so that it is started again."""
-        return next((engine.lost for engine in self._engines if engine.lost), "")
+        return self.state.recipe.lost or next((engine.lost for engine in self._engines if engine.lost), "")
 
     def _wants_map(self, part: Part, score: float, nearest: int, distance: float) -> bool:
         return self._judge.needs_map(part, score, nearest, distance) or self.recorder.wants_map(part.camera)
@@ -267,6 +267,7 @@ class RunningLine:
                 raise
             old, self.state.recipe = self.state.recipe, new
             self._drift.reset()
+            self._golden = self._golden and Check(SELF_TEST, "ok", "not run yet with this recipe")
             old.close(_CLOSE_RECIPE_S)
 
     def self_test(self, actor: str) -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import EngineError
 from ..runtime.bundle import Bundle
 from ..runtime.detector import Detector
 from ..runtime.frame import as_images
@@ -46,6 +48,8 @@ class Recipe:
 
     def __init__(self, path: Path, settings: EngineSettings, waiting: int) -> None:
         self._settings = settings
+        self._reloading = threading.Lock()
+        self._closed = False
         self.path = path
         first = self._load()
         self._detectors = [first]
@@ -123,18 +127,41 @@ class Recipe:
         prediction = self._detectors[0].predict(as_images(image, self.takes)[None])
         return judge(self.bundle.manifest, self.precision, prediction, 0, product)
 
+    @property
+    def lost(self) -> str:
+        """Why only a fresh process can run it; empty while this one can."""
+        return self._detectors[0].backend.lost
+
     def reload(self, worker: int) -> None:
         """Makes a worker's detector anew: from one that still works, so that the weights stay shared, or from the file.
 
         Raises:
-            SnlEdgeError: it cannot be made.
+            SnlEdgeError: it cannot be made, or the bundle is another than the one that the line was given.
         """
         self._detectors[worker].close()
-        others = [detector for detector in self._detectors if not detector.closed]
-        self._detectors[worker] = others[0].another() if others else self._load()
+        with self._reloading:  # a second worker finds the detector of the first
+            if self._closed:
+                raise EngineError(f"recipe {self.name} is not the line's any more", fix="wait for parts of the new one")
+            others = [detector for detector in self._detectors if not detector.closed]
+            self._detectors[worker] = others[0].another() if others else self._load_the_same()
+
+    def _load_the_same(self) -> Detector:
+        """What was loaded before: another engine would be judged by this one's thresholds and recorded as this one."""
+        found = self._load()
+        same = sha256_of(found.backend.artifact) == self.sha256 and found.backend.precision == self.precision
+        if same and found.backend.max_batch >= self.max_batch:
+            return found
+        reason = found.backend_reason
+        found.close()
+        raise EngineError(
+            f"bundle {self.path} was changed under the running line",
+            f"what is in it now is {reason}",
+            "change the recipe to it, restart the service, or put the old one back",
+        )
 
     def close(self, seconds: float = 0.0) -> None:
         """Gives back what the detectors hold, once all places are free or ``seconds`` have passed."""
+        self._closed = True
         end = time.monotonic() + seconds
         while self._free.qsize() < self.slots and time.monotonic() < end:
             time.sleep(0.01)

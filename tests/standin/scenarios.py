@@ -245,22 +245,24 @@ def context_dies_at_each_call(folder: Path) -> None:
 
 
 def tensorrt_refuses(folder: Path) -> None:
-    _tensorrt_fails(folder, "refuse")
+    for flavour in FLAVOURS:
+        _tensorrt_fails(folder, flavour, "refuse")
 
 
 def tensorrt_raises(folder: Path) -> None:
-    _tensorrt_fails(folder, "raise")
+    for flavour in FLAVOURS:
+        _tensorrt_fails(folder, flavour, "raise")
 
 
-def _tensorrt_fails(folder: Path, how: str) -> None:
-    assert _course(folder, "tensorrt") == "passed"
+def _tensorrt_fails(folder: Path, flavour: str, how: str) -> None:
+    assert _course(folder, flavour) == "passed"
     before, wrong = live(), []
     at_load = ("deserialize_cuda_engine", "create_execution_context", "set_tensor_address", "set_input_shape")
     orders = [(call, 1) for call in at_load] + [("execute_async_v3", nth) for nth in range(1, 5)]
     for call, nth in orders:
         faults.arm(call, nth, how)
         try:
-            outcome = _course(folder, "tensorrt")
+            outcome = _course(folder, flavour)
         except Exception as error:
             outcome = f"{type(error).__name__}: {error}"
         faults.disarm()
