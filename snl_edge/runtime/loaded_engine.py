@@ -54,7 +54,7 @@ class LoadedEngine:
         self.gpu = gpu
         self._users = 0
         self.locked: list[PageLockedImages] = []
-        self._making = threading.Lock()
+        self._making = threading.RLock()  # the collector may end another lane on this very thread
         self.runtime: Any = flavour.runtime()
         with flavour.recording() as log:
             invalid = flavour.invalidity(self.runtime, content)
