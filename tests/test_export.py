@@ -159,7 +159,11 @@ def test_openvino_reads_bf16_for_fp16_and_leaves_what_is_delicate(graphs, pictur
         pytest.skip(missing)
     backend = OpenVinoBackend(path, "bf16", 1)
     scores = np.array([float(backend.infer(image[None]).score[0]) for image in pictures])
-    assert 1e-4 < np.abs(scores / expected.score - 1).max() < 0.05
+    apart = np.abs(scores / expected.score - 1)
+    # BF16 keeps three digits. A hardly trained model has pictures that lie on the edge between two centres.
+    assert apart.max() > 1e-4
+    assert np.median(apart) < 0.02
+    assert apart.max() < 0.1
 
 
 def test_graph_carries_its_description(graphs, run):
