@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 NOTHING = Evidence()
 
 
+DEFAULT_MAX_BATCH = 8
+
+
 @dataclass(frozen=True)
 class _Options:
     """How TensorRT builds; arguments as `build_bundle_engine`."""
@@ -73,9 +76,13 @@ def build(
         EngineError: there is no TensorRT, or it refuses the graph.
         CheckpointError, ExportError, BundleError, OutputError, ConfigError, DataError: see the steps.
     """
-    if engine:
-        load_flavour(flavour)  # no TensorRT: say so before minutes of work
-    if (source / MANIFEST).is_file():
+    bundled = (source / MANIFEST).is_file()
+    if engine:  # what cannot be built is said before minutes of work, and before a bundle with its engines is replaced
+        installed = load_flavour(flavour)
+        installed.capabilities(compute_capabilities, next(iter(present_gpus()), None))
+        largest = max_batch or (Bundle.open(source).manifest.input.max_batch if bundled else DEFAULT_MAX_BATCH)
+        installed.profiles(opt_batch, largest)
+    if bundled:
         if out is not None and out != source:
             raise BundleError(f"{source} is a bundle already", "its engine is built inside it", "leave out --out")
         if not engine:
@@ -90,7 +97,7 @@ def build(
         chosen = best_graph(bundle) if precision == "auto" else precision
     else:
         folder = out or source / "bundle"
-        bundle, chosen = _bundle_from_run(source, folder, precision, max_batch or 8, frame, evidence)
+        bundle, chosen = _bundle_from_run(source, folder, precision, max_batch or DEFAULT_MAX_BATCH, frame, evidence)
     if note := memory_of_frames(bundle.manifest.input, max_batch):
         console.print(note)
     if engine:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.data.layouts import open_dataset
-from snl_edge.errors import ExportError
+from snl_edge.errors import EngineError, ExportError
 from snl_edge.export.engine import build_engine
 from snl_edge.export.fused_graph import FusedGraph
 from snl_edge.export.graphs import make_graphs
@@ -164,6 +164,19 @@ def test_openvino_reads_bf16_for_fp16_and_leaves_what_is_delicate(graphs, pictur
     assert apart.max() > 1e-4
     assert np.median(apart) < 0.02
     assert apart.max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [({"opt_batch": 16}, "make no profile"), ({"compute_capabilities": ("1.0",)}, "cannot build for")],
+)
+def test_what_no_engine_can_be_is_refused_before_a_bundle_is_replaced(run, tmp_path, wrong, says):
+    from snl_edge.export.build import build
+
+    options = {"flavour": "tensorrt_rtx", "compute_capabilities": ("8.9",), "max_batch": 8, **wrong}
+    with pytest.raises(EngineError, match=says):
+        build(run, tmp_path / "bundle", "fp16", **options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_graph_carries_its_description(graphs, run):

@@ -260,7 +260,7 @@ def test_calibrate_and_build_on_the_command_line(snl_edge, trained, line, tmp_pa
     (record,) = built.engines()
     spared = built.manifest.gates["int8"]["not_int8"]
     assert record.precision == "int8"
-    assert record.layers["convolution int8"] == 50 - len(spared)
+    assert record.layers["convolution int8"] == 62 - len(spared)
     assert built.manifest.gates["int8"]["not_int8_share"] <= 0.1
 
 

@@ -129,7 +129,8 @@ def build(
     opt_batch: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Batch that kernels are tuned for beside 1; the largest if not given, 1: for 1 alone."
+            min=1,
+            help="Batch that kernels are tuned for beside 1, or with TensorRT-RTX's one profile in its place.",
         ),
     ] = None,
     flavour: Annotated[Flavour | None, typer.Option(help="Which TensorRT, if both are installed.")] = None,
