@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from standin.build import CannotBuildError, build
 
@@ -71,6 +72,9 @@ def test_engines_are_measured(outcome: Result) -> None:
 def test_pytorch_and_training_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FILE, str(tmp_path / "lines"))
     settings = ProofSettings(work=tmp_path, out=tmp_path, root=ROOT, presets=("edge",), quick=True)
+    height, width = settings.model("edge").size
+    outputs = torch_steps.fused_outputs(settings, "edge", np.zeros((2, height, width, 3), np.uint8))
+    assert [output.shape for output in outputs] == [(2, height, width), (2,), (2,), (2,)]
     torch_steps.pytorch(settings, "edge")
     torch_steps.training(settings, "edge")
     found = read_lines(tmp_path / "lines")

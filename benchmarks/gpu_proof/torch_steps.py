@@ -29,8 +29,9 @@ def fused_outputs(settings: ProofSettings, preset: str, images: Any) -> list[Any
     """Its four outputs for ``uint8 [B, H, W, 3]``, in FP32."""
     import torch
 
+    model = fused(settings, preset)  # made outside: the teacher finds out by a gradient what it need not keep
     with torch.inference_mode():
-        return [x.cpu().numpy() for x in fused(settings, preset)(torch.from_numpy(images).to(settings.torch_device))]
+        return [x.cpu().numpy() for x in model(torch.from_numpy(images).to(settings.torch_device))]
 
 
 def pytorch(settings: ProofSettings, preset: str) -> None:
