@@ -108,7 +108,7 @@ class CapturedExecution(Execution):
 
     def prepare(self, batch: int) -> None:
         """See `Execution.prepare`."""
-        context = self._contexts[batch] = self._loaded.create_context(own_memory=False)
+        context = self._contexts[batch] = self._loaded.create_context()
         context.set_device_memory(int(self._scratch), self._scratch_size)
         self._set_up(context, batch, self._loaded.profile_for(batch))
         # What TensorRT puts off until the first run after a change of shape must not be captured.
@@ -149,7 +149,7 @@ class SelfCapturingExecution(Execution):
         self, loaded: LoadedEngine, stream: Any, addresses: dict[str, int], follow: Callable[[], None]
     ) -> None:
         super().__init__(loaded, stream, addresses, follow)
-        self._context: Any = loaded.create_context(own_memory=True)
+        self._context: Any = loaded.create_context()
         self._batch = 0
         self.description = "CUDA graphs of its own"
 

@@ -85,7 +85,7 @@ class LoadedEngine:
             self._users -= 1
             if self._users:
                 return
-            self._save_kernels()
+            self.save_kernels()
             for block in self.locked:
                 block.release()
             # In the order in which they depend on each other; no execution context is left.
@@ -93,14 +93,14 @@ class LoadedEngine:
             self.engine = None
             self.runtime = None
 
-    def create_context(self, *, own_memory: bool) -> Any:
-        """An execution context; without ``own_memory`` it must be given scratch memory.
+    def create_context(self) -> Any:
+        """An execution context; see `Flavour.create_context`.
 
         Raises:
             EngineError: TensorRT refuses.
         """
         with self._making, self.flavour.recording() as log:
-            context = self.flavour.create_context(self.engine, self._settings, own_memory=own_memory)
+            context = self.flavour.create_context(self.engine, self._settings)
         if context is None:
             raise EngineError(f"{self.flavour} cannot prepare engine {self.record.file}", " | ".join(log))
         return context
@@ -117,20 +117,17 @@ class LoadedEngine:
     def save_kernels(self) -> None:
         """Writes the compiled kernels if there are new ones; failing to costs the next start time, nothing else."""
         with self._making:
-            self._save_kernels()
-
-    def _save_kernels(self) -> None:
-        if self._kernels is None or self._cache is None:
-            return
-        content = self._kernels.serialize()
-        if content is None or content.nbytes == self._saved_bytes:
-            return
-        try:
-            with replacing(self._cache) as temporary:
-                temporary.write_bytes(bytes(content))
-            self._saved_bytes = content.nbytes
-        except OutputError as error:
-            _log.warning("kernels will be compiled again at the next start: %s", error)
+            if self._kernels is None or self._cache is None:
+                return
+            content = self._kernels.serialize()
+            if content is None or content.nbytes == self._saved_bytes:
+                return
+            try:
+                with replacing(self._cache) as temporary:
+                    temporary.write_bytes(bytes(content))
+                self._saved_bytes = content.nbytes
+            except OutputError as error:
+                _log.warning("kernels will be compiled again at the next start: %s", error)
 
 
 def _check_contract(engine: Any, record: EngineRecord, size: tuple[int, int]) -> None:

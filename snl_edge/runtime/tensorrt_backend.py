@@ -44,19 +44,18 @@ class TensorRtBackend:
             raise EngineError(f"engine {record.file} does not fit", reason, rebuild_command(bundle.path, record))
         self.artifact = bundle.engine_path(record)
         self.max_batch = min(max_batch or record.max_batch, record.max_batch)
-        self._rebuild = rebuild_command(bundle.path, record)
         try:
             with cuda.current(device):
                 self._load(flavour, content, record, bundle.manifest.input, device)
         except EngineError as error:
             if error.fix:
                 raise
-            raise EngineError(error.what, error.why, self._rebuild) from error
+            raise EngineError(error.what, error.why, rebuild_command(bundle.path, record)) from error
 
     def another(self) -> TensorRtBackend:
         """See `Backend.another`: it shares the engine, with stream, buffers and contexts of its own."""
         twin = object.__new__(TensorRtBackend)
-        twin.artifact, twin.max_batch, twin._rebuild = self.artifact, self.max_batch, self._rebuild
+        twin.artifact, twin.max_batch = self.artifact, self.max_batch
         with self._usable() as lane:
             twin._take(lane.loaded, self._device)
         return twin

@@ -275,18 +275,18 @@ class Flavour:
         settings.set_runtime_cache(cache)
         return settings, cache, fits
 
-    def create_context(self, engine: Any, settings: Any, *, own_memory: bool) -> Any:
+    def create_context(self, engine: Any, settings: Any) -> Any:
         """An execution context, None if TensorRT refuses. The engine's device must be current.
+
+        With TensorRT it must be given scratch memory (``set_device_memory``); TensorRT-RTX's has its own.
 
         Args:
             engine: deserialised.
             settings: of `runtime_settings`.
-            own_memory: whether it allocates its scratch memory, or is given some (``set_device_memory``).
         """
         if settings is not None:
             return engine.create_execution_context(runtime_config=settings)
-        strategies = self.trt.ExecutionContextAllocationStrategy
-        return engine.create_execution_context(strategies.STATIC if own_memory else strategies.USER_MANAGED)
+        return engine.create_execution_context(self.trt.ExecutionContextAllocationStrategy.USER_MANAGED)
 
 
 def load_flavour(name: FlavourName | None = None) -> Flavour:
