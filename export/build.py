@@ -203,6 +203,7 @@ def _bundle_from_run(
             attachments={"calibration.json": made.table.text()} if made.table else {},
             versions=provenance.versions(),
             reference=checkpoint.reference,
+            doubts=checkpoint.doubts,
             held_out=[sha256_of(sample.path) for sample in made.held_out],
         )
     console.print(f"bundle {folder}: {', '.join(made.graphs)} graphs")

@@ -48,6 +48,7 @@ def write_bundle(
     metrics: Mapping[str, JsonValue] | None = None,
     versions: Mapping[str, str] | None = None,
     reference: Mapping[str, ProductReference] | None = None,
+    doubts: Sequence[str] = (),
     held_out: Sequence[str] = (),
 ) -> Bundle:
     """Writes graphs, texts to go with them (``attachments``, by file name) and manifest as a bundle.
@@ -92,6 +93,7 @@ def write_bundle(
                 metrics=dict(metrics) if metrics is not None else None,
                 versions=dict(versions or {}),
                 reference=dict(reference) if reference is not None else None,
+                doubts=tuple(doubts),
                 held_out=tuple(held_out),
             )
             _write_synced(new / FILE, manifest.model_dump_json(indent=2) + "\n")

@@ -161,6 +161,8 @@ class Manifest(BaseModel):
     versions: dict[str, str] = {}
     reference: dict[str, ProductReference] | None = None
     """None in bundles of runs that did not measure it."""
+    doubts: tuple[str, ...] = ()
+    """What the training images left doubtful, a line each."""
     held_out: tuple[Sha256, ...] = ()
     """Good images that were not trained on, if the bundle was built with images: engines are judged on them."""
 

@@ -33,6 +33,8 @@ class Checkpoint(BaseModel):
     calibration: ScoreCalibration
     reference: dict[str, ProductReference] | None = None
     """What good parts look like, by product; None in runs from before it was measured."""
+    doubts: tuple[str, ...] = ()
+    """What the images left doubtful, a line each."""
     weights: str
     """File name of the weights, in the same folder."""
     weights_sha256: str

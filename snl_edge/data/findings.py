@@ -1,0 +1,18 @@
+"""What a check of images found doubtful: one line each, and the images that show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a person should look at before trusting what was learned from these images."""
+
+    kind: str
+    """A short name of the kind of doubt, such as ``repeats``; the same for every finding of the kind."""
+    text: str
+    """One line: what is doubtful, where, and what to do."""
+    images: tuple[Path, ...] = ()
+    """What shows it, the clearest first."""
