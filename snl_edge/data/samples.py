@@ -5,17 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from .findings import Finding
+from .mask_sources import MaskSource
+
 GOOD = "good"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image file: its product, ``"good"`` or its type of defect, and the mask that marks the defect."""
+    """One image file: its product, ``"good"`` or its type of defect, and what marks the defect in it.
+
+    A defective image may have no mask: then ``mask`` is None as it is of a good one, and ``is_good`` tells them apart.
+    """
 
     path: Path
     product: str
     defect: str
-    mask: Path | None = None
+    mask: MaskSource | None = None
 
     @property
     def is_good(self) -> bool:
@@ -24,13 +30,25 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a layout gives: training and test samples, and what was left out or taken for granted."""
+
+    train: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Good images to train on and, where the layout has them, good and defective images to test on."""
 
     root: Path
+    """The folder, or the table that lists the images."""
     layout: str
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    findings: tuple[Finding, ...] = ()
+    """What reading the layout left out or took for granted."""
 
     @property
     def products(self) -> tuple[str, ...]:
