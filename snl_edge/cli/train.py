@@ -128,7 +128,7 @@ def evaluate(
     from snl_edge.progress import console
 
     evaluation, provenance = evaluate_model(
-        model, open_data(data, layout, products), backend=backend, threshold=threshold
+        model, open_data(data, layout, products, trains=False), backend=backend, threshold=threshold
     )
     html, metrics = write_report(
         evaluation, out or model / "report", title=f"{model.name} on {data.name}", provenance=provenance

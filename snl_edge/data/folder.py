@@ -20,7 +20,7 @@ from .tree import Folder, Tree
 TEXTS = {
     "product_name": "the images are of one product, {names}",
     "nested": "{count} images in folders below a product's count as its good parts: {folders}",
-    "masks_among_images": "{count} files named as masks of the images beside them are no parts: {files}",
+    "masks_among_images": "{count} files are taken for masks of the images beside them, by their names: {files}",
 }
 _NO_PRODUCTS = frozenset({Role.DEFECT, Role.TEST, Role.VALIDATION, Role.MASKS, Role.DEPTH})
 

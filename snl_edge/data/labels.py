@@ -158,7 +158,11 @@ def speaks_of_defects(name: str) -> bool:
 
 def looks_like_labels(names: Sequence[str]) -> list[str]:
     """Those of ``names``, folders beside each other, that are perhaps labels and not products."""
-    odd = {name for name in names if roles_of(name) & (LABELS | SPLITS | {Role.MASKS}) or speaks_of_defects(name)}
+    odd = {
+        name
+        for name in names
+        if roles_of(name) & (LABELS | SPLITS | {Role.MASKS, Role.DEPTH}) or speaks_of_defects(name)
+    }
     if sorted(_number_alone(name) for name in names) == [0, 1]:
         return sorted(names)  # the numbers of two classes, and nobody says which is good
     alike: dict[tuple[str, ...], list[str]] = {}
