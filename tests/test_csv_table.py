@@ -74,7 +74,7 @@ def test_a_table_of_few_columns_and_other_delimiters(tmp_path: Path) -> None:
         ([HEADER, "a/0.png,good,a,b,c,d"], "line 2 has 6 cells for 5 columns"),
         ([HEADER, "a/9.png,good,nut,,"], r"1 images named by .*parts\.csv are missing: .*9\.png"),
         ([HEADER, "a/0.png,good,../nut,,"], r"product named '\.\./nut'"),
-        ([HEADER, "a/0.png,good,,,"], "product named ''"),
+        ([HEADER, "a/0.png,good,,,"], "line 2: no product"),
         ([HEADER, "a/0.png,good,nut,,", "a/1.png,good,NUT,,"], "products NUT and nut"),
         (
             [HEADER, "a/0.png,good,nut,,", "a/1.png,bad,cap,,"],

@@ -70,6 +70,7 @@ def test_names_that_are_perhaps_labels() -> None:
     assert looks_like_labels(["nut_train", "nut_test", "cap"]) == ["nut_test", "nut_train"]
     assert looks_like_labels(["rust", "nut", "neg"]) == ["neg", "rust"]
     assert looks_like_labels(["class_0", "class_1"]) == ["class_0", "class_1"]
+    assert looks_like_labels(["Yes", "No"]) == ["No", "Yes"]
 
 
 @pytest.mark.parametrize(

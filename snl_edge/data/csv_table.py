@@ -132,6 +132,7 @@ def _fault_of(row: _Row) -> str:
     outlines = masks == {".json"} and len(_names(row.mask)) == 1
     faults = {
         "no path": not row.path,
+        "no product": not row.product,
         f"{row.path} is none of {', '.join(sorted(IMAGE_SUFFIXES))}": Path(row.path).suffix.lower()
         not in IMAGE_SUFFIXES,
         f"label {row.label or 'missing'}: write good, bad or the type of defect": not row.label

@@ -123,7 +123,7 @@ def _refuse_below(product: str, top: Folder, below: Sequence[Folder]) -> None:
         raise DataError(
             f"no good images of {product} directly in {top.path}",
             f"they lie further down ({name_some([str(folder.path) for folder in below])}): one product, or several?",
-            f"move them up, or give {top.path} if each folder in it is a product",
+            f"move them up, or give {top.path} if each folder in it is a product; --products leaves it out",
         )
     if odd := [folder.path for folder in below if any(map(_speaks, folder.parts[1:]))]:
         raise DataError(

@@ -101,11 +101,12 @@ def read_annotations(folders: Iterable[Folder]) -> tuple[list[Mapping[PurePosixP
     """All outlines in COCO's format among the JSON files of ``folders``, and why files were left out."""
     found: list[Mapping[PurePosixPath, CocoOutlines]] = []
     faults: list[str] = []
+    folders = list(folders)
+    stems = {path.stem for folder in folders for path in folder.images}
     for folder in folders:
-        stems = {path.stem for path in folder.images}
         for path in folder.annotations:
             if path.stem in stems:
-                continue
+                continue  # of one image
             try:
                 outlines = read_coco(path)
             except DataError as error:

@@ -10,8 +10,8 @@ from snl_edge.errors import DataError
 from .labels import LABELS, SPLITS, Role, roles_of, speaks_of_defects, words_of
 
 ASK = (
-    "sort the images into <product>/good and <product>/bad or list them in a table (docs/data.md); or, if each folder "
-    "is a product and all its parts are good, say so with --layout folder"
+    "sort the images into <product>/good and <product>/bad, or list them in a table (docs/data.md), and move out what "
+    "is neither; or, if each folder is a product and all its parts are good, say so with --layout folder"
 )
 
 
