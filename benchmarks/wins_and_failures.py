@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from snl_edge.atomic import replacing
 from snl_edge.data.layouts import open_dataset
-from snl_edge.data.masks import fit_mask, read_mask
+from snl_edge.data.masks import fit_mask
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.report import draw_truth
 from snl_edge.evaluation.run import Subject, open_subject
@@ -142,7 +142,7 @@ def draw(parts: Sequence[Part], name: str) -> None:
     for column, part in enumerate(parts):
         size = part.image.shape[:2]
         none = np.zeros(size, bool)
-        mask = none if part.sample.mask is None else fit_mask(read_mask(part.sample.mask), size)
+        mask = none if part.sample.mask is None else fit_mask(part.sample.mask.read(), size)
         views = [
             draw_truth(part.image, none),
             draw_truth(part.image, mask),

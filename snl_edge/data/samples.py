@@ -10,17 +10,23 @@ from numpy.typing import NDArray
 
 from snl_edge.image import read_image
 
+from .findings import Finding
+from .mask_sources import MaskSource
+
 GOOD = "good"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image file: its product, ``"good"`` or its type of defect, and the mask that marks the defect."""
+    """One image file: its product, ``"good"`` or its type of defect, and what marks the defect in it.
+
+    A defective image may have no mask: then ``mask`` is None as it is of a good one, and ``is_good`` tells them apart.
+    """
 
     path: Path
     product: str
     defect: str
-    mask: Path | None = None
+    mask: MaskSource | None = None
     bits: int | None = None
     """How many bits the camera filled of a 16-bit file; None where nobody said, which reads all 16."""
 
@@ -39,13 +45,25 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a layout gives: training and test samples, and what was left out or taken for granted."""
+
+    train: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Good images to train on and, where the layout has them, good and defective images to test on."""
 
     root: Path
+    """The folder, or the table that lists the images."""
     layout: str
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    findings: tuple[Finding, ...] = ()
+    """What reading the layout left out or took for granted."""
 
     def with_bits(self, bits: int | None) -> Dataset:
         """The same images, read as pictures of so many bits; nothing changes for None."""
