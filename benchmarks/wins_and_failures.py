@@ -20,7 +20,7 @@ from snl_edge.data.masks import fit_mask
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.report import draw_truth
 from snl_edge.evaluation.run import Subject, open_subject
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 from snl_edge.progress import progress_bar
 from snl_edge.runtime.overlay import draw_overlay
 
@@ -113,7 +113,7 @@ def wins_caption(results: Mapping[str, Result], name: str) -> str:
 
 def judge(sample: Sample, plain: Subject, snl: Subject) -> Part:
     """Both opinions of the image ``sample``."""
-    image = fit_to_input(read_image(sample.path), snl.size)
+    image = fit_to_input(sample.read(), snl.size)
     opinions: list[Opinion] = []
     for subject in (plain, snl):
         found, threshold = subject.predict(image[None]), subject.threshold(sample.product)

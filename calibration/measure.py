@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,8 @@ def calibrate_run(
     """
     from snl_edge.export.graphs import make_graphs
 
-    _, graphs, _ = make_graphs(run, "fp32")
+    checkpoint, graphs, _ = make_graphs(run, "fp32")
+    samples = [replace(sample, bits=checkpoint.training.bits) for sample in samples]
     graph = graphs["fp32"]
     table = calibrate_ranges(graph, samples, config)
     target = table.write(out or run / FILE)

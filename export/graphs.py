@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -117,10 +117,12 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
     test: Sequence[Sample] = ()
     good = reference_samples(run)
     if evidence.dataset is not None:
-        check_products(evidence.dataset.train, checkpoint.products)
+        dataset = evidence.dataset.with_bits(checkpoint.training.bits)
+        evidence = replace(evidence, dataset=dataset)
+        check_products(dataset.train, checkpoint.products)
         training = checkpoint.training
-        _, held_out = split_holdout(evidence.dataset.train, training.holdout, training.seed)
-        test, good = evidence.dataset.test, held_out
+        _, held_out = split_holdout(dataset.train, training.holdout, training.seed)
+        test, good = dataset.test, held_out
         made.held_out = held_out
     qualifier = Qualifier(graphs["fp32"], checkpoint.calibration, gate_images(test, good), held_out)
     half = qualifier.qualify(graphs["fp16"], "fp16")

@@ -65,6 +65,10 @@ LayoutOption = Annotated[
     Layout,
     typer.Option(help="Layout of DATA, if not recognised by itself; folder: each folder is a product of good parts."),
 ]
+Bits = Annotated[
+    int | None,
+    typer.Option(min=8, max=16, help="Bits that the camera filled of 16-bit files: 10, 12, 14, or 16 for all."),
+]
 Products = Annotated[str | None, typer.Option(help="Only these products, separated by commas.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Backend = Annotated[str, typer.Option(help="auto, tensorrt, tensorrt_rtx, openvino or onnxruntime.")]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snl_edge.image import read_image
 
 from .findings import Finding
 from .mask_sources import MaskSource
@@ -22,6 +27,16 @@ class Sample:
     product: str
     defect: str
     mask: MaskSource | None = None
+    bits: int | None = None
+    """How many bits the camera filled of a 16-bit file; None where nobody said, which reads all 16."""
+
+    def read(self) -> NDArray[np.uint8]:
+        """The image as ``uint8 [H, W, 3]`` RGB, by its ``bits``.
+
+        Raises:
+            DataError: see `read_image`.
+        """
+        return read_image(self.path, self.bits)
 
     @property
     def is_good(self) -> bool:
@@ -49,6 +64,13 @@ class Dataset:
     test: tuple[Sample, ...]
     findings: tuple[Finding, ...] = ()
     """What reading the layout left out or took for granted."""
+
+    def with_bits(self, bits: int | None) -> Dataset:
+        """The same images, read as pictures of so many bits; nothing changes for None."""
+        if bits is None:
+            return self
+        train, test = (tuple(replace(sample, bits=bits) for sample in own) for own in (self.train, self.test))
+        return replace(self, train=train, test=test)
 
     @property
     def products(self) -> tuple[str, ...]:

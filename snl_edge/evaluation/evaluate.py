@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from snl_edge.data.masks import fit_mask
 from snl_edge.data.samples import Sample
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 from snl_edge.runtime.manifest import KNOWN
 from snl_edge.runtime.prediction import Prediction
 
@@ -199,7 +199,7 @@ def _run(
     batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
 
     def decode(batch: Sequence[Sample]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[NDArray[np.bool_]]]:
-        whole = [read_image(s.path) for s in batch]
+        whole = [s.read() for s in batch]
         pictures = np.stack([fit_to_input(picture, size) for picture in whole])
         images = pictures if as_images is None else np.stack([as_images(picture) for picture in whole])
         return images, pictures, [_mask(s, size) for s in batch]

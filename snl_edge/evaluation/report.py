@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from snl_edge.atomic import write_text
+from snl_edge.data.thumbnails import data_uri
 from snl_edge.runtime.overlay import draw_overlay
 
 from .evaluate import METRICS, Case, Evaluation, Picture
@@ -29,7 +29,6 @@ HEADINGS = {
     "pixel_f1_max": "F1-max",
     "aupro": "AUPRO",
 }
-THUMBNAIL = 192
 MASK_COLOUR = (60, 220, 120)
 BARS = 36
 
@@ -134,8 +133,8 @@ def _figure(picture: Picture, threshold: float) -> dict[str, Any]:
         "defect": case.sample.defect,
         "file": case.sample.path.name,
         "score": case.score,
-        "image": _data_uri(draw_truth(picture.image, picture.mask)),
-        "overlay": _data_uri(draw_overlay(picture.image, picture.anomaly_map, threshold)),
+        "image": data_uri(draw_truth(picture.image, picture.mask)),
+        "overlay": data_uri(draw_overlay(picture.image, picture.anomaly_map, threshold)),
     }
 
 
@@ -145,13 +144,6 @@ def draw_truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
     drawn = image.copy()
     cv2.drawContours(drawn, contours, -1, MASK_COLOUR, max(1, image.shape[0] // 128))
     return drawn
-
-
-def _data_uri(image: NDArray[np.uint8]) -> str:
-    scale = THUMBNAIL / max(image.shape[:2])
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
 
 
 def _percent(fraction: float) -> str:

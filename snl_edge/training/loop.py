@@ -89,6 +89,7 @@ def train(
             fix="use --augment flips",
         )
     device = choose_device(training.device)
+    dataset = dataset.with_bits(training.bits)
     with progress_bar("checking images") as report:
         check_samples(dataset.train, progress=report)
     samples, held_out = split_holdout(dataset.train, training.holdout, training.seed)
