@@ -27,6 +27,7 @@ from snl_edge.training.config import CHECKPOINT
 from .cases import Rules
 from .evaluate import Predict, evaluate
 from .results import Evaluation
+from .seen import seen_images
 
 if TYPE_CHECKING:
     from snl_edge.training.checkpoint import Checkpoint
@@ -69,8 +70,9 @@ def evaluate_model(
             progress=report,
             as_images=subject.as_images,
         )
+    seen = seen_images(model, subject.rules.manifest.weights_sha256, samples)
     remarks += foreign_products(evaluation)
-    return replace(evaluation, remarks=tuple(remarks)), {
+    return replace(evaluation, remarks=tuple(remarks), seen=seen), {
         "model": subject.description,
         "data": f"{dataset.root.name} ({dataset.layout} layout)",
         "command": provenance.command(),
@@ -190,6 +192,7 @@ def _manifest_of(run: Path, checkpoint: Checkpoint) -> Manifest:
         graphs={"fp32": graph},
         files={graph: checkpoint.weights_sha256},
         doubts=checkpoint.doubts,
+        weights_sha256=checkpoint.weights_sha256,
     )
 
 
