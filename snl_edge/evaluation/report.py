@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from snl_edge.atomic import write_text
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown
 
-from .cases import Case, Picture
+from .cases import Case, Kind, Picture
 from .intervals import Share
 from .results import METRICS, Evaluation
 from .wording import INTERVALS, in_short, interval, of_parts, percent, recognition_line, stranger_lines
@@ -72,7 +72,8 @@ def write_report(
     environment = Environment(
         loader=PackageLoader("snl_edge.evaluation", "."), autoescape=True, undefined=StrictUndefined
     )
-    pictures = [_figure(picture) for kept in evaluation.gallery.values() for picture in kept]
+    pictures = [picture for kept in evaluation.gallery.values() for picture in kept]
+    wrong: tuple[Kind, ...] = ("escape", "not stopped", "false stop")
     page = environment.get_template("report.html.jinja").render(
         title=title,
         evaluation=evaluation,
@@ -89,7 +90,7 @@ def write_report(
         in_short=in_short,
         provenance=provenance,
         products=[_product(evaluation, name) for name in evaluation.products],
-        wrong=[picture for picture in pictures if picture["kind"] != "detection"],
+        wrong=[_figure(picture) for kind in wrong for picture in pictures if picture.case.kind == kind],
         images=len(evaluation.cases) + len(evaluation.never_learned),
         robustness=robustness,
     )

@@ -94,7 +94,7 @@ def match_products(dataset: Dataset, learned: Sequence[str]) -> tuple[Sequence[S
     """
     present = sorted({sample.product for sample in dataset.test})
     if len(learned) == 1 and present == [dataset.root.resolve().name] and present[0] != learned[0]:
-        remark = f"{dataset.root} names no product: its images are taken for {learned[0]}, the model's only one"
+        remark = f"{present[0]} names no product: its images are taken for {learned[0]}, the model's only one"
         return [replace(sample, product=learned[0]) for sample in dataset.test], [remark]
     if not set(present) & set(learned):
         raise DataError(

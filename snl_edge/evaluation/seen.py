@@ -51,8 +51,8 @@ class Seen:
         if not self.trained and not self.kept_out:
             return f"none of the {self.images} test images was used in training (files compared by content)"
         return (
-            f"{self.trained} of {self.images} test images were trained on, {self.kept_out} set thresholds: on new parts "
-            "expect worse than this; test on images that training never had"
+            f"{self.trained} of {self.images} test images were trained on, {self.kept_out} set thresholds: expect "
+            "worse on new parts, and test on images that training never had"
         )
 
     def figures(self) -> dict[str, int | None]:
@@ -78,9 +78,9 @@ def seen_images(model: Path, weights_sha256: str | None, samples: Sequence[Sampl
     try:
         listed = _Images.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
-        return Seen(len(samples), None, None, f"{path} cannot be read")
+        return Seen(len(samples), None, None, f"its {FILE} cannot be read")
     if listed.weights_sha256 != weights_sha256:
-        return Seen(len(samples), None, None, f"{path} is of another model")
+        return Seen(len(samples), None, None, f"{FILE} is of another model")
     roles = {image.sha256: image.role for image in listed.images if image.role != UNUSED}
     # An image that was trained on under one name and held out under another was trained on.
     roles |= {image.sha256: image.role for image in listed.images if image.role == "trained"}
