@@ -166,7 +166,7 @@ def _build_engine(bundle: Bundle, precision: Precision, options: _Options) -> En
 def _bundle_from_run(
     run: Path, folder: Path, wanted: Wanted, max_batch: int, frame: FrameSpec | None, evidence: Evidence
 ) -> tuple[Bundle, Precision]:
-    from .onnx_graph import save_graph
+    from .onnx_graph import graph_metadata, save_graph
 
     made = make_gated_graphs(run, wanted, evidence)
     checkpoint = made.checkpoint
@@ -194,6 +194,7 @@ def _bundle_from_run(
                 height=checkpoint.model.height, width=checkpoint.model.width, max_batch=max_batch, frame=frame
             ),
             products=checkpoint.products,
+            reject_limits=graph_metadata(made.graphs["fp32"]).get("reject_limits", {}),
             calibration=checkpoint.calibration,
             product_thresholds=checkpoint.calibration.product_thresholds,
             calibrations=made.calibrations,
@@ -203,7 +204,7 @@ def _bundle_from_run(
             attachments={"calibration.json": made.table.text()} if made.table else {},
             versions=provenance.versions(),
             reference=checkpoint.reference,
-            doubts=checkpoint.doubts,
+            doubts=(*checkpoint.doubts, *made.doubts),
             held_out=[sha256_of(sample.path) for sample in made.held_out],
         )
     console.print(f"bundle {folder}: {', '.join(made.graphs)} graphs")
