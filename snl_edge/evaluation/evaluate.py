@@ -33,6 +33,7 @@ def evaluate(
     *,
     rules: Rules | None = None,
     threshold: Callable[[str], float] = lambda product: DECISION,
+    names: Sequence[str] = (),
     batch_size: int = 8,
     progress: Callable[[int, int], None] = lambda done, total: None,
     shown: int = 3,
@@ -43,7 +44,8 @@ def evaluate(
     With ``rules``, verdicts are those of a device, which recognises the product by itself; they are what a line sees.
     Images of products that are not in the rules' manifest only count among those never learned. Metrics and the rates
     at the threshold go by the product that the folder names: they must not depend on what else the model took a part
-    for. Without rules there are only these, by the ``threshold`` of each product.
+    for. Without rules there are only these, by the ``threshold`` of each product; ``names`` of the products, in the
+    graph's order, then still tell which one each image comes closest to.
 
     The next batch is decoded while the model runs.
     Masks are compared at the model's input ``size = (height, width)``; a defective image without one takes no part in
@@ -69,7 +71,8 @@ def evaluate(
             if rules is not None:
                 case = _judge(sample, score, nearest, distance, rules)
             else:
-                case = _by_threshold(sample, score, distance, threshold(product))
+                nearest_name = names[int(nearest)] if names else None
+                case = _by_threshold(sample, score, nearest_name, distance, threshold(product))
             if learned and (sample.is_good or mask is not None):
                 pixels.update(anomaly_map, np.zeros(size, bool) if mask is None else mask)
             pictures.offer(Picture(case, image, anomaly_map, np.zeros(size, bool) if mask is None else mask))
@@ -91,10 +94,12 @@ def _judge(sample: Sample, score: np.float32, nearest: np.int32, distance: np.fl
     return Case(sample, float(score), named, recognised, learned[int(nearest)], float(distance))
 
 
-def _by_threshold(sample: Sample, score: np.float32, distance: np.float32, threshold: float) -> Case:
+def _by_threshold(
+    sample: Sample, score: np.float32, nearest: str | None, distance: np.float32, threshold: float
+) -> Case:
     kind = "reject" if float(score) > threshold else "good"
     decision = Decision(kind, float(score), threshold, sample.product, float(distance))
-    return Case(sample, float(score), decision, None, None, float(distance))
+    return Case(sample, float(score), decision, None, nearest, float(distance))
 
 
 def _result(cases: Sequence[Case], pixels: PixelMetrics) -> ProductResult:

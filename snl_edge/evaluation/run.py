@@ -178,10 +178,16 @@ def _from_run(run: Path) -> Subject:
 
     config = checkpoint.model
     words = f"run {run.name}: {config.teacher.architecture}, {config.student.direction} student, PyTorch on {device}"
-    return Subject(predict, config.size, Rules(_manifest_of(run, checkpoint)), words, bits=checkpoint.training.bits)
+    return Subject(
+        predict,
+        config.size,
+        Rules(_manifest_of(run, checkpoint, model.recognition.reject_limits().tolist())),
+        words,
+        bits=checkpoint.training.bits,
+    )
 
 
-def _manifest_of(run: Path, checkpoint: Checkpoint) -> Manifest:
+def _manifest_of(run: Path, checkpoint: Checkpoint, reject_limits: Sequence[float]) -> Manifest:
     """What a bundle of the run says of its verdicts, so that they follow from the one rule of devices."""
     graph = f"{checkpoint.weights}.onnx"
     return Manifest(
@@ -189,6 +195,7 @@ def _manifest_of(run: Path, checkpoint: Checkpoint) -> Manifest:
         created=checkpoint.created,
         input=InputSpec(height=checkpoint.model.height, width=checkpoint.model.width, max_batch=1),
         products=checkpoint.products,
+        reject_limits=dict(zip(checkpoint.products, reject_limits, strict=True)) if len(reject_limits) > 1 else {},
         calibration=checkpoint.calibration,
         product_thresholds=checkpoint.calibration.product_thresholds,
         graphs={"fp32": graph},
