@@ -60,6 +60,7 @@ def calibrate_run(
     from snl_edge.training.image_record import find_images
 
     checkpoint, graphs, _ = make_graphs(run, "fp32")
+    dataset = dataset.with_bits(checkpoint.training.bits)
     check_products(dataset.train, checkpoint.products)
     samples, graph = find_images(run, dataset).of("trained"), graphs["fp32"]
     table = calibrate_ranges(graph, samples, config)

@@ -151,7 +151,11 @@ def memory_of_frames(spec: InputSpec, max_batch: int | None) -> str:
 
 def _build_engines(bundle: Bundle, chosen: Precision, auto: bool, options: _Options, evidence: Evidence) -> None:
     present = present_gpus()
-    images = engine_images(bundle, evidence.dataset) if present and evidence.dataset is not None else None
+    images = (
+        engine_images(bundle, evidence.dataset.with_bits(bundle.manifest.input.bits))
+        if present and evidence.dataset is not None
+        else None
+    )
     record = _build_engine(bundle, chosen, options)
     if not present or record.gpu is None:
         if chosen == "int8":
@@ -218,7 +222,11 @@ def _bundle_from_run(
             files,
             name=run.resolve().name,
             input=InputSpec(
-                height=checkpoint.model.height, width=checkpoint.model.width, max_batch=max_batch, frame=frame
+                height=checkpoint.model.height,
+                width=checkpoint.model.width,
+                max_batch=max_batch,
+                frame=frame,
+                bits=checkpoint.training.bits,
             ),
             products=checkpoint.products,
             calibration=checkpoint.calibration,

@@ -118,10 +118,11 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
     test: Sequence[Sample] = ()
     good: Sequence[Sample] = reference_samples(run)
     if evidence.dataset is not None:
-        check_products(evidence.dataset.train, checkpoint.products)
-        found = find_images(run, evidence.dataset)
+        dataset = evidence.dataset.with_bits(checkpoint.training.bits)
+        check_products(dataset.train, checkpoint.products)
+        found = find_images(run, dataset)
         learned, held_out = found.of("trained"), found.of("held_out")
-        good, test = found.of("gate"), evidence.dataset.test
+        good, test = found.of("gate"), dataset.test
         made.gate_images = good
     qualifier = Qualifier(graphs["fp32"], checkpoint.calibration, gate_images(test, good), held_out)
     half = qualifier.qualify(graphs["fp16"], "fp16")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from snl_edge.data.layouts import open_dataset
-from snl_edge.data.masks import fit_mask, read_mask
+from snl_edge.data.masks import fit_mask
 from snl_edge.errors import DataError
 from snl_edge.evaluation.evaluate import evaluate
 from snl_edge.evaluation.report import write_report
@@ -32,7 +32,7 @@ def oracle(dataset):
     known = {}
     for sample in dataset.test:
         image = fit_to_input(read_image(sample.path), SIZE)
-        known[image.tobytes()] = np.zeros(SIZE, bool) if sample.is_good else fit_mask(read_mask(sample.mask), SIZE)
+        known[image.tobytes()] = np.zeros(SIZE, bool) if sample.is_good else fit_mask(sample.mask.read(), SIZE)
 
     def predict(images):
         return answer(np.stack([known[image.tobytes()].astype(np.float32) for image in images]))

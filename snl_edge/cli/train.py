@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app
-from .options import RUN, Backend, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
+from .options import RUN, Backend, Bits, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
 
 if TYPE_CHECKING:
     from snl_edge.evaluation.evaluate import Evaluation
@@ -62,6 +62,7 @@ def train(
         str | None, typer.Option(help="Nobody sorted DATA: find its products, a number of them or auto.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    bits: Bits = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Train anew where --out holds a run; it stays until the new one is done.")
     ] = False,
@@ -91,7 +92,7 @@ def train(
     from snl_edge.training.loop import train as run_training
 
     changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
-    config, dataset = override(named(preset), changes), open_data(data, layout, products)
+    config, dataset = override(named(preset), changes), open_data(data, layout, products).with_bits(bits)
     if cluster is not None:
         from snl_edge.training.cluster import cluster_products
 
@@ -108,6 +109,7 @@ def train(
             seed=seed,
             cache_gib=cache_gib,
             device=device.value,
+            bits=bits,
         ),
         dataset,
         out,
@@ -146,7 +148,7 @@ def evaluate(
     from snl_edge.progress import console
 
     evaluation, provenance = evaluate_model(
-        model, open_data(data, layout, products), backend=backend, threshold=threshold
+        model, open_data(data, layout, products, trains=False), backend=backend, threshold=threshold
     )
     html, metrics = write_report(
         evaluation, out or model / "report", title=f"{model.name} on {data.name}", provenance=provenance

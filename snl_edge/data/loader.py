@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 
 from .samples import Sample
 
@@ -48,7 +48,7 @@ class ImageStore:
     def _image(self, index: int) -> NDArray[np.uint8]:
         if self._filled[index]:
             return self._images[index]  # pyright: ignore[reportOptionalSubscript]
-        image = fit_to_input(read_image(self.samples[index].path), self.size)
+        image = fit_to_input(self.samples[index].read(), self.size)
         if self._images is not None:
             self._images[index] = image
             self._filled[index] = True

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.data.masks import fit_mask, read_mask
+from snl_edge.data.masks import fit_mask
 from snl_edge.data.samples import Sample
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 from snl_edge.runtime.manifest import KNOWN
 from snl_edge.runtime.prediction import Prediction
 
@@ -140,7 +140,8 @@ def evaluate(
     A metric per product must not depend on what else the model took a part for; how well it recognises the
     ``learned`` products, named in the graph's order, is measured apart.
     The next batch is decoded while the model runs.
-    Masks are compared at the model's input ``size = (height, width)``. Memory holds one batch, one histogram
+    Masks are compared at the model's input ``size = (height, width)``; a defective image without one takes no part in
+    pixel metrics. Memory holds one batch, one histogram
     set and the pictures that the gallery will show: up to ``shown`` of each kind and product. ``as_images`` makes of a
     picture what ``predict`` takes, where that is not the picture at this size.
 
@@ -159,7 +160,8 @@ def evaluate(
         ):
             name = learned[int(nearest)] if learned else None
             case = Case(sample, float(score), float(score) > limit, name, float(distance))
-            pixels.update(anomaly_map, mask)
+            if sample.is_good or sample.mask is not None:
+                pixels.update(anomaly_map, mask)
             pictures.offer(Picture(case, image, anomaly_map, mask))
             judged.append(case)
             progress(len(cases) + len(judged), len(samples))
@@ -197,7 +199,7 @@ def _run(
     batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
 
     def decode(batch: Sequence[Sample]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[NDArray[np.bool_]]]:
-        whole = [read_image(s.path) for s in batch]
+        whole = [s.read() for s in batch]
         pictures = np.stack([fit_to_input(picture, size) for picture in whole])
         images = pictures if as_images is None else np.stack([as_images(picture) for picture in whole])
         return images, pictures, [_mask(s, size) for s in batch]
@@ -212,7 +214,7 @@ def _run(
 
 
 def _mask(sample: Sample, size: tuple[int, int]) -> NDArray[np.bool_]:
-    return np.zeros(size, bool) if sample.mask is None else fit_mask(read_mask(sample.mask), size)
+    return np.zeros(size, bool) if sample.mask is None else fit_mask(sample.mask.read(), size)
 
 
 class _Gallery:

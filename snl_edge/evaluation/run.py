@@ -43,9 +43,10 @@ def evaluate_model(
             "a plain folder holds good images only",
             "give a set in MVTec AD or VisA layout",
         )
+    subject = open_subject(model, backend)
+    dataset = dataset.with_bits(subject.bits)
     with progress_bar("checking images") as report:
         check_samples(dataset.test, progress=report)
-    subject = open_subject(model, backend)
     with progress_bar("evaluating") as report:
         evaluation = evaluate(
             subject.predict,
@@ -80,6 +81,8 @@ class Subject:
     unknown_limit: float
     description: str
     as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+    bits: int | None = None
+    """Of 16-bit files, as training was told."""
 
 
 def open_subject(model: Path, backend: str = "auto") -> Subject:
@@ -117,7 +120,7 @@ def _from_run(run: Path) -> Subject:
     config, limits = checkpoint.model, checkpoint.calibration.product_thresholds
     words = f"run {run.name}: {config.teacher.architecture}, {config.student.direction} student, PyTorch on {device}"
     threshold = lambda product: limits.get(product, DECISION)  # noqa: E731
-    return Subject(predict, config.size, threshold, checkpoint.products, KNOWN, words)
+    return Subject(predict, config.size, threshold, checkpoint.products, KNOWN, words, bits=checkpoint.training.bits)
 
 
 def _from_bundle(folder: Path, backend: str) -> Subject:
@@ -132,4 +135,5 @@ def _from_bundle(folder: Path, backend: str) -> Subject:
         manifest.unknown_limit,
         f"bundle {folder.name}, {detector.backend.description}",
         None if manifest.input.frame is None else lambda picture: as_images(picture, manifest.input),
+        manifest.input.bits,
     )

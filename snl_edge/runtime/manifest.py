@@ -22,6 +22,7 @@ from pydantic import (
 
 from snl_edge.calibration.score import DECISION, ScoreCalibration
 
+from ..bit_depth import Bits
 from ..errors import BundleError, ConfigError
 
 SCHEMA_VERSION = 2
@@ -88,6 +89,8 @@ class InputSpec(BaseModel):
     width: int = Field(gt=0)
     max_batch: int = Field(ge=1)
     frame: FrameSpec | None = None
+    bits: Bits | None = None
+    """How many bits the camera fills of 16-bit files; None where training was not told, which reads all 16."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -107,9 +110,8 @@ class InputSpec(BaseModel):
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, usual: SerializerFunctionWrapHandler) -> dict[str, object]:
         written = usual(self)
-        if self.frame is None:
-            del written["frame"]  # a bundle without a frame is what it was before there were any
-        return written
+        # A bundle without them is what it was before there were any.
+        return {name: value for name, value in written.items() if value is not None}
 
 
 class Spread(BaseModel):

@@ -134,7 +134,7 @@ def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
         DataError: an image cannot be read, or some of the run's are not in ``dataset``.
     """
     model, checkpoint = load_model(run)
-    found = find_images(run, dataset)
+    found = find_images(run, dataset.with_bits(checkpoint.training.bits))
     if len(found.of("trained")) != checkpoint.training_images:
         raise DataError(
             f"{dataset.root} lacks images that {run} was trained on",

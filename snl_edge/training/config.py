@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from snl_edge.bit_depth import Bits
+
 CHECKPOINT = "checkpoint.json"
 """The file that makes a folder a run folder."""
 
@@ -34,6 +36,8 @@ class TrainingConfig(BaseModel):
     start_weights: str | None = None
     """SHA-256 of the weights that the student started with; None where it started from nothing."""
     seed: int = Field(default=0, ge=0)
+    bits: Bits | None = None
+    """How many bits the camera filled of 16-bit files, which the bundle hands on to the device; None: nobody said."""
     cache_gib: float = Field(default=4.0, ge=0)
     """Memory for decoded images and teacher features."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -88,6 +88,7 @@ def train(
             fix="use --augment flips",
         )
     device = choose_device(training.device)
+    dataset = dataset.with_bits(training.bits)
     with progress_bar("checking images") as report:
         check_samples(dataset.train, progress=report)
     verdicts = read_review(review) if review is not None else {}

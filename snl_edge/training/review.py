@@ -138,5 +138,5 @@ def _overlays(
         path = store.samples[i].path
         limit = calibration.product_thresholds.get(images[i].product, 0.5)
         finite = np.nan_to_num(heat, nan=0.0, posinf=10.0)
-        drawn[path] = draw_overlay(fit_to_input(read_image(path), store.size), finite, limit)
+        drawn[path] = draw_overlay(fit_to_input(store.samples[i].read(), store.size), finite, limit)
     return drawn
