@@ -243,7 +243,7 @@ def _bundle_from_run(
             reference=checkpoint.reference,
             doubts=(*checkpoint.doubts, *made.doubts),
             weights_sha256=checkpoint.weights_sha256,
-            held_out=[sha256_of(sample.path) for sample in made.held_out],
+            held_out=[sha256_of(sample.path) for sample in made.gate_images],
         )
     console.print(f"bundle {folder}: {', '.join(made.graphs)} graphs")
     return bundle, made.best if wanted == "auto" else wanted

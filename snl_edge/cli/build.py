@@ -92,7 +92,7 @@ def calibrate(
     from snl_edge.progress import console
 
     written = calibrate_run(
-        model, open_data(data, layout, None).train, CalibrationConfig(images, seed), out, sensitivity=sensitivity
+        model, open_data(data, layout, None), CalibrationConfig(images, seed), out, sensitivity=sensitivity
     )
     console.print(f"calibration table: {written}")
     console.print(f"next: snl-edge build {model} --precision int8 --data {data}")

@@ -66,6 +66,12 @@ def train(
     start_from: Annotated[
         Path | None, typer.Option(help="Finished run whose student is trained on, with these images and settings.")
     ] = None,
+    review: Annotated[
+        Path | None, typer.Option(help="RUN/review/suspicious.csv with your verdicts: good or defect.")
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Learn from suspicious images, too; what they are is said all the same.")
+    ] = False,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
 ) -> None:
@@ -96,6 +102,7 @@ def train(
             learning_rate=learning_rate,
             augment=augment.value,
             false_reject_budget=false_reject_budget,
+            trust=trust,
             seed=seed,
             cache_gib=cache_gib,
             device=device.value,
@@ -106,6 +113,7 @@ def train(
         resume=resume,
         replace=replace,
         start_from=start_from,
+        review=review,
     )
     calibration = checkpoint.calibration
     console.print(

@@ -175,7 +175,7 @@ class Manifest(BaseModel):
     weights_sha256: Sha256 | None = None
     """Of the run's weights that the graphs were made of; None in bundles from before it was noted."""
     held_out: tuple[Sha256, ...] = ()
-    """Good images that were not trained on, if the bundle was built with images: engines are judged on them."""
+    """Good images that nothing was fitted to, if the bundle was built with images: engines are judged on them."""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Manifest:
