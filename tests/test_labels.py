@@ -70,6 +70,7 @@ def test_names_that_are_perhaps_labels() -> None:
     assert looks_like_labels(["nut_train", "nut_test", "cap"]) == ["nut_test", "nut_train"]
     assert looks_like_labels(["rust", "nut", "neg"]) == ["neg", "rust"]
     assert looks_like_labels(["class_0", "class_1"]) == ["class_0", "class_1"]
+    assert looks_like_labels(["Yes", "No"]) == ["No", "Yes"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_validation_trains_only_beside_a_whole_test_set(tmp_path: Path) -> None:
     ("root", "files", "words"),
     [
         ("", ("{good,bad,gear}/0.png",), "says whether the images in .*gear are good.*<product>/bad.*--layout folder"),
-        ("", ("bad/0.png",), "no training images of .*only defective ones"),
+        ("", ("bad/0.png",), "no training images of .*there are defective ones"),
         ("", ("{nut/good,nut/bad,cap}/0.png",), "says whether the images in .*cap are good.*--products leaves it out"),
         ("", ("{nut,nut_bad}/0.png",), "nut, nut_bad are perhaps named by label"),
         ("", ("{0,1}/0.png",), "0, 1 are perhaps"),
@@ -168,6 +169,10 @@ def test_validation_trains_only_beside_a_whole_test_set(tmp_path: Path) -> None:
         ("bad", ("bad/{dent,nut}/0.png",), "bad, dent are perhaps"),
         ("rust", ("rust/0.png",), "rust is perhaps"),
         ("", ("Train/{0,1}.png", "Train/Label/1_label.png"), "Train are good: .*1_label.png marks a defect"),
+        ("", ("nut/0.{jpg,png}",), "nut are good: masks lie beside them, as 0.png"),
+        ("", ("{ok,ng}/{nut,cap}/0.png",), "cap, nut below folders named by label .*<product>/good.*--layout ok_ng"),
+        ("", ("train/good/{nut,cap}/0.png", "test/bad/0.png"), "cap, nut below folders named by label"),
+        ("", ("{rgb,depth}/0.png",), "depth is perhaps"),
         ("nut", ("nut/{0,1,1_mask}.png",), "nut are good: masks lie beside them, as 1_mask.png"),
         ("", ("nut/{0,1,1_GT}.png",), "nut are good: masks lie beside them, as 1_GT.png"),
         (
@@ -203,7 +208,10 @@ def test_a_mask_beside_its_image_is_no_part(tmp_path: Path) -> None:
     dataset = open_dataset(make(tmp_path, "good/{0,0_mask}.png", "bad/{1,1_mask,2}.png"))
     assert sorted_out(dataset) == (["good/0.png"], {"bad/1.png": "bad", "bad/2.png": "bad"})
     assert [sample.mask for sample in dataset.test] == [MaskFiles((tmp_path / "bad" / "1_mask.png",)), None]
-    assert said(dataset)["masks_among_images"].startswith("2 files named as masks")
+    assert said(dataset)["masks_among_images"].startswith("2 files are taken for masks")
+    dataset = open_dataset(make(tmp_path / "same", "good/0.{jpg,png}", "bad/1.{jpg,bmp}"))
+    assert sorted_out(dataset) == (["good/0.jpg"], {"bad/1.jpg": "bad"})
+    assert dataset.test[0].mask == MaskFiles((tmp_path / "same" / "bad" / "1.bmp",))
 
 
 def test_products_are_told_apart_everywhere(tmp_path: Path) -> None:
@@ -215,7 +223,36 @@ def test_products_are_told_apart_everywhere(tmp_path: Path) -> None:
         open_dataset(make(tmp_path / "odd", "a\\b/0.png", "c/0.png"))
 
 
+def test_the_user_may_say_that_folders_below_labels_are_of_one_product(tmp_path: Path) -> None:
+    dataset = open_dataset(make(tmp_path / "nut", "{ok,ng}/{early,late}/0.png", "ng/2024-05-01/0.png"), "ok_ng")
+    assert (dataset.products, len(dataset.train)) == (("nut",), 2)
+    assert [sample.defect for sample in dataset.test] == ["ng", "early", "late"]
+    assert len(open_dataset(make(tmp_path / "all", "nut/{ok,ng}/{early,late}/0.png")).train) == 2
+
+
+def test_thumbnails_of_a_storage_are_no_parts(tmp_path: Path) -> None:
+    dataset = open_dataset(make(tmp_path, "nut/good/0.png", "nut/good/@eaDir/0.png/SYNOFILE_THUMB_M.png"))
+    assert (len(dataset.train), dataset.findings) == (1, ())
+
+
 def test_a_link_that_leads_back_up_is_not_followed_for_ever(tmp_path: Path) -> None:
     make(tmp_path, "nut/good/0.png")
     (tmp_path / "nut" / "good" / "again").symlink_to(tmp_path)
     assert len(open_dataset(tmp_path).train) == 1
+
+
+def test_a_model_may_be_measured_on_a_set_without_training_images(tmp_path: Path) -> None:
+    make(tmp_path, "nut/test/{ok,ng}/0.png")
+    with pytest.raises(DataError, match="no training images of nut"):
+        open_dataset(tmp_path)
+    dataset = open_dataset(tmp_path, trains=False)
+    assert (dataset.products, dataset.train, len(dataset.test)) == (("nut",), (), 2)
+
+
+def test_the_command_line_says_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from snl_edge.cli.options import Layout, open_data
+
+    make(tmp_path / "nut", "good/0.png", "good/late/1.png")
+    open_data(tmp_path / "nut", Layout.auto, None)
+    told = capsys.readouterr().err
+    assert told == f"{tmp_path}/nut: 1 images in folders below good ones count as good: {tmp_path}/nut/good/late\n"

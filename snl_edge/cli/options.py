@@ -127,12 +127,16 @@ def require_for_run(path: Path) -> None:
         require("torch", "timm", "safetensors", "onnx", "onnxsim", extra="train")
 
 
-def open_data(data: Path, layout: Layout, products: str | None) -> Dataset:
-    """The data set in ``data``, of all products or of those named, separated by commas; says what was left out."""
+def open_data(data: Path, layout: Layout, products: str | None, *, trains: bool = True) -> Dataset:
+    """The data set in ``data``, of all products or of those named, separated by commas; says what was left out.
+
+    ``trains`` says whether each product needs images to train on.
+    """
     from snl_edge.data.layouts import open_dataset
     from snl_edge.progress import console
 
-    dataset = open_dataset(data, layout.value, [name.strip() for name in products.split(",")] if products else None)
+    chosen = [name.strip() for name in products.split(",")] if products else None
+    dataset = open_dataset(data, layout.value, chosen, trains=trains)
     for finding in dataset.findings:
         console.print(f"{data}: {finding.text}", markup=False, highlight=False)
     return dataset

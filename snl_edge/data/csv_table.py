@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -53,12 +54,14 @@ def open_table(path: Path) -> Table:
         DataError: it is no table, or lines of it cannot be used; the message names the first few.
     """
     rows, named = _rows(path)
+    if not rows:
+        raise DataError(f"{path} lists no image", fix="add a line for each image (docs/data.md)")
     faults: list[str] = []
-    lines: dict[Path, int] = {}
+    lines: dict[str, int] = {}
     for row in rows:
         if fault := _fault_of(row):
             faults.append(f"line {row.line}: {fault}")
-        elif (first := lines.setdefault(path.parent / row.path, row.line)) != row.line:
+        elif (first := lines.setdefault(os.path.normpath(path.parent / row.path), row.line)) != row.line:
             faults.append(f"line {row.line}: {row.path} is on line {first} already")
     if faults:
         more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
@@ -83,7 +86,7 @@ class Table:
         """Training and test samples of ``products``.
 
         Raises:
-            DataError: a product has no good image to train on, or images are missing.
+            DataError: images are missing.
         """
         notes = Notes()
         train: list[Sample] = []
@@ -99,11 +102,6 @@ class Table:
                 f"{len(missing)} images named by {self.path} are missing",
                 name_some(missing),
                 "paths are relative to the table's folder",
-            )
-        if idle := sorted(set(products) - {sample.product for sample in train}):
-            raise DataError(
-                f"{self.path} gives no training images of {', '.join(idle)}",
-                fix="add good images without split or with the split train, or choose other products with --products",
             )
         if not self.names_products:
             notes.name("product_name", *self.products)
@@ -134,6 +132,7 @@ def _fault_of(row: _Row) -> str:
     outlines = masks == {".json"} and len(_names(row.mask)) == 1
     faults = {
         "no path": not row.path,
+        "no product": not row.product,
         f"{row.path} is none of {', '.join(sorted(IMAGE_SUFFIXES))}": Path(row.path).suffix.lower()
         not in IMAGE_SUFFIXES,
         f"label {row.label or 'missing'}: write good, bad or the type of defect": not row.label

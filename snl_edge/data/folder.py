@@ -20,7 +20,7 @@ from .tree import Folder, Tree
 TEXTS = {
     "product_name": "the images are of one product, {names}",
     "nested": "{count} images in folders below a product's count as its good parts: {folders}",
-    "masks_among_images": "{count} files named as masks of the images beside them are no parts: {files}",
+    "masks_among_images": "{count} files are taken for masks of the images beside them, by their names: {files}",
 }
 _NO_PRODUCTS = frozenset({Role.DEFECT, Role.TEST, Role.VALIDATION, Role.MASKS, Role.DEPTH})
 
@@ -123,7 +123,7 @@ def _refuse_below(product: str, top: Folder, below: Sequence[Folder]) -> None:
         raise DataError(
             f"no good images of {product} directly in {top.path}",
             f"they lie further down ({name_some([str(folder.path) for folder in below])}): one product, or several?",
-            f"move them up, or give {top.path} if each folder in it is a product",
+            f"move them up, or give {top.path} if each folder in it is a product; --products leaves it out",
         )
     if odd := [folder.path for folder in below if any(map(_speaks, folder.parts[1:]))]:
         raise DataError(

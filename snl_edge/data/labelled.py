@@ -36,7 +36,7 @@ from .mask_index import MaskIndex, part_masks, read_annotations
 from .mask_sources import MaskFiles
 from .notes import Notes
 from .placing import ASK, Place, place
-from .product_folders import Parts, ProductFolders, find_labelled, product_name
+from .product_folders import Parts, ProductFolders, find_labelled, product_name, products_below_labels
 from .samples import GOOD, Reading, Sample
 from .tree import Tree
 
@@ -48,7 +48,7 @@ TEXTS = {
     "train_defects": "{count} defective images under train count as test images; nothing is learned from them",
     "unlabelled": "{count} test images without a label are left out: {folders}",
     "depth": "{count} files of another sensor are left out: {folders}",
-    "masks_among_images": "{count} files named as masks of the images beside them are no parts: {files}",
+    "masks_among_images": "{count} files are taken for masks of the images beside them, by their names: {files}",
     "empty": "no image in {names}",
     "annotations": "annotations are left out: {names}",
     "unused_masks": "{count} masks belong to no defective test image: {files}",
@@ -67,7 +67,7 @@ def open_labelled(tree: Tree, asked: bool, *, needs_train: bool) -> LabelledFold
         needs_train: whether a folder named ``train`` must be among them.
 
     Raises:
-        DataError: the root is itself the test part of a data set.
+        DataError: the root is itself the test part of a data set, or products may lie below its labels.
     """
     found = find_labelled(tree)
     trains = any(one_of(folder.parts, Role.TRAIN) for folder in tree.folders)
@@ -75,6 +75,12 @@ def open_labelled(tree: Tree, asked: bool, *, needs_train: bool) -> LabelledFold
         return None
     if not asked:
         refuse_part_of_a_set(tree.root)
+        if names := products_below_labels(tree):
+            raise DataError(
+                f"{name_some(names)} below folders named by label in {tree.root} are products, or all of one product",
+                "nobody says which",
+                "arrange them as <product>/good and <product>/bad, or say with --layout ok_ng that it is one product",
+            )
     return LabelledFolders(tree, found)
 
 
@@ -127,7 +133,7 @@ class LabelledFolders:
         """The samples of ``products``.
 
         Raises:
-            DataError: a product has no good image to train on, or it is not clear what its images are.
+            DataError: it is not clear what the images of a product are.
         """
         notes = Notes()
         if self.products == (product_name(self.tree.root),) and self.products[0] != self.tree.root.resolve().name:
@@ -154,13 +160,6 @@ class LabelledFolders:
             )
         _sort(product, own, notes)
         _add_validation(product, notes)
-        if not product.train:
-            defects = sorted({sample.defect for sample in product.test if not sample.is_good})
-            raise DataError(
-                f"no training images of {product.name} in {self.tree.root}",
-                f"there are only defective ones ({name_some(defects)})" if defects else "no good image is there",
-                "put images of good parts under train/good, or choose other products with --products",
-            )
         _mark(product, notes)
         return product
 

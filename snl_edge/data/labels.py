@@ -63,7 +63,8 @@ _NAMES = {
 _FILLERS = """
     part parts piece pieces image images img imgs picture pictures pic pics photo photos foto fotos bild bilder teil
     teile sample samples item items product products produkt produkte data dataset set sets only all public private
-    mixed class classes label labels folder split cases case examples example 品 件 画像 图像 图片 样本"""
+    mixed with mit avec con verified checked
+    class classes label labels folder split cases case examples example 品 件 画像 图像 图片 样本"""
 # Alone, these are levels that say nothing; `label` alone holds masks (as in DAGM 2007), beside a word it adds nothing.
 _ALONE = {
     Role.IMAGES: "image images img imgs picture pictures photo photos foto fotos bild bilder data rgb 画像 图像",
@@ -80,6 +81,8 @@ _KINDS = """
     rayure rayures fissure fissures aranazo rayado grieta mancha graffio graffi crepa macchia
     划痕 划伤 裂纹 傷 キズ 汚れ"""
 _AMBIGUOUS = "positive positives negative negatives pos neg"
+# Names of two folders that together are an answer to a question nobody wrote down.
+_ANSWERS = ({"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"}, {"ja", "nein"}, {"si", "no"}, {"oui", "non"})
 
 
 def _plain(text: str) -> str:
@@ -158,9 +161,13 @@ def speaks_of_defects(name: str) -> bool:
 
 def looks_like_labels(names: Sequence[str]) -> list[str]:
     """Those of ``names``, folders beside each other, that are perhaps labels and not products."""
-    odd = {name for name in names if roles_of(name) & (LABELS | SPLITS | {Role.MASKS}) or speaks_of_defects(name)}
-    if sorted(_number_alone(name) for name in names) == [0, 1]:
-        return sorted(names)  # the numbers of two classes, and nobody says which is good
+    odd = {
+        name
+        for name in names
+        if roles_of(name) & (LABELS | SPLITS | {Role.MASKS, Role.DEPTH}) or speaks_of_defects(name)
+    }
+    if sorted(map(_number_alone, names)) == [0, 1] or {_plain(name) for name in names} in _ANSWERS:
+        return sorted(names)  # two classes, and nobody says which is good
     alike: dict[tuple[str, ...], list[str]] = {}
     for name in names:
         alike.setdefault(tuple(w for w in words_of(name) if w not in _ROLES and w not in _FILLER), []).append(name)

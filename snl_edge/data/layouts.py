@@ -14,6 +14,7 @@ from snl_edge.errors import DataError
 
 from .csv_table import SUFFIXES, open_table
 from .folder import open_folder
+from .folders import name_some
 from .labelled import open_labelled
 from .samples import Dataset, Reading
 from .tree import Tree, read_tree
@@ -56,7 +57,11 @@ LAYOUTS: Mapping[LayoutName, Layout] = MappingProxyType(
 
 
 def open_dataset(
-    root: Path, layout: Literal["auto"] | LayoutName = "auto", products: Sequence[str] | None = None
+    root: Path,
+    layout: Literal["auto"] | LayoutName = "auto",
+    products: Sequence[str] | None = None,
+    *,
+    trains: bool = True,
 ) -> Dataset:
     """Lists the images of ``root``; decodes none of them (that is ``check_samples``' part).
 
@@ -65,6 +70,7 @@ def open_dataset(
         layout: a folder's layout; ``"auto"`` takes the first of ``LAYOUTS`` that fits. Naming one also answers what
             ``"auto"`` asks: with ``"folder"`` each folder is a product of good parts, whatever its name.
         products: the products to use; all of them when None. Only these have to be complete.
+        trains: whether every product needs images to train on; a model may be measured on a set without any.
 
     Raises:
         DataError: the folder is missing or has no known layout, a product is unknown or has no images to
@@ -83,6 +89,8 @@ def open_dataset(
         chosen = _select(root, opened.products, products)
         _check_names(root, chosen)
         reading = opened.read(chosen)
+        if trains:
+            _require_training(root, chosen, reading)
     except OSError as error:
         raise DataError(
             f"cannot read {error.filename or root}", error.strerror or str(error), "check path and permissions"
@@ -114,6 +122,17 @@ def _select(root: Path, present: Sequence[str], products: Sequence[str] | None) 
     if unknown:
         raise DataError(f"{root} has no product {', '.join(unknown)}", fix=f"choose among {', '.join(sorted(present))}")
     return sorted(set(products))
+
+
+def _require_training(root: Path, products: Sequence[str], reading: Reading) -> None:
+    idle = sorted(set(products) - {sample.product for sample in reading.train})
+    if idle:
+        defects = sorted({s.defect for s in reading.test if s.product in idle and not s.is_good})
+        raise DataError(
+            f"no training images of {', '.join(idle)} in {root}",
+            f"there are defective ones ({name_some(defects)}), and no good ones but for tests" if defects else "",
+            "put images of good parts under train/good (docs/data.md), or choose other products with --products",
+        )
 
 
 def _check_names(root: Path, products: Sequence[str]) -> None:

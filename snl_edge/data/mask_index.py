@@ -20,6 +20,8 @@ _MARK = re.compile(
 )
 _SKIPPED = SPLITS | {Role.MASKS, Role.IMAGES, Role.DEPTH}
 
+LOSSY = frozenset({".jpg", ".jpeg", ".webp"})
+
 Key = tuple[str, ...]
 
 
@@ -38,9 +40,17 @@ def image_of(mask: Path) -> str | None:
 
 
 def part_masks(folder: Folder) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """The images in ``folder``, and the masks that lie among them: ``007_mask.png`` beside ``007.png`` is no part."""
+    """The images in ``folder``, and the masks among them: ``7_mask.png`` beside ``7.png``, ``7.png`` beside ``7.jpg``.
+
+    A picture saved in two formats is one part as well, so nothing is lost where the second is no mask but a copy.
+    """
     stems = {path.stem for path in folder.images}
-    masks = {path for path in folder.images if image_of(path) in stems}
+    lossy = {path.stem for path in folder.images if path.suffix.lower() in LOSSY}
+    masks = {
+        path
+        for path in folder.images
+        if image_of(path) in stems or (path.stem in lossy and path.suffix.lower() not in LOSSY)
+    }
     return tuple(path for path in folder.images if path not in masks), tuple(sorted(masks))
 
 
@@ -91,11 +101,12 @@ def read_annotations(folders: Iterable[Folder]) -> tuple[list[Mapping[PurePosixP
     """All outlines in COCO's format among the JSON files of ``folders``, and why files were left out."""
     found: list[Mapping[PurePosixPath, CocoOutlines]] = []
     faults: list[str] = []
+    folders = list(folders)
+    stems = {path.stem for folder in folders for path in folder.images}
     for folder in folders:
-        stems = {path.stem for path in folder.images}
         for path in folder.annotations:
             if path.stem in stems:
-                continue
+                continue  # of one image
             try:
                 outlines = read_coco(path)
             except DataError as error:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from snl_edge.errors import DataError
 
-from .labels import LABELS, SPLITS, Role, roles_of, speaks_of_defects
+from .labels import LABELS, SPLITS, Role, roles_of, speaks_of_defects, words_of
 
 ASK = (
-    "sort the images into <product>/good and <product>/bad or list them in a table (docs/data.md); or, if each folder "
-    "is a product and all its parts are good, say so with --layout folder"
+    "sort the images into <product>/good and <product>/bad, or list them in a table (docs/data.md), and move out what "
+    "is neither; or, if each folder is a product and all its parts are good, say so with --layout folder"
 )
 
 
@@ -62,21 +62,21 @@ def place(path: Path, parts: tuple[str, ...]) -> Place:
             defect = defect or (name if label is Role.DEFECT else "")
         elif roles:
             continue
-        elif label is Role.GOOD:
-            if speaks_of_defects(name):
-                raise DataError(
-                    f"{path} lies below good images, and its name speaks of a defect",
-                    fix="move it out if its parts are defective, else rename it",
-                )
-            nested = nested or name
-        elif label is Role.DEFECT:
-            defect, typed = (defect, True) if typed else (name, True)
-        elif split in (Role.TEST, Role.VALIDATION):
+        elif label is None and split in (Role.TEST, Role.VALIDATION):
             label, defect, typed = Role.DEFECT, name, True
-        else:
+        elif label is None:
             raise DataError(
                 f"nobody says whether the images in {path} are good",
                 "folders beside it are named by label (good, bad, train, test), so it may be a product or a defect",
                 ASK,
             )
+        elif label is Role.GOOD and speaks_of_defects(name):
+            raise DataError(
+                f"{path} lies below good images, and its name speaks of a defect",
+                fix="move it out if its parts are defective, else rename it",
+            )
+        elif label is Role.GOOD:
+            nested = nested or name
+        elif not typed and words_of(name):  # a date or a number names no type
+            defect, typed = name, True
     return Place(split, label, defect, nested)

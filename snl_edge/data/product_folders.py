@@ -45,6 +45,20 @@ def find_labelled(tree: Tree) -> Mapping[str, ProductFolders]:
     return dict(sorted(named.items()))
 
 
+def products_below_labels(tree: Tree) -> list[str]:
+    """Folders below ``good`` and ``bad`` at the root that may be products: below both, or instead of good images."""
+    below: dict[Role, set[str]] = {Role.GOOD: set(), Role.DEFECT: set()}
+    direct = False
+    for folder in tree.folders:
+        parts = tuple(name for name in folder.parts if not roles_of(name) & (SPLITS | {Role.IMAGES}))
+        label = roles_of(parts[0]) & LABELS if parts and folder.images and not _is_other(parts) else ()
+        if len(label) == 1:
+            direct |= Role.GOOD in label and len(parts) == 1
+            below[next(iter(label))] |= set(parts[1:2])
+    both = below[Role.GOOD] & below[Role.DEFECT]
+    return sorted(both or (below[Role.GOOD] if not direct and len(below[Role.GOOD]) > 1 else ()))
+
+
 def product_name(root: Path) -> str:
     """The name of the nearest folder, from ``root`` up, that is not named by label, split or level."""
     whole = root.resolve()

@@ -75,4 +75,4 @@ class Dataset:
     @property
     def products(self) -> tuple[str, ...]:
         """The names of the products, sorted."""
-        return tuple(sorted({sample.product for sample in self.train}))
+        return tuple(sorted({sample.product for sample in self.train + self.test}))

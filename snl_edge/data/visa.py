@@ -56,7 +56,7 @@ class Visa:
         """Training and test samples of ``products`` after the split file.
 
         Raises:
-            DataError: the split file is unreadable, or names missing images, or leaves out a product.
+            DataError: the split file is unreadable, or names missing images.
         """
         split, notes = self.root / SPLIT, Notes()
         samples: dict[str, list[Sample]] = {"train": [], "test": []}
@@ -76,7 +76,7 @@ class Visa:
             notes.add("no_mask", () if good or marked else [path])
             source = MaskFiles((mask,)) if marked else None
             samples[row["split"]].append(Sample(path, row["object"], GOOD if good else DEFECT, source))
-        _require_complete(split, products, samples["train"], samples["test"])
+        _require_complete(split, samples["train"], samples["test"])
         return Reading(tuple(samples["train"]), tuple(samples["test"]), notes.findings(TEXTS))
 
 
@@ -92,13 +92,7 @@ def _rows(split: Path) -> list[tuple[int, dict[str, str]]]:
         raise DataError(f"{split} is no readable CSV file", str(error), "take the original split file") from error
 
 
-def _require_complete(split: Path, products: Sequence[str], train: list[Sample], test: list[Sample]) -> None:
-    idle = sorted(set(products) - {sample.product for sample in train})
-    if idle:
-        raise DataError(
-            f"{split} gives no training images of {', '.join(idle)}",
-            fix="add them to the split file, or choose other products with --products",
-        )
+def _require_complete(split: Path, train: list[Sample], test: list[Sample]) -> None:
     missing = [sample.path for sample in train + test if not sample.path.is_file()]
     if missing:
         raise DataError(

@@ -28,7 +28,9 @@ class TrainingConfig(BaseModel):
     augment: Literal["none", "flips", "dihedral"] = "none"
     """Mirror images at random (``flips``), or turn them by quarter turns as well (``dihedral``, square inputs)."""
     holdout: float = Field(default=0.1, gt=0, le=0.5)
-    """Share of each product's good images kept out of training to set the decision threshold."""
+    """Share of each product's parts kept out of training (:func:`snl_edge.training.split.assign_roles`)."""
+    trust: bool = False
+    """Use images that look unlike all others of their product, too."""
     false_reject_budget: float = Field(default=0.01, gt=0, lt=0.5)
     """Share of good parts that the threshold may reject."""
     start_weights: str | None = None
