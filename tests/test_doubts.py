@@ -82,7 +82,7 @@ def test_files_that_are_not_read_are_counted_by_kind(good: list[Sample], tmp_pat
     (tmp_path / "nut" / "more.zip").touch()
     found = only(inspect_samples(good, []))
     assert found.kind == "ignored_files"
-    assert "5 files are not read (1 .gif, 2 .heic, 1 .jp2, 1 .zip)" in found.text
+    assert "5 files not read (1 .gif, 2 .heic, 1 .jp2, 1 .zip)" in found.text
     assert str(below) in found.text
     assert "PNG" in found.text
     assert "unpack" in found.text
@@ -95,7 +95,7 @@ def test_a_test_image_that_is_trained_on_is_named_in_whatever_format(draw: Draw,
     own = draw("own.png", part(200))
     found = only(inspect_samples(good, [copied, again, own]))
     assert found.kind == "shared_with_test"
-    assert "2 test images are also training images (1 pixel for pixel); 1 of them are called defective" in found.text
+    assert "2 test images also among the training images (1 pixel for pixel), 1 of them called defective" in found.text
     assert "copy.bmp is" in found.text
     assert good[3].path in found.images
     other = draw("other.png", part(3), product="bolt")  # the same picture of another product is none of its own
@@ -106,10 +106,10 @@ def test_repeated_training_images_are_counted(draw: Draw, good: list[Sample]) ->
     copies = [draw(f"copy{n}.png", part(3)) for n in range(2)]
     abroad = [draw(f"{seed}.png", part(seed), product="bolt") for seed in range(7, 8)]
     found = {finding.kind: finding for finding in inspect_samples([*good, *copies, *abroad], [])}
-    assert "3 training images repeat another pixel for pixel; 1 of them stand under several products" in (
+    assert "3 training images pixel for pixel the same as another, 1 of them under several products" in (
         found["repeated"].text
     )
-    assert "bolt (1 images)" in found["few_images"].text
+    assert "bolt (1 image)" in found["few_images"].text
     assert "nut" not in found["few_images"].text
 
 

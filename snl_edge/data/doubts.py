@@ -11,7 +11,7 @@ import numpy as np
 from snl_edge.bit_depth import suspected_bits
 
 from .figures import Figures
-from .findings import Finding
+from .findings import Finding, counted
 from .folders import name_some
 
 RECOMMENDED = 20
@@ -106,10 +106,10 @@ def _shared(train: Sequence[Figures], test: Sequence[Figures]) -> list[Finding]:
     exact = sum(figures.digest == twin.digest for figures, twin in pairs)
     defective = sum(not figures.sample.is_good for figures, _ in pairs)
     named = name_some([f"{figures.sample.path} is {twin.sample.path}" for figures, twin in pairs])
-    learned_defects = f"; {defective} of them are called defective and would be learned as good" if defective else ""
+    learned_defects = f", {defective} of them called defective and learned as good" if defective else ""
     text = (
-        f"{len(pairs)} test images are also training images ({exact} pixel for pixel){learned_defects}: "
-        f"remove them from one of the two: {named}"
+        f"{counted(len(pairs), 'test image')} also among the training images ({exact} pixel for pixel)"
+        f"{learned_defects}: remove them from one of the two: {named}"
     )
     return [Finding("shared_with_test", text, tuple(path for pair in pairs for path in _paths(pair)))]
 
@@ -123,9 +123,9 @@ def _repeated(train: Sequence[Figures]) -> list[Finding]:
         return []
     surplus = sum(len(group) - 1 for group in groups)
     crossing = sum(len({figures.sample.product for figures in group}) > 1 for group in groups)
-    across = f"; {crossing} of them stand under several products" if crossing else ""
+    across = f", {crossing} of them under several products" if crossing else ""
     named = name_some([" = ".join(str(figures.sample.path) for figures in group[:2]) for group in groups])
-    text = f"{surplus} training images repeat another pixel for pixel{across} and add nothing: {named}"
+    text = f"{counted(surplus, 'training image')} pixel for pixel the same as another{across}, adding nothing: {named}"
     return [Finding("repeated", text, tuple(path for group in groups for path in _paths(group)))]
 
 
@@ -133,7 +133,7 @@ def _few(train: Sequence[Figures]) -> list[Finding]:
     few = {product: len(own) for product, own in by_product(train).items() if len(own) < RECOMMENDED}
     if not few:
         return []
-    named = name_some([f"{product} ({count} images)" for product, count in few.items()])
+    named = name_some([f"{product} ({counted(count, 'image')})" for product, count in few.items()])
     return [Finding("few_images", f"fewer than {RECOMMENDED} good images to learn from, as recommended: {named}")]
 
 
@@ -142,7 +142,7 @@ def _blank(images: Sequence[Figures]) -> list[Finding]:
     if not blank:
         return []
     named = name_some([f"{figures.sample.path} ({figures.brightness:.0f})" for figures in blank])
-    text = f"{len(blank)} images show nothing, from edge to edge of one brightness (0 to 255): {named}"
+    text = f"{counted(len(blank), 'image')} with nothing to see, of one brightness (0 to 255) all over: {named}"
     return [Finding("blank", text, _paths(blank))]
 
 
@@ -165,8 +165,8 @@ def _odd_exposure(good: Sequence[Figures]) -> list[Finding]:
         return []
     odd.sort(key=lambda entry: -entry[0])
     text = (
-        f"{len(odd)} good images are exposed otherwise than the others of their product, by mean brightness of 0 to "
-        f"255 or saturated pixels: {name_some([words for _, words, _ in odd])}"
+        f"{counted(len(odd), 'good image')} exposed otherwise than the others of the product, by mean brightness (0 to "
+        f"255) or saturated pixels: {name_some([words for _, words, _ in odd])}"
     )
     return [Finding("exposure", text, _paths([figures for _, _, figures in odd]))]
 
@@ -184,7 +184,7 @@ def _blurred(good: Sequence[Figures]) -> list[Finding]:
         return []
     odd.sort(key=lambda entry: -entry[0])
     named = name_some([f"{figures.sample.path} (by {np.exp(less):.0f})" for less, figures in odd])
-    text = f"{len(odd)} good images are less sharp than the others of their product: {named}"
+    text = f"{counted(len(odd), 'good image')} less sharp than the others of the product: {named}"
     return [Finding("focus", text, _paths([figures for _, figures in odd]))]
 
 
@@ -230,5 +230,5 @@ def _lossy(images: Sequence[Figures]) -> list[Finding]:
     webp = [figures for figures in images if figures.sample.path.suffix.lower() == ".webp"]
     if not webp:
         return []
-    text = f"{len(webp)} images are WebP, in which no decoder sees most damage: PNG shows it"
+    text = f"{counted(len(webp), 'image')} in WebP, in which no decoder sees most damage: PNG shows it"
     return [Finding("unverifiable", text, _paths(webp[:1]))]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snl_edge.image import IMAGE_SUFFIXES
 
-from .findings import Finding
+from .findings import Finding, counted
 from .folders import name_some
 
 NO_PICTURES = frozenset({".txt", ".md", ".rst", ".log", ".html", ".htm", ".pdf", ".doc", ".docx", ".odt"}) | frozenset(
@@ -38,7 +38,7 @@ def ignored_files(images: Iterable[Path]) -> list[Finding]:
         if wanted
     ]
     folders = name_some(list(dict.fromkeys(path.parent for path in found)))
-    text = f"{len(found)} files are not read ({kinds}) in {folders}: {'; '.join(fixes)}"
+    text = f"{counted(len(found), 'file')} not read ({kinds}) in {folders}: {'; '.join(fixes)}"
     return [Finding("ignored_files", text, tuple(found))]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .findings import Finding
+from .findings import Finding, counted
 from .folders import name_some
 from .mask_sources import MaskFiles
 from .masks import read_mask_values
@@ -94,10 +94,10 @@ def mask_doubts(masks: Sequence[MaskFigures]) -> list[Finding]:
     found: list[Finding] = []
     if large := [figures for figures in masks if figures.share > MOST]:
         names = name_some([figures.sample.path for figures in large])
-        text = f"{len(large)} masks mark more than half of their image: {names}; are they inverted?"
+        text = f"{counted(len(large), 'mask')} of more than half of the image: {names}; inverted?"
         found.append(Finding("large_masks", text, tuple(figures.sample.path for figures in large)))
     if good := [figures for figures in masks if figures.sample.is_good and figures.share > 0]:
         names = name_some([figures.sample.path for figures in good])
-        text = f"{len(good)} good images have masks that mark a defect: {names}; move them to the defective ones"
+        text = f"{counted(len(good), 'good image')} with a mask that marks a defect: {names}; are they defective?"
         found.append(Finding("masked_good", text, tuple(figures.sample.path for figures in good)))
     return found
