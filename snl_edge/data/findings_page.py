@@ -97,7 +97,8 @@ def _by_kind(
 
 
 def _picture(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> dict[str, str]:
+    shown = {"path": str(path), "name": "/".join(path.parts[-3:]), "image": "", "fault": ""}
     try:
-        return {"path": str(path), "name": path.name, "image": data_uri(read(path)), "fault": ""}
+        return shown | {"image": data_uri(read(path))}
     except DataError as error:
-        return {"path": str(path), "name": path.name, "image": "", "fault": error.why or error.what}
+        return shown | {"fault": error.why or error.what}
