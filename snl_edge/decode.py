@@ -46,6 +46,8 @@ def decode(encoded: bytes, name: Path | str) -> NDArray[np.uint8] | NDArray[np.u
     image = _decode_by_opencv(encoded, name, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
     if image.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{name} has pixels of type {image.dtype}", fix="save it with 8 or 16 bits per channel")
+    if encoded.startswith(_TIFF):
+        _check_tiff(encoded, name)
     return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)  # pyright: ignore[reportReturnType]
 
 
@@ -57,7 +59,10 @@ def decode_unchanged(encoded: bytes, name: Path | str) -> NDArray:
     """
     if is_jpeg(encoded):
         _checked_jpeg(encoded, name)
-    return _decode_by_opencv(encoded, name, cv2.IMREAD_UNCHANGED)
+    image = _decode_by_opencv(encoded, name, cv2.IMREAD_UNCHANGED)
+    if encoded.startswith(_TIFF):
+        _check_tiff(encoded, name)
+    return image
 
 
 def is_jpeg(encoded: bytes) -> bool:
@@ -66,8 +71,6 @@ def is_jpeg(encoded: bytes) -> bool:
 
 
 def _decode_by_opencv(encoded: bytes, name: Path | str, flags: int) -> NDArray:
-    if encoded.startswith(_TIFF) and (fault := _fault_of_tiff(encoded)):
-        raise _damaged(name, fault)
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     except cv2.error:  # raised, not None, for headers that promise absurd sizes
@@ -81,13 +84,16 @@ def _damaged(name: Path | str, why: str) -> DataError:
     return DataError(f"{name} is damaged", why, "copy it again, remove it, or save it as PNG if it looks whole")
 
 
+def _uncheckable(name: Path | str, why: str) -> DataError:
+    return DataError(f"{name} cannot be checked for damage", why, "save it as PNG")
+
+
 def _checked_jpeg(encoded: bytes, name: Path | str) -> NDArray[np.uint8] | None:
     try:
         return _decode_jpeg(encoded)
     except ValueError as error:
         if "subsampling" in str(error):
-            fix = "save it as PNG, or as JPEG with the usual 4:2:0 or 4:4:4"
-            raise DataError(f"{name} cannot be checked for damage", str(error), fix) from error
+            raise _uncheckable(name, str(error)) from error
         raise _damaged(name, str(error)) from error
 
 
@@ -142,10 +148,13 @@ def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image)
 
 
-def _fault_of_tiff(encoded: bytes) -> str | None:
-    """What is wrong with the compressed data of a TIFF's first page; OpenCV shows it black or repeats what came before.
+def _check_tiff(encoded: bytes, name: Path | str) -> None:
+    """Looks for damage in the compressed data of a TIFF's first page, which OpenCV shows as some other pixels.
 
     Data that is not compressed shows no damage but a missing end, which OpenCV itself refuses.
+
+    Raises:
+        DataError: there is damage, or nothing that could see it.
     """
     from PIL import TiffImagePlugin
 
@@ -165,9 +174,10 @@ def _fault_of_tiff(encoded: bytes) -> str | None:
                 simplejpeg.decode_jpeg(tables[:-2] + strip[2:] if tables else strip, "GRAY", min_factor=8)
         elif compression != _UNCOMPRESSED:
             TiffImagePlugin.TiffImageFile(io.BytesIO(encoded)).load()
-    except Exception as error:  # Pillow raises what its parsing of broken tags happens to raise
-        return str(error) or type(error).__name__
-    return None
+    except SyntaxError as error:  # so Pillow says that it does not know this kind of pixels
+        raise _uncheckable(name, str(error)) from error
+    except Exception as error:  # and of broken tags it raises what their parsing happens to raise
+        raise _damaged(name, str(error) or type(error).__name__) from error
 
 
 def _strips(encoded: bytes, page: Mapping[int, Any]) -> list[bytes]:
