@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch.nn.functional import adaptive_avg_pool2d
 
 from snl_edge.calibration.score import ScoreCalibration, calibrate_scores
 from snl_edge.data.loader import ImageStore
@@ -17,7 +18,7 @@ from snl_edge.progress import progress_bar
 from snl_edge.runtime.manifest import ProductReference
 
 from .appearance import measure_appearance, reference_of
-from .checkpoint import Checkpoint, load_model, save_checkpoint
+from .checkpoint import Checkpoint, ignored_shares, load_model, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .split import split_holdout
 
@@ -74,20 +75,40 @@ def leave_one_out(
 
 @torch.no_grad()
 def weigh_distances(model: Snl, held_out: ImageStore, training: TrainingConfig) -> None:
-    """Divides each distance of the anomaly map by its mean over ``held_out``, every product counted alike."""
+    """Divides each distance of the anomaly map by its mean over ``held_out``, every product counted alike.
+
+    What a product ignores is left out of its means.
+    """
     sums: dict[str, list[torch.Tensor]] = {}
     for indices, images in held_out.batches(training.batch_size):
         pixels = model.teacher.normalise(torch.from_numpy(images).to(model.teacher.mean.device))
         features = model.teacher(pixels)
         product, _ = model.recognition(features)
-        means = [distance.mean(dim=(1, 2)) for distance in model.distances(pixels, features, product)]
+        counting = model.anomaly_map.counting(product)
+        means = [mean_where_counting(distance, counting) for distance in model.distances(pixels, features, product)]
         for index, own in zip(indices, torch.stack(means, dim=1), strict=True):  # own: [L]
             sums.setdefault(held_out.samples[index].product, []).append(own)
     model.anomaly_map.set_scales(torch.stack([torch.stack(own).mean(dim=0) for own in sums.values()]).mean(dim=0))
 
 
-def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
+def mean_where_counting(distance: torch.Tensor, counting: torch.Tensor | None) -> torch.Tensor:
+    """Means ``[B]`` of distances ``[B, h, w]``, each cell weighed by its pixels that count.
+
+    ``counting``, ``[B or 1, H, W]``, is as :meth:`snl_edge.model.anomaly_map.AnomalyMap.counting` gives it.
+    """
+    if counting is None:
+        return distance.mean(dim=(1, 2))
+    weights = adaptive_avg_pool2d(counting.unsqueeze(1), (distance.shape[1], distance.shape[2])).squeeze(
+        1
+    )  # [B or 1, h, w]
+    return (distance * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2))
+
+
+def recalibrate(run: Path, dataset: Dataset, regions: torch.Tensor | None = None) -> Checkpoint:
     """Sets the thresholds of the finished ``run`` anew, from the data set it was trained on.
+
+    With ``regions``, ``bool [K, H, W]``, each product ignores these from now on: the run becomes what training with
+    them would have made of it, as the student and the memory are those of whole images either way.
 
     Raises:
         CheckpointError: the run cannot be read.
@@ -101,7 +122,14 @@ def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
             fix="give the data set that it was trained on, or train again",
         )
     trained, unseen = (ImageStore(own, checkpoint.model.size, budget=0) for own in (samples, held_out))
-    calibration, reference = calibrate(model, trained, unseen, checkpoint.training)
-    changed = checkpoint.model_copy(update={"calibration": calibration, "reference": reference})
+    changes: dict[str, object] = {}
+    if regions is not None:
+        model.anomaly_map.ignore(regions)
+        weigh_distances(model, unseen, checkpoint.training)
+    changes["calibration"], changes["reference"] = calibrate(model, trained, unseen, checkpoint.training)
+    if regions is not None:
+        changes["ignored"] = ignored_shares(regions, checkpoint.products)
+        changes["weights"], changes["weights_sha256"] = save_weights(model, run)
+    changed = checkpoint.model_copy(update=changes)
     save_checkpoint(changed, run)
     return changed

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snl_edge import provenance
@@ -26,11 +27,12 @@ from snl_edge.progress import console, progress_bar
 
 from . import resume as resume_state
 from .calibrate import calibrate, weigh_distances
-from .checkpoint import Checkpoint, save_checkpoint, save_weights
+from .checkpoint import Checkpoint, ignored_shares, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .curves import draw_curves
 from .damage import damage
 from .feature_cache import FeatureSource
+from .ignored import draw_regions, stack_regions
 from .interruption import held_back_interrupt
 from .memory import fill_memory
 from .recognition import learn_products
@@ -49,12 +51,21 @@ class TrainingInterruptedError(SnlEdgeError):
 
 
 def train(
-    config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder: Path, *, resume: bool = False
+    config: SnlConfig,
+    training: TrainingConfig,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    resume: bool = False,
+    ignored: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Checkpoint:
     """Trains SNL on the good images of ``dataset`` and writes a checkpoint into ``folder``.
 
     The same seed, images and machine give the same model; an interrupted and resumed run gives the same
     model as one that ran through. No defect and no test image is ever looked at.
+
+    ``ignored`` says by product which pixels ``bool [H, W]`` of the model's input do not count
+    (:mod:`snl_edge.data.regions`).
 
     Raises:
         DataError: an image cannot be used; nothing has been written then.
@@ -75,6 +86,7 @@ def train(
     torch.manual_seed(training.seed)
     # Channels last: half again as fast on a CPU, and what tensor cores want.
     products = tuple(sorted({sample.product for sample in samples}))
+    regions = stack_regions(ignored or {}, products, config.size)
     model = (
         Snl(config, products=len(products), pretrained=True).to(device).to(memory_format=torch.channels_last).train()
     )
@@ -88,7 +100,7 @@ def train(
     with progress_bar("teacher features") as report:
         source.prepare(training.batch_size, report)
 
-    identity = run_identity(config, training, samples)
+    identity = run_identity(config, training, samples, regions)
     state = load_state(folder, identity, model, optimiser) if resume else RunState(0, [], 0.0)
     save_state(folder, identity, state, model, optimiser)  # a place that cannot be written fails now, not at the end
     draw = batch_sampler(samples, training)
@@ -139,10 +151,12 @@ def train(
                 training.seed,
                 report,
             )
+    model.anomaly_map.ignore(regions)
     weigh_distances(model, held_store, training)
     calibration, reference = calibrate(model, store, held_store, training)
     draw_curves(state.history, folder / "losses.png")
     save_reference(held_out, config.size, folder)
+    draw_regions(folder, ignored or {})
     weights, digest = save_weights(model, folder)
     checkpoint = Checkpoint(
         model=config,
@@ -151,6 +165,7 @@ def train(
         training_images=len(samples),
         calibration=calibration,
         reference=reference,
+        ignored=ignored_shares(regions, products),
         weights=weights,
         weights_sha256=digest,
         seconds=round(state.seconds, 1),
