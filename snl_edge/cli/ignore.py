@@ -80,7 +80,7 @@ def ignore(
     checkpoint = read_checkpoint(run)
     dataset = open_dataset(data, layout.value, list(checkpoint.products))
     region = None if clear else _region(dataset, product, mask, polygon or [], checkpoint.model.size)
-    changed = change_regions(run, dataset, product, region)
+    changed, outdated = change_regions(run, dataset, product, region)
     before, after = (own.calibration.product_thresholds[product] for own in (checkpoint, changed))
     raw = [own.calibration.raw_threshold for own in (checkpoint, changed)]
     share = changed.ignored.get(product, 0.0)
@@ -89,9 +89,9 @@ def ignore(
         + (f": look at {run / FOLDER / product}.png" if share else "")
         + f"; its raw threshold was {before * raw[0]:.4g} and is {after * raw[1]:.4g}"
     )
-    if (run / "bundle" / MANIFEST).is_file():
-        console.print(f"[bold]{run / 'bundle'} is of before and judges as before[/bold]")
-    console.print(f"bundles have to be built again: snl-edge build {run}")
+    for bundle in outdated:
+        console.print(f"[bold]{bundle} is of the regions before and refused from now on[/bold]")
+    console.print(f"bundles that lie elsewhere judge as before; build anew: snl-edge build {run}")
 
 
 def _region(

@@ -51,6 +51,7 @@ def write_bundle(
     reference: Mapping[str, ProductReference] | None = None,
     doubts: Sequence[str] = (),
     ignored: Mapping[str, IgnoredRegion] | None = None,
+    weights_sha256: str | None = None,
     held_out: Sequence[str] = (),
 ) -> Bundle:
     """Writes graphs, what goes with them (``attachments``: texts or bytes, by path) and manifest as a bundle.
@@ -97,6 +98,7 @@ def write_bundle(
                 reference=dict(reference) if reference is not None else None,
                 doubts=tuple(doubts),
                 ignored=dict(ignored or {}),
+                weights_sha256=weights_sha256,
                 held_out=tuple(held_out),
             )
             _write_synced(new / FILE, manifest.model_dump_json(indent=2) + "\n")

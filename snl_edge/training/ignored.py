@@ -15,13 +15,15 @@ from torch import Tensor
 
 from snl_edge.atomic import replacing
 from snl_edge.data.samples import Dataset
-from snl_edge.errors import ConfigError
+from snl_edge.errors import CheckpointError, ConfigError
 from snl_edge.image import read_image
+from snl_edge.progress import console
 from snl_edge.runtime.overlay import draw_ignored
 
 from .calibrate import recalibrate
 from .checkpoint import Checkpoint, read_checkpoint, verify_checkpoint
 from .reference import FOLDER as REFERENCE
+from .run_folder import remove_outdated
 
 FOLDER = "ignored"
 """Of pictures in a run folder that show what its products ignore."""
@@ -57,7 +59,9 @@ def regions_of(run: Path) -> dict[str, NDArray[np.bool_]]:
     return {product: ~keep[row_of[checkpoint.products.index(product)]] for product in checkpoint.ignored}
 
 
-def change_regions(run: Path, dataset: Dataset, product: str, region: NDArray[np.bool_] | None) -> Checkpoint:
+def change_regions(
+    run: Path, dataset: Dataset, product: str, region: NDArray[np.bool_] | None
+) -> tuple[Checkpoint, list[Path]]:
     """Sets what ``product`` ignores in the finished ``run`` (None: nothing), and its thresholds anew.
 
     Args:
@@ -65,6 +69,9 @@ def change_regions(run: Path, dataset: Dataset, product: str, region: NDArray[np
         dataset: the data set it was trained on.
         product: one of its products.
         region: ``bool [H, W]`` of the model's input.
+
+    Returns:
+        the run's new checkpoint, and the bundles in its folder that are refused from now on.
 
     Raises:
         CheckpointError: the run cannot be read.
@@ -82,7 +89,23 @@ def change_regions(run: Path, dataset: Dataset, product: str, region: NDArray[np
         regions[product] = region
     changed = recalibrate(run, dataset, stack_regions(regions, checkpoint.products, checkpoint.model.size))
     draw_regions(run, regions)
-    return changed
+    return changed, remove_outdated(run)
+
+
+def warn_of_forgotten_regions(
+    earlier: Sequence[Path | None], products: Sequence[str], ignored: Mapping[str, NDArray[np.bool_]]
+) -> None:
+    """Says where a run in ``earlier`` ignores regions of one of ``products`` that the new one does not."""
+    for run in earlier:
+        try:
+            before = read_checkpoint(run).ignored if run else {}
+        except CheckpointError:
+            continue  # none yet, or one that is replaced because it cannot be read
+        if lost := [product for product in products if product in before and product not in ignored]:
+            console.print(
+                f"[bold]the run in {run} ignores regions of {', '.join(lost)}; this training does not: "
+                "give them with --ignore[/bold]"
+            )
 
 
 def draw_regions(run: Path, regions: Mapping[str, NDArray[np.bool_]]) -> None:

@@ -32,13 +32,15 @@ from .config import TrainingConfig
 from .curves import draw_curves
 from .damage import damage
 from .feature_cache import FeatureSource
-from .ignored import draw_regions, stack_regions
+from .ignored import draw_regions, stack_regions, warn_of_forgotten_regions
 from .interruption import held_back_interrupt
 from .memory import fill_memory
 from .recognition import learn_products
 from .reference import save_reference
 from .resume import RunState, load_state, run_identity, save_state
+from .run_folder import remove_outdated, require_free
 from .split import split_holdout
+from .start import take_student
 
 SAVE_SECONDS = 60.0
 """Most work that a power cut can cost."""
@@ -57,6 +59,8 @@ def train(
     folder: Path,
     *,
     resume: bool = False,
+    replace: bool = False,
+    start_from: Path | None = None,
     ignored: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Checkpoint:
     """Trains SNL on the good images of ``dataset`` and writes a checkpoint into ``folder``.
@@ -64,15 +68,26 @@ def train(
     The same seed, images and machine give the same model; an interrupted and resumed run gives the same
     model as one that ran through. No defect and no test image is ever looked at.
 
-    ``ignored`` says by product which pixels ``bool [H, W]`` of the model's input do not count
-    (:mod:`snl_edge.data.regions`).
+    Args:
+        config: the model.
+        training: how it is trained.
+        dataset: its training images are used.
+        folder: the run's.
+        resume: go on with the interrupted run in ``folder``.
+        replace: train anew where a run lies already; it stays valid until the new one is finished.
+        start_from: a finished run whose student is trained on, with these settings and images; memory, recognition and
+            thresholds are made anew.
+        ignored: by product, the pixels ``bool [H, W]`` of the model's input that do not count
+            (:mod:`snl_edge.data.regions`).
 
     Raises:
         DataError: an image cannot be used; nothing has been written then.
         ConfigError, CheckpointError: the settings cannot work or the teacher's weights cannot be had.
-        OutputError: ``folder`` cannot be written; known before the first step.
+        OutputError: ``folder`` cannot be written, or holds a run that may not be replaced; known before the first step.
         TrainingInterruptedError: Ctrl-C; ``resume=True`` goes on from there.
     """
+    if not (resume or replace):
+        require_free(folder)
     if training.augment == "dihedral" and config.height != config.width:
         raise ConfigError(
             f"quarter turns need a square input, not {config.height}x{config.width}",
@@ -87,9 +102,12 @@ def train(
     # Channels last: half again as fast on a CPU, and what tensor cores want.
     products = tuple(sorted({sample.product for sample in samples}))
     regions = stack_regions(ignored or {}, products, config.size)
+    warn_of_forgotten_regions((folder, start_from), products, ignored or {})
     model = (
         Snl(config, products=len(products), pretrained=True).to(device).to(memory_format=torch.channels_last).train()
     )
+    if start_from is not None:
+        training = training.model_copy(update={"start_weights": take_student(model, start_from)})
     optimiser = torch.optim.AdamW(
         model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )
@@ -176,6 +194,8 @@ def train(
     )
     save_checkpoint(checkpoint, folder)
     (folder / resume_state.FILE).unlink(missing_ok=True)
+    for outdated in remove_outdated(folder):
+        console.print(f"{outdated} is of an earlier model and refused from now on: build it again")
     return checkpoint
 
 
