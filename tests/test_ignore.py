@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from lines import line_config, records, run_to_end, write_picture
 from typer.testing import CliRunner
 
 from snl_edge.cli import app
@@ -393,3 +394,32 @@ def test_the_command_changes_a_run_and_its_bundle_is_refused(ignoring_run, line,
     with pytest.raises(BundleError, match="what it ignores was changed"):
         Bundle.open(folder / "bundle")
     assert list(regions_of(folder)) == list(products)
+
+
+def test_a_line_composes_both_and_passes_no_part_that_another_region_may_hide(
+    ignoring_bundle, products, pictures, tmp_path
+):
+    """Camera ``own`` ignores its lower half besides; camera ``other`` always sees the product without regions."""
+    shutil.copytree(ignoring_bundle, tmp_path / "bundle")
+    Bundle.open(tmp_path / "bundle").set_threshold(50.0, products[0]).set_threshold(50.0, products[1])
+    for name in ("own", "other"):
+        write_picture(tmp_path / name, "part", cv2.cvtColor(pictures[0], cv2.COLOR_RGB2BGR))
+    own = {"ignore": [{"x": 0, "y": 0.5, "width": 1, "height": 0.5}]}
+    cameras = [
+        {"name": name, "source": {"type": "folder", "path": tmp_path / name}, **settings}
+        for name, settings in (("own", own), ("other", {"product": products[1]}))
+    ]
+    kept = {"pictures": {"min_free_gib": 0, "of": ["good", "unknown"]}}
+    line = run_to_end(line_config(tmp_path / "bundle", tmp_path, cameras=cameras, journal=kept))
+    found = {record.camera: record for record in records(line)}
+    assert (found["own"].verdict, found["own"].reason) == ("good", None)
+    assert (found["other"].verdict, found["other"].action, found["other"].reason) == ("unknown", "hold", "region")
+    with Detector.load(tmp_path / "bundle", backend="onnxruntime") as detector:
+        anomaly_map = detector.predict(pictures[:1]).anomaly_map[0]
+    assert found["own"].score == pytest.approx(anomaly_map[:32].max(), rel=1e-5)
+    assert found["other"].score == pytest.approx(anomaly_map.max(), rel=1e-5)
+    heatmap = read_image(tmp_path / "journal" / found["own"].heatmap).astype(float)
+    left_out = corner()
+    left_out[32:] = True
+    hatched, plain = (np.abs(heatmap - draw_overlay(pictures[0], anomaly_map, 50.0, own)) for own in (left_out, None))
+    assert hatched[left_out].mean() < 0.5 * plain[left_out].mean()  # what is left is JPEG's
