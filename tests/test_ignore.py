@@ -12,14 +12,18 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from conftest import short_training, small_model
 from lines import line_config, records, run_to_end, write_picture
 from typer.testing import CliRunner
 
 from snl_edge.cli import app
 from snl_edge.data.layouts import open_dataset
+from snl_edge.data.mask_sources import MaskFiles
 from snl_edge.data.regions import MOST, fit_region, frame_sizes, parse_polygon, read_polygon_file, read_regions
 from snl_edge.errors import BundleError, ConfigError, DataError, SnlEdgeError
 from snl_edge.evaluation.metrics import PixelMetrics
+from snl_edge.evaluation.report import write_report
+from snl_edge.evaluation.run import evaluate_model
 from snl_edge.export.build import build
 from snl_edge.export.fused_graph import FusedGraph
 from snl_edge.export.onnx_graph import read_graph
@@ -36,6 +40,7 @@ from snl_edge.runtime.verdict import decide
 from snl_edge.training.calibrate import mean_where_counting
 from snl_edge.training.checkpoint import load_model, read_checkpoint
 from snl_edge.training.ignored import change_regions, regions_of, stack_regions, warn_of_forgotten_regions
+from snl_edge.training.loop import train
 
 SIZE = (64, 64)
 CORNER = (slice(0, 24), slice(0, 40))
@@ -190,6 +195,17 @@ def test_a_changed_run_has_thresholds_of_what_counts(run, ignoring_run, products
     assert (drawn != reference).any()
 
 
+def test_training_with_regions_is_training_and_then_ignoring(ignoring_run, line, products, tmp_path):
+    """Student and memory are those of whole pictures either way."""
+    train(small_model(), short_training(), open_dataset(line), tmp_path, ignored={products[0]: corner()})
+    trained, changed = read_checkpoint(tmp_path), read_checkpoint(ignoring_run)
+    assert trained.ignored == changed.ignored
+    for name, value in load_model(ignoring_run)[0].state_dict().items():
+        torch.testing.assert_close(load_model(tmp_path)[0].state_dict()[name], value)
+    assert trained.calibration.raw_threshold == pytest.approx(changed.calibration.raw_threshold, rel=1e-5)
+    assert (tmp_path / "ignored" / f"{products[0]}.png").is_file()
+
+
 def test_clearing_gives_back_what_was(run, ignoring_run, line, products, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(ignoring_run, folder)
@@ -297,13 +313,13 @@ def test_regions_are_read_from_masks_and_polygons(line, products, tmp_path):
     mask = np.zeros((128, 128), np.uint8)
     mask[:48, :80] = 1  # not black, whatever it is
     cv2.imwrite(str(tmp_path / f"{products[0]}.png"), mask)
-    labelme(tmp_path, products[1], [{"shape_type": "rectangle", "points": [[16, 8], [47, 23]]}])
+    labelme(tmp_path, products[1], [{"shape_type": "rectangle", "points": [[16, 8], [48, 24]]}])
     regions = read_regions(tmp_path, dataset, SIZE)
     np.testing.assert_array_equal(regions[products[0]], corner())
     assert regions[products[1]][8:24, 16:48].all()
-    assert regions[products[1]].sum() == 16 * 32
+    assert regions[products[1]].sum() <= 18 * 34  # with the pixels that its edge crosses
     plain = tmp_path / "plain.json"
-    plain.write_text(json.dumps({"polygons": [[[16, 8], [47, 8], [47, 23], [16, 23]]], "size": [64, 64]}))
+    plain.write_text(json.dumps({"polygons": [[[16, 8], [48, 8], [48, 24], [16, 24]]], "size": [64, 64]}))
     np.testing.assert_array_equal(read_polygon_file(plain), regions[products[1]])
     labelme(tmp_path, "round", [{"shape_type": "circle", "points": [[32, 32], [32, 42]]}])
     assert read_polygon_file(tmp_path / "round.json").sum() == pytest.approx(np.pi * 100, rel=0.15)
@@ -329,7 +345,11 @@ def mask_of(shape, rows):
         ("{}.json", {"polygons": [[[0, 0], [9, 9]]], "size": [64, 64]}, "three corners"),
         ("{}.json", {"polygons": [[[0, 0], [90, 9], [9, 9]]], "size": [64, 64]}, "reaches beyond the picture"),
         ("{}.json", {"polygons": [], "size": [64, 64]}, "marks nothing"),
-        ("{}.json", {"shapes": [{"shape_type": "line", "points": []}], "imageWidth": 64, "imageHeight": 64}, "a line"),
+        (
+            "{}.json",
+            {"shapes": [{"shape_type": "line", "points": []}], "imageWidth": 64, "imageHeight": 64},
+            "a line of 0 points",
+        ),
         ("{}.json", [1, 2], "holds no regions"),
     ],
 )
@@ -386,10 +406,10 @@ def test_the_command_changes_a_run_and_its_bundle_is_refused(ignoring_run, line,
         refused = command("ignore", folder, *arguments)
         assert isinstance(refused.exception, SnlEdgeError)
         assert says in str(refused.exception)
-    polygon = "0,32 63,32 63,63 0,63"
+    polygon = "0,32 64,32 64,64 0,64"
     result = command("ignore", folder, "--product", products[1], "--polygon", polygon, *data)
     assert result.exit_code == 0, result.output
-    assert f"50.0% of the picture of {products[1]} does not count" in result.stderr
+    assert re.search(rf"5[01]\.\d% of the picture of {products[1]} does not count", result.stderr)
     assert f"{folder / 'bundle'} is of the regions before and refused from now on" in result.stderr
     with pytest.raises(BundleError, match="what it ignores was changed"):
         Bundle.open(folder / "bundle")
@@ -423,3 +443,28 @@ def test_a_line_composes_both_and_passes_no_part_that_another_region_may_hide(
     left_out[32:] = True
     hatched, plain = (np.abs(heatmap - draw_overlay(pictures[0], anomaly_map, 50.0, own)) for own in (left_out, None))
     assert hatched[left_out].mean() < 0.5 * plain[left_out].mean()  # what is left is JPEG's
+
+
+@pytest.mark.parametrize("kind", ["run", "bundle"])
+def test_evaluation_leaves_out_what_is_ignored_and_counts_what_it_hides(
+    kind, ignoring_run, ignoring_bundle, line, products, tmp_path
+):
+    """One defect of the product marked wholly in the corner: it is an escape or a detection like any other."""
+    dataset = open_dataset(line)
+    mask = np.zeros(SIZE, np.uint8)
+    mask[3:6, 4:9] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    own = [sample for sample in dataset.test if sample.product == products[0]]
+    moved = next(sample for sample in own if not sample.is_good)
+    marked = replace(moved, mask=MaskFiles((tmp_path / "mask.png",)))
+    test = tuple(marked if sample == moved else sample for sample in own)
+    subject = ignoring_run if kind == "run" else ignoring_bundle
+    evaluation, _ = evaluate_model(subject, replace(dataset, test=test))
+    result = evaluation.products[products[0]]
+    assert result.ignored == pytest.approx(corner().mean())
+    assert result.hidden == 1
+    assert result.at_threshold.defective == sum(not sample.is_good for sample in own)
+    (note,) = [note for note in evaluation.notes if "does not count" in note]
+    assert f"23.4% of the picture of {products[0]} does not count" in note
+    assert "1 of 4 marked defects lie wholly there: they count as escaped unless" in note
+    assert "data:image" in write_report(evaluation, tmp_path, title="", provenance={})[0].read_text()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge.errors import DataError
-from snl_edge.image import read_image
 
+from .labelme import LabelmeFile
 from .masks import fit_mask, read_mask
+from .outlines import fill_polygon
 from .samples import Dataset
 
 Polygon = NDArray[np.float64]
@@ -25,14 +23,13 @@ MOST = 0.9
 """Share of a picture that may be ignored: with more of it, what is inspected is no picture of the product."""
 SAME_ASPECT = 0.01
 """By how much aspects may differ, as a share: half a pixel of a scaled mask, and no more than that."""
-CIRCLE_CORNERS = 64
 
 
 def read_regions(folder: Path, dataset: Dataset, size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
     """Reads what each product ignores: ``<product>.png`` (all that is not black), or ``<product>.json`` (polygons).
 
-    Polygons are those of Labelme, or ``{"polygons": [[[x, y], …], …], "size": [width, height]}``; both in pixels of the
-    original picture.
+    Polygons are those of Labelme, whatever their label, or ``{"polygons": [[[x, y], …], …], "size": [width, height]}``;
+    both in pixels of the original picture.
 
     Args:
         folder: the files.
@@ -76,15 +73,15 @@ def frame_sizes(dataset: Dataset, product: str) -> list[tuple[int, int]]:
     Raises:
         DataError: there is no such product, an image cannot be read, or aspects differ.
     """
-    paths = [sample.path for sample in dataset.train if sample.product == product]
-    if not paths:
+    samples = [sample for sample in dataset.train if sample.product == product]
+    if not samples:
         raise DataError(
             f"there is no product {product!r} whose regions could be ignored",
             f"{dataset.root} has {', '.join(dataset.products)}",
             "name the file, or --product, as the product",
         )
     with ThreadPoolExecutor() as threads:
-        sizes = sorted(set(threads.map(lambda path: read_image(path).shape[:2], paths)))
+        sizes = sorted(set(threads.map(lambda sample: sample.read().shape[:2], samples)))
     for size in sizes:
         if not _same_aspect(size, sizes[0]):
             raise DataError(
@@ -142,15 +139,12 @@ def read_polygon_file(path: Path) -> NDArray[np.bool_]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if "shapes" in content:
-            size = content["imageHeight"], content["imageWidth"]
-            polygons = [_labelme(shape) for shape in content["shapes"]]
-        else:
-            size = content["size"][1], content["size"][0]
-            polygons = [np.asarray(own, dtype=np.float64) for own in content["polygons"]]
-        height, width = (int(side) for side in size)
+            return LabelmeFile(path).read()
+        width, height = (int(side) for side in content["size"])
+        polygons = [np.asarray(own, dtype=np.float64) for own in content["polygons"]]
     except OSError as error:
         raise DataError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         why = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise DataError(
             f"{path} holds no regions",
@@ -193,24 +187,8 @@ def draw_polygons(polygons: Sequence[Polygon], size: tuple[int, int], source: st
                 f"it spans x {low[0]:g} to {high[0]:g}, y {low[1]:g} to {high[1]:g}, the picture is {_words(size)}",
                 "give corners in pixels of the product's images",
             )
-        cv2.fillPoly(drawn, [np.round(polygon).astype(np.int32)], 1)
+        fill_polygon(drawn, polygon.tolist())
     return drawn.astype(bool)
-
-
-def _labelme(shape: dict[str, Any]) -> Polygon:
-    """The outline of one shape of a Labelme file."""
-    points = np.asarray(shape["points"], dtype=np.float64)
-    kind = shape.get("shape_type", "polygon")
-    if kind == "rectangle":
-        (left, top), (right, bottom) = points
-        return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    if kind == "circle":
-        middle, edge = points
-        turn = np.linspace(0, 2 * math.pi, CIRCLE_CORNERS, endpoint=False)
-        return middle + math.dist(middle, edge) * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    if kind != "polygon":
-        raise ValueError(f"a shape is a {kind}, not a polygon, rectangle or circle")
-    return points
 
 
 def _same_aspect(one: Sequence[int], other: Sequence[int]) -> bool:

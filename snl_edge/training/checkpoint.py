@@ -64,9 +64,12 @@ def save_weights(model: Snl, folder: Path) -> tuple[str, str]:
     return name, digest
 
 
-def ignored_shares(regions: torch.Tensor, products: Sequence[str]) -> dict[str, float]:
-    """`Checkpoint.ignored` of the ignored pixels ``bool [K, H, W]`` of these products."""
-    shares = regions.flatten(1).float().mean(dim=1).tolist()
+def ignored_shares(model: Snl, products: Sequence[str]) -> dict[str, float]:
+    """`Checkpoint.ignored` of a model of these products."""
+    keep, row_of = model.anomaly_map.keep, model.anomaly_map.row_of
+    if keep is None or row_of is None:
+        return {}
+    shares = (~keep[row_of]).flatten(1).float().mean(dim=1).tolist()
     return {product: round(share, 9) for product, share in zip(products, shares, strict=True) if share}
 
 
