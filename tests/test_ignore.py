@@ -200,8 +200,10 @@ def test_training_with_regions_is_training_and_then_ignoring(ignoring_run, line,
     train(small_model(), short_training(), open_dataset(line), tmp_path, ignored={products[0]: corner()})
     trained, changed = read_checkpoint(tmp_path), read_checkpoint(ignoring_run)
     assert trained.ignored == changed.ignored
-    for name, value in load_model(ignoring_run)[0].state_dict().items():
-        torch.testing.assert_close(load_model(tmp_path)[0].state_dict()[name], value)
+    weights, expected = (load_model(folder)[0].state_dict() for folder in (tmp_path, ignoring_run))
+    assert weights.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(weights[name], value)
     assert trained.calibration.raw_threshold == pytest.approx(changed.calibration.raw_threshold, rel=1e-5)
     assert (tmp_path / "ignored" / f"{products[0]}.png").is_file()
 
