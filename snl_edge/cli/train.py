@@ -58,6 +58,10 @@ def train(
     cluster: Annotated[
         str | None, typer.Option(help="Nobody sorted DATA: find its products, a number of them or auto.")
     ] = None,
+    ignore: Annotated[
+        Path | None,
+        typer.Option(help="Folder of regions that do not count: PRODUCT.png (not black) or PRODUCT.json (polygons)."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     bits: Bits = None,
     replace: Annotated[
@@ -94,6 +98,11 @@ def train(
         from snl_edge.training.cluster import cluster_products
 
         dataset = cluster_products(dataset, config, cluster, batch_size)
+    ignored = None
+    if ignore is not None:
+        from snl_edge.data.regions import read_regions
+
+        ignored = read_regions(ignore, dataset, config.size)
     checkpoint = run_training(
         config,
         TrainingConfig(
@@ -111,6 +120,7 @@ def train(
         dataset,
         out,
         resume=resume,
+        ignored=ignored,
         replace=replace,
         start_from=start_from,
         review=review,
@@ -121,6 +131,8 @@ def train(
         f"in {checkpoint.seconds:.0f} s; "
         f"thresholds from {calibration.good_images} good images ({calibration.method})"
     )
+    for product, share in checkpoint.ignored.items():
+        console.print(f"{share:.1%} of the picture of {product} does not count: look at {out / 'ignored'}")
     console.print(f"next: snl-edge evaluate {data} --model {out}   or: snl-edge build {out} --precision fp16")
 
 

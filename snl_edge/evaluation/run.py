@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from snl_edge.errors import BundleError, ConfigError, DataError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.frame import as_images
+from snl_edge.runtime.ignored import read_ignored, region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import InputSpec, Manifest
 from snl_edge.runtime.prediction import Prediction
@@ -69,6 +71,7 @@ def evaluate_model(
             rules=replace(subject.rules, threshold=threshold),
             progress=report,
             as_images=subject.as_images,
+            ignored=subject.ignored,
         )
     seen = seen_images(model, subject.rules.manifest.weights_sha256, samples)
     remarks += foreign_products(evaluation)
@@ -133,6 +136,8 @@ class Subject:
     as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
     bits: int | None = None
     """Of 16-bit files, as training was told."""
+    ignored: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """By product, the pixels ``bool [H, W]`` of its maps that do not count."""
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -166,6 +171,7 @@ def _from_run(run: Path) -> Subject:
 
     from snl_edge.export.fused_graph import FusedGraph
     from snl_edge.training.checkpoint import load_model
+    from snl_edge.training.ignored import regions_of
     from snl_edge.training.loop import choose_device
 
     device = choose_device("auto")
@@ -178,18 +184,23 @@ def _from_run(run: Path) -> Subject:
 
     config = checkpoint.model
     words = f"run {run.name}: {config.teacher.architecture}, {config.student.direction} student, PyTorch on {device}"
+    ignored = regions_of(run)
     return Subject(
         predict,
         config.size,
-        Rules(_manifest_of(run, checkpoint, model.recognition.reject_limits().tolist())),
+        Rules(_manifest_of(run, checkpoint, model.recognition.reject_limits().tolist(), ignored)),
         words,
         bits=checkpoint.training.bits,
+        ignored=ignored,
     )
 
 
-def _manifest_of(run: Path, checkpoint: Checkpoint, reject_limits: Sequence[float]) -> Manifest:
+def _manifest_of(
+    run: Path, checkpoint: Checkpoint, reject_limits: Sequence[float], ignored: Mapping[str, NDArray[np.bool_]]
+) -> Manifest:
     """What a bundle of the run says of its verdicts, so that they follow from the one rule of devices."""
     graph = f"{checkpoint.weights}.onnx"
+    regions, pictures = region_pictures(ignored)
     return Manifest(
         name=run.resolve().name,
         created=checkpoint.created,
@@ -199,8 +210,10 @@ def _manifest_of(run: Path, checkpoint: Checkpoint, reject_limits: Sequence[floa
         calibration=checkpoint.calibration,
         product_thresholds=checkpoint.calibration.product_thresholds,
         graphs={"fp32": graph},
-        files={graph: checkpoint.weights_sha256},
+        files={graph: checkpoint.weights_sha256}
+        | {path: hashlib.sha256(content).hexdigest() for path, content in pictures.items()},
         doubts=checkpoint.doubts,
+        ignored=regions,
         weights_sha256=checkpoint.weights_sha256,
     )
 
@@ -216,4 +229,5 @@ def _from_bundle(folder: Path, backend: str) -> Subject:
         f"bundle {folder.name}, {detector.backend.description}",
         None if manifest.input.frame is None else lambda picture: as_images(picture, manifest.input),
         manifest.input.bits,
+        read_ignored(detector.bundle),
     )

@@ -20,7 +20,7 @@ from snl_edge.table import number_column, print_table, text_column
 from ..opencv import cv2
 from .detector import Detector
 from .frame import as_images
-from .overlay import draw_overlay, draw_unknown
+from .overlay import draw_overlay, draw_unknown, ignored_in
 
 LONGEST_TABLE = 12
 """Rows printed for people; more are summed up, and all are in the JSON lines."""
@@ -117,11 +117,14 @@ def _judge(
         "product_distance": round(verdict.product_distance, 6),
         "score": round(verdict.score, 6),
         "threshold": verdict.threshold,
+        **({"doubt": verdict.doubt} if verdict.doubt else {}),
     }
     if target is not None:
         # A heat map shows the distance from what is normal for a product; of an unknown one it would say nothing.
         known = verdict.kind != "unknown"
-        overlay = draw_overlay(image, verdict.anomaly_map, verdict.threshold) if known else draw_unknown(image)
+        ignored = ignored_in(verdict.anomaly_map) if detector.bundle.manifest.ignored else None
+        heat = (verdict.anomaly_map, verdict.threshold, ignored)
+        overlay = draw_overlay(image, *heat) if known else draw_unknown(image)
         with replacing(target) as temporary:
             cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         line["overlay"] = str(target)
@@ -172,7 +175,10 @@ def _print_table(lines: Sequence[dict[str, object]], paths: Sequence[Path]) -> N
         print(f"… and {len(lines) - LONGEST_TABLE} more (--json prints all)")  # noqa: T201
     counts = {verdict: sum(line.get("verdict") == verdict for line in lines) for verdict in styles}
     unreadable = [line for line in lines if "error" in line]
+    doubtful = [line for line in lines if "doubt" in line]
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     print(f"{len(paths)} images: {summary}, {len(unreadable)} unreadable")  # noqa: T201
     for line in unreadable:
         console.print(f"snl-edge: {line['error']}", style="yellow", markup=False, soft_wrap=True)
+    for line in doubtful:
+        console.print(f"snl-edge: {line['path']}: {line['doubt']}", style="yellow", markup=False, soft_wrap=True)

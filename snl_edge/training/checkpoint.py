@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +36,8 @@ class Checkpoint(BaseModel):
     """What good parts look like, by product; None in runs from before it was measured."""
     doubts: tuple[str, ...] = ()
     """What the images left doubtful, a line each."""
+    ignored: dict[str, float] = {}
+    """Share of a product's pixels that do not count, where there are any; which they are is in the weights."""
     weights: str
     """File name of the weights, in the same folder."""
     weights_sha256: str
@@ -59,6 +62,15 @@ def save_weights(model: Snl, folder: Path) -> tuple[str, str]:
     name = f"weights-{digest[:12]}.safetensors"
     pending.replace(folder / name)
     return name, digest
+
+
+def ignored_shares(model: Snl, products: Sequence[str]) -> dict[str, float]:
+    """`Checkpoint.ignored` of a model of these products."""
+    keep, row_of = model.anomaly_map.keep, model.anomaly_map.row_of
+    if keep is None or row_of is None:
+        return {}
+    shares = (~keep[row_of]).flatten(1).float().mean(dim=1).tolist()
+    return {product: round(share, 9) for product, share in zip(products, shares, strict=True) if share}
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:

@@ -11,7 +11,7 @@ from snl_edge.model.snl import Snl
 from snl_edge.progress import console, progress_bar
 
 from .calibrate import ImageSets, calibrate, weigh_distances
-from .checkpoint import Checkpoint, save_checkpoint, save_weights
+from .checkpoint import Checkpoint, ignored_shares, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .curves import draw_curves
 from .feature_cache import FeatureSource
@@ -56,17 +56,19 @@ def finish(
     # What thresholds leave doubtful joins here, too.
     findings = by_gravity([*prepared.findings])
     say(findings[len(prepared.findings) :])
+    products = tuple(sorted({sample.product for sample in store.samples}))
     draw_curves(state.history, folder / "losses.png")
     save_reference(sets.held_out.samples, store.size, folder)
     weights, digest = save_weights(model, folder)
     checkpoint = Checkpoint(
         model=model.config,
         training=training,
-        products=tuple(sorted({sample.product for sample in store.samples})),
+        products=products,
         training_images=len(sets.trained),
         calibration=calibration,
         reference=reference,
         doubts=tuple(finding.text for finding in findings),
+        ignored=ignored_shares(model, products),
         weights=weights,
         weights_sha256=digest,
         seconds=round(state.seconds, 1),
