@@ -123,7 +123,7 @@ def many_products(
                 **recognised(bundle, dataset.test),
                 "training_seconds": round(trained - started, 1),
                 "build_seconds": round(built - trained, 1),
-                "graph_bytes": {p: Bundle.open(bundle).graph_path(p).stat().st_size for p in ("fp32", "fp16")},
+                "graph_bytes": {p: Bundle.open(bundle).graph(p).stat().st_size for p in ("fp32", "fp16")},
                 "milliseconds": latency(bundle, dataset.test),
             }
         typer.echo(f"{count} products: {figures[str(count)]}")
@@ -146,7 +146,7 @@ def recognised(bundle: Path, samples: Sequence[Sample]) -> dict[str, Any]:
     manifest = Bundle.open(bundle).manifest
     pictures = np.stack([fit_to_input(read_image(sample.path), manifest.input.size) for sample in samples])
     with progress_bar("judging") as report:
-        prediction = run_graph(read_graph(Bundle.open(bundle).graph_path("fp16")), pictures)
+        prediction = run_graph(read_graph(Bundle.open(bundle).graph("fp16")), pictures)
         report(len(samples), len(samples))
     verdicts = [judge(manifest, "fp16", prediction, index) for index in range(len(samples))]
     nearest = [manifest.products[number] for number in prediction.product]
