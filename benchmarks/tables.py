@@ -132,8 +132,8 @@ def many_products_table(results: Mapping[str, Result], name: str) -> str:
     note = (
         f"<sub>{settings['model']['height']}×{settings['model']['width']} pixels, "
         f"{settings['training_images']} training images of each, {settings['training']['steps']} steps, "
-        f"{settings['model']['memory']['centres']} patches of each; ONNX Runtime, one thread, {result.machine['processor']}, {result.created[:10]}, revision "
-        f"{result.revision}; `{result.command}`</sub>"
+        f"{settings['model']['memory']['centres']} patches of each; ONNX Runtime, one thread, "
+        f"{result.machine['processor']}, {result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
     )
     return table(headings, body) + "\n" + note + "\n"
 
