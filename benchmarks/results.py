@@ -27,8 +27,8 @@ class Result(BaseModel):
 
     schema_version: Literal[1] = 1
     kind: str
-    """What was measured: ``quality``, ``experiment`` (one run of a study), ``recognition``, ``training_speed``,
-    ``int8``, ``engine_sizes``, ``bench`` (a bundle on one machine), ``speed`` (beside its peers),
+    """What was measured: ``quality``, ``experiment`` (one run of a study), ``recognition``, ``many_products``,
+    ``training_speed``, ``int8``, ``engine_sizes``, ``bench`` (a bundle on one machine), ``speed`` (beside its peers),
     ``edge_install``, ``stream`` or ``gpu_proof`` (a quarter of an hour on one GPU)."""
     name: str
     created: str
