@@ -21,7 +21,7 @@ from .checkpoint import Checkpoint, load_model, save_checkpoint
 from .config import TrainingConfig
 from .split import split_holdout
 
-LEAST_IMAGES = 5
+LEAST_IMAGES = 2
 """Of a product, for its memory to be much the same without one of them."""
 
 
