@@ -3,7 +3,7 @@
 ``python -m snl_edge.benchmarks.threshold_draws DATA --name real10``
 
 Of every product N good images are drawn at random; one model learns them all, and every good image that was not drawn,
-of the training pool and of the test set, is judged, and every defective one. The raw scores of each draw are kept in
+of the training pool and of the test set, is judged, and every defective one, up to a number per product. The raw scores of each draw are kept in
 ``--work``, so the same command goes on where an earlier one stopped, and rules for thresholds can be compared without
 training again (:mod:`.threshold_rates`). A product takes part in a size if at least ``LEAST_REST`` good images of it
 remain undrawn.
@@ -45,6 +45,9 @@ from .runs import comparable
 from .threshold_rates import KIND, measure_rates
 
 LEAST_REST = 20
+MOST_GOOD = 100
+"""Undrawn good images that are judged of each product, and below defective ones; drawn at random where it has more."""
+MOST_DEFECTIVE = 40
 Scores = dict[str, list[float]]
 """Raw scores by product."""
 
@@ -137,8 +140,12 @@ def choose_images(dataset: Dataset, images: int, number: int) -> tuple[list[Samp
             continue
         random.Random(f"{number} {images} {product}").shuffle(pool)
         drawn += pool[:images]
-        rest += [*pool[images:], *unseen]
+        rest += _some([*pool[images:], *unseen], MOST_GOOD, number)
     return drawn, rest
+
+
+def _some(samples: list[Sample], most: int, number: int) -> list[Sample]:
+    return random.Random(number).sample(samples, most) if len(samples) > most else samples
 
 
 def make_draw(
@@ -153,7 +160,13 @@ def make_draw(
     if not drawn:
         raise DataError(f"no product of {dataset.root} has {images} good images and {LEAST_REST} more")
     products = {sample.product for sample in drawn}
-    defective = [s for s in dataset.test if s.product in products and not s.is_good]
+    defective = [
+        sample
+        for product in sorted(products)
+        for sample in _some(
+            [s for s in dataset.test if s.product == product and not s.is_good], MOST_DEFECTIVE, training.seed
+        )
+    ]
     with tempfile.TemporaryDirectory() as folder:
         train(config, training, Dataset(dataset.root, dataset.layout, tuple(drawn), ()), Path(folder))
         model, _ = load_model(Path(folder))
