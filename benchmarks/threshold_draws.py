@@ -3,10 +3,10 @@
 ``python -m snl_edge.benchmarks.threshold_draws DATA --name real10``
 
 Of every product N good images are drawn at random; one model learns them all, and every good image that was not drawn,
-of the training pool and of the test set, is judged, and every defective one, up to a number per product. The raw scores of each draw are kept in
-``--work``, so the same command goes on where an earlier one stopped, and rules for thresholds can be compared without
-training again (:mod:`.threshold_rates`). A product takes part in a size if at least ``LEAST_REST`` good images of it
-remain undrawn.
+of the training pool and of the test set, is judged, and every defective one (``MOST_GOOD`` and ``MOST_DEFECTIVE`` of a
+product at most). The raw scores of each draw are kept in ``--work``, so the same command goes on where an earlier one
+stopped, and rules for thresholds can be compared without training again (:mod:`.threshold_rates`). A product takes part
+in a size if at least ``LEAST_REST`` good images of it remain undrawn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Annotated
 
 import torch
 import typer
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from snl_edge.atomic import write_text
 from snl_edge.data.layouts import open_dataset
@@ -42,47 +42,26 @@ from snl_edge.training.split import split_holdout
 from .command import run_command
 from .results import FOLDER, save_result
 from .runs import comparable
-from .threshold_rates import KIND, measure_rates
+from .threshold_rates import KIND, Draw, Scores, measure_rates
 
 LEAST_REST = 20
-MOST_GOOD = 100
+MOST_GOOD = 60
 """Undrawn good images that are judged of each product, and below defective ones; drawn at random where it has more."""
-MOST_DEFECTIVE = 40
-Scores = dict[str, list[float]]
-"""Raw scores by product."""
-
-
-class Draw(BaseModel):
-    """What one draw of ``images`` good images of each product gave."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    images: int
-    number: int
-    """Of the draw, and the seed of its training."""
-    settings: dict[str, object]
-    """A draw of other settings is not used."""
-    revision: str
-    """Of the code that trained it."""
-    held_out: Scores
-    left_out: Scores
-    good: Scores
-    """Of good images that were not drawn."""
-    defective: Scores
+MOST_DEFECTIVE = 20
 
 
 def threshold_draws(
     data: Annotated[Path, typer.Argument(help="Data set in MVTec AD or VisA layout, with a test set.")],
     name: Annotated[str, typer.Option(help="Name of the result file.")],
-    sizes: Annotated[str, typer.Option(help="Good images drawn of each product.")] = "5,10,20,50,200",
-    draws: Annotated[int, typer.Option(min=1, help="Of each size.")] = 3,
+    sizes: Annotated[str, typer.Option(help="Good images drawn of each product.")] = "3,5,10,20,50,200",
+    draws: Annotated[int, typer.Option(min=1, help="Of each size.")] = 2,
     work: Annotated[Path, typer.Option(help="Folder for the scores of each draw.")] = Path("runs/threshold_draws"),
     most: Annotated[
         int | None, typer.Option(min=0, help="Train so many of the draws that are missing; all if not given.")
     ] = None,
     preset: Annotated[str, typer.Option()] = "edge",
     size: Annotated[int, typer.Option(help="Of the input, in pixels.")] = 128,
-    steps: Annotated[int, typer.Option(help="Of training, 16 images each.")] = 200,
+    steps: Annotated[int, typer.Option(help="Of training, 16 images each.")] = 150,
 ) -> None:
     """Trains on draws from DATA, and writes false rejects and escapes by number of images."""
     revision()  # of the code that starts, whatever is committed meanwhile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -138,8 +139,10 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, bundle, tmp_path)
     shutil.copytree(bundle, copy)
     product = json.loads((copy / "manifest.json").read_text())["products"][0]
     assert snl_edge("threshold", copy, "0.71", "--product", product).returncode == 0
-    assert f"{product}: 0.710" in snl_edge("threshold", copy).stdout
-    assert "(no threshold of its own): 0.500" in snl_edge("threshold", copy).stdout
+    shown = {line.split("  ")[0]: line for line in snl_edge("threshold", copy).stdout.splitlines()}
+    assert re.search(r" 0\.710 .* set by hand$", shown[product])
+    assert re.search(r" 0\.500 +16 .* extrapolated$", shown["(no threshold of its own)"])
+    assert "certain (95 %): at most" in shown["product"]
     assert "unknown product" in failed_with_one_line(snl_edge("threshold", copy, "0.71", "--product", "anvil"))
     assert snl_edge("threshold", copy, "--unknown", "1.3").returncode == 0
     assert "(unknown product, above distance): 1.300" in snl_edge("threshold", copy).stdout

@@ -54,15 +54,15 @@ def threshold(
     Or: snl-edge threshold line3/ --unknown 1.3
     """
     from snl_edge.runtime.bundle import Bundle
+    from snl_edge.runtime.threshold_table import threshold_table
 
     opened = Bundle.open(bundle)
     if value is not None:
         opened = opened.set_threshold(value, product)
     if unknown is not None:
         opened = opened.set_unknown_limit(unknown)
-    for name in opened.manifest.products:
-        print(f"{name}: {opened.manifest.threshold_for(name):.3f}")
-    print(f"(no threshold of its own): {opened.manifest.threshold:.3f}")
+    for text in threshold_table(opened.manifest):
+        print(text)
     print(f"(unknown product, above distance): {opened.manifest.unknown_limit:.3f}")
 
 

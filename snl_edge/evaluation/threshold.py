@@ -13,11 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from snl_edge.errors import ConfigError, DataError
 
-CONFIDENCE = 0.95
-LEAST_SPREAD = 0.02
-"""Of a product's good scores, on a logarithmic scale: as little as was seen of products with enough images."""
+from .prediction_limit import order_statistic, prediction_limits
+
 COMMON_SPREAD_VALUES = 20
 """A group's own spread counts as much as the common one when it has so many values."""
+Method = Literal["order statistic", "common tail", "extrapolated"]
+"""``order statistic``: the product's own images suffice for the budget. ``common tail``: those of all products
+together do. ``extrapolated``: not even those, so that good scores are log-normal is assumed."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,12 @@ class Threshold:
     """A threshold and what it rests on."""
 
     value: float
-    method: Literal["order statistic", "log-normal tail"]
+    method: Method
     good_images: int
-    budget: float
-    false_reject_bound: float
-    """With 95 % confidence, the true false-reject rate is at most this, whatever the scores' distribution."""
+    groups: int
+    """Of images that are independent of each other."""
+    exceeding: int
+    """Of the good images, how many lie above it."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,19 @@ class OperatingPoint:
     defective: int
 
 
-def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01) -> Threshold:
+def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01, groups: int | None = None) -> Threshold:
     """The lowest threshold that keeps false rejects within the budget; a part is rejected above it.
 
     With N scores and ``ceil((N + 1)(1 - budget)) <= N`` it is that order statistic: a new good part then
     exceeds it with a probability of at most the budget, for any distribution (split conformal prediction,
     Vovk et al. 2005; N = 99 for 1 %). With fewer scores no order statistic can promise the budget. The tail
     is then extrapolated as log-normal from median and median absolute deviation, never below the largest
-    score, and ``false_reject_bound`` tells how little the N scores alone can vouch for.
+    score.
+
+    Args:
+        good_scores: ``[N]``.
+        false_reject_budget: share of good parts that may be rejected.
+        groups: how many of the scores are independent of each other, if not all are: near duplicates count once.
 
     Raises:
         DataError: no scores, or one that is no finite number.
@@ -66,49 +74,56 @@ def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01) 
         raise DataError("there are no good images to set the threshold from", fix="hold out some good images")
     if not np.isfinite(scores).all():
         raise DataError("a good image has a score that is no finite number", fix="check the model with FP32")
-    count = scores.size
-    rank = math.ceil((count + 1) * (1 - false_reject_budget) - 1e-9)
-    if rank <= count:
-        return Threshold(
-            float(scores[rank - 1]), "order statistic", count, false_reject_budget, _upper_bound(count - rank, count)
-        )
+    different = min(groups or scores.size, scores.size)
+    rank = order_statistic(different, false_reject_budget)
+    if rank is not None:
+        value = float(scores[math.ceil(rank * scores.size / different - 1e-9) - 1])
+        return _resting_on(scores, value, "order statistic", different)
     value = max(float(scores[-1]), _log_normal_quantile(scores, 1 - false_reject_budget))
-    return Threshold(value, "log-normal tail", count, false_reject_budget, _upper_bound(0, count))
+    return _resting_on(scores, value, "extrapolated", different)
 
 
-def choose_product_thresholds(good: Mapping[str, ArrayLike], false_reject_budget: float = 0.01) -> dict[str, float]:
+def choose_product_thresholds(
+    good: Mapping[str, ArrayLike],
+    false_reject_budget: float = 0.01,
+    level_images: int = 0,
+    groups: Mapping[str, int] | None = None,
+) -> dict[str, Threshold]:
     """A threshold for each product: its own order statistic, or what all products together say of its tail.
 
     Products differ in how well the student imitates them and in how much their good parts vary, so one
-    threshold for all lets defects of the easy ones escape. A product with enough scores for the budget (99 for 1 %)
-    has its own threshold of :func:`choose_threshold`. One with fewer cannot certify the budget alone: every score
-    becomes a distance from its product's median, on a logarithmic scale and in units of the product's spread
-    (:func:`spreads`), and all distances together give one limit, which the product's own median and spread bring
-    back to its scale. With fewer than about ten images its median is uncertain and the budget may be missed.
+    threshold for all lets defects of the easy ones escape. A product with enough images for the budget (99 for 1 %)
+    has its own threshold of :func:`choose_threshold`, one with fewer its upper prediction limit
+    (:func:`snl_edge.evaluation.prediction_limit.prediction_limits`).
 
     Args:
         good: scores of good images that the model judges as it would new ones, by product.
         false_reject_budget: share of good parts that may be rejected.
+        level_images: held-out images that say where the scores of left-out ones lie; 0 where there are none.
+        groups: how many of a product's images are independent of each other; all of those of products not named.
 
     Raises:
         DataError: a product has no score, or a score is not positive.
         ConfigError: the budget is not between 0 and 1.
     """
     logarithms = {product: _logarithms(product, own) for product, own in good.items()}
-    medians = {product: float(np.median(values)) for product, values in logarithms.items()}
-    scales = np.maximum(spreads(list(logarithms.values())), LEAST_SPREAD).tolist()
-    own = dict(zip(logarithms, scales, strict=True))
-    limit, certified = common_reach(list(logarithms.values()), scales, false_reject_budget)
-    if not certified:  # single images have no distance from their median
-        limit = max(limit, NormalDist().inv_cdf(1 - false_reject_budget))
-    thresholds: dict[str, float] = {}
-    for product, values in logarithms.items():
-        alone = choose_threshold(good[product], false_reject_budget)
-        # A median of N normal values has pi/2N times their variance: the fewer images, the more room.
-        room = math.sqrt(1 + math.pi / (2 * values.size))
-        extrapolated = math.exp(medians[product] + limit * room * own[product])
-        thresholds[product] = alone.value if alone.method == "order statistic" else extrapolated
-    return thresholds
+    own = {
+        product: choose_threshold(good[product], false_reject_budget, (groups or {}).get(product)) for product in good
+    }
+    limits, together = prediction_limits(
+        logarithms, {product: alone.groups for product, alone in own.items()}, level_images, false_reject_budget
+    )
+    return {
+        product: alone
+        if alone.method == "order statistic"
+        else _resting_on(
+            np.exp(logarithms[product]),
+            math.exp(limits[product]),
+            "common tail" if together else "extrapolated",
+            alone.groups,
+        )
+        for product, alone in own.items()
+    }
 
 
 def common_reach(groups: Sequence[NDArray[np.float64]], scales: Sequence[float], budget: float) -> tuple[float, bool]:
@@ -176,6 +191,10 @@ def operating_point(scores: ArrayLike, defective: ArrayLike, threshold: float) -
     )
 
 
+def _resting_on(scores: NDArray[np.float64], value: float, method: Method, groups: int) -> Threshold:
+    return Threshold(value, method, scores.size, groups, int((scores > value).sum()))
+
+
 def _logarithms(product: str, scores: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(scores, dtype=np.float64).ravel()
     if values.size == 0 or not (values > 0).all():
@@ -188,13 +207,3 @@ def _log_normal_quantile(scores: NDArray[np.float64], share: float) -> float:
     centre = float(np.median(logarithms))
     spread = float(np.median(np.abs(logarithms - centre))) / NormalDist().inv_cdf(0.75)
     return math.exp(centre + NormalDist().inv_cdf(share) * spread)
-
-
-def _upper_bound(exceeding: int, count: int) -> float:
-    """Clopper-Pearson: the rate p at which at most ``exceeding`` of ``count`` would be seen with probability 5 %."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        p = (low + high) / 2
-        terms = (math.comb(count, k) * p**k * (1 - p) ** (count - k) for k in range(exceeding + 1))
-        low, high = (p, high) if sum(terms) > 1 - CONFIDENCE else (low, p)
-    return high

@@ -1,0 +1,97 @@
+"""What a threshold rests on, and how many good parts it may stop: what is certain, and what is to be expected."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from snl_edge.evaluation.threshold import Method, Threshold
+
+from .expected_rates import expected_rates
+
+CONFIDENCE = 0.95
+"""Of what is called certain."""
+RANGE = 0.9
+"""Share of thresholds whose false rejects keep within the range that is expected."""
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class ThresholdBasis(BaseModel):
+    """What one threshold rests on, and the shares of good parts that lie above it: false rejects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Method
+    images: int = Field(gt=0)
+    """Good images of the product, each judged as a new one."""
+    groups: int = Field(gt=0)
+    """Of images that are independent of each other: near duplicates count once."""
+    certified: Rate
+    """With a confidence of 95 % no more good parts than these lie above the threshold, whatever their distribution."""
+    expected: Rate
+    expected_range: tuple[Rate, Rate]
+    """9 of 10 thresholds that rest on so many images keep within it."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether ``expected`` was measured on other products, not derived from these images."""
+        return self.method != "order statistic"
+
+    def __str__(self) -> str:
+        few = "" if self.groups == self.images else f" ({self.groups} different ones)"
+        images = count(self.images, "good image")
+        certain, about, least, most = map(percent, (self.certified, self.expected, *self.expected_range))
+        return (
+            f"from {images}{few}; at most {certain} false rejects are certain (95 %), "
+            f"about {about} expected ({least} to {most}, {self.method})"
+        )
+
+
+def basis_of(threshold: Threshold, budget: float) -> ThresholdBasis:
+    """What ``threshold``, set for this budget, rests on."""
+    exceeding = threshold.exceeding * threshold.groups / threshold.good_images
+    expected, likely = (
+        order_statistic_rates(exceeding, threshold.groups)
+        if threshold.method == "order statistic"
+        else expected_rates(threshold.groups, threshold.method == "common tail", budget)
+    )
+    return ThresholdBasis(
+        method=threshold.method,
+        images=threshold.good_images,
+        groups=threshold.groups,
+        certified=certified_bound(exceeding, threshold.groups),
+        expected=expected,
+        expected_range=likely,
+    )
+
+
+def certified_bound(exceeding: float, groups: float) -> float:
+    """Clopper-Pearson: the share of new parts above a threshold that ``exceeding`` of ``groups`` good ones exceed.
+
+    One-sided, with 95 % confidence; exact for an order statistic whatever the distribution of scores is (its share
+    follows a beta distribution), at any number of images. Of near duplicates that count as one, a fraction may exceed.
+    """
+    from scipy.stats import beta
+
+    return float(beta.ppf(CONFIDENCE, exceeding + 1, groups - exceeding)) if exceeding < groups else 1.0
+
+
+def order_statistic_rates(exceeding: float, groups: float) -> tuple[float, tuple[float, float]]:
+    """Mean and range of the share of new parts above an order statistic that ``exceeding`` of ``groups`` exceed."""
+    from scipy.stats import beta
+
+    share = beta(exceeding + 1, groups - exceeding)
+    low, high = share.ppf([(1 - RANGE) / 2, (1 + RANGE) / 2])
+    return float(share.mean()), (float(low), float(high))
+
+
+def percent(share: float) -> str:
+    """A share in percent, with as many digits as it deserves."""
+    value = 100 * share
+    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 0.095 else f"{value:.2g} %"
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun, in the plural where it is one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
