@@ -60,10 +60,9 @@ def calibrate_scores(
         DataError, ConfigError: as :func:`snl_edge.evaluation.threshold.choose_product_thresholds`.
     """
     good = pool_scores(held_out, left_out)
-    level_images = sum(len(held_out[product]) for product in left_out)
-    products = choose_product_thresholds(good, false_reject_budget, level_images, groups)
+    products = choose_product_thresholds(good.scores, false_reject_budget, good.level_variance, groups)
     common = choose_threshold(
-        [score for scores in good.values() for score in scores],
+        [score for scores in good.scores.values() for score in scores],
         false_reject_budget,
         sum(own.groups for own in products.values()),
     )

@@ -23,7 +23,7 @@ def threshold_findings(calibration: ScoreCalibration) -> list[Finding]:
             KIND,
             f"product {product}: its threshold rests on only {_images(basis)}: expect "
             f"{percent(basis.expected_range[0])} to {percent(basis.expected_range[1])} of good parts to be stopped "
-            f"at a budget of {budget}; give at least {ENOUGH}",
+            f"at a budget of {budget}, and more defects to escape than with more images; give at least {ENOUGH}",
         )
         for product, basis in _least_sure(calibration)
         if basis.groups < ENOUGH

@@ -91,7 +91,7 @@ def test_products_get_thresholds_of_their_own_level_and_spread():
         for name in products:
             rates[name].append(float((draw(name, 2000) > thresholds[name].value).mean()))
     for name in products:
-        assert 0.003 < np.mean(rates[name]) < 0.025, (name, np.mean(rates[name]))
+        assert 0.001 < np.mean(rates[name]) < 0.02, (name, np.mean(rates[name]))
 
 
 def test_a_product_with_enough_images_answers_for_itself():
@@ -108,7 +108,7 @@ def test_left_out_images_tell_the_spread_and_held_out_ones_the_level():
     left_out = {name: 0.9 * level * np.exp(rng.normal(0, 0.05, 200)) for name, level in levels.items()}
     del left_out["rare"]
     held_out = {name: level * np.exp(rng.normal(0, 0.05, 20)) for name, level in levels.items()}
-    pooled = pool_scores(held_out, left_out)
+    pooled = pool_scores(held_out, left_out).scores
     for name, own in left_out.items():
         assert np.allclose(pooled[name][:20], held_out[name])
         assert np.median(pooled[name]) == pytest.approx(levels[name], rel=0.03)  # not the student's 0.9 of it
@@ -117,7 +117,18 @@ def test_left_out_images_tell_the_spread_and_held_out_ones_the_level():
 
 
 def test_without_left_out_images_held_out_ones_stand_alone():
-    assert pool_scores({"gear": [0.2, 0.3]}, {})["gear"] == pytest.approx([0.2, 0.3])
+    pool = pool_scores({"gear": [0.2, 0.3]}, {})
+    assert pool.scores["gear"] == pytest.approx([0.2, 0.3])
+    assert pool.level_variance == 0
+
+
+def test_two_low_held_out_images_do_not_pull_all_others_down():
+    """A paper's few images that look cleaner than the rest made the threshold stop 7 % of good ones."""
+    rng = np.random.default_rng(4)
+    left_out = np.exp(rng.normal(0, 0.08, 18))
+    pool = pool_scores({"paper": [0.6, 0.65]}, {"paper": left_out})
+    assert 0.8 < np.median(pool.scores["paper"][2:] / left_out) < 1
+    assert pool.level_variance > 0.001
 
 
 @pytest.mark.parametrize("count", [3, 5, 20, 50])
@@ -130,8 +141,8 @@ def test_few_images_keep_the_budget_on_average(count, others):
         spreads = dict(zip("abcdefghij"[: 1 + others], 0.12 * 3 ** rng.uniform(-0.5, 0.5, 1 + others), strict=True))
         held_out = {p: np.exp(s * rng.normal(size=max(1, count // 10))) for p, s in spreads.items()}
         left_out = {p: np.exp(s * rng.normal(size=count - len(held_out[p])) - 0.05) for p, s in spreads.items()}
-        level_images = sum(map(len, held_out.values()))
-        thresholds = choose_product_thresholds(pool_scores(held_out, left_out), 0.01, level_images)
+        pool = pool_scores(held_out, left_out)
+        thresholds = choose_product_thresholds(pool.scores, 0.01, pool.level_variance)
         rates += [float((np.exp(s * rng.normal(size=1000)) > thresholds[p].value).mean()) for p, s in spreads.items()]
     assert np.mean(rates) < (0.02 if count >= ENOUGH else 0.05)
     assert np.mean(rates) > 0.002
@@ -162,7 +173,8 @@ def test_products_with_few_images_are_doubted_by_name():
     calibration = calibrated(gear=5, nut=19, bolt=20, washer=150)
     first, second = threshold_findings(calibration)
     assert "product gear: its threshold rests on only 5 good images: expect " in first.text
-    assert "of good parts to be stopped at a budget of 1.0 %; give at least 20" in first.text
+    assert "of good parts to be stopped at a budget of 1.0 %, and" in first.text
+    assert first.text.endswith("give at least 20")
     assert "product nut" in second.text
     assert first.kind == second.kind
     assert threshold_findings(calibrated(bolt=20)) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from snl_edge.errors import ConfigError, DataError
 
-from .prediction_limit import order_statistic, prediction_limits
+from .prediction_limit import LEAST_SPREAD, order_statistic, prediction_limits
 
+LEVEL_SPREAD = 0.05
+"""How far, on a logarithmic scale, scores of new images usually lie from those of left-out ones."""
 COMMON_SPREAD_VALUES = 20
 """A group's own spread counts as much as the common one when it has so many values."""
 Method = Literal["order statistic", "common tail", "extrapolated"]
@@ -86,7 +88,7 @@ def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01, 
 def choose_product_thresholds(
     good: Mapping[str, ArrayLike],
     false_reject_budget: float = 0.01,
-    level_images: int = 0,
+    level_variance: float = 0.0,
     groups: Mapping[str, int] | None = None,
 ) -> dict[str, Threshold]:
     """A threshold for each product: its own order statistic, or what all products together say of its tail.
@@ -99,7 +101,7 @@ def choose_product_thresholds(
     Args:
         good: scores of good images that the model judges as it would new ones, by product.
         false_reject_budget: share of good parts that may be rejected.
-        level_images: held-out images that say where the scores of left-out ones lie; 0 where there are none.
+        level_variance: of :func:`pool_scores`.
         groups: how many of a product's images are independent of each other; all of those of products not named.
 
     Raises:
@@ -111,7 +113,7 @@ def choose_product_thresholds(
         product: choose_threshold(good[product], false_reject_budget, (groups or {}).get(product)) for product in good
     }
     limits, together = prediction_limits(
-        logarithms, {product: alone.groups for product, alone in own.items()}, level_images, false_reject_budget
+        logarithms, {product: alone.groups for product, alone in own.items()}, level_variance, false_reject_budget
     )
     return {
         product: alone
@@ -137,12 +139,22 @@ def common_reach(groups: Sequence[NDArray[np.float64]], scales: Sequence[float],
     return math.log(chosen.value), chosen.method == "order statistic"
 
 
-def pool_scores(held_out: Mapping[str, ArrayLike], left_out: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+@dataclass(frozen=True)
+class Pool:
+    """Scores of good images by product, judged or moved as those of new ones would be."""
+
+    scores: dict[str, NDArray[np.float64]]
+    level_variance: float
+    """Of the error of the common factor, on a logarithmic scale; 0 where nothing was moved."""
+
+
+def pool_scores(held_out: Mapping[str, ArrayLike], left_out: Mapping[str, ArrayLike]) -> Pool:
     """Scores of good images that nothing was fitted to, and of training images left out of the memory, as one sample.
 
     The memory judges a left-out image as it does a new one, but the student has seen it. So all left-out scores move
     by one factor, the median ratio of held-out scores to the median left-out score of the same product: the many
-    left-out images tell how scores spread, the few held-out ones where they lie.
+    left-out images tell how scores spread, the few held-out ones where they lie. Where these are very few, the factor
+    is drawn towards 1 as far as ``LEVEL_SPREAD`` allows, and the two or three that happen to lie low do not decide.
 
     Args:
         held_out: by product.
@@ -153,12 +165,20 @@ def pool_scores(held_out: Mapping[str, ArrayLike], left_out: Mapping[str, ArrayL
     """
     few = {product: _logarithms(product, own) for product, own in held_out.items()}
     many = {product: _logarithms(product, own) for product, own in left_out.items()}
-    apart = [few[product] - np.median(own) for product, own in many.items()]
-    shift = float(np.median(np.concatenate(apart))) if apart else 0.0
-    return {
-        product: np.exp(np.concatenate([own, many[product] + shift]) if product in many else own)
-        for product, own in few.items()
-    }
+    if not many:
+        return Pool({product: np.exp(own) for product, own in few.items()}, 0.0)
+    apart = np.concatenate([few[product] - np.median(own) for product, own in many.items()])
+    # A median of N normal values has pi/2N times their variance.
+    error = math.pi / 2 * _pooled_variance(many.values()) / apart.size
+    trust = LEVEL_SPREAD**2 / (LEVEL_SPREAD**2 + error)
+    shift = trust * float(np.median(apart))
+    return Pool(
+        {
+            product: np.exp(np.concatenate([own, many[product] + shift]) if product in many else own)
+            for product, own in few.items()
+        },
+        trust * error,
+    )
 
 
 def spreads(groups: Sequence[NDArray[np.float64]]) -> list[float]:
@@ -189,6 +209,13 @@ def operating_point(scores: ArrayLike, defective: ArrayLike, threshold: float) -
         good,
         bad_count,
     )
+
+
+def _pooled_variance(groups: Iterable[NDArray[np.float64]]) -> float:
+    """Of values about the median of their group, from the median absolute deviation."""
+    deviations = np.concatenate([np.abs(group - np.median(group)) for group in groups])
+    spread = max(float(np.median(deviations)) / NormalDist().inv_cdf(0.75), LEAST_SPREAD)
+    return spread**2
 
 
 def _resting_on(scores: NDArray[np.float64], value: float, method: Method, groups: int) -> Threshold:
