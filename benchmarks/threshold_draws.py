@@ -30,14 +30,13 @@ from snl_edge.errors import DataError
 from snl_edge.model.config import SnlConfig, override
 from snl_edge.model.presets import preset as named
 from snl_edge.model.snl import Snl
-from snl_edge.progress import console, progress_bar
+from snl_edge.progress import console
 from snl_edge.provenance import revision
-from snl_edge.training.appearance import measure_appearance
-from snl_edge.training.calibrate import leave_one_out
+from snl_edge.training.calibrate import ImageSets, good_scores
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.config import TrainingConfig
+from snl_edge.training.image_record import find_images
 from snl_edge.training.loop import train
-from snl_edge.training.split import split_holdout
 
 from .command import run_command
 from .results import FOLDER, save_result
@@ -146,25 +145,21 @@ def make_draw(
             [s for s in dataset.test if s.product == product and not s.is_good], MOST_DEFECTIVE, training.seed
         )
     ]
+    data = Dataset(dataset.root, dataset.layout, tuple(drawn), ())
     with tempfile.TemporaryDirectory() as folder:
-        train(config, training, Dataset(dataset.root, dataset.layout, tuple(drawn), ()), Path(folder))
+        train(config, training, data, Path(folder))
         model, _ = load_model(Path(folder))
-    trained, unseen = (
-        ImageStore(own, config.size, budget=0) for own in split_holdout(drawn, training.holdout, training.seed)
-    )
-    with progress_bar("judging") as report:
-        figures = measure_appearance(model, unseen, training.batch_size, report)
-        left_out = leave_one_out(model, trained, training.batch_size, report)
-        judged = [score_images(model, own, training.batch_size) for own in (rest, defective)]
+        sets = ImageSets.found(find_images(Path(folder), data), config.size)
+    held_out, left_out = good_scores(model, sets, training)
     return Draw(
         images=images,
         number=training.seed,
         settings=settings,
         revision=revision(),
-        held_out={product: own["score"] for product, own in figures.items()},
+        held_out=held_out,
         left_out=left_out,
-        good=judged[0],
-        defective=judged[1],
+        good=score_images(model, rest, training.batch_size),
+        defective=score_images(model, defective, training.batch_size),
     )
 
 

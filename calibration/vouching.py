@@ -12,7 +12,7 @@ ENOUGH = 20
 the error of the measurement (docs/thresholds.md)."""
 NAMED = 3
 """Products that are named; the others are counted."""
-KIND = "few images"
+KIND = "thresholds"
 
 
 def threshold_findings(calibration: ScoreCalibration) -> list[Finding]:

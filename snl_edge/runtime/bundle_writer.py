@@ -39,6 +39,7 @@ def write_bundle(
     calibration: ScoreCalibration,
     threshold: float = DECISION,
     unknown_limit: float = KNOWN,
+    reject_limits: Mapping[str, float] | None = None,
     product_thresholds: Mapping[str, float] | None = None,
     calibrations: Mapping[Precision, ScoreCalibration] | None = None,
     parity: Mapping[Precision, Mapping[str, JsonValue]] | None = None,
@@ -49,6 +50,7 @@ def write_bundle(
     versions: Mapping[str, str] | None = None,
     reference: Mapping[str, ProductReference] | None = None,
     doubts: Sequence[str] = (),
+    weights_sha256: str | None = None,
     held_out: Sequence[str] = (),
 ) -> Bundle:
     """Writes graphs, texts to go with them (``attachments``, by file name) and manifest as a bundle.
@@ -82,6 +84,7 @@ def write_bundle(
                 products=tuple(products),
                 threshold=threshold,
                 unknown_limit=unknown_limit,
+                reject_limits=dict(reject_limits or {}),
                 product_thresholds=dict(product_thresholds or {}),
                 calibration=calibration,
                 calibrations=dict(calibrations or {}),
@@ -94,6 +97,7 @@ def write_bundle(
                 versions=dict(versions or {}),
                 reference=dict(reference) if reference is not None else None,
                 doubts=tuple(doubts),
+                weights_sha256=weights_sha256,
                 held_out=tuple(held_out),
             )
             _write_synced(new / FILE, manifest.model_dump_json(indent=2) + "\n")
