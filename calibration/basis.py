@@ -24,9 +24,7 @@ class ThresholdBasis(BaseModel):
 
     method: Method
     images: int = Field(gt=0)
-    """Good images of the product, each judged as a new one."""
-    groups: int = Field(gt=0)
-    """Of images that are independent of each other: near duplicates count once."""
+    """Good images of the product, each judged as a new one; several that show one part count once."""
     certified: Rate
     """With a confidence of 95 % no more good parts than these lie above the threshold, whatever their distribution."""
     expected: Rate
@@ -39,49 +37,46 @@ class ThresholdBasis(BaseModel):
         return self.method != "order statistic"
 
     def __str__(self) -> str:
-        few = "" if self.groups == self.images else f" ({self.groups} different ones)"
-        images = count(self.images, "good image")
         certain, about, least, most = map(percent, (self.certified, self.expected, *self.expected_range))
         return (
-            f"from {images}{few}; at most {certain} false rejects are certain (95 %), "
+            f"from {count(self.images, 'good image')}; at most {certain} false rejects are certain (95 %), "
             f"about {about} expected ({least} to {most}, {self.method})"
         )
 
 
 def basis_of(threshold: Threshold, budget: float) -> ThresholdBasis:
     """What ``threshold``, set for this budget, rests on."""
-    exceeding = threshold.exceeding * threshold.groups / threshold.good_images
+    exceeding, images = threshold.exceeding, threshold.good_images
     expected, likely = (
-        order_statistic_rates(exceeding, threshold.groups)
+        order_statistic_rates(exceeding, images)
         if threshold.method == "order statistic"
-        else expected_rates(threshold.groups, threshold.method == "common tail", budget)
+        else expected_rates(images, threshold.method == "common tail", budget)
     )
     return ThresholdBasis(
         method=threshold.method,
-        images=threshold.good_images,
-        groups=threshold.groups,
-        certified=certified_bound(exceeding, threshold.groups),
+        images=images,
+        certified=certified_bound(exceeding, images),
         expected=expected,
         expected_range=likely,
     )
 
 
-def certified_bound(exceeding: float, groups: float) -> float:
-    """Clopper-Pearson: the share of new parts above a threshold that ``exceeding`` of ``groups`` good ones exceed.
+def certified_bound(exceeding: int, images: int) -> float:
+    """Clopper-Pearson: the share of new parts above a threshold that ``exceeding`` of ``images`` good ones exceed.
 
     One-sided, with 95 % confidence; exact for an order statistic whatever the distribution of scores is (its share
-    follows a beta distribution), at any number of images. Of near duplicates that count as one, a fraction may exceed.
+    follows a beta distribution), at any number of images.
     """
     from scipy.stats import beta
 
-    return float(beta.ppf(CONFIDENCE, exceeding + 1, groups - exceeding)) if exceeding < groups else 1.0
+    return float(beta.ppf(CONFIDENCE, exceeding + 1, images - exceeding)) if exceeding < images else 1.0
 
 
-def order_statistic_rates(exceeding: float, groups: float) -> tuple[float, tuple[float, float]]:
-    """Mean and range of the share of new parts above an order statistic that ``exceeding`` of ``groups`` exceed."""
+def order_statistic_rates(exceeding: int, images: int) -> tuple[float, tuple[float, float]]:
+    """Mean and range of the share of new parts above an order statistic that ``exceeding`` of ``images`` exceed."""
     from scipy.stats import beta
 
-    share = beta(exceeding + 1, groups - exceeding)
+    share = beta(exceeding + 1, images - exceeding)
     low, high = share.ppf([(1 - RANGE) / 2, (1 + RANGE) / 2])
     return float(share.mean()), (float(low), float(high))
 

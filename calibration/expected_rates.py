@@ -36,7 +36,7 @@ EXTRAPOLATED = (
 
 
 def expected_rates(images: int, common_tail: bool, budget: float) -> tuple[float, tuple[float, float]]:
-    """Mean and range of the share of good parts above a threshold that rests on ``images`` independent ones.
+    """Mean and range of the share of good parts above a threshold that rests on ``images`` of its product.
 
     That of the largest measured number of images that is not above ``images``. Measured for a budget of 1 %; for
     another the odds change by the same factor as the odds of the budget.

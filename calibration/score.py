@@ -42,30 +42,21 @@ class ScoreCalibration(BaseModel):
 
 
 def calibrate_scores(
-    held_out: Mapping[str, Sequence[float]],
-    left_out: Mapping[str, Sequence[float]],
-    false_reject_budget: float,
-    groups: Mapping[str, int] | None = None,
+    held_out: Mapping[str, Sequence[float]], left_out: Mapping[str, Sequence[float]], false_reject_budget: float
 ) -> ScoreCalibration:
-    """The calibration from raw scores, by product, of good images.
+    """The calibration from raw scores, by product, of good images; one score for each part, however many show it.
 
     Args:
         held_out: scores of images that nothing was fitted to.
         left_out: of training images, judged by a memory without their own patches; products may be missing.
         false_reject_budget: share of good parts that may be rejected.
-        groups: how many of a product's images here are independent of each other, where near duplicates are known;
-            all of those of products that are not named.
 
     Raises:
         DataError, ConfigError: as :func:`snl_edge.evaluation.threshold.choose_product_thresholds`.
     """
     good = pool_scores(held_out, left_out)
-    products = choose_product_thresholds(good.scores, false_reject_budget, good.level_variance, groups)
-    common = choose_threshold(
-        [score for scores in good.scores.values() for score in scores],
-        false_reject_budget,
-        sum(own.groups for own in products.values()),
-    )
+    common = choose_threshold([score for scores in good.scores.values() for score in scores], false_reject_budget)
+    products = choose_product_thresholds(good.scores, false_reject_budget, good.level_variance)
     return ScoreCalibration(
         raw_threshold=common.value,
         product_thresholds={name: DECISION * own.value / common.value for name, own in products.items()},

@@ -8,8 +8,8 @@ from .basis import ThresholdBasis, count, percent
 from .score import ScoreCalibration
 
 ENOUGH = 20
-"""Good images of a product, independent of each other, from which on its threshold keeps the budget on average, within
-the error of the measurement (docs/thresholds.md)."""
+"""Good images of a product from which on its threshold keeps the budget on average, within the error of the measurement
+(docs/thresholds.md)."""
 NAMED = 3
 """Products that are named; the others are counted."""
 KIND = "thresholds"
@@ -21,12 +21,12 @@ def threshold_findings(calibration: ScoreCalibration) -> list[Finding]:
     return [
         Finding(
             KIND,
-            f"product {product}: its threshold rests on only {_images(basis)}: expect "
+            f"product {product}: its threshold rests on only {count(basis.images, 'good image')}: expect "
             f"{percent(basis.expected_range[0])} to {percent(basis.expected_range[1])} of good parts to be stopped "
             f"at a budget of {budget}, and more defects to escape than with more images; give at least {ENOUGH}",
         )
         for product, basis in _least_sure(calibration)
-        if basis.groups < ENOUGH
+        if basis.images < ENOUGH
     ]
 
 
@@ -48,9 +48,4 @@ def threshold_lines(calibration: ScoreCalibration) -> list[str]:
 
 
 def _least_sure(calibration: ScoreCalibration) -> list[tuple[str, ThresholdBasis]]:
-    return sorted(calibration.product_bases.items(), key=lambda item: (item[1].groups, -item[1].certified, item[0]))
-
-
-def _images(basis: ThresholdBasis) -> str:
-    few = "" if basis.groups == basis.images else f", {basis.groups} different ones"
-    return count(basis.images, "good image") + few
+    return sorted(calibration.product_bases.items(), key=lambda item: (item[1].images, -item[1].certified, item[0]))

@@ -55,21 +55,6 @@ def test_bound_is_clopper_pearson():
     assert basis_of(threshold, 0.01).certified == pytest.approx(0.01821, abs=2e-5)
 
 
-def test_near_duplicates_count_once():
-    """Every image ten times over tells as much as once; neither the order statistic nor the bound thinks otherwise."""
-    rng = np.random.default_rng(5)
-    once = np.exp(rng.normal(-1, 0.1, 30))
-    often = np.repeat(once, 10)
-    assert choose_product_thresholds({"gear": often})["gear"].method == "order statistic"
-    (alone,), (grouped,) = (
-        list(choose_product_thresholds({"gear": own}, 0.01, 0, {"gear": 30}).values()) for own in (once, often)
-    )
-    assert (grouped.method, grouped.good_images, grouped.groups) == ("extrapolated", 300, 30)
-    assert grouped.value == pytest.approx(alone.value, rel=0.02)
-    assert basis_of(grouped, 0.01).certified == pytest.approx(basis_of(alone, 0.01).certified)
-    assert choose_threshold(np.repeat(np.arange(1, 200), 3), 0.01, 199).value == choose_threshold(range(1, 200)).value
-
-
 def test_a_single_image_is_its_own_threshold():
     assert choose_threshold([0.3]).value == pytest.approx(0.3)
 

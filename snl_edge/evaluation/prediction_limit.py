@@ -46,13 +46,12 @@ FEWEST_TO_DRAW_IN = 5
 
 
 def prediction_limits(
-    logarithms: Mapping[str, Values], groups: Mapping[str, int], level_variance: float, budget: float
+    logarithms: Mapping[str, Values], level_variance: float, budget: float
 ) -> tuple[dict[str, float], bool]:
     """The limit of each product that a new good score exceeds with a probability of about ``budget``.
 
     Args:
-        logarithms: of good scores, ``[n]`` by product, none empty.
-        groups: how many of them are independent of each other, by product.
+        logarithms: of good scores, independent of each other, ``[n]`` by product, none empty.
         level_variance: u²; 0 where no score was moved.
         budget: between 0 and 1.
 
@@ -65,35 +64,35 @@ def prediction_limits(
     variances = {
         product: max(float(values.var(ddof=1)), LEAST_SPREAD**2)
         for product, values in drawn_in.items()
-        if groups[product] > 1
+        if values.size > 1
     }
+    counts = {product: values.size for product, values in drawn_in.items()}
 
-    def spread(product: str, variance: Values | float, different: int) -> tuple[Values | float, float]:
-        """How a new score spreads about the mean of ``different`` ones of this variance, and its degrees of freedom."""
-        expected = _expected_variance(variances, groups, product)
-        freedom = different - 1 + EXPECTED_WEIGHT
-        known = ((different - 1) * variance + EXPECTED_WEIGHT * expected) / freedom
-        return np.sqrt(known * (1 + 1 / different) + level_variance), freedom
+    def spread(product: str, variance: Values | float, count: int) -> tuple[Values | float, float]:
+        """How a new score spreads about the mean of ``count`` ones of this variance, and its degrees of freedom."""
+        expected = _expected_variance(variances, counts, product)
+        freedom = count - 1 + EXPECTED_WEIGHT
+        known = ((count - 1) * variance + EXPECTED_WEIGHT * expected) / freedom
+        return np.sqrt(known * (1 + 1 / count) + level_variance), freedom
 
     apart = []
     for product in variances:
-        values, count = drawn_in[product], drawn_in[product].size
+        values, count = drawn_in[product], counts[product]
         # Each score's others: their mean and their variance.
         means = (values.sum() - values) / (count - 1)
         squares = count * values.var() - np.square(values - values.mean()) * count / (count - 1)
-        own, freedom = spread(product, squares.clip(min=0) / max(count - 2, 1), groups[product] - 1)
+        own, freedom = spread(product, squares.clip(min=0) / max(count - 2, 1), count - 1)
         # Upper tails keep their digits where a distribution function is all but 1.
         apart.append(norm.isf(t.sf((logarithms[product] - means) / own, freedom)))
     together = np.sort(np.concatenate(apart)) if apart else np.empty(0)
-    different = sum(groups[product] for product in variances)
-    rank = order_statistic(different, budget)
+    rank = order_statistic(together.size, budget)
     normal = float(norm.isf(budget))
     reach = TAIL * normal
     if rank is not None:
-        reach = min(float(together[math.ceil(rank * together.size / different - 1e-9) - 1]), FARTHEST * normal)
+        reach = min(float(together[rank - 1]), FARTHEST * normal)
     limits = {}
     for product, values in drawn_in.items():
-        own, freedom = spread(product, float(values.var(ddof=1)) if values.size > 1 else 0.0, groups[product])
+        own, freedom = spread(product, float(values.var(ddof=1)) if values.size > 1 else 0.0, values.size)
         limits[product] = float(values.mean() + t.isf(norm.sf(reach), freedom) * own)
     return limits, rank is not None
 
@@ -107,7 +106,7 @@ def draw_in(values: Values) -> Values:
     return np.clip(values, middle - BELOW * deviation, middle + ABOVE * deviation)
 
 
-def _expected_variance(variances: Mapping[str, float], groups: Mapping[str, int], product: str) -> float:
+def _expected_variance(variances: Mapping[str, float], counts: Mapping[str, int], product: str) -> float:
     """Of the scores of ``product`` before they are seen: what is usual and what the other products have.
 
     Spreads differ by factors, so it is a geometric mean; a spread from few images counts for less.
@@ -116,11 +115,11 @@ def _expected_variance(variances: Mapping[str, float], groups: Mapping[str, int]
     for name, variance in variances.items():
         if name != product:
             logarithms.append(math.log(variance))
-            weights.append((groups[name] - 1) / (groups[name] - 1 + EXPECTED_WEIGHT))
+            weights.append((counts[name] - 1) / (counts[name] - 1 + EXPECTED_WEIGHT))
     return math.exp(float(np.average(logarithms, weights=weights)))
 
 
-def order_statistic(count: float, budget: float) -> int | None:
+def order_statistic(count: int, budget: float) -> int | None:
     """The rank among ``count`` sorted scores that a new one exceeds with a probability of at most ``budget``.
 
     For any distribution (split conformal prediction, Vovk et al. 2005); None where there are too few: 99 serve 1 %.

@@ -31,8 +31,6 @@ class Threshold:
     value: float
     method: Method
     good_images: int
-    groups: int
-    """Of images that are independent of each other."""
     exceeding: int
     """Of the good images, how many lie above it."""
 
@@ -49,7 +47,7 @@ class OperatingPoint:
     defective: int
 
 
-def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01, groups: int | None = None) -> Threshold:
+def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01) -> Threshold:
     """The lowest threshold that keeps false rejects within the budget; a part is rejected above it.
 
     With N scores and ``ceil((N + 1)(1 - budget)) <= N`` it is that order statistic: a new good part then
@@ -61,7 +59,6 @@ def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01, 
     Args:
         good_scores: ``[N]``.
         false_reject_budget: share of good parts that may be rejected.
-        groups: how many of the scores are independent of each other, if not all are: near duplicates count once.
 
     Raises:
         DataError: no scores, or one that is no finite number.
@@ -76,20 +73,17 @@ def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01, 
         raise DataError("there are no good images to set the threshold from", fix="hold out some good images")
     if not np.isfinite(scores).all():
         raise DataError("a good image has a score that is no finite number", fix="check the model with FP32")
-    different = min(groups or scores.size, scores.size)
-    rank = order_statistic(different, false_reject_budget)
+    rank = order_statistic(scores.size, false_reject_budget)
     if rank is not None:
-        value = float(scores[math.ceil(rank * scores.size / different - 1e-9) - 1])
-        return _resting_on(scores, value, "order statistic", different)
+        return _resting_on(scores, float(scores[rank - 1]), "order statistic")
     value = max(float(scores[-1]), _log_normal_quantile(scores, 1 - false_reject_budget))
-    return _resting_on(scores, value, "extrapolated", different)
+    return _resting_on(scores, value, "extrapolated")
 
 
 def choose_product_thresholds(
     good: Mapping[str, ArrayLike],
     false_reject_budget: float = 0.01,
     level_variance: float = 0.0,
-    groups: Mapping[str, int] | None = None,
 ) -> dict[str, Threshold]:
     """A threshold for each product: its own order statistic, or what all products together say of its tail.
 
@@ -102,28 +96,21 @@ def choose_product_thresholds(
         good: scores of good images that the model judges as it would new ones, by product.
         false_reject_budget: share of good parts that may be rejected.
         level_variance: of :func:`pool_scores`.
-        groups: how many of a product's images are independent of each other; all of those of products not named.
 
     Raises:
         DataError: a product has no score, or a score is not positive.
         ConfigError: the budget is not between 0 and 1.
     """
     logarithms = {product: _logarithms(product, own) for product, own in good.items()}
-    own = {
-        product: choose_threshold(good[product], false_reject_budget, (groups or {}).get(product)) for product in good
-    }
-    limits, together = prediction_limits(
-        logarithms, {product: alone.groups for product, alone in own.items()}, level_variance, false_reject_budget
-    )
+    own = {product: choose_threshold(good[product], false_reject_budget) for product in good}
+    if all(alone.method == "order statistic" for alone in own.values()):
+        return own
+    limits, together = prediction_limits(logarithms, level_variance, false_reject_budget)
+    method: Method = "common tail" if together else "extrapolated"
     return {
         product: alone
         if alone.method == "order statistic"
-        else _resting_on(
-            np.exp(logarithms[product]),
-            math.exp(limits[product]),
-            "common tail" if together else "extrapolated",
-            alone.groups,
-        )
+        else _resting_on(np.exp(logarithms[product]), math.exp(limits[product]), method)
         for product, alone in own.items()
     }
 
@@ -218,8 +205,8 @@ def _pooled_variance(groups: Iterable[NDArray[np.float64]]) -> float:
     return spread**2
 
 
-def _resting_on(scores: NDArray[np.float64], value: float, method: Method, groups: int) -> Threshold:
-    return Threshold(value, method, scores.size, groups, int((scores > value).sum()))
+def _resting_on(scores: NDArray[np.float64], value: float, method: Method) -> Threshold:
+    return Threshold(value, method, scores.size, int((scores > value).sum()))
 
 
 def _logarithms(product: str, scores: ArrayLike) -> NDArray[np.float64]:

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
-from snl_edge.calibration.basis import ThresholdBasis, percent
-from snl_edge.calibration.score import DECISION
+from snl_edge.calibration.basis import percent
 
 from .manifest import Manifest
+from .tuning import calibrated_threshold
 
 HEADINGS = ("product", "threshold", "good images", "certain (95 %): at most", "expected", "range", "from")
-COMMON = "(no threshold of its own)"
 
 
 def threshold_table(manifest: Manifest) -> list[str]:
-    """A line per product, and one for parts without a threshold of their own; shares are of good parts rejected.
+    """A line of headings and one per product; shares are of good parts rejected.
 
-    What was measured in training says nothing of a threshold that somebody set since.
+    What was found in training says nothing of a threshold that somebody set since.
     """
-    calibration = manifest.calibration
-    rows = [
-        (
-            product,
-            manifest.threshold_for(product),
-            calibration.product_thresholds.get(product, DECISION),
-            calibration.product_bases.get(product),
-        )
-        for product in manifest.products
-    ]
-    rows.append((COMMON, manifest.threshold, DECISION, calibration.basis))
-    cells = [HEADINGS] + [
-        (name, f"{value:.3f}", *_vouched(value, trained, basis)) for name, value, trained, basis in rows
-    ]
+    cells = [HEADINGS, *((product, *_vouched(manifest, product)) for product in manifest.products)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(
@@ -42,17 +26,13 @@ def threshold_table(manifest: Manifest) -> list[str]:
     ]
 
 
-def _vouched(value: float, trained: float, basis: ThresholdBasis | None) -> tuple[str, ...]:
-    if not math.isclose(value, trained, rel_tol=1e-9):
-        return *["–"] * 4, "set by hand"
+def _vouched(manifest: Manifest, product: str) -> tuple[str, ...]:
+    chosen, now = calibrated_threshold(manifest, product), manifest.threshold_for(product)
+    basis = manifest.calibration.product_bases.get(product)
+    if now != chosen:
+        return f"{now:.3f}", *["–"] * 4, f"set by hand (training chose {chosen:.3f})"
     if basis is None:
-        return *["–"] * 4, "not recorded: trained before it was"
-    images = f"{basis.images:,}" + ("" if basis.groups == basis.images else f" ({basis.groups:,} different)")
-    least, most = basis.expected_range
-    return (
-        images,
-        percent(basis.certified),
-        percent(basis.expected),
-        f"{percent(least)} to {percent(most)}",
-        basis.method,
-    )
+        return f"{now:.3f}", *["–"] * 4, "trained before this was recorded"
+    least, most = map(percent, basis.expected_range)
+    shares = percent(basis.certified), percent(basis.expected), f"{least} to {most}"
+    return f"{now:.3f}", f"{basis.images:,}", *shares, basis.method
