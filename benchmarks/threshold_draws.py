@@ -7,6 +7,9 @@ of the training pool and of the test set, is judged, and every defective one (``
 product at most). The raw scores of each draw are kept in ``--work``, so the same command goes on where an earlier one
 stopped, and rules for thresholds can be compared without training again (:mod:`.threshold_rates`). A product takes part
 in a size if at least ``LEAST_REST`` good images of it remain undrawn.
+
+One model more learns all images. Its scores of these, each left out, are drawn from many times, which tells what chance
+does to thresholds better than the few trainings can; they tell what few images do to the model.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ from snl_edge.training.loop import train
 from .command import run_command
 from .results import FOLDER, save_result
 from .runs import comparable
-from .threshold_rates import KIND, Draw, Scores, measure_rates
+from .threshold_rates import KIND, WHOLE, Draw, Scores, measure_rates
 
 LEAST_REST = 20
 MOST_GOOD = 60
@@ -66,7 +69,7 @@ def threshold_draws(
     revision()  # of the code that starts, whatever is committed meanwhile
     dataset = open_dataset(data)
     config = override(named(preset), [f"height={size}", f"width={size}"])
-    wanted = [(images, number) for number in range(draws) for images in map(int, sizes.split(","))]
+    wanted = [(WHOLE, 0), *((images, number) for number in range(draws) for images in map(int, sizes.split(",")))]
     settings: dict[str, object] = {
         "preset": preset,
         "model": config.model_dump(mode="json"),
@@ -78,7 +81,7 @@ def threshold_draws(
         path = work / f"{images}-{number}.json"
         draw = read_draw(path, settings)
         if draw is None and (most is None or trained < most):
-            console.print(f"draw {number} of {images} images")
+            console.print(f"draw {number} of {images or 'all'} images")
             draw = make_draw(dataset, config, TrainingConfig(steps=steps, seed=number), images, settings)
             work.mkdir(parents=True, exist_ok=True)
             write_text(path, draw.model_dump_json() + "\n")
@@ -108,12 +111,18 @@ def read_draw(path: Path, settings: dict[str, object]) -> Draw | None:
 
 
 def choose_images(dataset: Dataset, images: int, number: int) -> tuple[list[Sample], list[Sample]]:
-    """``images`` good images of each product that has enough, and the good ones of these products that remain."""
+    """``images`` good images of each product that has enough, and the good ones of these products that remain.
+
+    ``WHOLE`` takes all of the training pool, and leaves none.
+    """
     drawn: list[Sample] = []
     rest: list[Sample] = []
     for product in dataset.products:
         pool = sorted((s for s in dataset.train if s.product == product), key=lambda s: s.path)
         unseen = [s for s in dataset.test if s.product == product and s.is_good]
+        if images == WHOLE:
+            drawn += pool
+            continue
         if len(pool) < images or len(pool) - images + len(unseen) < LEAST_REST:
             continue
         random.Random(f"{number} {images} {product}").shuffle(pool)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from snl_edge.calibration.basis import RANGE
 from snl_edge.calibration.score import calibrate_scores
 from snl_edge.evaluation.threshold import operating_point
+from snl_edge.training.config import TrainingConfig
 
 from .results import Result, require_result
 from .tables import cell, table
@@ -21,6 +22,13 @@ KIND = "threshold_draws"
 BUDGET = 0.01
 OTHER_BUDGETS = (0.002, 0.05)
 """At which the rates of ``BUDGET`` are said to hold as odds (:func:`snl_edge.calibration.basis.expected_rates`)."""
+WHOLE = 0
+"""Images of a draw that takes them all."""
+RESAMPLED = 100
+"""Draws from the scores of the model that learned all images."""
+LEAST_LEFT = 9
+"""Scores that judge the threshold set from the others."""
+HELD_OUT = TrainingConfig().holdout
 Scores = dict[str, list[float]]
 """Raw scores by product."""
 
@@ -65,25 +73,58 @@ class Kept:
 
 
 def measure_rates(draws: Sequence[Draw]) -> dict[str, Any]:
-    """By number of images: thresholds of all products of a draw together, and of each as a line of its own."""
+    """By number of images: thresholds of all products of a draw together, and of each as a line of its own.
+
+    ``drawn``: a model was trained for each draw. ``resampled``: from the scores of the one that learned all images.
+    """
     sizes: dict[str, Any] = {}
-    for images in sorted({draw.images for draw in draws}):
+    (whole,) = (draw for draw in draws if draw.images == WHOLE)
+    for images in sorted({draw.images for draw in draws} - {WHOLE}):
         own = [draw for draw in draws if draw.images == images]
-        ways = {"together": [kept for draw in own for kept in judge_together(draw, BUDGET)]}
-        ways["alone"] = [kept for draw in own for kept in judge_alone(draw, BUDGET)]
+        again = list(resample(whole, images))
         sizes[str(images)] = {
             "draws": len(own),
-            "products": sorted({kept.product for kept in ways["together"]}),
-            **{way: rates_of(kept) for way, kept in ways.items()},
+            "products": sorted(own[0].held_out),
+            "drawn": _ways(own),
+            "resampled": _ways(again) if again else None,
+        }
+    return {
+        "budget": BUDGET,
+        "resampled": RESAMPLED,
+        "trained_at": sorted({draw.revision for draw in draws}),
+        "sizes": sizes,
+    }
+
+
+def _ways(draws: Sequence[Draw]) -> dict[str, Any]:
+    return {
+        name: {
+            **rates_of([kept for draw in draws for kept in judge(draw, BUDGET)]),
             "other_budgets": {
-                str(budget): {
-                    "together": _mean(k.false_reject_rate for draw in own for k in judge_together(draw, budget)),
-                    "alone": _mean(k.false_reject_rate for draw in own for k in judge_alone(draw, budget)),
-                }
+                str(budget): _mean(kept.false_reject_rate for draw in draws for kept in judge(draw, budget))
                 for budget in OTHER_BUDGETS
             },
         }
-    return {"budget": BUDGET, "sizes": sizes}
+        for name, judge in (("together", judge_together), ("alone", judge_alone))
+    }
+
+
+def resample(whole: Draw, images: int) -> Iterator[Draw]:
+    """``RESAMPLED`` draws of ``images`` of the left-out scores of each product that has ``LEAST_LEFT`` more."""
+    rng = np.random.default_rng(images)
+    pools = {product: own for product, own in whole.left_out.items() if len(own) >= images + LEAST_LEFT}
+    held = max(1, round(HELD_OUT * images))
+    for number in range(RESAMPLED if pools else 0):
+        mixed = {product: rng.permutation(own).tolist() for product, own in pools.items()}
+        yield whole.model_copy(
+            update={
+                "images": images,
+                "number": number,
+                "held_out": {product: own[:held] for product, own in mixed.items()},
+                "left_out": {product: own[held:images] for product, own in mixed.items() if images - held > 1},
+                "good": {product: own[images:] for product, own in mixed.items()},
+            }
+        )
 
 
 def judge_together(draw: Draw, budget: float) -> Iterator[Kept]:
@@ -130,7 +171,7 @@ def rates_of(kept: Sequence[Kept]) -> dict[str, Any]:
 
 
 def thresholds_table(results: Mapping[str, Result], name: str) -> str:
-    """One row per number of images.
+    """Two rows per number of images: thresholds of all products together, and of each alone.
 
     Raises:
         DataError: it has not been measured.
@@ -138,27 +179,30 @@ def thresholds_table(results: Mapping[str, Result], name: str) -> str:
     result = require_result(results, KIND, name)
     body = []
     for images, size in result.figures["sizes"].items():
-        row = [images, str(len(size["products"]))]
         for way in ("together", "alone"):
-            own = size[way]
-            error = own["standard_error"]
-            least, most = own["range"]
-            row += [
-                cell(own["false_reject_rate"]) + ("" if error is None else f" ± {cell(error)}"),
-                f"{cell(least)} to {cell(most)}",
-                cell(own["escape_rate"]),
-            ]
-        body.append([*row, cell(size["together"]["ideal_escape_rate"]), cell(size["together"]["certified"])])
+            drawn, again = size["drawn"][way], (size["resampled"] or {}).get(way)
+            products = len(size["products"])
+            body.append(
+                [
+                    f"{images}, {f'{products} products' if way == 'together' else 'each product alone'}",
+                    f"{cell(drawn['false_reject_rate'])} ± {cell(drawn['standard_error'])}",
+                    "–" if again is None else cell(again["false_reject_rate"]),
+                    "–" if again is None else " to ".join(map(cell, again["range"])),
+                    cell(drawn["certified"]),
+                    cell(drawn["escape_rate"]),
+                    cell(drawn["ideal_escape_rate"]),
+                ]
+            )
+    training, model = result.settings["training"], result.settings["model"]
     headings = [
-        *("good images of each product", "products", "false rejects", "9 of 10 products", "escapes"),
-        *("alone: false rejects", "9 of 10 products", "escapes", "escapes at exactly 1 %", "certain: at most"),
+        *("good images of each product", "false rejects", "resampled", "9 of 10 thresholds"),
+        *("certain (95 %): at most", "escapes", "escapes at exactly 1 %"),
     ]
-    training = result.settings["training"]
-    size = "×".join(str(result.settings["model"][side]) for side in ("height", "width"))
     note = (
-        f"<sub>{result.settings['preset']} preset, {size}, {training['steps']} steps of {training['batch_size']}, "
-        f"{result.settings['draws']} draws of each number, {result.machine['processor']}, {result.created[:10]}, "
-        f"revision {result.revision}; `{result.command}`</sub>\n"
+        f"<sub>{result.settings['preset']} preset, {model['width']}×{model['height']}, {training['steps']} steps of "
+        f"{training['batch_size']}, {result.settings['draws']} trainings for each number of images, "
+        f"{result.figures['resampled']} draws from the scores of one model of all images, "
+        f"{result.machine['processor']}, {result.created[:10]}, revision {result.revision}; `{result.command}`</sub>\n"
     )
     return table(headings, body) + "\n" + note
 
