@@ -56,7 +56,7 @@ def threshold_draws(
     data: Annotated[Path, typer.Argument(help="Data set in MVTec AD or VisA layout, with a test set.")],
     name: Annotated[str, typer.Option(help="Name of the result file.")],
     sizes: Annotated[str, typer.Option(help="Good images drawn of each product.")] = "3,5,10,20,50,200",
-    draws: Annotated[int, typer.Option(min=1, help="Of each size.")] = 2,
+    draws: Annotated[int, typer.Option(min=0, help="Of each size.")] = 2,
     work: Annotated[Path, typer.Option(help="Folder for the scores of each draw.")] = Path("runs/threshold_draws"),
     most: Annotated[
         int | None, typer.Option(min=0, help="Train so many of the draws that are missing; all if not given.")
@@ -69,7 +69,8 @@ def threshold_draws(
     revision()  # of the code that starts, whatever is committed meanwhile
     dataset = open_dataset(data)
     config = override(named(preset), [f"height={size}", f"width={size}"])
-    wanted = [(WHOLE, 0), *((images, number) for number in range(draws) for images in map(int, sizes.split(",")))]
+    numbers = [int(images) for images in sizes.split(",")]
+    wanted = [(WHOLE, 0), *((images, number) for number in range(draws) for images in numbers)]
     settings: dict[str, object] = {
         "preset": preset,
         "model": config.model_dump(mode="json"),
@@ -91,7 +92,9 @@ def threshold_draws(
     if len(done) < len(wanted):
         typer.echo(f"{len(done)} of {len(wanted)} draws are done; go on with the same command")
         return
-    path = save_result(KIND, name, settings={**settings, "draws": draws}, figures=measure_rates(done), folder=FOLDER)
+    path = save_result(
+        KIND, name, settings={**settings, "draws": draws}, figures=measure_rates(done, numbers), folder=FOLDER
+    )
     typer.echo(f"wrote {path}")
 
 

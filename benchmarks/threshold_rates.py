@@ -72,22 +72,19 @@ class Kept:
         return self.false_rejects / self.good
 
 
-def measure_rates(draws: Sequence[Draw]) -> dict[str, Any]:
+def measure_rates(draws: Sequence[Draw], images: Sequence[int]) -> dict[str, Any]:
     """By number of images: thresholds of all products of a draw together, and of each as a line of its own.
 
     ``drawn``: a model was trained for each draw. ``resampled``: from the scores of the one that learned all images.
     """
     sizes: dict[str, Any] = {}
     (whole,) = (draw for draw in draws if draw.images == WHOLE)
-    for images in sorted({draw.images for draw in draws} - {WHOLE}):
-        own = [draw for draw in draws if draw.images == images]
-        again = list(resample(whole, images))
-        sizes[str(images)] = {
-            "draws": len(own),
-            "products": sorted(own[0].held_out),
-            "drawn": _ways(own),
-            "resampled": _ways(again) if again else None,
+    for number in sorted(images):
+        ways = {
+            "drawn": [draw for draw in draws if draw.images == number],
+            "resampled": list(resample(whole, number)),
         }
+        sizes[str(number)] = {name: _ways(own) if own else None for name, own in ways.items()}
     return {
         "budget": BUDGET,
         "resampled": RESAMPLED,
@@ -97,7 +94,7 @@ def measure_rates(draws: Sequence[Draw]) -> dict[str, Any]:
 
 
 def _ways(draws: Sequence[Draw]) -> dict[str, Any]:
-    return {
+    rates = {
         name: {
             **rates_of([kept for draw in draws for kept in judge(draw, BUDGET)]),
             "other_budgets": {
@@ -107,6 +104,7 @@ def _ways(draws: Sequence[Draw]) -> dict[str, Any]:
         }
         for name, judge in (("together", judge_together), ("alone", judge_alone))
     }
+    return {"draws": len(draws), "products": sorted(draws[0].held_out), **rates}
 
 
 def resample(whole: Draw, images: int) -> Iterator[Draw]:
@@ -180,28 +178,31 @@ def thresholds_table(results: Mapping[str, Result], name: str) -> str:
     body = []
     for images, size in result.figures["sizes"].items():
         for way in ("together", "alone"):
-            drawn, again = size["drawn"][way], (size["resampled"] or {}).get(way)
-            products = len(size["products"])
+            drawn, again = ((size[name] or {}).get(way) for name in ("drawn", "resampled"))
+            products = f"{len((size['drawn'] or size['resampled'])['products'])} products"
             body.append(
                 [
-                    f"{images}, {f'{products} products' if way == 'together' else 'each product alone'}",
-                    f"{cell(drawn['false_reject_rate'])} ± {cell(drawn['standard_error'])}",
+                    f"{images}, {products if way == 'together' else 'each alone'}",
                     "–" if again is None else cell(again["false_reject_rate"]),
                     "–" if again is None else " to ".join(map(cell, again["range"])),
-                    cell(drawn["certified"]),
-                    cell(drawn["escape_rate"]),
-                    cell(drawn["ideal_escape_rate"]),
+                    "–" if again is None else cell(again["escape_rate"]),
+                    "–" if again is None else cell(again["ideal_escape_rate"]),
+                    "–" if drawn is None else f"{cell(drawn['false_reject_rate'])} ± {cell(drawn['standard_error'])}",
+                    "–" if drawn is None else cell(drawn["escape_rate"]),
+                    "–" if drawn is None else cell(drawn["ideal_escape_rate"]),
+                    cell((drawn or again)["certified"]),
                 ]
             )
     training, model = result.settings["training"], result.settings["model"]
+    escapes = ("escapes", "at exactly 1 %")
     headings = [
-        *("good images of each product", "false rejects", "resampled", "9 of 10 thresholds"),
-        *("certain (95 %): at most", "escapes", "escapes at exactly 1 %"),
+        *("good images of each product", "resampled: false rejects", "9 of 10", *escapes),
+        *("trained: false rejects", *escapes, "certain (95 %)"),
     ]
     note = (
         f"<sub>{result.settings['preset']} preset, {model['width']}×{model['height']}, {training['steps']} steps of "
-        f"{training['batch_size']}, {result.settings['draws']} trainings for each number of images, "
-        f"{result.figures['resampled']} draws from the scores of one model of all images, "
+        f"{training['batch_size']}, {result.settings['draws']} draws to train on for each number of images, "
+        f"{result.figures['resampled']} from the scores of one model of all images, "
         f"{result.machine['processor']}, {result.created[:10]}, revision {result.revision}; `{result.command}`</sub>\n"
     )
     return table(headings, body) + "\n" + note
