@@ -97,6 +97,19 @@ def test_few_images_and_one_product_are_enough(images):
     assert (fit.limits > 0).all()
 
 
+def test_changed_copies_of_an_image_are_held_out_with_it():
+    """Copies in another fold would make a fit know an image that it is to be new to."""
+    rng = np.random.default_rng(3)
+    images, copies = rng.normal(0, 1, (24, 60)), 5
+    groups = np.repeat(np.arange(24), copies)
+    rows = images[groups] + rng.normal(0, 0.01, (len(groups), 60))
+    _, honest = fit_recognition(rows, ["a"] * len(rows), groups=groups.tolist())
+    _, careless = fit_recognition(rows, ["a"] * len(rows))
+    new = rng.normal(0, 1, (200, 60))
+    assert (honest.distances(new) > 1).mean() < 0.05
+    assert (careless.distances(new) > 1).mean() > 0.5
+
+
 def test_the_same_image_again_and_again_is_no_division_by_zero():
     _, fit = fit_recognition(np.ones((6, 8)), ["a"] * 3 + ["b"] * 3)
     assert np.isfinite(fit.distances(np.ones((1, 8)))).all()

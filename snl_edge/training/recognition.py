@@ -93,7 +93,7 @@ def embed(
 
 
 def fit_recognition(
-    embeddings: Array, products: Sequence[str], seed: int = 0
+    embeddings: Array, products: Sequence[str], seed: int = 0, groups: Sequence[int] | None = None
 ) -> tuple[tuple[str, ...], RecognitionFit]:
     """Prototypes, whitening and limits from embeddings ``[N, C]`` of good images and the product of each.
 
@@ -106,12 +106,20 @@ def fit_recognition(
     2. moved by ``ROOM`` of the way towards the nearest image of any other product, where there is room: a defect
        then stays a defect of its product. No defect is needed for that.
 
+    Args:
+        embeddings: ``[N, C]``, a row each.
+        products: of each row.
+        seed: of the folds.
+        groups: the image that each row shows, where several rows may show one (changed copies of it): they stay in one
+            fold, because a fit that has seen one of them has seen the image. None: every row is an image of its own.
+
     Returns:
         the names of the products, sorted, in the order of the prototypes; and the fit.
     """
     names = tuple(sorted(set(products)))
     index = np.array([names.index(product) for product in products])
-    unseen = _unseen_distances(embeddings, index, len(names), seed)  # [N, K]
+    images = np.arange(len(index)) if groups is None else np.asarray(groups)
+    unseen = _unseen_distances(embeddings, index, images, len(names), seed)  # [N, K]
     limits = _limits(unseen, index)
     return names, _fit(embeddings, index, limits)
 
@@ -133,12 +141,15 @@ def _fit(embeddings: Array, index: NDArray[np.intp], limits: Array) -> Recogniti
     return RecognitionFit(centre, transform, (np.stack(means) - centre) @ transform, limits)
 
 
-def _unseen_distances(embeddings: Array, index: NDArray[np.intp], products: int, seed: int) -> Array:
+def _unseen_distances(
+    embeddings: Array, index: NDArray[np.intp], images: NDArray[np.intp], products: int, seed: int
+) -> Array:
     rng = np.random.default_rng(seed)
     fold = np.empty(len(index), np.intp)
     for product in range(products):
-        own = np.flatnonzero(index == product)
-        fold[rng.permutation(own)] = np.arange(len(own)) % FOLDS
+        own = rng.permutation(np.unique(images[index == product]))
+        for place, image in enumerate(own):
+            fold[(index == product) & (images == image)] = place % FOLDS
     distances = np.empty((len(index), products))
     for number in np.unique(fold):
         held_out = fold == number
