@@ -52,6 +52,10 @@ def train(
     augment: Annotated[
         Augment, typer.Option(help="none; flips; dihedral, for parts that lie any way round.")
     ] = Augment.none,
+    camera_changes: Annotated[
+        bool,
+        typer.Option(help="Learn from changed copies, too: other light, focus, noise, JPEG, a small turn or shift."),
+    ] = True,
     false_reject_budget: Annotated[float, typer.Option(help="Share of good parts the threshold may reject.")] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, images and machine: same model.")] = 0,
     cache_gib: Annotated[
@@ -73,7 +77,7 @@ def train(
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset as named
     from snl_edge.progress import console
-    from snl_edge.training.config import TrainingConfig
+    from snl_edge.training.config import CameraConfig, TrainingConfig
     from snl_edge.training.loop import train as run_training
 
     changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
@@ -89,6 +93,7 @@ def train(
             batch_size=batch_size,
             learning_rate=learning_rate,
             augment=augment.value,
+            camera=CameraConfig() if camera_changes else None,
             false_reject_budget=false_reject_budget,
             seed=seed,
             cache_gib=cache_gib,

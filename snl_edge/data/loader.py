@@ -33,7 +33,7 @@ class ImageStore:
 
     def batch(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """The images at ``indices`` as ``uint8 [B, H, W, 3]``."""
-        return np.stack(list(self._threads.map(self._image, indices)))
+        return np.stack(list(self._threads.map(self.image, indices)))
 
     def batches(self, size: int) -> Iterator[tuple[range, NDArray[np.uint8]]]:
         """All images in order, up to ``size`` at a time: their indices and ``uint8 [B, H, W, 3]``."""
@@ -41,7 +41,8 @@ class ImageStore:
             indices = range(start, min(start + size, len(self)))
             yield indices, self.batch(indices)
 
-    def _image(self, index: int) -> NDArray[np.uint8]:
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """One image, ``uint8 [H, W, 3]``; not to be changed."""
         if self._filled[index]:
             return self._images[index]  # pyright: ignore[reportOptionalSubscript]
         image = fit_to_input(read_image(self.samples[index].path), self.size)

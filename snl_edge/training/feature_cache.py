@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snl_edge.data.loader import ImageStore
@@ -65,6 +67,15 @@ class FeatureSource:
         pixels = augment(self._pixels(indices))
         return pixels, self.model.teacher(pixels)
 
+    @torch.no_grad()
+    def features(self, images: ImageStore, indices: Sequence[int]) -> list[Tensor]:
+        """Standardised features of ``images``, the first of which are those of this source."""
+        if max(indices) < len(self.store):
+            return self.batch(indices, lambda pixels: pixels)[1]
+        return self.model.teacher(self._normalised(images.batch(indices)))
+
     def _pixels(self, indices: Sequence[int]) -> Tensor:
-        images = torch.from_numpy(self.store.batch(indices))
-        return self.model.teacher.normalise(images.to(self.device, non_blocking=True))
+        return self._normalised(self.store.batch(indices))
+
+    def _normalised(self, images: NDArray[np.uint8]) -> Tensor:
+        return self.model.teacher.normalise(torch.from_numpy(images).to(self.device, non_blocking=True))

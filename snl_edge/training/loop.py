@@ -26,6 +26,7 @@ from snl_edge.progress import console, progress_bar
 
 from . import resume as resume_state
 from .calibrate import calibrate, weigh_distances
+from .camera_changes import originals, with_copies
 from .checkpoint import Checkpoint, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .curves import draw_curves
@@ -130,14 +131,16 @@ def train(
     learn_products(model, [store, held_store], training)
     if model.memory is not None and config.memory is not None:
         with progress_bar("filling the memory") as report:
+            copied = with_copies(store, training)
             fill_memory(
                 model.memory,
-                lambda indices: source.batch(indices, lambda pixels: pixels)[1],
-                [products.index(sample.product) for sample in samples],
+                lambda indices: source.features(copied, indices),
+                [products.index(sample.product) for sample in copied.samples],
                 config.memory.candidates,
                 training.batch_size,
                 training.seed,
                 report,
+                originals(copied, store).tolist(),
             )
     weigh_distances(model, held_store, training)
     calibration, reference = calibrate(model, store, held_store, training)

@@ -23,6 +23,7 @@ def fill_memory(
     batch_size: int,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    owners: Sequence[int] | None = None,
 ) -> None:
     """Fills ``memory`` with K patches of every product's training images; a shared one with K of all of them.
 
@@ -38,12 +39,14 @@ def fill_memory(
         batch_size: images at a time.
         seed: of draw and projection.
         progress: called with centres chosen and wanted.
+        owners: number of the training image that each shows, where some are changed copies; by default each is its own.
     """
     rng = np.random.default_rng(seed)
+    numbers = np.arange(len(products)) if owners is None else np.asarray(owners)
     parts, count = memory.owners.shape
     shown = np.asarray(products) if parts > 1 else np.zeros(len(products), int)
     chosen: list[Tensor] = []
-    owners: list[Tensor] = []
+    kept_of: list[Tensor] = []
     for part in range(parts):
         own = np.flatnonzero(shown == part)
         each = -(-candidates // len(own))
@@ -56,9 +59,9 @@ def fill_memory(
         before = part * count
         kept = farthest_points(pool, count, seed, lambda done, _, b=before: progress(b + done, parts * count))
         chosen.append(pool[kept])
-        images = torch.from_numpy(own).repeat_interleave(torch.tensor([len(one) for one in drawn]))
-        owners.append(images[kept.cpu()])
-    memory.remember(torch.stack(chosen), torch.stack(owners))
+        images = torch.from_numpy(numbers[own]).repeat_interleave(torch.tensor([len(one) for one in drawn]))
+        kept_of.append(images[kept.cpu()])
+    memory.remember(torch.stack(chosen), torch.stack(kept_of))
 
 
 def farthest_points(

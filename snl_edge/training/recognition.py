@@ -16,6 +16,7 @@ from snl_edge.model.snl import Snl
 from snl_edge.model.teacher import Teacher
 from snl_edge.progress import progress_bar
 
+from .camera_changes import originals, with_copies
 from .config import TrainingConfig
 
 Array = NDArray[np.float64]
@@ -61,13 +62,22 @@ class RecognitionFit:
 
 
 def learn_products(model: Snl, stores: Sequence[ImageStore], training: TrainingConfig) -> None:
-    """Fits product recognition to good images, held-out ones included: the fit holds out images of its own."""
+    """Fits product recognition to good images, held-out ones included: the fit holds out images of its own.
+
+    With changed copies of them, so that what a camera changes counts as variation within a product, and limits hold
+    for it.
+    """
     parts: list[Array] = []
-    for store in stores:
+    images: list[NDArray[np.intp]] = []
+    copied = [with_copies(store, training) for store in stores]
+    before = 0
+    for store, own in zip(stores, copied, strict=True):
         with progress_bar("learning to recognise products") as report:
-            parts.append(embed(model.teacher, store, training.batch_size, report))
-    products = [sample.product for store in stores for sample in store.samples]
-    _, fit = fit_recognition(np.concatenate(parts), products, training.seed)
+            parts.append(embed(model.teacher, own, training.batch_size, report))
+        images.append(before + originals(own, store))
+        before += len(store)
+    products = [sample.product for store in copied for sample in store.samples]
+    _, fit = fit_recognition(np.concatenate(parts), products, training.seed, np.concatenate(images).tolist())
     fit.apply_to(model.recognition)
 
 
