@@ -31,7 +31,7 @@ def trained(config: SnlConfig, training: TrainingConfig, dataset: Dataset, run: 
             return train(config, training, dataset, run, resume=True)
         except CheckpointError as error:  # of other settings, or damaged: nothing of it can be used
             console.print(f"training from the start: {error}")
-    return train(config, training, dataset, run)
+    return train(config, training, dataset, run, replace=True)
 
 
 def is_finished(config: SnlConfig, training: TrainingConfig, dataset: Dataset, run: Path) -> bool:

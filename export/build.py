@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from snl_edge import provenance
+from snl_edge.calibration.score import DECISION
 from snl_edge.errors import BundleError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.bundle import ENGINES, Bundle
@@ -18,8 +19,9 @@ from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.engine_record import EngineRecord, FlavourName
 from snl_edge.runtime.gpu import present_gpus
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import FrameSpec, InputSpec, Precision, sha256_of
+from snl_edge.runtime.manifest import KNOWN, FrameSpec, InputSpec, Precision, read_manifest, sha256_of
 from snl_edge.runtime.tensorrt_flavour import load_flavour
+from snl_edge.runtime.tuning import Tuning, tuning_of
 
 from .engine import build_bundle_engine
 from .engine_trial import engine_images, keep_or_remove
@@ -27,6 +29,8 @@ from .graphs import Evidence, Wanted, make_gated_graphs
 
 if TYPE_CHECKING:
     import onnx
+
+    from snl_edge.training.checkpoint import Checkpoint
 
 NOTHING = Evidence()
 
@@ -106,6 +110,28 @@ def build(
     return bundle.path
 
 
+def kept_tuning(folder: Path, checkpoint: Checkpoint) -> Tuning:
+    """What people changed of the thresholds in the bundle that a build replaces, as far as it holds for the new one.
+
+    It holds for the same model with the same calibration, on whose scale it was chosen. Either way it is said.
+    """
+    try:
+        earlier = read_manifest(folder / MANIFEST)
+    except BundleError:
+        return Tuning()
+    tuned = tuning_of(earlier)
+    if not tuned:
+        return tuned
+    if earlier.calibration == checkpoint.calibration and earlier.weights_sha256 in (None, checkpoint.weights_sha256):
+        console.print(f"thresholds set by hand are kept: {tuned} (`snl-edge threshold {folder} --reset` undoes them)")
+        return tuned
+    console.print(
+        f"thresholds set by hand are not kept, as they were chosen for another model: {tuned}; "
+        f"set them again with `snl-edge threshold {folder} VALUE --product NAME`"
+    )
+    return Tuning()
+
+
 def best_graph(bundle: Bundle) -> Precision:
     """The smallest graph of the bundle; none is in it that the gate did not let through."""
     return next(p for p in ("int8", "fp16", "fp32") if p in bundle.manifest.graphs)
@@ -180,6 +206,7 @@ def _bundle_from_run(
         graphs, frames = add_fronts(run, graphs, frame)
         for name, record in frames.items():
             parity.setdefault(name, {})["frame"] = record.model_dump()
+    tuned = kept_tuning(folder, checkpoint)
     with tempfile.TemporaryDirectory() as temporary:
         files: dict[Precision, Path] = {
             name: save_graph(graph, Path(temporary) / f"{name}.onnx") for name, graph in graphs.items()
@@ -195,7 +222,9 @@ def _bundle_from_run(
             ),
             products=checkpoint.products,
             calibration=checkpoint.calibration,
-            product_thresholds=checkpoint.calibration.product_thresholds,
+            threshold=tuned.threshold or DECISION,
+            unknown_limit=tuned.unknown_limit or KNOWN,
+            product_thresholds={**checkpoint.calibration.product_thresholds, **tuned.products},
             calibrations=made.calibrations,
             parity=parity,
             gates={name: report.model_dump(mode="json") for name, report in made.gates.items()},
@@ -204,6 +233,7 @@ def _bundle_from_run(
             versions=provenance.versions(),
             reference=checkpoint.reference,
             doubts=checkpoint.doubts,
+            weights_sha256=checkpoint.weights_sha256,
             held_out=[sha256_of(sample.path) for sample in made.held_out],
         )
     console.print(f"bundle {folder}: {', '.join(made.graphs)} graphs")

@@ -138,13 +138,15 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, bundle, tmp_path)
     shutil.copytree(bundle, copy)
     product = json.loads((copy / "manifest.json").read_text())["products"][0]
     assert snl_edge("threshold", copy, "0.71", "--product", product).returncode == 0
-    assert f"{product}: 0.710" in snl_edge("threshold", copy).stdout
-    assert "(no threshold of its own): 0.500" in snl_edge("threshold", copy).stdout
+    assert f"{product}: 0.710 (training chose " in snl_edge("threshold", copy).stdout
+    assert "Name one with --product" in failed_with_one_line(snl_edge("threshold", copy, "0.71"))
+    assert "few defects will be rejected" in snl_edge("threshold", copy, "7", "--product", product).stderr
+    assert "training chose" not in snl_edge("threshold", copy, "--reset").stdout
     assert "unknown product" in failed_with_one_line(snl_edge("threshold", copy, "0.71", "--product", "anvil"))
     assert snl_edge("threshold", copy, "--unknown", "1.3").returncode == 0
     assert "(unknown product, above distance): 1.300" in snl_edge("threshold", copy).stdout
     assert "limit of unknown products" in failed_with_one_line(snl_edge("threshold", copy, "--unknown", "0"))
-    assert "cannot be a threshold" in failed_with_one_line(snl_edge("threshold", copy, "nan"))
+    assert "cannot be a threshold" in failed_with_one_line(snl_edge("threshold", copy, "nan", "--product", product))
 
 
 def test_doctor_reports_as_data(snl_edge):

@@ -38,7 +38,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Run folder: checkpoint, loss curves, reference images.")] = RUN,
     preset: Annotated[
         str, typer.Option(help="edge (EfficientNet-Lite0), balanced (with a larger memory), accurate (WRN-50-2).")
-    ] = "accurate",
+    ] = "edge",
     weights: Annotated[
         str | None, typer.Option(help="Teacher's weights: timm, packaged, or a .safetensors or .pth file.")
     ] = None,
@@ -66,12 +66,20 @@ def train(
         str | None, typer.Option(help="Nobody sorted DATA: find its products, a number of them or auto.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Train anew where --out holds a run; it stays until the new one is done.")
+    ] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Finished run whose student is trained on, with these images and settings.")
+    ] = None,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
 ) -> None:
     """Learn what good parts look like, from images of good parts only.
 
-    Example: snl-edge train mvtec/ --preset edge --out runs/line3
+    Example: snl-edge train mvtec/ --out runs/line3
+
+    More images or products later: snl-edge train mvtec/ --start-from runs/line3 --steps 400 --out runs/line3-more
     """
     require("torch", "timm", "safetensors", "matplotlib", *(["sklearn"] if cluster else []), extra="train")
     from snl_edge.model.config import override
@@ -102,6 +110,8 @@ def train(
         dataset,
         out,
         resume=resume,
+        replace=replace,
+        start_from=start_from,
     )
     calibration = checkpoint.calibration
     console.print(

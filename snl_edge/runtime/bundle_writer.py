@@ -49,6 +49,7 @@ def write_bundle(
     versions: Mapping[str, str] | None = None,
     reference: Mapping[str, ProductReference] | None = None,
     doubts: Sequence[str] = (),
+    weights_sha256: str | None = None,
     held_out: Sequence[str] = (),
 ) -> Bundle:
     """Writes graphs, texts to go with them (``attachments``, by file name) and manifest as a bundle.
@@ -94,6 +95,7 @@ def write_bundle(
                 versions=dict(versions or {}),
                 reference=dict(reference) if reference is not None else None,
                 doubts=tuple(doubts),
+                weights_sha256=weights_sha256,
                 held_out=tuple(held_out),
             )
             _write_synced(new / FILE, manifest.model_dump_json(indent=2) + "\n")

@@ -163,6 +163,8 @@ class Manifest(BaseModel):
     """None in bundles of runs that did not measure it."""
     doubts: tuple[str, ...] = ()
     """What the training images left doubtful, a line each."""
+    weights_sha256: Sha256 | None = None
+    """Of the run's weights that the graphs were made of; None in bundles from before it was noted."""
     held_out: tuple[Sha256, ...] = ()
     """Good images that were not trained on, if the bundle was built with images: engines are judged on them."""
 
@@ -222,12 +224,12 @@ def read_manifest(path: Path) -> Manifest:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BundleError(
-            f"{path.parent} is no bundle", f"{path.name} is missing", "give a folder that `snl-edge export` wrote"
+            f"{path.parent} is no bundle", f"{path.name} is missing", "give a folder that `snl-edge build` wrote"
         ) from error
     except OSError as error:
         raise BundleError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
     except ValueError as error:  # no UTF-8, no JSON
-        raise BundleError(f"{path} is damaged", str(error), "copy the bundle again, or export it again") from error
+        raise BundleError(f"{path} is damaged", str(error), "copy the bundle again, or build it again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
@@ -244,7 +246,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        raise BundleError(f"{path} is not valid", first_faults(error), "export the bundle again") from error
+        raise BundleError(f"{path} is not valid", first_faults(error), "build the bundle again") from error
 
 
 def first_faults(error: ValidationError, limit: int = 3) -> str:

@@ -57,6 +57,8 @@ class TrainingConfig(BaseModel):
     """Share of each product's good images kept out of training to set the decision threshold."""
     false_reject_budget: float = Field(default=0.01, gt=0, lt=0.5)
     """Share of good parts that the threshold may reject."""
+    start_weights: str | None = None
+    """SHA-256 of the weights that the student started with; None where it started from nothing."""
     seed: int = Field(default=0, ge=0)
     cache_gib: float = Field(default=4.0, ge=0)
     """Memory for decoded images and teacher features."""

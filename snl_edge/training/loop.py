@@ -37,7 +37,9 @@ from .memory import fill_memory
 from .recognition import learn_products
 from .reference import save_reference
 from .resume import RunState, load_state, run_identity, save_state
+from .run_folder import remove_outdated, require_free
 from .split import split_holdout
+from .start import take_student
 
 SAVE_SECONDS = 60.0
 """Most work that a power cut can cost."""
@@ -50,19 +52,38 @@ class TrainingInterruptedError(SnlEdgeError):
 
 
 def train(
-    config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder: Path, *, resume: bool = False
+    config: SnlConfig,
+    training: TrainingConfig,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    resume: bool = False,
+    replace: bool = False,
+    start_from: Path | None = None,
 ) -> Checkpoint:
     """Trains SNL on the good images of ``dataset`` and writes a checkpoint into ``folder``.
 
     The same seed, images and machine give the same model; an interrupted and resumed run gives the same
     model as one that ran through. No defect and no test image is ever looked at.
 
+    Args:
+        config: the model.
+        training: how it is trained.
+        dataset: its training images are used.
+        folder: the run's.
+        resume: go on with the interrupted run in ``folder``.
+        replace: train anew where a run lies already; it stays valid until the new one is finished.
+        start_from: a finished run whose student is trained on, with these settings and images; memory, recognition and
+            thresholds are made anew.
+
     Raises:
         DataError: an image cannot be used; nothing has been written then.
         ConfigError, CheckpointError: the settings cannot work or the teacher's weights cannot be had.
-        OutputError: ``folder`` cannot be written; known before the first step.
+        OutputError: ``folder`` cannot be written, or holds a run that may not be replaced; known before the first step.
         TrainingInterruptedError: Ctrl-C; ``resume=True`` goes on from there.
     """
+    if not (resume or replace):
+        require_free(folder)
     if training.augment == "dihedral" and config.height != config.width:
         raise ConfigError(
             f"quarter turns need a square input, not {config.height}x{config.width}",
@@ -79,6 +100,8 @@ def train(
     model = (
         Snl(config, products=len(products), pretrained=True).to(device).to(memory_format=torch.channels_last).train()
     )
+    if start_from is not None:
+        training = training.model_copy(update={"start_weights": take_student(model, start_from)})
     optimiser = torch.optim.AdamW(
         model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )
@@ -164,6 +187,8 @@ def train(
     )
     save_checkpoint(checkpoint, folder)
     (folder / resume_state.FILE).unlink(missing_ok=True)
+    for outdated in remove_outdated(folder):
+        console.print(f"{outdated} is of an earlier model and refused from now on: build it again")
     return checkpoint
 
 

@@ -65,14 +65,12 @@ def load_state(folder: Path, identity: str, model: Snl, optimiser: torch.optim.O
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         step, history, seconds = json.loads(metadata["state"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged", str(error).split("\n")[0], "train again without --resume"
-        ) from error
+        raise CheckpointError(f"{path} is damaged", str(error).split("\n")[0], "train again with --replace") from error
     if metadata.get("identity") != identity:
         raise CheckpointError(
             f"{path} belongs to another run",
             "settings or images differ from those it was started with",
-            "repeat the command that was interrupted, or train without --resume",
+            "repeat the command that was interrupted, or start anew with --replace",
         )
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     entries: dict[int, dict[str, Tensor]] = {}
