@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge.data.samples import Sample
-from snl_edge.evaluation.evaluate import Evaluation, Predict, evaluate
+from snl_edge.evaluation.evaluate import Predict, evaluate
+from snl_edge.evaluation.results import Evaluation
 
 from .images import DAMAGES, CalibrationImage
 

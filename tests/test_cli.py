@@ -121,7 +121,7 @@ def test_build_makes_an_engine_without_a_gpu(snl_edge, bundle, tmp_path):
 def test_evaluate_writes_its_report(snl_edge, line, bundle, tmp_path):
     result = snl_edge("evaluate", line, "--model", bundle, "--out", "report", "--json")
     assert result.returncode == 0, result.stderr
-    assert set(json.loads(result.stdout)) == {"mean", "products", "recognition"}
+    assert set(json.loads(result.stdout)) == {"verdicts", "mean", "products", "recognition", "notes"}
     assert (tmp_path / "report" / "index.html").is_file()
 
 

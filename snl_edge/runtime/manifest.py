@@ -133,7 +133,10 @@ class ProductReference(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The content of ``manifest.json``. All thresholds are on the calibrated scale, where 0.5 is the default."""
+    """The content of ``manifest.json``. All thresholds are on the calibrated scale.
+
+    Each product has its own there as training set it; 0.5 decides on parts of a product without one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
