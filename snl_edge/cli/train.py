@@ -128,6 +128,12 @@ def evaluate(
     threshold: Annotated[
         float | None, typer.Option(help="Another threshold than the model's own, for all products.")
     ] = None,
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness", help="Also under other light, focus, noise, JPEG, turn and shift: 14 times as long."
+        ),
+    ] = False,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
     as_json: Json = False,
@@ -140,21 +146,26 @@ def evaluate(
     """
     require_for_run(model)
     from snl_edge.evaluation.report import write_report
-    from snl_edge.evaluation.run import evaluate_model
+    from snl_edge.evaluation.run import evaluate_model, robustness_of_model
     from snl_edge.progress import console
 
     from .evaluated import print_evaluation
 
-    evaluation, provenance = evaluate_model(
-        model, open_data(data, layout, products), backend=backend, threshold=threshold
-    )
+    dataset = open_data(data, layout, products)
+    evaluation, provenance = evaluate_model(model, dataset, backend=backend, threshold=threshold)
+    moved = robustness_of_model(model, dataset, backend=backend, threshold=threshold) if robustness else None
+    shown = None if moved is None else moved.for_report()
     html, metrics = write_report(
-        evaluation, out or model / "report", title=f"{model.name} on {data.name}", provenance=provenance
+        evaluation,
+        out or model / "report",
+        title=f"{model.name} on {data.name}",
+        provenance=provenance,
+        robustness=shown,
     )
     if as_json:
-        print(json.dumps(evaluation.figures(), indent=2))
+        print(json.dumps(evaluation.figures() | ({} if moved is None else {"robustness": moved.figures()}), indent=2))
     else:
-        print_evaluation(evaluation)
+        print_evaluation(evaluation, shown)
     console.print(f"report: {html}, figures: {metrics}")
 
 

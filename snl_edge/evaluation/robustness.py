@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from snl_edge.runtime.verdict import VerdictKind
 from .cases import Rules
 from .evaluate import Predict
 from .outcome import Outcome
+from .robustness_picture import draw_outcomes
 
 UNTOUCHED = "nothing"
 CHANGES: Mapping[str, CameraChange] = {
@@ -38,22 +40,49 @@ CHANGES: Mapping[str, CameraChange] = {
 """What is tried, by what the picture is changed by; each alone. Pixels are those of the model's input."""
 
 
+Verdicts = Mapping[str, Sequence[tuple[bool, VerdictKind]]]
+"""By product: of each part whether it is good, and what was said of it."""
+
+
 @dataclass(frozen=True)
 class Robustness:
-    """Outcomes by change and product."""
+    """Verdicts by change and product."""
 
-    outcomes: Mapping[str, Mapping[str, Outcome]]
+    verdicts: Mapping[str, Verdicts]
 
-    def outcome(self, change: str) -> Outcome:
-        """Of all products together."""
-        return Outcome.total(self.outcomes[change].values())
+    def outcome(self, change: str, products: Collection[str] | None = None) -> Outcome:
+        """Of the parts of ``products``, or of all, under a change."""
+        of = self.verdicts[change]
+        return Outcome.of(
+            pair for product, own in of.items() if products is None or product in products for pair in own
+        )
+
+    def mean(self, change: str, products: Collection[str] | None = None) -> float:
+        """The mean over products of the share of good parts that are stopped, products without good parts left out."""
+        chosen = [own for own in self.verdicts[change] if products is None or own in products]
+        shares = [self.outcome(change, [product]).falsely_stopped for product in chosen]
+        rates = [share.rate for share in shares if share.total]
+        return sum(rates) / len(rates) if rates else math.nan
 
     def figures(self) -> dict[str, Any]:
         """As plain data for JSON, by change: all products together, and each."""
         return {
             change: self.outcome(change).figures()
-            | {"products": {product: own.figures() for product, own in products.items()}}
-            for change, products in self.outcomes.items()
+            | {"products": {product: self.outcome(change, [product]).figures() for product in products}}
+            for change, products in self.verdicts.items()
+        }
+
+    def for_report(self) -> dict[str, Any]:
+        """What :func:`snl_edge.evaluation.report.write_report` shows of it."""
+        outcomes = {change: self.outcome(change) for change in self.verdicts}
+        return {
+            "note": "the same parts as the camera would show them if it or its light changed; every change is made "
+            "alone, at the model's own size in pixels, and the device recognises the product by itself",
+            "rows": [
+                {"name": change, "falsely_stopped": own.falsely_stopped, "caught": own.caught}
+                for change, own in outcomes.items()
+            ],
+            "picture": draw_outcomes(outcomes),
         }
 
 
@@ -81,7 +110,7 @@ def measure_robustness(
     """
     judged = [sample for sample in samples if sample.product in rules.manifest.products]
     verdicts: dict[str, dict[str, list[tuple[bool, VerdictKind]]]] = {
-        change: {sample.product: [] for sample in judged} for change in changes
+        change: {product: [] for product in sorted({sample.product for sample in judged})} for change in changes
     }
     done = 0
     for batch, images in _changed(judged, size, changes, as_images, batch_size):
@@ -90,12 +119,7 @@ def measure_robustness(
                 verdicts[change][sample.product].append((sample.is_good, rules.decide(*scores).kind))
             done += len(batch)
             progress(done, len(judged) * len(changes))
-    return Robustness(
-        {
-            change: {product: Outcome.of(pairs) for product, pairs in sorted(products.items())}
-            for change, products in verdicts.items()
-        }
-    )
+    return Robustness(verdicts)
 
 
 def _changed(
