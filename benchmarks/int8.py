@@ -25,7 +25,7 @@ from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import Precision
 from snl_edge.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from snl_edge.runtime.openvino_backend import emulates
-from snl_edge.training.split import split_holdout
+from snl_edge.training.image_record import find_images
 
 from .command import run_command
 from .engine_sizes import sizes_of
@@ -42,11 +42,10 @@ def measure(
     dataset = open_dataset(data)
     checkpoint, graphs, _ = make_graphs(run, "fp16")
     exact = graphs["fp32"]
-    table, chosen = table_for(exact, run, None, dataset.train)
-    training = checkpoint.training
-    _, held_out = split_holdout(dataset.train, training.holdout, training.seed)
-    images = gate_images(dataset.test, held_out)
-    qualifier = Qualifier(exact, checkpoint.calibration, images, held_out)
+    found, training = find_images(run, dataset), checkpoint.training
+    table, chosen = table_for(exact, run, None, found.of("trained"))
+    images = gate_images(dataset.test, found.of("gate"))
+    qualifier = Qualifier(exact, checkpoint.calibration, images, found.of("held_out"))
     half = qualifier.qualify(graphs["fp16"], "fp16")
     int8, _ = qualifier.qualify_int8(table, chosen)
     on_openvino: dict[str, dict[str, Any]] = {}

@@ -151,7 +151,11 @@ def memory_of_frames(spec: InputSpec, max_batch: int | None) -> str:
 
 def _build_engines(bundle: Bundle, chosen: Precision, auto: bool, options: _Options, evidence: Evidence) -> None:
     present = present_gpus()
-    images = engine_images(bundle, evidence.dataset) if present and evidence.dataset is not None else None
+    images = (
+        engine_images(bundle, evidence.dataset.with_bits(bundle.manifest.input.bits))
+        if present and evidence.dataset is not None
+        else None
+    )
     record = _build_engine(bundle, chosen, options)
     if not present or record.gpu is None:
         if chosen == "int8":
@@ -192,7 +196,7 @@ def _build_engine(bundle: Bundle, precision: Precision, options: _Options) -> En
 def _bundle_from_run(
     run: Path, folder: Path, wanted: Wanted, max_batch: int, frame: FrameSpec | None, evidence: Evidence
 ) -> tuple[Bundle, Precision]:
-    from .onnx_graph import save_graph
+    from .onnx_graph import graph_metadata, save_graph
 
     made = make_gated_graphs(run, wanted, evidence)
     checkpoint = made.checkpoint
@@ -218,9 +222,14 @@ def _bundle_from_run(
             files,
             name=run.resolve().name,
             input=InputSpec(
-                height=checkpoint.model.height, width=checkpoint.model.width, max_batch=max_batch, frame=frame
+                height=checkpoint.model.height,
+                width=checkpoint.model.width,
+                max_batch=max_batch,
+                frame=frame,
+                bits=checkpoint.training.bits,
             ),
             products=checkpoint.products,
+            reject_limits=graph_metadata(made.graphs["fp32"]).get("reject_limits", {}),
             calibration=checkpoint.calibration,
             threshold=tuned.threshold or DECISION,
             unknown_limit=tuned.unknown_limit or KNOWN,
@@ -232,9 +241,9 @@ def _bundle_from_run(
             attachments={"calibration.json": made.table.text()} if made.table else {},
             versions=provenance.versions(),
             reference=checkpoint.reference,
-            doubts=checkpoint.doubts,
+            doubts=(*checkpoint.doubts, *made.doubts),
             weights_sha256=checkpoint.weights_sha256,
-            held_out=[sha256_of(sample.path) for sample in made.held_out],
+            held_out=[sha256_of(sample.path) for sample in made.gate_images],
         )
     console.print(f"bundle {folder}: {', '.join(made.graphs)} graphs")
     return bundle, made.best if wanted == "auto" else wanted

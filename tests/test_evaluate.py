@@ -16,15 +16,16 @@ from snl_edge.calibration.judgement import gate_images, judge
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.cli.evaluated import print_evaluation
 from snl_edge.data.layouts import open_dataset
-from snl_edge.data.masks import fit_mask, read_mask
+from snl_edge.data.masks import fit_mask
 from snl_edge.errors import ConfigError, DataError, ResultError
 from snl_edge.evaluation.cases import Rules
 from snl_edge.evaluation.evaluate import evaluate
 from snl_edge.evaluation.intervals import Share, clopper_pearson
 from snl_edge.evaluation.report import write_report
 from snl_edge.evaluation.run import evaluate_model, match_products
+from snl_edge.evaluation.seen import seen_images
 from snl_edge.image import fit_to_input, read_image
-from snl_edge.runtime.manifest import InputSpec, Manifest
+from snl_edge.runtime.manifest import InputSpec, Manifest, sha256_of
 from snl_edge.runtime.prediction import Prediction
 
 SIZE = (64, 64)
@@ -41,7 +42,7 @@ def oracle(dataset):
     known = {}
     for sample in dataset.test:
         image = fit_to_input(read_image(sample.path), SIZE)
-        known[image.tobytes()] = np.zeros(SIZE, bool) if sample.is_good else fit_mask(read_mask(sample.mask), SIZE)
+        known[image.tobytes()] = np.zeros(SIZE, bool) if sample.is_good else fit_mask(sample.mask.read(), SIZE)
 
     def predict(images):
         return answer(np.stack([known[image.tobytes()].astype(np.float32) for image in images]))
@@ -145,6 +146,11 @@ def test_run_and_bundle_give_the_same_figures(line, run, bundle):
     assert "ONNX Runtime" in other["model"]
     assert from_run.recognition == from_bundle.recognition
     assert from_run.recognition.accuracy == 1
+    verdicts = [
+        [(case.verdict.kind, case.verdict.product, case.named.kind) for case in found.cases]
+        for found in (from_run, from_bundle)
+    ]
+    assert verdicts[0] == verdicts[1]
     scores = [[case.score for case in evaluation.cases] for evaluation in (from_run, from_bundle)]
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
     assert from_run.mean["aupro"] == pytest.approx(from_bundle.mean["aupro"], abs=1e-3)
@@ -297,6 +303,24 @@ def test_a_folder_that_names_no_product_shows_the_only_one(line):
     assert match_products(dataset, [own]) == (dataset.test, [])
     with pytest.raises(DataError, match=f"never learned {own}"):
         match_products(dataset, ["gear", "nut"])
+
+
+def test_test_images_that_were_trained_on_are_counted(line, tmp_path):
+    dataset = open_dataset(line)
+    (tmp_path / "checkpoint.json").touch()
+    first, second, third, *_ = dataset.test
+    roles = {first: "trained", second: "thresholds", third: "excluded", dataset.train[0]: "trained"}
+    images = [{"sha256": sha256_of(s.path), "role": role, "product": s.product} for s, role in roles.items()]
+    assert "no list of training images" in seen_images(tmp_path, "w", dataset.test).line()
+    (tmp_path / "images.json").write_text(json.dumps({"weights_sha256": "w", "images": images}))
+    for model in (tmp_path, tmp_path / "bundle"):
+        seen = seen_images(model, "w", dataset.test)
+        assert (seen.trained, seen.kept_out) == (1, 1)
+        assert seen.line().startswith(f"1 of {len(dataset.test)} test images were trained on, 1 set thresholds")
+    assert seen_images(tmp_path, "w", dataset.test[2:]).line().startswith("none of the")
+    assert "another model" in seen_images(tmp_path, "v", dataset.test).line()
+    (tmp_path / "images.json").write_text("{")
+    assert "cannot be read" in seen_images(tmp_path, "w", dataset.test).line()
 
 
 def test_a_score_that_is_no_number_is_refused(line):

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .app import app
-from .options import RUN, Backend, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
+from .options import RUN, Backend, Bits, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
 
 
 class Augment(str, Enum):
@@ -63,12 +63,19 @@ def train(
         str | None, typer.Option(help="Nobody sorted DATA: find its products, a number of them or auto.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    bits: Bits = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Train anew where --out holds a run; it stays until the new one is done.")
     ] = False,
     start_from: Annotated[
         Path | None, typer.Option(help="Finished run whose student is trained on, with these images and settings.")
     ] = None,
+    review: Annotated[
+        Path | None, typer.Option(help="RUN/review/suspicious.csv with your verdicts: good or defect.")
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Learn from suspicious images, too; what they are is said all the same.")
+    ] = False,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
 ) -> None:
@@ -86,7 +93,7 @@ def train(
     from snl_edge.training.loop import train as run_training
 
     changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
-    config, dataset = override(named(preset), changes), open_data(data, layout, products)
+    config, dataset = override(named(preset), changes), open_data(data, layout, products).with_bits(bits)
     if cluster is not None:
         from snl_edge.training.cluster import cluster_products
 
@@ -100,15 +107,18 @@ def train(
             augment=augment.value,
             camera=CameraConfig() if camera_changes else None,
             false_reject_budget=false_reject_budget,
+            trust=trust,
             seed=seed,
             cache_gib=cache_gib,
             device=device.value,
+            bits=bits,
         ),
         dataset,
         out,
         resume=resume,
         replace=replace,
         start_from=start_from,
+        review=review,
     )
     calibration = checkpoint.calibration
     console.print(
@@ -151,7 +161,7 @@ def evaluate(
 
     from .evaluated import print_evaluation
 
-    dataset = open_data(data, layout, products)
+    dataset = open_data(data, layout, products, trains=False)
     evaluation, provenance = evaluate_model(model, dataset, backend=backend, threshold=threshold)
     moved = robustness_of_model(model, dataset, backend=backend, threshold=threshold) if robustness else None
     shown = None if moved is None else moved.for_report()

@@ -9,7 +9,6 @@ from snl_edge.errors import DataError
 from snl_edge.image import read_image
 
 from .folders import NAMED
-from .masks import read_mask
 from .samples import Sample
 
 
@@ -47,15 +46,16 @@ def _faults_of(sample: Sample) -> list[str]:
     except DataError as error:
         faults.append(error.what + (f" ({error.why})" if error.why else ""))
     try:
-        mask = None if sample.mask is None else read_mask(sample.mask)
+        mask = None if sample.mask is None else sample.mask.read()
     except DataError as error:
         faults.append(error.what + (f" ({error.why})" if error.why else ""))
-    if mask is not None:
+    if mask is not None and sample.mask is not None:
+        source = sample.mask.path
         if image is not None and mask.shape != image.shape[:2]:
             (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
             faults.append(
-                f"mask {sample.mask} is {mask_width}x{mask_height}, its image {sample.path} {width}x{height} pixels"
+                f"mask {source} is {mask_width}x{mask_height}, its image {sample.path} {width}x{height} pixels"
             )
         elif not mask.any():
-            faults.append(f"mask {sample.mask} marks no pixel")
+            faults.append(f"mask {source} marks no pixel")
     return faults

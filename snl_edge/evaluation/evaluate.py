@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge.calibration.score import DECISION
-from snl_edge.data.masks import fit_mask, read_mask
+from snl_edge.data.masks import fit_mask
 from snl_edge.data.samples import Sample
 from snl_edge.errors import ResultError
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 from snl_edge.runtime.prediction import Prediction
 from snl_edge.runtime.verdict import Decision
 
@@ -33,6 +33,7 @@ def evaluate(
     *,
     rules: Rules | None = None,
     threshold: Callable[[str], float] = lambda product: DECISION,
+    names: Sequence[str] = (),
     batch_size: int = 8,
     progress: Callable[[int, int], None] = lambda done, total: None,
     shown: int = 3,
@@ -43,7 +44,8 @@ def evaluate(
     With ``rules``, verdicts are those of a device, which recognises the product by itself; they are what a line sees.
     Images of products that are not in the rules' manifest only count among those never learned. Metrics and the rates
     at the threshold go by the product that the folder names: they must not depend on what else the model took a part
-    for. Without rules there are only these, by the ``threshold`` of each product.
+    for. Without rules there are only these, by the ``threshold`` of each product; ``names`` of the products, in the
+    graph's order, then still tell which one each image comes closest to.
 
     The next batch is decoded while the model runs.
     Masks are compared at the model's input ``size = (height, width)``; a defective image without one takes no part in
@@ -69,7 +71,8 @@ def evaluate(
             if rules is not None:
                 case = _judge(sample, score, nearest, distance, rules)
             else:
-                case = _by_threshold(sample, score, distance, threshold(product))
+                nearest_name = names[int(nearest)] if names else None
+                case = _by_threshold(sample, score, nearest_name, distance, threshold(product))
             if learned and (sample.is_good or mask is not None):
                 pixels.update(anomaly_map, np.zeros(size, bool) if mask is None else mask)
             pictures.offer(Picture(case, image, anomaly_map, np.zeros(size, bool) if mask is None else mask))
@@ -91,10 +94,12 @@ def _judge(sample: Sample, score: np.float32, nearest: np.int32, distance: np.fl
     return Case(sample, float(score), named, recognised, learned[int(nearest)], float(distance))
 
 
-def _by_threshold(sample: Sample, score: np.float32, distance: np.float32, threshold: float) -> Case:
+def _by_threshold(
+    sample: Sample, score: np.float32, nearest: str | None, distance: np.float32, threshold: float
+) -> Case:
     kind = "reject" if float(score) > threshold else "good"
     decision = Decision(kind, float(score), threshold, sample.product, float(distance))
-    return Case(sample, float(score), decision, None, None, float(distance))
+    return Case(sample, float(score), decision, None, nearest, float(distance))
 
 
 def _result(cases: Sequence[Case], pixels: PixelMetrics) -> ProductResult:
@@ -130,10 +135,10 @@ def _run(
     def decode(
         batch: Sequence[Sample],
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[NDArray[np.bool_] | None]]:
-        whole = [read_image(s.path) for s in batch]
+        whole = [s.read() for s in batch]
         pictures = np.stack([fit_to_input(picture, size) for picture in whole])
         images = pictures if as_images is None else np.stack([as_images(picture) for picture in whole])
-        return images, pictures, [None if s.mask is None else fit_mask(read_mask(s.mask), size) for s in batch]
+        return images, pictures, [None if s.mask is None else fit_mask(s.mask.read(), size) for s in batch]
 
     with ThreadPoolExecutor(1) as reader:
         upcoming = reader.submit(decode, batches[0])

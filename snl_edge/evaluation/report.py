@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +14,10 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from snl_edge.atomic import write_text
+from snl_edge.data.thumbnails import data_uri
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown
 
-from .cases import Case, Picture
+from .cases import Case, Kind, Picture
 from .intervals import Share
 from .results import METRICS, Evaluation
 from .wording import INTERVALS, in_short, interval, of_parts, percent, recognition_line, stranger_lines
@@ -31,7 +31,6 @@ HEADINGS = {
     "pixel_f1_max": "F1-max",
     "aupro": "AUPRO",
 }
-THUMBNAIL = 192
 MASK_COLOUR = (60, 220, 120)
 BARS = 36
 
@@ -72,7 +71,8 @@ def write_report(
     environment = Environment(
         loader=PackageLoader("snl_edge.evaluation", "."), autoescape=True, undefined=StrictUndefined
     )
-    pictures = [_figure(picture) for kept in evaluation.gallery.values() for picture in kept]
+    pictures = [picture for kept in evaluation.gallery.values() for picture in kept]
+    wrong: tuple[Kind, ...] = ("escape", "not stopped", "false stop")
     page = environment.get_template("report.html.jinja").render(
         title=title,
         evaluation=evaluation,
@@ -89,7 +89,7 @@ def write_report(
         in_short=in_short,
         provenance=provenance,
         products=[_product(evaluation, name) for name in evaluation.products],
-        wrong=[picture for picture in pictures if picture["kind"] != "detection"],
+        wrong=[_figure(picture) for kind in wrong for picture in pictures if picture.case.kind == kind],
         images=len(evaluation.cases) + len(evaluation.never_learned),
         robustness=robustness,
     )
@@ -177,8 +177,8 @@ def _figure(picture: Picture) -> dict[str, Any]:
         "said": said,
         "defect": case.sample.defect,
         "file": case.sample.path.name,
-        "image": _data_uri(draw_truth(picture.image, picture.mask)),
-        "overlay": _data_uri(drawn),
+        "image": data_uri(draw_truth(picture.image, picture.mask)),
+        "overlay": data_uri(drawn),
     }
 
 
@@ -188,10 +188,3 @@ def draw_truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
     drawn = image.copy()
     cv2.drawContours(drawn, contours, -1, MASK_COLOUR, max(1, image.shape[0] // 128))
     return drawn
-
-
-def _data_uri(image: NDArray[np.uint8]) -> str:
-    scale = THUMBNAIL / max(image.shape[:2])
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()

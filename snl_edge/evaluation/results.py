@@ -14,6 +14,7 @@ from snl_edge.data.folders import name_some
 from .cases import Case, Picture
 from .intervals import Share
 from .outcome import Outcome
+from .seen import Seen
 from .threshold import OperatingPoint
 
 METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro")
@@ -66,6 +67,8 @@ class Evaluation:
     """Of products that the model never learned: all of them should be stopped, good and defective ones."""
     recognises: bool = False
     """Whether the model was asked for the product."""
+    seen: Seen | None = None
+    """Which test images the model knew; None where nobody looked."""
     remarks: tuple[str, ...] = ()
     """What else one must know to read the figures, a line each."""
 
@@ -114,8 +117,8 @@ class Evaluation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is not defined or left out, and why, and the remarks: a line each."""
-        return (*_undefined(self.products), *self.remarks)
+        """What the model knew already, what is not defined or left out, and why, and the remarks: a line each."""
+        return (*([self.seen.line()] if self.seen else []), *_undefined(self.products), *self.remarks)
 
     def figures(self) -> dict[str, Any]:
         """The figures as plain data for JSON: fractions, ``None`` where not defined."""
@@ -142,6 +145,7 @@ class Evaluation:
             "mean": _plain(self.mean),
             "products": _plain(products),
             "recognition": _plain(asdict(self.recognition)),
+            "seen": self.seen.figures() if self.seen else None,
             "notes": list(self.notes),
         }
 

@@ -28,6 +28,7 @@ from .cases import Rules
 from .evaluate import Predict, evaluate
 from .results import Evaluation
 from .robustness import Robustness, measure_robustness
+from .seen import seen_images
 
 if TYPE_CHECKING:
     from snl_edge.training.checkpoint import Checkpoint
@@ -58,7 +59,7 @@ def evaluate_model(
     if threshold is not None and not 0 < threshold < math.inf:
         raise ConfigError(f"{threshold} is no threshold", "nothing would be above it, or all", "give one above 0")
     subject = open_subject(model, backend)
-    samples, remarks = match_products(dataset, subject.products)
+    samples, remarks = match_products(dataset.with_bits(subject.bits), subject.products)
     with progress_bar("checking images") as report:
         check_samples(samples, progress=report)
     with progress_bar("evaluating") as report:
@@ -70,8 +71,9 @@ def evaluate_model(
             progress=report,
             as_images=subject.as_images,
         )
+    seen = seen_images(model, subject.rules.manifest.weights_sha256, samples)
     remarks += foreign_products(evaluation)
-    return replace(evaluation, remarks=tuple(remarks)), {
+    return replace(evaluation, remarks=tuple(remarks), seen=seen), {
         "model": subject.description,
         "data": f"{dataset.root.name} ({dataset.layout} layout)",
         "command": provenance.command(),
@@ -115,7 +117,7 @@ def match_products(dataset: Dataset, learned: Sequence[str]) -> tuple[Sequence[S
     """
     present = sorted({sample.product for sample in dataset.test})
     if len(learned) == 1 and present == [dataset.root.resolve().name] and present[0] != learned[0]:
-        remark = f"{dataset.root} names no product: its images are taken for {learned[0]}, the model's only one"
+        remark = f"{present[0]} names no product: its images are taken for {learned[0]}, the model's only one"
         return [replace(sample, product=learned[0]) for sample in dataset.test], [remark]
     if not set(present) & set(learned):
         raise DataError(
@@ -152,6 +154,8 @@ class Subject:
     rules: Rules
     description: str
     as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+    bits: int | None = None
+    """Of 16-bit files, as training was told."""
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -197,10 +201,16 @@ def _from_run(run: Path) -> Subject:
 
     config = checkpoint.model
     words = f"run {run.name}: {config.teacher.architecture}, {config.student.direction} student, PyTorch on {device}"
-    return Subject(predict, config.size, Rules(_manifest_of(run, checkpoint)), words)
+    return Subject(
+        predict,
+        config.size,
+        Rules(_manifest_of(run, checkpoint, model.recognition.reject_limits().tolist())),
+        words,
+        bits=checkpoint.training.bits,
+    )
 
 
-def _manifest_of(run: Path, checkpoint: Checkpoint) -> Manifest:
+def _manifest_of(run: Path, checkpoint: Checkpoint, reject_limits: Sequence[float]) -> Manifest:
     """What a bundle of the run says of its verdicts, so that they follow from the one rule of devices."""
     graph = f"{checkpoint.weights}.onnx"
     return Manifest(
@@ -208,11 +218,13 @@ def _manifest_of(run: Path, checkpoint: Checkpoint) -> Manifest:
         created=checkpoint.created,
         input=InputSpec(height=checkpoint.model.height, width=checkpoint.model.width, max_batch=1),
         products=checkpoint.products,
+        reject_limits=dict(zip(checkpoint.products, reject_limits, strict=True)) if len(reject_limits) > 1 else {},
         calibration=checkpoint.calibration,
         product_thresholds=checkpoint.calibration.product_thresholds,
         graphs={"fp32": graph},
         files={graph: checkpoint.weights_sha256},
         doubts=checkpoint.doubts,
+        weights_sha256=checkpoint.weights_sha256,
     )
 
 
@@ -226,4 +238,5 @@ def _from_bundle(folder: Path, backend: str) -> Subject:
         Rules(manifest, detector.backend.precision),
         f"bundle {folder.name}, {detector.backend.description}",
         None if manifest.input.frame is None else lambda picture: as_images(picture, manifest.input),
+        manifest.input.bits,
     )

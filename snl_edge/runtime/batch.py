@@ -11,8 +11,9 @@ from pathlib import Path
 from rich.text import Text
 
 from snl_edge.atomic import replacing, write_text
+from snl_edge.bit_depth import DepthWatch, to_uint8
 from snl_edge.errors import DataError
-from snl_edge.image import IMAGE_SUFFIXES, read_image
+from snl_edge.image import IMAGE_SUFFIXES, load_image
 from snl_edge.progress import console, progress_bar
 from snl_edge.table import number_column, print_table, text_column
 
@@ -57,8 +58,10 @@ def infer_files(
     one = Detector.load(bundle, backend=backend, precision=precision, max_batch=1)
     with one as detector, progress_bar("inspecting") as report:
         console.print(detector.backend_reason)
+        depth = DepthWatch()
         for done, path in enumerate(paths, start=1):
-            lines.append(_judge(detector, path, out and out / names[path], threshold=threshold, product=product))
+            target = out and out / names[path]
+            lines.append(_judge(detector, path, target, depth, threshold=threshold, product=product))
             if as_json:
                 print(json.dumps(lines[-1]), flush=True)  # noqa: T201
             report(done, len(paths))
@@ -66,6 +69,8 @@ def infer_files(
         write_text(out / "verdicts.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     if not as_json:
         _print_table(lines, paths)
+    if depth.doubt is not None:
+        console.print(f"snl-edge: {depth.doubt}", style="yellow", soft_wrap=True)
     return sum("error" in line for line in lines)
 
 
@@ -107,13 +112,16 @@ def _judge(
     detector: Detector,
     path: Path,
     target: Path | None,
+    depth: DepthWatch,
     *,
     threshold: float | None,
     product: str | None,
 ) -> dict[str, object]:
     takes = detector.bundle.manifest.input
     try:
-        image = read_image(path)
+        stored = load_image(path)
+        depth.look(stored, takes.bits)
+        image = to_uint8(stored, takes.bits, path)
         frame = image if takes.frame is None else as_images(image, takes)
     except DataError as error:
         return {"path": str(path), "error": str(error)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -22,6 +23,7 @@ from pydantic import (
 
 from snl_edge.calibration.score import DECISION, ScoreCalibration
 
+from ..bit_depth import Bits
 from ..errors import BundleError, ConfigError
 
 SCHEMA_VERSION = 2
@@ -88,6 +90,8 @@ class InputSpec(BaseModel):
     width: int = Field(gt=0)
     max_batch: int = Field(ge=1)
     frame: FrameSpec | None = None
+    bits: Bits | None = None
+    """How many bits the camera fills of 16-bit files; None where training was not told, which reads all 16."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -107,9 +111,8 @@ class InputSpec(BaseModel):
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, usual: SerializerFunctionWrapHandler) -> dict[str, object]:
         written = usual(self)
-        if self.frame is None:
-            del written["frame"]  # a bundle without a frame is what it was before there were any
-        return written
+        # A bundle without them is what it was before there were any.
+        return {name: value for name, value in written.items() if value is not None}
 
 
 class Spread(BaseModel):
@@ -149,6 +152,9 @@ class Manifest(BaseModel):
     product_thresholds: dict[str, PositiveFinite] = {}
     unknown_limit: PositiveFinite = KNOWN
     """A product distance above it is that of an unknown product."""
+    reject_limits: dict[str, PositiveFinite] = {}
+    """Product distances up to which a part whose score is above the threshold is a reject of the nearest product, not
+    unknown. A single product needs none, there being no other; none in bundles of before."""
     calibration: ScoreCalibration
     """Of the FP32 graph; what thresholds in force refer to."""
     calibrations: dict[Precision, ScoreCalibration] = {}
@@ -169,7 +175,7 @@ class Manifest(BaseModel):
     weights_sha256: Sha256 | None = None
     """Of the run's weights that the graphs were made of; None in bundles from before it was noted."""
     held_out: tuple[Sha256, ...] = ()
-    """Good images that were not trained on, if the bundle was built with images: engines are judged on them."""
+    """Good images that nothing was fitted to, if the bundle was built with images: engines are judged on them."""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Manifest:
@@ -177,11 +183,17 @@ class Manifest(BaseModel):
             raise ValueError(f"graph {unlisted[0]} has no SHA-256 under files")
         if unknown := sorted(set(self.product_thresholds) - set(self.products)):
             raise ValueError(f"product_thresholds names {unknown[0]!r}, which is not under products")
+        if unknown := sorted(set(self.reject_limits) - set(self.products)):
+            raise ValueError(f"reject_limits names {unknown[0]!r}, which is not under products")
         return self
 
     def passed(self, gate: GateName) -> bool:
         """Whether this gate was measured and every limit held."""
         return gate in self.gates and not self.gates[gate].get("failures")
+
+    def reject_limit(self, product: str) -> float:
+        """Up to which distance a high score makes a reject of ``product``, see ``reject_limits``."""
+        return math.inf if len(self.products) == 1 else self.reject_limits.get(product, self.unknown_limit)
 
     def threshold_for(self, product: str | None, precision: Precision = "fp32") -> float:
         """The threshold in force for ``product``; for ``None``, the bundle's own.

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from rich.text import Text
 
+from ..bit_depth import DepthWatch, to_uint8
 from ..errors import CameraError, ConfigError, SnlEdgeError
 from ..opencv import opencv
 from ..runtime.frame import misfit
@@ -124,7 +125,10 @@ def _picture(config: LineConfig, camera: CameraSettings) -> str:
     source = open_source(camera.source)
     source.open()
     try:
-        picture = _first(source)
+        stored = _first(source)
+        depth = DepthWatch()
+        depth.look(stored, takes.bits)
+        picture = to_uint8(stored, takes.bits)
         region = inspected(picture, camera.region, camera.rotation, swap=False)
         if wrong := misfit(region, takes):
             raise CameraError(*wrong)
@@ -135,7 +139,7 @@ def _picture(config: LineConfig, camera: CameraSettings) -> str:
                 f"; it gives {source.colour.upper()} and the bundle takes {takes.colours.upper()}: the host converts "
                 f"each frame, unless you build with --frame-colours {source.colour}"
             )
-        return text
+        return text if depth.doubt is None else f"{text}; {depth.doubt}"
     finally:
         source.close()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from snl_edge.calibration.score import ScoreCalibration, calibrate_scores
 from snl_edge.data.loader import ImageStore
@@ -17,59 +19,101 @@ from snl_edge.progress import progress_bar
 from snl_edge.runtime.manifest import ProductReference
 
 from .appearance import measure_appearance, reference_of
+from .camera_changes import at_any_moment
 from .checkpoint import Checkpoint, load_model, save_checkpoint
 from .config import TrainingConfig
-from .split import split_holdout
+from .image_record import find_images, role_indices
+from .split import Role
 
-LEAST_IMAGES = 5
+LEAST_PARTS = 5
 """Of a product, for its memory to be much the same without one of them."""
 
 
+@dataclass(frozen=True)
+class ImageSets:
+    """The images of a run by what they are used for."""
+
+    trained: ImageStore
+    trained_groups: NDArray[np.intp]
+    """Number of the part that each trained image shows."""
+    held_out: ImageStore
+    """For the weights of distances and the reference against drift."""
+    thresholds: ImageStore
+    threshold_groups: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, store: ImageStore, groups: NDArray[np.intp], roles: Sequence[Role]) -> ImageSets:
+        """The sets of the images of ``store``, each with the number of its part and its role."""
+        products = [sample.product for sample in store.samples]
+        trained, held_out, thresholds = (
+            role_indices(products, roles, role) for role in ("trained", "held_out", "thresholds")
+        )
+        return cls(
+            store.part(trained), groups[trained], store.part(held_out), store.part(thresholds), groups[thresholds]
+        )
+
+
 def calibrate(
-    model: Snl, samples: ImageStore, held_out: ImageStore, training: TrainingConfig
+    model: Snl, sets: ImageSets, training: TrainingConfig
 ) -> tuple[ScoreCalibration, dict[str, ProductReference]]:
     """Thresholds of ``model``, which is in evaluation mode, and what good parts look like to it.
 
-    The latter from images that it was not trained on; the thresholds from the images it was trained on, too, where it
-    has a memory that can leave them out: ten times as many.
+    The latter from held-out images; the thresholds from images that were kept for them, and from those it was trained
+    on, too, where it has a memory that can leave them out: ten times as many. Several images of one part count once.
+    Of these every image is judged at one moment of the camera (:func:`.camera_changes.at_any_moment`), so that the
+    budget holds whatever it changes.
     """
     with progress_bar("judging held-out images") as report:
-        figures = measure_appearance(model, held_out, training.batch_size, report)
+        figures = measure_appearance(model, sets.held_out, training.batch_size, report)
+    with progress_bar("judging images for thresholds") as report:
+        new = measure_appearance(model, at_any_moment(sets.thresholds, training), training.batch_size, report)
     with progress_bar("judging training images") as report:
-        left_out = leave_one_out(model, samples, training.batch_size, report)
-    scores = {product: own["score"] for product, own in figures.items()}
-    calibration = calibrate_scores(scores, left_out, training.false_reject_budget)
+        trained = at_any_moment(sets.trained, training)
+        left_out = leave_one_out(model, trained, sets.trained_groups, training.batch_size, report)
+    shown = np.array([sample.product for sample in sets.thresholds.samples])
+    unseen = {product: of_parts(own["score"], sets.threshold_groups[shown == product]) for product, own in new.items()}
+    calibration = calibrate_scores(unseen, left_out, training.false_reject_budget)
     return calibration, reference_of(figures, calibration.gain)
 
 
 @torch.no_grad()
 def leave_one_out(
-    model: Snl, samples: ImageStore, batch_size: int, progress: Callable[[int, int], None]
+    model: Snl,
+    samples: ImageStore,
+    groups: NDArray[np.intp],
+    batch_size: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, list[float]]:
-    """Raw scores, by product, of training images, each judged by the memory without its own patches.
+    """Raw scores, by product, of the parts trained on, each judged by the memory without the patches of that part.
 
-    Products with fewer than ``LEAST_IMAGES`` are left out, as one image is too much of their memory; without a memory
+    Products with fewer than ``LEAST_PARTS`` are left out, as one part is too much of their memory; without a memory
     all are: what a student has seen says nothing of what it has not.
 
     Args:
         model: in evaluation mode.
-        samples: the training images, in the order in which the memory was filled.
+        samples: the training images.
+        groups: number of the part that each shows, as the memory knows it.
         batch_size: images at a time.
         progress: called with images done and wanted.
     """
     if model.memory is None:
         return {}
-    shown = [sample.product for sample in samples.samples]
+    shown = np.array([sample.product for sample in samples.samples])
     device = model.memory.kept.device
-    scores: dict[str, list[float]] = {product: [] for product, count in Counter(shown).items() if count >= LEAST_IMAGES}
+    scores = np.empty(len(samples))
     for indices, images in samples.batches(batch_size):
-        left_out = torch.tensor(list(indices), dtype=torch.int32, device=device)
+        left_out = torch.from_numpy(groups[indices.start : indices.stop]).to(device, torch.int32)
         _, judged, _, _ = model(torch.from_numpy(images).to(device), left_out)
-        for index, score in zip(indices, judged.tolist(), strict=True):
-            if shown[index] in scores:
-                scores[shown[index]].append(score)
+        scores[indices.start : indices.stop] = judged.cpu().numpy()
         progress(indices.stop, len(samples))
-    return scores
+    parts = {p: of_parts(scores[shown == p].tolist(), groups[shown == p]) for p in np.unique(shown).tolist()}
+    return {product: own for product, own in parts.items() if len(own) >= LEAST_PARTS}
+
+
+def of_parts(scores: Sequence[float], groups: NDArray[np.intp]) -> list[float]:
+    """One score for each part: the median of its images', as they are no independent witnesses."""
+    values = np.asarray(scores)
+    return [float(np.median(values[groups == part])) for part in dict.fromkeys(groups.tolist())]
 
 
 @torch.no_grad()
@@ -87,21 +131,23 @@ def weigh_distances(model: Snl, held_out: ImageStore, training: TrainingConfig) 
 
 
 def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
-    """Sets the thresholds of the finished ``run`` anew, from the data set it was trained on.
+    """Sets the thresholds of the finished ``run`` anew, from the images it was trained on, found in ``dataset``.
 
     Raises:
-        CheckpointError: the run cannot be read.
-        DataError: an image cannot be read, a product has too few, or it was trained on another number of images.
+        CheckpointError: the run cannot be read, or does not say which images it was trained on.
+        DataError: an image cannot be read, or some of the run's are not in ``dataset``.
     """
     model, checkpoint = load_model(run)
-    samples, held_out = split_holdout(dataset.train, checkpoint.training.holdout, checkpoint.training.seed)
-    if len(samples) != checkpoint.training_images:
+    found = find_images(run, dataset.with_bits(checkpoint.training.bits))
+    if len(found.of("trained")) != checkpoint.training_images:
         raise DataError(
-            f"{run} was trained on {checkpoint.training_images} images, {dataset.root} has {len(samples)} for it",
-            fix="give the data set that it was trained on, or train again",
+            f"{dataset.root} lacks images that {run} was trained on",
+            "its memory holds patches of all of them",
+            "give the data set that it was trained on, or train again",
         )
-    trained, unseen = (ImageStore(own, checkpoint.model.size, budget=0) for own in (samples, held_out))
-    calibration, reference = calibrate(model, trained, unseen, checkpoint.training)
+    store = ImageStore(found.samples, checkpoint.model.size, budget=0)
+    sets = ImageSets.of(store, np.array([e.group for e in found.entries]), [e.role for e in found.entries])
+    calibration, reference = calibrate(model, sets, checkpoint.training)
     changed = checkpoint.model_copy(update={"calibration": calibration, "reference": reference})
     save_checkpoint(changed, run)
     return changed

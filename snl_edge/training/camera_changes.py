@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from snl_edge.data.camera_changes import CameraChange
 from snl_edge.data.loader import ImageStore
 
 from .config import CameraConfig, TrainingConfig
+from .feature_cache import FeatureSource
 
 
 class CameraCopies(ImageStore):
@@ -25,13 +29,18 @@ class CameraCopies(ImageStore):
     """
 
     def __init__(self, store: ImageStore, config: CameraConfig, seed: int) -> None:
-        super().__init__(list(store.samples) * (1 + config.copies), store.size, budget=0)
+        self.samples = list(store.samples) * (1 + config.copies)
+        self.size = store.size
+        self.cached_bytes = 0
         self._store, self._config, self._seed = store, config, seed
 
-    def image(self, index: int) -> NDArray[np.uint8]:
-        """Image or copy, ``uint8 [H, W, 3]``."""
-        copy, original = divmod(index, len(self._store))
-        picture = self._store.image(original)
+    def batch(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Images and copies, ``uint8 [B, H, W, 3]``."""
+        places = [divmod(index, len(self._store)) for index in indices]
+        pictures = self._store.batch([original for _, original in places])
+        return np.stack([self._changed(picture, *place) for picture, place in zip(pictures, places, strict=True)])
+
+    def _changed(self, picture: NDArray[np.uint8], copy: int, original: int) -> NDArray[np.uint8]:
         if copy == 0:
             return picture
         rng = np.random.default_rng((self._seed, 3, copy, original))
@@ -43,9 +52,35 @@ def with_copies(store: ImageStore, training: TrainingConfig) -> ImageStore:
     return store if training.camera is None else CameraCopies(store, training.camera, training.seed)
 
 
-def originals(copied: ImageStore, store: ImageStore) -> NDArray[np.intp]:
-    """The number in ``store`` of the image that each of `with_copies` shows, ``[N]``."""
-    return np.arange(len(copied)) % len(store)
+def at_any_moment(store: ImageStore, training: TrainingConfig) -> ImageStore:
+    """Each image of the store once, by turns as it is and as one of its copies; as it is where there are none.
+
+    What is measured on these holds for a part that the camera shows at any of its moments.
+    """
+    copied, count = with_copies(store, training), len(store)
+    moments = len(copied) // count
+    return copied.part([index % moments * count + index for index in range(count)])
+
+
+def features_with_copies(
+    source: FeatureSource, trained: Sequence[int], copied: ImageStore
+) -> Callable[[Sequence[int]], list[Tensor]]:
+    """Gives the teacher's features of images and copies at some indices of ``copied``.
+
+    Args:
+        source: has those of the images.
+        trained: where the images of ``copied`` stand in the source.
+        copied: :func:`with_copies`.
+    """
+
+    def features(indices: Sequence[int]) -> list[Tensor]:
+        if max(indices) < len(trained):
+            return source.features([trained[index] for index in indices])
+        images = torch.from_numpy(copied.batch(indices)).to(source.device)
+        with torch.no_grad():
+            return source.model.teacher(source.model.teacher.normalise(images))
+
+    return features
 
 
 def draw_change(config: CameraConfig, rng: np.random.Generator) -> CameraChange:

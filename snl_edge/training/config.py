@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from snl_edge.bit_depth import Bits
+
 CHECKPOINT = "checkpoint.json"
 """The file that makes a folder a run folder."""
 
@@ -54,12 +56,16 @@ class TrainingConfig(BaseModel):
     camera: CameraConfig | None = CameraConfig()
     """What the camera may change; None: nothing, a good part must look as in the training images."""
     holdout: float = Field(default=0.1, gt=0, le=0.5)
-    """Share of each product's good images kept out of training to set the decision threshold."""
+    """Share of each product's parts kept out of training (:func:`snl_edge.training.split.assign_roles`)."""
+    trust: bool = False
+    """Use images that look unlike all others of their product, too."""
     false_reject_budget: float = Field(default=0.01, gt=0, lt=0.5)
     """Share of good parts that the threshold may reject."""
     start_weights: str | None = None
     """SHA-256 of the weights that the student started with; None where it started from nothing."""
     seed: int = Field(default=0, ge=0)
+    bits: Bits | None = None
+    """How many bits the camera filled of 16-bit files, which the bundle hands on to the device; None: nobody said."""
     cache_gib: float = Field(default=4.0, ge=0)
     """Memory for decoded images and teacher features."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

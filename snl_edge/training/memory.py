@@ -19,34 +19,34 @@ def fill_memory(
     memory: Memory,
     features: Callable[[Sequence[int]], list[Tensor]],
     products: Sequence[int],
+    groups: Sequence[int],
     candidates: int,
     batch_size: int,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    owners: Sequence[int] | None = None,
 ) -> None:
     """Fills ``memory`` with K patches of every product's training images; a shared one with K of all of them.
 
     About ``candidates`` patches are drawn for each K, equally many of every image; then the one farthest from all
     that are kept is kept next (k-centre greedy, as PatchCore, arXiv 2106.08265, sec. 3.2, in a random projection).
-    With fewer candidates than centres some are kept twice. The memory also learns which image each is of.
+    With fewer candidates than centres some are kept twice. The memory also learns which part each is of.
 
     Args:
         memory: to be filled.
         features: teacher features ``[B, C_l, h_l, w_l]`` of the images at these indices.
         products: number of each training image's product.
+        groups: number of the part that each shows: images of one part vouch for each other, so all of them are left
+            out together.
         candidates: patches to choose from.
         batch_size: images at a time.
         seed: of draw and projection.
         progress: called with centres chosen and wanted.
-        owners: number of the training image that each shows, where some are changed copies; by default each is its own.
     """
     rng = np.random.default_rng(seed)
-    numbers = np.arange(len(products)) if owners is None else np.asarray(owners)
     parts, count = memory.owners.shape
     shown = np.asarray(products) if parts > 1 else np.zeros(len(products), int)
     chosen: list[Tensor] = []
-    kept_of: list[Tensor] = []
+    owners: list[Tensor] = []
     for part in range(parts):
         own = np.flatnonzero(shown == part)
         each = -(-candidates // len(own))
@@ -59,9 +59,11 @@ def fill_memory(
         before = part * count
         kept = farthest_points(pool, count, seed, lambda done, _, b=before: progress(b + done, parts * count))
         chosen.append(pool[kept])
-        images = torch.from_numpy(numbers[own]).repeat_interleave(torch.tensor([len(one) for one in drawn]))
-        kept_of.append(images[kept.cpu()])
-    memory.remember(torch.stack(chosen), torch.stack(kept_of))
+        parts_shown = torch.from_numpy(np.asarray(groups)[own]).repeat_interleave(
+            torch.tensor([len(one) for one in drawn])
+        )
+        owners.append(parts_shown[kept.cpu()])
+    memory.remember(torch.stack(chosen), torch.stack(owners))
 
 
 def farthest_points(
