@@ -98,9 +98,9 @@ def _judge(
     """Whether each ``judged`` image is recognised as its product, and whether it is called unknown, ``bool [N]``."""
     names, fit = fit_recognition(embeddings[fitted], products[fitted].tolist(), seed)
     right, unknown = np.zeros(len(products), bool), np.zeros(len(products), bool)
-    distances = fit.distances(embeddings[judged])
-    right[judged] = np.array(names)[distances.argmin(axis=1)] == products[judged]
-    unknown[judged] = distances.min(axis=1) > KNOWN
+    nearest, distance = fit.recognise(embeddings[judged])
+    right[judged] = np.array(names)[nearest] == products[judged]
+    unknown[judged] = distance > KNOWN
     return right, unknown
 
 
