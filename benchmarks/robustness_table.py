@@ -61,7 +61,7 @@ def _source(result: Result) -> str:
     seconds = [f"{result.figures[way]['seconds'] / 60:.0f}" for way in WAYS]
     return (
         f"<sub>{result.settings['preset']} preset at {model['height']}×{model['width']}, {training['steps']} steps of "
-        f"{training['batch_size']}, seed {training['seed']}; {seconds[0]} minutes of training without, {seconds[1]} with "
-        f"camera changes; {result.machine['processor']}, {result.machine['cores']} cores, {result.created[:10]}, revision "
-        f"{result.revision}; `{result.command}`</sub>"
+        f"{training['batch_size']}, seed {training['seed']}; {seconds[0]} minutes of training without camera changes, "
+        f"{seconds[1]} with them; {result.machine['processor']}, {result.machine['cores']} cores, "
+        f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
     )

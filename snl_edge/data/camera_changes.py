@@ -54,7 +54,9 @@ class CameraChange:
             _, encoded = cv2.imencode(
                 ".jpg", cv2.cvtColor(changed, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, self.jpeg]
             )
-            changed = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+            decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+            assert decoded is not None
+            changed = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
         return np.ascontiguousarray(changed, np.uint8)
 
     def _moved(self, picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
