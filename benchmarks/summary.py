@@ -23,6 +23,7 @@ from .gpu_tables import gpu_table
 from .precision_tables import memory_table, precision_figures, precision_table, size_table
 from .presets import presets_table
 from .results import FOLDER, SUMMARY, Result, read_results
+from .robustness_table import robustness_table
 from .speed_tables import (
     install_table,
     machines_table,
@@ -162,6 +163,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "int8": precision_table,
     "enginesizes": size_table,
     "calibrationmemory": memory_table,
+    "robustness": robustness_table,
     "wins": wins_caption,
     "gpu": gpu_table,
     "thresholds": thresholds_table,
