@@ -22,7 +22,10 @@ class Limits(BaseModel):
     image_auroc_drop: float
     """Of the mean over products, on a labelled set."""
     verdict_flips: float = 0.005
-    """Share of the images judged otherwise, each graph by its own thresholds; one image is always allowed."""
+    """Share of the images judged otherwise, each graph by its own thresholds; one image is always allowed.
+
+    As many good images may be taken for another product or for unknown that FP32 recognises.
+    """
     score_correlation: float
     """Least correlation of scores, where there are good images only."""
     map_error: float
@@ -58,6 +61,8 @@ class GateReport(BaseModel):
     images: int
     limits: Limits
     verdict_flips: int
+    unrecognised: int = 0
+    """Good images that FP32 recognises as their product and this does not."""
     image_auroc_drop: float | None = None
     pixel_auroc_drop: float | None = None
     aupro_drop: float | None = None
@@ -83,6 +88,8 @@ class GateReport(BaseModel):
     def summary(self) -> str:
         """One line for people."""
         flips = f"{self.verdict_flips} of {self.images} verdicts flip"
+        if self.unrecognised:
+            flips += f", {self.unrecognised} good parts are recognised no longer"
         if self.judged_on == "labelled set":
             figures = (
                 f"mean image AUROC drops by {_points(self.image_auroc_drop)}, pixel AUROC by "
@@ -113,6 +120,9 @@ def compare(reference: Judgement, found: Judgement, precision: Precision, ran_on
     flips = int((reference.rejects != found.rejects).sum())
     correlation = float(np.corrcoef(reference.scores, found.scores)[0, 1])
     failures: list[str] = []
+    lost = int((reference.recognised & ~found.recognised).sum())
+    if lost > max(1.0, limits.verdict_flips * images):
+        failures.append(f"{lost} good parts are taken for another product or for unknown that FP32 recognises")
     if flips > max(1.0, limits.verdict_flips * images):
         failures.append(f"{flips} of {images} verdicts flip, {limits.verdict_flips:.1%} allowed")
     if reference.metrics is None or found.metrics is None:
@@ -130,6 +140,7 @@ def compare(reference: Judgement, found: Judgement, precision: Precision, ran_on
             images=images,
             limits=limits,
             verdict_flips=flips,
+            unrecognised=lost,
             score_correlation=correlation,
             map_error=error,
             failures=tuple(failures),
@@ -156,6 +167,7 @@ def compare(reference: Judgement, found: Judgement, precision: Precision, ran_on
         images=images,
         limits=limits,
         verdict_flips=flips,
+        unrecognised=lost,
         image_auroc_drop=drops["image_auroc"],
         pixel_auroc_drop=drops["pixel_auroc"],
         aupro_drop=drops["aupro"],

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge.data.samples import Sample
-from snl_edge.evaluation.evaluate import Evaluation, Predict, evaluate
+from snl_edge.evaluation.evaluate import Predict, evaluate
+from snl_edge.evaluation.results import Evaluation
+from snl_edge.runtime.manifest import KNOWN
 
 from .images import DAMAGES, CalibrationImage
 
@@ -33,6 +35,8 @@ class Judgement:
 
     scores: NDArray[np.float64]
     rejects: NDArray[np.bool_]
+    recognised: NDArray[np.bool_]
+    """Good images that are known, as the product that they show; all False where the products have no names."""
     metrics: Evaluation | None = None
     maps: NDArray[np.float32] | None = None
 
@@ -58,11 +62,13 @@ def judge(
     images: GateImages,
     size: tuple[int, int],
     threshold: Callable[[str], float],
+    learned: Sequence[str],
     progress: Callable[[int, int], None] = lambda done, total: None,
     as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
 ) -> Judgement:
     """Runs ``predict`` over the images; every product is judged by its own ``threshold``.
 
+    ``learned`` names the products in the graph's order.
     ``size`` is that of maps, and of what ``predict`` takes unless ``as_images`` makes it of a picture.
 
     Raises:
@@ -74,19 +80,27 @@ def judge(
             images.labelled,
             size,
             threshold=threshold,
+            names=learned,
             batch_size=1,
             progress=progress,
             shown=0,
             as_images=as_images,
         )
         scores = np.array([case.score for case in evaluation.cases])
-        return Judgement(scores, np.array([case.reject for case in evaluation.cases]), metrics=evaluation)
-    scores, maps = [], []
+        recognised = [
+            case.sample.is_good and case.nearest == case.sample.product and case.product_distance <= KNOWN
+            for case in evaluation.cases
+        ]
+        rejects = np.array([case.reject for case in evaluation.cases])
+        return Judgement(scores, rejects, np.array(recognised), metrics=evaluation)
+    scores, recognised, maps = [], [], []
     for done, image in enumerate(images.unlabelled, start=1):
         picture = image.read(size)
         prediction = predict((picture if as_images is None else as_images(picture))[None])
         scores.append(float(prediction.score[0]))
+        own = learned[int(prediction.product[0])] == image.sample.product
+        recognised.append(image.damage == "none" and own and float(prediction.product_distance[0]) <= KNOWN)
         maps.append(prediction.anomaly_map[0])
         progress(done, len(images.unlabelled))
     limits = np.array([threshold(image.sample.product) for image in images.unlabelled])
-    return Judgement(np.array(scores), np.array(scores) > limits, maps=np.stack(maps))
+    return Judgement(np.array(scores), np.array(scores) > limits, np.array(recognised), maps=np.stack(maps))

@@ -18,7 +18,7 @@ from snl_edge.calibration.score import DECISION, ScoreCalibration
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict
 from snl_edge.export.gain import with_calibration
-from snl_edge.export.onnx_graph import save_graph
+from snl_edge.export.onnx_graph import graph_metadata, save_graph
 from snl_edge.export.qdq import find_layers, to_int8
 from snl_edge.export.rounding import device_session
 from snl_edge.progress import console, progress_bar
@@ -174,9 +174,11 @@ class Qualifier:
             return scores_of(_predict(graph), self._held_out, self.size, report)
 
     def _judge(self, predict: Predict, calibration: ScoreCalibration, name: str) -> Judgement:
-        limits = calibration.product_thresholds
+        limits, learned = calibration.product_thresholds, graph_metadata(self.graph)["products"]
         with progress_bar(f"gate: judging with {name}") as report:
-            return judge(predict, self.images, self.size, lambda product: limits.get(product, DECISION), report)
+            return judge(
+                predict, self.images, self.size, lambda product: limits.get(product, DECISION), learned, report
+            )
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def _build_engine(bundle: Bundle, precision: Precision, options: _Options) -> En
 def _bundle_from_run(
     run: Path, folder: Path, wanted: Wanted, max_batch: int, frame: FrameSpec | None, evidence: Evidence
 ) -> tuple[Bundle, Precision]:
-    from .onnx_graph import save_graph
+    from .onnx_graph import graph_metadata, save_graph
 
     made = make_gated_graphs(run, wanted, evidence)
     checkpoint = made.checkpoint
@@ -229,6 +229,7 @@ def _bundle_from_run(
                 bits=checkpoint.training.bits,
             ),
             products=checkpoint.products,
+            reject_limits=graph_metadata(made.graphs["fp32"]).get("reject_limits", {}),
             calibration=checkpoint.calibration,
             threshold=tuned.threshold or DECISION,
             unknown_limit=tuned.unknown_limit or KNOWN,
@@ -240,7 +241,7 @@ def _bundle_from_run(
             attachments={"calibration.json": made.table.text()} if made.table else {},
             versions=provenance.versions(),
             reference=checkpoint.reference,
-            doubts=checkpoint.doubts,
+            doubts=(*checkpoint.doubts, *made.doubts),
             weights_sha256=checkpoint.weights_sha256,
             held_out=[sha256_of(sample.path) for sample in made.gate_images],
         )

@@ -119,6 +119,7 @@ def gate_detectors(
                     images,
                     manifest.input.size,
                     lambda product, manifest=manifest, precision=precision: manifest.threshold_for(product, precision),
+                    manifest.products,
                     report,
                     None if manifest.input.frame is None else lambda one, takes=manifest.input: stretched(one, takes),
                 )

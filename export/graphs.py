@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from snl_edge.calibration.gate import GateReport
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.data.samples import Dataset, Sample
-from snl_edge.errors import ConfigError
+from snl_edge.errors import ConfigError, EngineError, ExportError
 from snl_edge.progress import console
 from snl_edge.runtime.backend import backend_kind
 from snl_edge.runtime.manifest import OPENVINO_GATES, GateName, Precision
@@ -53,6 +53,11 @@ class Graphs:
     """Good images that nothing was fitted to, where there is evidence: engines are judged on them."""
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is to be said of the graphs that may ship, a line each."""
+        return tuple(record.doubt for record in self.parity if record.doubt and record.precision in self.graphs)
+
+    @property
     def best(self) -> Precision:
         """The smallest that may ship."""
         # Only graphs that passed the gate, or were forced through it, are here.
@@ -60,9 +65,11 @@ class Graphs:
 
 
 def make_graphs(
-    run: Path, precision: Literal["fp32", "fp16"]
+    run: Path, precision: Literal["fp32", "fp16"], refused: list[str] | None = None
 ) -> tuple[Checkpoint, dict[Literal["fp32", "fp16"], onnx.ModelProto], list[Parity]]:
     """Exports the run's model and checks every graph against PyTorch; FP32 always, FP16 if asked for.
+
+    With ``refused``, an FP16 graph that cannot be made or disagrees is left out, and the reason is added to it.
 
     Raises:
         CheckpointError, ExportError: the run cannot be read, or a graph cannot be made or disagrees.
@@ -78,24 +85,35 @@ def make_graphs(
     model, checkpoint = load_model(run)
     images = parity_images(load_reference(run))
     with console.status("exporting the fused graph"):
-        graphs: dict[Literal["fp32", "fp16"], onnx.ModelProto] = {
-            "fp32": export_onnx(model, checkpoint.calibration, checkpoint.products)
-        }
-        if precision == "fp16":
-            graphs["fp16"] = to_fp16(graphs["fp32"])
+        exact = export_onnx(model, checkpoint.calibration, checkpoint.products)
+    graphs: dict[Literal["fp32", "fp16"], onnx.ModelProto] = {"fp32": exact}
     with console.status("comparing every graph with PyTorch"):
         expected = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
-        parity = [measure_parity(name, graph, images, expected) for name, graph in graphs.items()]
+        parity = [measure_parity("fp32", exact, images, expected)]
+        if precision == "fp16":
+            try:
+                half = to_fp16(exact)
+                parity.append(measure_parity("fp16", half, images, expected))
+                graphs["fp16"] = half
+            except ExportError as error:
+                if refused is None:
+                    raise
+                refused.append(str(error))
     for record in parity:
         console.print(record.summary())
+        if record.doubt:
+            console.print(record.doubt)
     return checkpoint, graphs, parity
 
 
 def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
     """The graphs that a bundle of ``wanted`` precision holds, each past the gate; INT8 and auto bring FP16 along.
 
+    What auto cannot have it does without, and says so: FP32 is always there.
+
     Raises:
-        CheckpointError, ExportError: the run cannot be read, a graph cannot be made, disagrees or fails the gate.
+        CheckpointError, ExportError: the run cannot be read, a graph that is wanted cannot be made, disagrees or fails
+            the gate.
         ConfigError, DataError: what INT8 needs is missing or does not fit.
     """
     if wanted in ("int8", "auto") and evidence.dataset is None:
@@ -109,7 +127,10 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
     from snl_edge.calibration.qualification import Qualifier
     from snl_edge.training.image_record import find_images
 
-    checkpoint, graphs, parity = make_graphs(run, "fp32" if wanted == "fp32" else "fp16")
+    refused: list[str] | None = None if wanted == "fp16" else []
+    checkpoint, graphs, parity = make_graphs(run, "fp32" if wanted == "fp32" else "fp16", refused)
+    for reason in refused or ():
+        console.print(f"no FP16: {reason}")
     made = Graphs(checkpoint, {"fp32": graphs["fp32"]}, parity)
     if wanted == "fp32":
         return made
@@ -125,7 +146,21 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
         good, test = found.of("gate"), dataset.test
         made.gate_images = good
     qualifier = Qualifier(graphs["fp32"], checkpoint.calibration, gate_images(test, good), held_out)
-    half = qualifier.qualify(graphs["fp16"], "fp16")
+    if "fp16" in graphs:
+        _add_fp16(made, graphs["fp16"], wanted, evidence, qualifier)
+    if wanted == "fp16":
+        return made
+    try:
+        _add_int8(made, run, wanted, evidence, learned, qualifier)
+    except ExportError as error:
+        if wanted == "int8":
+            raise
+        console.print(f"no INT8: {error}; {made.best} is the best that passes")
+    return made
+
+
+def _add_fp16(made: Graphs, graph: onnx.ModelProto, wanted: Wanted, evidence: Evidence, qualifier: Qualifier) -> None:
+    half = qualifier.qualify(graph, "fp16")
     console.print(half.report.summary())
     if wanted == "fp16":
         _admit(made, "fp16", half, evidence.force, "build with --precision fp32, or ship it anyway with --force")
@@ -135,10 +170,6 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
         made.gates["fp16"] = half.report
     if "fp16" in made.graphs:
         _judge_on_openvino(made, qualifier, half, "bf16")
-    if wanted == "fp16":
-        return made
-    _add_int8(made, run, wanted, evidence, learned, qualifier)
-    return made
 
 
 def _add_int8(
@@ -177,7 +208,11 @@ def _judge_on_openvino(
     if missing:
         console.print(f"{precision} in OpenVINO is not judged ({missing}): CPUs will not take it by themselves")
         return
-    judged = qualifier.qualify_on_openvino(qualified, precision)
+    try:
+        judged = qualifier.qualify_on_openvino(qualified, precision)
+    except EngineError as error:
+        console.print(f"{precision} in OpenVINO is not judged ({error}): CPUs will not take it by themselves")
+        return
     console.print(judged.report.summary())
     made.gates[OPENVINO_GATES[precision]] = judged.report
     if precision == "bf16" and judged.report.passed:

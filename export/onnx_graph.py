@@ -61,6 +61,9 @@ def export_onnx(model: Snl, calibration: ScoreCalibration, products: tuple[str, 
     if not simplified:
         raise ExportError("onnx-simplifier could not confirm that the simplified graph computes the same")
     _tidy(graph, model.config, calibration, products)
+    if len(products) > 1:  # a single one has no limit, and JSON no infinity
+        limits = model.recognition.reject_limits().tolist()
+        set_metadata(graph, reject_limits=dict(zip(products, limits, strict=True)))
     check_graph(graph)
     return graph
 

@@ -21,7 +21,11 @@ from .rounding import device_session
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3}
 """Largest difference of scores, on the calibrated scale; for FP32 of map values as well."""
 DISTANCE_TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}
-"""Largest difference of product distances; relative where a distance is above 1."""
+"""Largest difference of product distances that needs no word; relative where a distance is above 1.
+
+More is refused of FP32, which has nothing to round. Of FP16 it is said, and refused where it changes what good parts
+are taken for: distances of products whose parts are all alike are small, and roundings are large beside them.
+"""
 
 
 class Parity(BaseModel):
@@ -38,8 +42,35 @@ class Parity(BaseModel):
     product_difference: float
     """Of the product distance; relative where it is above 1."""
     product_flips: int
-    """Images of a known product that are taken for another, or known ones that become unknown or the reverse."""
+    """Images of a known product that are taken for another, and good ones that become unknown or known."""
     tolerance: float
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """In what the graph differs more than it may, in words; none if it agrees."""
+        found: list[str] = []
+        if not self.score_difference <= self.tolerance:
+            found.append(f"scores differ by up to {self.score_difference:.2g}, allowed {self.tolerance:g}")
+        if self.precision == "fp32" and not self.map_difference <= self.tolerance:
+            found.append(f"maps differ by up to {self.map_difference:.2g}, allowed {self.tolerance:g}")
+        if self.verdict_flips:
+            found.append(f"{self.verdict_flips} of {self.images} verdicts flip")
+        if self.product_flips:
+            found.append(f"{self.product_flips} of {self.images} images are taken for another product, or for unknown")
+        if self.doubt and (self.precision == "fp32" or not np.isfinite(self.product_difference)):
+            found.append(self.doubt)
+        return tuple(found)
+
+    @property
+    def doubt(self) -> str:
+        """What is to be said of the product distance; empty if it agrees."""
+        allowed = DISTANCE_TOLERANCE[self.precision]
+        if self.product_difference <= allowed:
+            return ""
+        return (
+            f"product distances of the {self.precision} graph differ by up to {self.product_difference:.2g} of their "
+            f"limit from PyTorch's, {allowed:g} is usual: a part near the limit may be taken for unknown or known"
+        )
 
     def summary(self) -> str:
         """One line for people."""
@@ -51,7 +82,7 @@ class Parity(BaseModel):
 
 
 def parity_images(reference: NDArray[np.uint8], seed: int = 0) -> NDArray[np.uint8]:
-    """The reference images, and each again with a square of noise: good and anomalous ``uint8 [2N, H, W, 3]``."""
+    """The reference images, then each again with a square of noise: N good, N anomalous ``uint8 [2N, H, W, 3]``."""
     rng = np.random.default_rng(seed)
     damaged = reference.copy()
     side = reference.shape[1] // 6
@@ -82,17 +113,18 @@ def measure_parity(
     images: NDArray[np.uint8],
     expected: Prediction,
 ) -> Parity:
-    """Compares ``graph`` with PyTorch's ``expected`` on ``images``.
+    """Compares ``graph`` with PyTorch's ``expected`` on ``images``, those of :func:`parity_images`.
 
     Raises:
-        ExportError: the difference is above the tolerance of ``precision``.
+        ExportError: it differs more than ``precision`` may.
     """
     found = run_graph(graph, images)
     tolerance, distance_tolerance = TOLERANCE[precision], DISTANCE_TOLERANCE[precision]
     clear = np.abs(expected.score - DECISION) > tolerance
     distance, near = expected.product_distance, expected.product_distance <= KNOWN
+    good = np.arange(len(images)) < len(images) // 2
     product_flips = (near & (found.product != expected.product)) | (
-        ((found.product_distance <= KNOWN) != near) & (np.abs(distance - KNOWN) > distance_tolerance)
+        good & ((found.product_distance <= KNOWN) != near) & (np.abs(distance - KNOWN) > distance_tolerance)
     )
     parity = Parity(
         precision=precision,
@@ -104,14 +136,10 @@ def measure_parity(
         product_flips=int(product_flips.sum()),
         tolerance=tolerance,
     )
-    worst = max(parity.score_difference, parity.map_difference if precision == "fp32" else 0.0)
-    far = not parity.product_difference <= distance_tolerance
-    if not worst <= tolerance or parity.verdict_flips or far or parity.product_flips:
+    if parity.failures:
         raise ExportError(
             f"the {precision} graph disagrees with PyTorch",
-            f"largest difference of map {parity.map_difference:.2g} and score {parity.score_difference:.2g}, "
-            f"{parity.verdict_flips} verdicts flipped, allowed {tolerance:g}; of product distance "
-            f"{parity.product_difference:.2g}, {parity.product_flips} products flipped, allowed {distance_tolerance:g}",
+            "; ".join(parity.failures),
             "build with --precision fp32" if precision != "fp32" else "report this with the model's configuration",
         )
     return parity

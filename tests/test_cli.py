@@ -49,6 +49,10 @@ def test_infer_judges_and_goes_on_after_a_broken_image(snl_edge, line, bundle, t
     assert "empty.png" in result.stderr
     lines = [json.loads(text) for text in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()]
     assert [("error" in entry) for entry in lines] == [False, False, False, True, True]
+    for entry in lines[:3]:
+        decided = "-" if entry["verdict"] == "unknown" else f"{entry['threshold']:.3f}"
+        row = next(row.split() for row in result.stdout.splitlines() if row.startswith(entry["path"]))
+        assert (row[1], row[-2], row[-1]) == (entry["verdict"], f"{entry['score']:.3f}", decided)
     overlay = cv2.imread(
         lines[0]["overlay"] if os.path.isabs(lines[0]["overlay"]) else str(tmp_path / lines[0]["overlay"])
     )
@@ -121,7 +125,7 @@ def test_build_makes_an_engine_without_a_gpu(snl_edge, bundle, tmp_path):
 def test_evaluate_writes_its_report(snl_edge, line, bundle, tmp_path):
     result = snl_edge("evaluate", line, "--model", bundle, "--out", "report", "--json")
     assert result.returncode == 0, result.stderr
-    assert set(json.loads(result.stdout)) == {"mean", "products", "recognition"}
+    assert set(json.loads(result.stdout)) == {"verdicts", "mean", "products", "recognition", "seen", "notes"}
     assert (tmp_path / "report" / "index.html").is_file()
 
 

@@ -18,6 +18,7 @@ from snl_edge.image import fit_to_input
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.prediction import Prediction
+from snl_edge.runtime.verdict import decide
 
 CPU_BACKENDS = ("onnxruntime", "openvino")
 
@@ -155,6 +156,20 @@ def test_unknown_product_is_neither_good_nor_reject_whatever_its_score(tmp_path:
             (named,) = detector.detect(_bright(255), product="bolt")
             assert (named.kind, named.product) == ("reject" if threshold < 1 else "good", "bolt")
     assert detector.detect([]) == []
+
+
+def test_a_high_score_makes_a_reject_of_what_is_nearer_to_its_product_than_to_the_next(tmp_path: Path) -> None:
+    """Beyond the limit of the unknown nothing is good; a defect there is a reject, as far as it is clear of whom."""
+    manifest = write_contract_bundle(tmp_path / "line").manifest.model_copy(update={"reject_limits": {"bolt": 1.5}})
+    bolt, washer = (manifest.products.index(name) for name in ("bolt", "washer"))
+    above, below = 0.6, 0.4
+    for distance, kind, product in ((0.9, "reject", "bolt"), (1.5, "reject", "bolt"), (1.6, "unknown", None)):
+        decision = decide(manifest, "fp32", above, bolt, distance)
+        assert (decision.kind, decision.product) == (kind, product)
+    assert decide(manifest, "fp32", above, washer, 1.1).kind == "unknown"  # bundles of before say nothing of it
+    assert [decide(manifest, "fp32", below, bolt, d).kind for d in (0.9, 1.1, 1.6)] == ["good", "unknown", "unknown"]
+    one = manifest.model_copy(update={"products": ("bolt",), "reject_limits": {}})
+    assert [decide(one, "fp32", score, 0, 99.0).kind for score in (above, below)] == ["reject", "unknown"]
 
 
 def test_unknown_limit_is_adjustable_and_itself_known(tmp_path: Path) -> None:

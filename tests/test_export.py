@@ -222,6 +222,27 @@ def test_a_graph_that_takes_products_for_others_is_refused(graphs, run):
         measure_parity("fp32", spoilt, images, reference)
 
 
+def test_an_fp16_graph_is_refused_for_what_changes_not_for_a_distance_alone(graphs, run):
+    model, checkpoint = load_model(run)
+    images = parity_images(load_reference(run))
+    reference = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
+    assert not measure_parity("fp16", graphs["fp16"], images, reference).doubt
+
+    def with_limits(factor: float) -> onnx.ModelProto:
+        spoilt = onnx.ModelProto()
+        spoilt.CopyFrom(graphs["fp16"])
+        (limits,) = [t for t in spoilt.graph.initializer if t.name.endswith("recognition.limits")]
+        limits.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(limits) * np.float32(factor), limits.name))
+        return spoilt
+
+    parity = measure_parity("fp16", with_limits(0.9), images, reference)
+    assert parity.doubt.startswith("product distances of the fp16 graph differ by up to 0.")
+    with pytest.raises(ExportError, match="fp16 graph disagrees.*taken for another product, or for unknown"):
+        measure_parity("fp16", with_limits(0.01), images, reference)
+    with pytest.raises(ExportError, match="fp16 graph disagrees"):
+        measure_parity("fp16", with_limits(np.nan), images, reference)
+
+
 def test_a_graph_that_computes_something_else_is_refused(graphs, run):
     model, checkpoint = load_model(run)
     images = parity_images(load_reference(run))

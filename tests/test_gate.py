@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import short_training, small_model
 
+from snl_edge.calibration import qualification
 from snl_edge.calibration.gate import LIMITS, compare
 from snl_edge.calibration.judgement import Judgement, gate_images
 from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges
@@ -17,6 +18,7 @@ from snl_edge.calibration.qualification import Qualifier
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.samples import Dataset
 from snl_edge.errors import ConfigError, DataError, ExportError
+from snl_edge.export import parity
 from snl_edge.export.build import best_graph, build
 from snl_edge.export.engine_trial import engine_images, gate_detectors, interleaved
 from snl_edge.export.graphs import Evidence, make_graphs
@@ -75,8 +77,9 @@ def ranges_over(graph, images) -> dict[str, float]:
     return {name: max(histogram.largest, 1e-3) for name, histogram in found.items()}
 
 
-def judged(scores, rejects, maps=None) -> Judgement:
-    return Judgement(np.asarray(scores, float), np.asarray(rejects, bool), maps=maps)
+def judged(scores, rejects, maps=None, recognised=True) -> Judgement:
+    known = np.broadcast_to(recognised, len(scores))
+    return Judgement(np.asarray(scores, float), np.asarray(rejects, bool), known, maps=maps)
 
 
 def test_limits_are_those_that_are_documented():
@@ -96,6 +99,10 @@ def test_flips_maps_and_correlation_each_fail_the_gate():
     flipped[2] ^= True
     assert "3 of 400 verdicts flip" in compare(before, judged(scores, flipped, maps), "int8", "here").failures[0]
     assert "maps differ" in compare(before, judged(scores, scores > 0.5, 1.2 * maps), "int8", "here").failures[0]
+    lost = np.arange(400) >= 3
+    unknown = compare(before, judged(scores, scores > 0.5, maps, lost), "int8", "here")
+    assert unknown.failures == ("3 good parts are taken for another product or for unknown that FP32 recognises",)
+    assert compare(before, judged(scores, scores > 0.5, maps, np.arange(400) >= 2), "int8", "here").passed
     shuffled = judged(rng.permutation(scores), scores > 0.5, maps)
     assert "scores correlate" in compare(before, shuffled, "int8", "here").failures[0]
 
@@ -211,6 +218,27 @@ def test_auto_ships_fp16_and_says_why_where_int8_fails(trained, line, table, tmp
     told = " ".join(capsys.readouterr().err.split())
     assert "int8 FAILS" in told
     assert f"no INT8: {'; '.join(refused['failures'])}; fp16 is the best that passes" in told
+
+
+def test_auto_does_without_what_cannot_be_had(trained, line, table, tmp_path, capsys, monkeypatch):
+    """An FP16 graph that disagrees and an INT8 graph that cannot be made leave FP32; asked for by name, they fail."""
+    table.write(tmp_path / "table.json")
+    evidence = Evidence(_without_defects(line), tmp_path / "table.json")
+    monkeypatch.setitem(parity.TOLERANCE, "fp16", 0.0)
+
+    def refuse(*_: object) -> None:
+        raise ExportError("a weight does not fit into FP16")
+
+    monkeypatch.setattr(qualification, "fit_layers", refuse)
+    bundle = Bundle.open(build(trained, tmp_path / "bundle", "auto", engine=False, evidence=evidence))
+    assert set(bundle.manifest.graphs) == {"fp32"}
+    assert best_graph(bundle) == "fp32"
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no FP16: the fp16 graph disagrees with PyTorch" in told
+    assert "no INT8: a weight does not fit into FP16" in told
+    with pytest.raises(ExportError, match="does not fit"):
+        build(trained, tmp_path / "other", "int8", engine=False, evidence=evidence)
+    assert not (tmp_path / "other").exists()
 
 
 def test_engines_are_judged_on_images_that_were_not_trained_on(trained, line, bundle, tmp_path):

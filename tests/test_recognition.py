@@ -21,7 +21,7 @@ from snl_edge.model.teacher import Teacher
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.cluster import cluster, cluster_products
 from snl_edge.training.loop import train
-from snl_edge.training.recognition import embed, fit_recognition
+from snl_edge.training.recognition import embed, fit_recognition, rounding_noise
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,72 @@ def test_changed_copies_of_an_image_are_held_out_with_it():
     new = rng.normal(0, 1, (200, 60))
     assert (honest.distances(new) > 1).mean() < 0.05
     assert (careless.distances(new) > 1).mean() > 0.5
+
+
+def test_products_that_hardly_vary_are_not_measured_finer_than_a_device_computes():
+    rng = np.random.default_rng(4)
+    centres = rng.normal(0, 1, (12, 40))
+    products = np.repeat([f"colour{k:02}" for k in range(12)], 6)
+    draw = lambda: np.repeat(centres, 6, axis=0) + rng.normal(0, 1e-4, (72, 40))  # noqa: E731
+    noise = np.full(40, 0.02**2)  # of BF16
+    _, blind = fit_recognition(draw(), products.tolist())
+    names, fit = fit_recognition(draw(), products.tolist(), noise=noise)
+    bias = rng.normal(0, 0.002, 40)  # of FP16, whose roundings are an eighth
+    half = fit.distances(draw() + bias)
+    assert (np.array(names)[half.argmin(1)] == products).all()
+    assert half.min(1).max() < 0.1
+    assert blind.distances(draw() + bias).min(1).min() > 0.4  # what it was
+    assert (fit.distances(draw() + rng.normal(0, 0.02, (72, 40))).min(1) < 1).all()
+    assert (fit.distances(rng.normal(0, 1, (50, 40))).min(1) > 1).all()
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_products_of_few_images_are_known_beside_others(images):
+    rng = np.random.default_rng(5)
+    centres = rng.normal(0, 9, (6, 30))
+    index = np.concatenate([np.repeat(np.arange(5), 20), np.repeat(5, images)])
+    draw = lambda of: centres[of] + rng.normal(0, 1, (len(of), 30))  # noqa: E731
+    _, fit = fit_recognition(draw(index), [f"p{k}" for k in index])
+    new = fit.distances(draw(np.repeat(5, 100)))
+    assert (new.argmin(1) == 5).all()
+    assert (new[:, 5] < 1).mean() > 0.9
+
+
+def test_two_images_a_product_are_enough():
+    rng = np.random.default_rng(6)
+    centres = rng.normal(0, 9, (30, 20))
+    index = np.repeat(np.arange(30), 2)
+    draw = lambda: centres[index] + rng.normal(0, 1, (60, 20))  # noqa: E731
+    _, fit = fit_recognition(draw(), [f"p{k:02}" for k in index])
+    new = fit.distances(draw())
+    assert (new.argmin(1) == index).all()
+    assert (new.min(1) < 1).mean() > 0.95
+    assert (fit.distances(rng.normal(0, 9, (50, 20))).min(1) > 1).all()
+
+
+def test_one_odd_image_among_equal_ones_makes_no_limit_infinite():
+    rows = np.zeros((24, 8)) + np.repeat([[0.0], [5.0]], 12, axis=0)
+    rows[3] += 0.5
+    _, fit = fit_recognition(rows, ["a"] * 12 + ["b"] * 12, noise=np.full(8, 1e-6))
+    assert (np.isfinite(fit.limits) & (fit.limits > 0)).all()
+    assert fit.distances(rows).argmin(1).tolist() == [0] * 12 + [1] * 12
+
+
+def test_roundings_of_the_teacher_are_measured(four):
+    dataset, config = open_dataset(four), small_model()
+    teacher, store = Teacher(config.teacher), ImageStore(dataset.train[:6], config.size, budget=0)
+    size = np.square(embed(teacher, store, 8)).mean(axis=0)
+    share = np.sqrt(rounding_noise(teacher, store, 4) / size)
+    assert share.shape == (176,)
+    assert 0.002 < np.median(share) < 0.3  # 8 bits of mantissa, layer after layer
+
+
+def test_a_reject_reaches_half_of_the_way_to_the_next_product():
+    module = Recognition([2], 3)
+    module.prototypes.copy_(torch.tensor([[0.0, 0.0], [8.0, 8.0], [9.0, 9.0]]))
+    module.limits.copy_(torch.tensor([2.0, 0.25, 4.0]))
+    torch.testing.assert_close(module.reject_limits(), torch.tensor([2.0, 2.0, 1.0]))
+    assert Recognition([2], 1).reject_limits().isinf().all()
 
 
 def test_the_same_image_again_and_again_is_no_division_by_zero():

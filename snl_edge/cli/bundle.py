@@ -23,7 +23,8 @@ def infer(
     backend: Backend = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
     threshold: Annotated[
-        float | None, typer.Option(help="Another threshold for this call; 0.5 is the default.")
+        float | None,
+        typer.Option(help="One threshold for all, for this call; the bundle's own, of each product, if not given."),
     ] = None,
     product: Annotated[str | None, typer.Option(help="The product shown; recognised if not given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per image on stdout.")] = False,

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .app import app
 from .options import RUN, Backend, Bits, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
-
-if TYPE_CHECKING:
-    from snl_edge.evaluation.evaluate import Evaluation
 
 
 class Augment(str, Enum):
@@ -133,12 +130,16 @@ def evaluate(
     model: Annotated[Path, typer.Option(help="Run folder, or bundle.")] = RUN,
     out: Annotated[Path | None, typer.Option(help="Report folder; MODEL/report if not given.")] = None,
     backend: Backend = "auto",
-    threshold: Annotated[float | None, typer.Option(help="Another threshold than the model's own.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Another threshold than the model's own, for all products.")
+    ] = None,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
     as_json: Json = False,
 ) -> None:
     """Measure detection on a labelled test set and write an HTML report.
+
+    What is caught, what escapes and what is falsely stopped comes first. Only pixel metrics need masks of the defects.
 
     Example: snl-edge evaluate mvtec/ --model runs/line3
     """
@@ -146,6 +147,8 @@ def evaluate(
     from snl_edge.evaluation.report import write_report
     from snl_edge.evaluation.run import evaluate_model
     from snl_edge.progress import console
+
+    from .evaluated import print_evaluation
 
     evaluation, provenance = evaluate_model(
         model, open_data(data, layout, products, trains=False), backend=backend, threshold=threshold
@@ -156,7 +159,7 @@ def evaluate(
     if as_json:
         print(json.dumps(evaluation.figures(), indent=2))
     else:
-        _print_evaluation(evaluation)
+        print_evaluation(evaluation)
     console.print(f"report: {html}, figures: {metrics}")
 
 
@@ -165,26 +168,3 @@ def _size_settings(size: str | None) -> list[str]:
         return []
     height, _, width = size.lower().partition("x")
     return [f"height={height}", f"width={width or height}"]
-
-
-def _print_evaluation(evaluation: Evaluation) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    columns = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro")
-    table = Table("product", *(name.replace("_", " ") for name in columns), "false rejects", "escapes", box=None)
-    rows = [
-        (name, [getattr(r, c) for c in columns], r.at_threshold.false_reject_rate, r.at_threshold.escape_rate)
-        for name, r in evaluation.products.items()
-    ]
-    mean = evaluation.mean
-    rows.append(("mean", [mean[c] for c in columns], mean["false_reject_rate"], mean["escape_rate"]))
-    for name, values, false_rejects, escapes in rows:
-        table.add_row(name, *(f"{100 * value:.1f}" for value in [*values, false_rejects, escapes]))
-    Console().print(table)
-    seen = evaluation.recognition
-    print(
-        f"products recognised: {100 * seen.accuracy:.1f} % of good parts, {100 * seen.false_unknown_rate:.1f} % "
-        f"called unknown; of defective parts {100 * seen.defective_accuracy:.1f} %, "
-        f"{100 * seen.defective_unknown_rate:.1f} %"
-    )

@@ -50,6 +50,16 @@ class Recognition(nn.Module):
         distances = squares.sqrt() / self.limits  # [B, K]
         return distances.argmin(dim=1).to(torch.int32), distances.amin(dim=1)
 
+    def reject_limits(self) -> Tensor:
+        r"""Up to which distance a picture is nearer to its product's limit than to the next product, ``[K]``.
+
+        Half of the way on a logarithmic scale: :math:`\sqrt{\min_j d_k(c_j)}`, at least 1; infinite for a single
+        product, which no other one can be taken for.
+        """
+        apart = (self.prototypes.unsqueeze(1) - self.prototypes).square().mean(dim=2).sqrt()  # [K, K]
+        apart.fill_diagonal_(torch.inf)
+        return (apart.amin(dim=1) / self.limits).sqrt().clamp_min(1.0)
+
 
 def pool(features: list[Tensor]) -> Tensor:
     """Teacher features ``[B, C_l, h_l, w_l]`` to the mean of every channel, ``float32 [B, C]``."""

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Column, Table
+from rich.text import Text
 
 from snl_edge.atomic import replacing, write_text
 from snl_edge.bit_depth import DepthWatch, to_uint8
 from snl_edge.errors import DataError
 from snl_edge.image import IMAGE_SUFFIXES, load_image
 from snl_edge.progress import console, progress_bar
+from snl_edge.table import number_column, print_table, text_column
 
 from ..opencv import cv2
 from .detector import Detector
@@ -149,24 +149,30 @@ def overlay_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _print_table(lines: Sequence[dict[str, object]], paths: Sequence[Path]) -> None:
-    table = Table(
-        Column("image", overflow="fold"), "verdict", "product", "distance", "score", box=None, header_style="bold"
-    )
     styles = {"good": "green", "reject": "bold red", "unknown": "bold magenta"}
+    rows: list[list[str | Text]] = []
     for line in lines[:LONGEST_TABLE]:
+        path = str(line["path"])
         if "error" in line:
-            table.add_row(str(line["path"]), "[yellow]unreadable[/]", "-", "-", "-")
-        else:
-            verdict = str(line["verdict"])
-            numbers = (f"{line[name]:.3f}" for name in ("product_distance", "score"))
-            table.add_row(str(line["path"]), f"[{styles[verdict]}]{verdict}[/]", str(line["product"] or "-"), *numbers)
-    out = Console()
-    out.print(table)
+            rows.append([path, Text("unreadable", "yellow"), *["-"] * 4])
+            continue
+        verdict = str(line["verdict"])
+        # No threshold decides on an unknown product.
+        limit = "-" if verdict == "unknown" else f"{line['threshold']:.3f}"
+        distance, score = (f"{line[name]:.3f}" for name in ("product_distance", "score"))
+        rows.append([path, Text(verdict, styles[verdict]), str(line["product"] or "-"), distance, score, limit])
+    headings = (
+        text_column("image"),
+        text_column("verdict"),
+        text_column("product"),
+        *map(number_column, ("distance", "score", "threshold")),
+    )
+    print_table(headings, rows)
     if len(lines) > LONGEST_TABLE:
-        out.print(f"… and {len(lines) - LONGEST_TABLE} more (--json prints all)")
+        print(f"… and {len(lines) - LONGEST_TABLE} more (--json prints all)")  # noqa: T201
     counts = {verdict: sum(line.get("verdict") == verdict for line in lines) for verdict in styles}
     unreadable = [line for line in lines if "error" in line]
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    out.print(f"{len(paths)} images: {summary}, {len(unreadable)} unreadable")
+    print(f"{len(paths)} images: {summary}, {len(unreadable)} unreadable")  # noqa: T201
     for line in unreadable:
-        console.print(f"snl-edge: {line['error']}", style="yellow", soft_wrap=True)
+        console.print(f"snl-edge: {line['error']}", style="yellow", markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -135,7 +136,10 @@ class ProductReference(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The content of ``manifest.json``. All thresholds are on the calibrated scale, where 0.5 is the default."""
+    """The content of ``manifest.json``. All thresholds are on the calibrated scale.
+
+    Each product has its own there as training set it; 0.5 decides on parts of a product without one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -148,6 +152,9 @@ class Manifest(BaseModel):
     product_thresholds: dict[str, PositiveFinite] = {}
     unknown_limit: PositiveFinite = KNOWN
     """A product distance above it is that of an unknown product."""
+    reject_limits: dict[str, PositiveFinite] = {}
+    """Product distances up to which a part whose score is above the threshold is a reject of the nearest product, not
+    unknown. A single product needs none, there being no other; none in bundles of before."""
     calibration: ScoreCalibration
     """Of the FP32 graph; what thresholds in force refer to."""
     calibrations: dict[Precision, ScoreCalibration] = {}
@@ -176,11 +183,17 @@ class Manifest(BaseModel):
             raise ValueError(f"graph {unlisted[0]} has no SHA-256 under files")
         if unknown := sorted(set(self.product_thresholds) - set(self.products)):
             raise ValueError(f"product_thresholds names {unknown[0]!r}, which is not under products")
+        if unknown := sorted(set(self.reject_limits) - set(self.products)):
+            raise ValueError(f"reject_limits names {unknown[0]!r}, which is not under products")
         return self
 
     def passed(self, gate: GateName) -> bool:
         """Whether this gate was measured and every limit held."""
         return gate in self.gates and not self.gates[gate].get("failures")
+
+    def reject_limit(self, product: str) -> float:
+        """Up to which distance a high score makes a reject of ``product``, see ``reject_limits``."""
+        return math.inf if len(self.products) == 1 else self.reject_limits.get(product, self.unknown_limit)
 
     def threshold_for(self, product: str | None, precision: Precision = "fp32") -> float:
         """The threshold in force for ``product``; for ``None``, the bundle's own.

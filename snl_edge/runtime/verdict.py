@@ -19,7 +19,7 @@ class Decision:
     """What is decided about one frame; score and threshold are on the calibrated scale."""
 
     kind: VerdictKind
-    """``unknown``: no product that the model learned, so neither good nor a reject of one."""
+    """``unknown``: like no product that the model learned, so neither good nor a reject of one."""
     score: float
     threshold: float
     """The one that applied: that of the product where it is known, else the bundle's."""
@@ -66,11 +66,16 @@ def decide(
         threshold: decides instead of those of the manifest.
     """
     product = manifest.products[nearest] if named is None else named
+    limit = manifest.threshold_for(product, precision) if threshold is None else threshold
+    above = float(score) > limit
+    # A defect moves a picture, too. What is nearer to its product than to the next one is that product's reject; what
+    # may be neither a reject nor known never passes.
+    furthest = max(manifest.unknown_limit, manifest.reject_limit(product)) if above else manifest.unknown_limit
     # A distance is compared as the float32 it is: 1.0 from the graph is not above 1.0.
-    known = named is not None or float(distance) <= manifest.unknown_limit
-    limit = manifest.threshold_for(product if known else None, precision) if threshold is None else threshold
-    # A high score does not make an unknown product the reject of a known one.
-    kind: VerdictKind = "unknown" if not known else "reject" if float(score) > limit else "good"
+    known = named is not None or float(distance) <= furthest
+    kind: VerdictKind = "unknown" if not known else "reject" if above else "good"
+    if not known and threshold is None:
+        limit = manifest.threshold_for(None, precision)
     return Decision(kind, float(score), limit, product if known else None, float(distance))
 
 

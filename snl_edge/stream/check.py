@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from ..bit_depth import DepthWatch, to_uint8
 from ..errors import CameraError, ConfigError, SnlEdgeError
@@ -18,6 +17,7 @@ from ..opencv import opencv
 from ..runtime.frame import misfit
 from ..runtime.manifest import FILE as MANIFEST
 from ..runtime.manifest import read_manifest
+from ..table import print_table, text_column
 from .actuators import ModbusActuator
 from .camera import CameraSettings
 from .config import LineConfig
@@ -71,11 +71,9 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
 
 def print_findings(findings: list[Finding]) -> bool:
     """Prints them on stdout; whether nothing that was tried failed."""
-    table = Table("", "", "", box=None, show_header=False, pad_edge=False)
-    for finding in findings:
-        mark = {True: "[green]ok[/]", False: "[red]no[/]", None: ""}[finding.works]
-        table.add_row(mark, finding.subject, finding.text.replace("[", r"\["))
-    Console().print(table)
+    marks = {True: Text("ok", "green"), False: Text("no", "red"), None: Text("")}
+    rows = [(marks[finding.works], finding.subject, finding.text) for finding in findings]
+    print_table([text_column(), text_column(), text_column()], rows, header=False)
     return all(finding.works is not False for finding in findings)
 
 
