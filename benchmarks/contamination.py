@@ -2,7 +2,8 @@
 
 ``python -m snl_edge.benchmarks.contamination DATA --name real10``: of each product a few defective test images, of
 every kind in turn, go among its training images; then it is trained with and without them and both are measured on
-the test images that are left. The same command goes on where an earlier one stopped.
+the test images that are left. The same command goes on where an earlier one stopped. With ``--naming`` nothing is
+trained: which images are named is known before the first step.
 """
 
 from __future__ import annotations
@@ -13,19 +14,25 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 import typer
 
 from snl_edge.data.layouts import open_dataset
+from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import GOOD, Dataset, Sample
 from snl_edge.errors import DataError
 from snl_edge.evaluation.evaluate import Evaluation
 from snl_edge.evaluation.run import evaluate_model
-from snl_edge.model.config import override
+from snl_edge.model.config import SnlConfig, override
 from snl_edge.model.presets import preset as named
+from snl_edge.model.snl import Snl
+from snl_edge.progress import progress_bar
 from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import sha256_of
 from snl_edge.training.config import TrainingConfig
-from snl_edge.training.image_record import RunImages, read_run_images
+from snl_edge.training.feature_cache import FeatureSource
+from snl_edge.training.image_record import ImageEntry, read_run_images
+from snl_edge.training.preparation import prepare_images
 
 from .command import run_command
 from .results import save_result
@@ -47,6 +54,7 @@ def contamination(
     steps: Annotated[int, typer.Option()] = 600,
     batch_size: Annotated[int, typer.Option()] = 16,
     seed: Annotated[int, typer.Option(help="Of the training, and of which defects are planted.")] = 0,
+    naming: Annotated[bool, typer.Option("--naming", help="Only which are named; escapes need training.")] = False,
     trusted: Annotated[bool, typer.Option("--trusted", help="Also train on all: what they do unnamed.")] = False,
 ) -> None:
     """Trains on clean and on contaminated images of DATA and writes what it measured."""
@@ -55,14 +63,17 @@ def contamination(
     config = override(named(preset), settings or [])
     training = TrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
     kinds = {CLEAN: (clean, training), PLANTED: (spoilt, training)}
-    if trusted:
+    if trusted and not naming:
         kinds[TRUSTED] = (spoilt, training.model_copy(update={"trust": True}))
     evaluations: dict[str, Evaluation] = {}
-    records: dict[str, RunImages] = {}
+    records: dict[str, Sequence[ImageEntry]] = {}
     for kind, (dataset, own) in kinds.items():
+        if naming:
+            records[kind] = screened(config, own, dataset)
+            continue
         run = runs / name / kind
         trained(config, own, dataset, run)
-        records[kind] = read_run_images(run)
+        records[kind] = read_run_images(run).images
         evaluations[kind] = evaluate_model(run, dataset)[0]
     path = save_result(
         "contamination",
@@ -70,13 +81,25 @@ def contamination(
         settings={
             "preset": preset,
             "model": config.model_dump(mode="json"),
-            "training": training.model_dump(mode="json"),
+            "training": None if naming else training.model_dump(mode="json"),
+            "seed": seed,
             "share": share,
             "data": describe(clean),
         },
         figures=figures_of(planted, records, evaluations),
     )
     typer.echo(f"wrote {path}")
+
+
+def screened(config: SnlConfig, training: TrainingConfig, dataset: Dataset) -> tuple[ImageEntry, ...]:
+    """What is known of the training images of ``dataset`` before training."""
+    model = Snl(config, products=len(dataset.products)).eval()
+    budget = int(training.cache_gib * 2**30)
+    store = ImageStore(dataset.train, config.size, budget)
+    source = FeatureSource(model, store, training, torch.device("cpu"), budget - store.cached_bytes)
+    with progress_bar("teacher features") as report:
+        source.prepare(training.batch_size, report)
+    return prepare_images(dataset, store, source, training, {}).entries
 
 
 def plant(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset, dict[str, set[str]]]:
@@ -107,7 +130,7 @@ def plant(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset, 
 
 
 def figures_of(
-    planted: Mapping[str, set[str]], records: Mapping[str, RunImages], evaluations: Mapping[str, Evaluation]
+    planted: Mapping[str, set[str]], records: Mapping[str, Sequence[ImageEntry]], evaluations: Mapping[str, Evaluation]
 ) -> dict[str, Any]:
     """The figures of the result file: by product, and means over all, over those chosen on, and over the others."""
     products = {product: _of_product(product, own, records, evaluations) for product, own in planted.items()}
@@ -120,13 +143,12 @@ def figures_of(
 
 
 def _of_product(
-    product: str, planted: set[str], records: Mapping[str, RunImages], evaluations: Mapping[str, Evaluation]
+    product: str, planted: set[str], records: Mapping[str, Sequence[ImageEntry]], evaluations: Mapping[str, Evaluation]
 ) -> dict[str, Any]:
     suspicious = {
-        kind: [e.sha256 for e in record.images if e.product == product and e.suspicious]
-        for kind, record in records.items()
+        kind: [e.sha256 for e in record if e.product == product and e.suspicious] for kind, record in records.items()
     }
-    images = sum(entry.product == product for entry in records[CLEAN].images)
+    images = sum(entry.product == product for entry in records[CLEAN])
     named_ones = len(planted & set(suspicious[PLANTED]))
     row: dict[str, Any] = {
         "planted": len(planted),

@@ -8,7 +8,12 @@ from typing import Any
 from .results import Result, require_result
 from .tables import cell, table
 
-HEADINGS = ("product", "planted", "named", "falsely named", "escapes, clean", "with planted")
+HEADINGS = ("product", "planted", "named", "falsely named, clean")
+ESCAPES = {
+    "clean_escape_rate": "escapes, clean",
+    "planted_escape_rate": "escapes, planted",
+    "trusted_escape_rate": "escapes, planted and used (`--trust`)",
+}
 
 
 def contamination_table(results: Mapping[str, Result], name: str) -> str:
@@ -18,19 +23,21 @@ def contamination_table(results: Mapping[str, Result], name: str) -> str:
         DataError: there is no such result.
     """
     result = require_result(results, "contamination", name)
-    trusted = "trusted_escape_rate" in result.figures["all"]
-    rows = list(result.figures["products"].items())
+    figures, training = result.figures, result.settings["training"]
+    escapes = {
+        f"{kind}_escape_rate": title for kind, title in ESCAPES.items() if f"{kind}_escape_rate" in figures["all"]
+    }
+    rows = list(figures["products"].items())
     means = {"all": "**mean**", "chosen_on": "the rule was chosen on", "others": "the others"}
-    rows += [(title, result.figures[key]) for key, title in means.items() if key in result.figures]
-    headings = [*HEADINGS, *(["with planted, all used (`--trust`)"] if trusted else [])]
-    body = [[product, *_cells(own), *([cell(own["trusted_escape_rate"])] if trusted else [])] for product, own in rows]
-    training = result.settings["training"]
+    rows += [(title, figures[key]) for key, title in means.items() if key in figures]
+    body = [[product, *_cells(own), *(cell(own[rate]) for rate in escapes)] for product, own in rows]
     size = f"{result.settings['model']['height']}×{result.settings['model']['width']}"
+    trained = f"{training['steps']} steps of {training['batch_size']}" if training else "nothing trained"
     note = (
-        f"<sub>{result.settings['preset']} preset, {size}, {training['steps']} steps of {training['batch_size']}, seed "
-        f"{training['seed']}, {result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+        f"<sub>{result.settings['preset']} preset, {size}, {trained}, seed {result.settings['seed']}, "
+        f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
     )
-    return table(headings, body) + "\n" + note + "\n"
+    return table([*HEADINGS, *escapes.values()], body) + "\n" + note + "\n"
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -38,6 +45,4 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         str(row["planted"]),
         f"{row['named']} ({cell(row['named_rate'])} %)",
         f"{row['falsely_named']} of {row['images']} ({cell(row['falsely_named_rate'])} %)",
-        cell(row["clean_escape_rate"]),
-        cell(row["planted_escape_rate"]),
     ]

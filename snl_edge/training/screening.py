@@ -31,8 +31,10 @@ LEAST_PARTS = 8
 """Different parts of a product, below which none can be told to stand out."""
 UPPER = 0.9
 """The share of parts whose distance from the median tells how the upper half of a product's scores spreads."""
-LIMIT = 2.5
+LIMIT = 2.0
 """Spreads above the median, on a logarithmic scale, beyond which an image is suspicious."""
+PASSES = 2
+"""Times that median and spread are measured, the later ones without what was suspicious before: defects widen them."""
 NAMED = 4
 
 
@@ -84,8 +86,8 @@ def standing_out(scores: NDArray[np.float64], products: Sequence[str], groups: N
     """How far each image of ``scores`` ``[N]`` stands out of its product, in units of ``LIMIT``: suspicious above 1.
 
     In spreads above the median of the product's parts, on a logarithmic scale. The spread is that of the upper half,
-    by its ``UPPER`` share, as scores of good parts have a longer tail above than below; as much as a tenth of defects
-    hardly moves it. NaN for products of fewer than ``LEAST_PARTS`` parts.
+    by its ``UPPER`` share, as scores of good parts have a longer tail above than below. NaN for products of fewer than
+    ``LEAST_PARTS`` parts.
     """
     names, out = np.asarray(products), np.full(len(scores), np.nan)
     for product in np.unique(names):
@@ -93,13 +95,21 @@ def standing_out(scores: NDArray[np.float64], products: Sequence[str], groups: N
         parts = np.array([np.median(scores[own[groups[own] == number]]) for number in np.unique(groups[own])])
         if len(parts) < LEAST_PARTS:
             continue
-        logarithms = np.log(parts)
-        middle = float(np.median(logarithms))
-        deviation = float(np.median(np.abs(logarithms - middle))) / NormalDist().inv_cdf(0.75)
-        upper = (float(np.quantile(logarithms, UPPER)) - middle) / NormalDist().inv_cdf(UPPER)
-        spread = max(deviation, upper, LEAST_SPREAD)
-        out[own] = (np.log(scores[own]) - middle) / (LIMIT * spread)
+        kept = logarithms = np.log(parts)
+        middle = reach = 0.0
+        for _ in range(PASSES):
+            middle, reach = _middle_and_reach(kept)
+            kept = logarithms[logarithms <= middle + reach]
+        out[own] = (np.log(scores[own]) - middle) / reach
     return out
+
+
+def _middle_and_reach(logarithms: NDArray[np.float64]) -> tuple[float, float]:
+    """The median of a product's scores, and how far above it they are still its own."""
+    middle = float(np.median(logarithms))
+    deviation = float(np.median(np.abs(logarithms - middle))) / NormalDist().inv_cdf(0.75)
+    upper = (float(np.quantile(logarithms, UPPER)) - middle) / NormalDist().inv_cdf(UPPER)
+    return middle, LIMIT * max(deviation, upper, LEAST_SPREAD)
 
 
 def contamination_findings(
