@@ -53,6 +53,7 @@ from .tables import (
     quality_table,
     recognition_table,
 )
+from .threshold_rates import thresholds_table
 from .wins_and_failures import wins_caption
 
 ROOT = FOLDER.parent.parent
@@ -163,6 +164,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "wins": wins_caption,
     "gpu": gpu_table,
     "contamination": contamination_table,
+    "thresholds": thresholds_table,
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 

@@ -81,7 +81,8 @@ def train(
 
     More images or products later: snl-edge train mvtec/ --start-from runs/line3 --steps 400 --out runs/line3-more
     """
-    require("torch", "timm", "safetensors", "matplotlib", *(["sklearn"] if cluster else []), extra="train")
+    require("torch", "timm", "safetensors", "matplotlib", "scipy", *(["sklearn"] if cluster else []), extra="train")
+    from snl_edge.calibration.vouching import threshold_lines
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset as named
     from snl_edge.progress import console
@@ -115,12 +116,12 @@ def train(
         start_from=start_from,
         review=review,
     )
-    calibration = checkpoint.calibration
     console.print(
         f"trained on {checkpoint.training_images} good images of {len(checkpoint.products)} products "
-        f"in {checkpoint.seconds:.0f} s; "
-        f"thresholds from {calibration.good_images} good images ({calibration.method})"
+        f"in {checkpoint.seconds:.0f} s"
     )
+    for text in threshold_lines(checkpoint.calibration):
+        console.print(text)
     console.print(f"next: snl-edge evaluate {data} --model {out}   or: snl-edge build {out} --precision fp16")
 
 

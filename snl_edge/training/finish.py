@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from snl_edge import provenance
+from snl_edge.calibration.vouching import threshold_findings
 from snl_edge.data.loader import ImageStore
 from snl_edge.model.snl import Snl
 from snl_edge.progress import console, progress_bar
@@ -53,9 +54,9 @@ def finish(
     """
     learn_normality(model, source, sets, prepared.indices("trained"), training)
     calibration, reference = calibrate(model, sets, training)
-    # What thresholds leave doubtful joins here, too.
-    findings = by_gravity([*prepared.findings])
-    say(findings[len(prepared.findings) :])
+    few = threshold_findings(calibration)
+    say(few)
+    findings = by_gravity([*prepared.findings, *few])
     draw_curves(state.history, folder / "losses.png")
     save_reference(sets.held_out.samples, store.size, folder)
     weights, digest = save_weights(model, folder)
