@@ -19,6 +19,7 @@ from snl_edge.errors import DataError
 from snl_edge.stream.settings_table import settings_table
 
 from .command import run_command
+from .contamination_table import contamination_table
 from .gpu_tables import gpu_table
 from .precision_tables import memory_table, precision_figures, precision_table, size_table
 from .presets import presets_table
@@ -166,6 +167,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "robustness": robustness_table,
     "wins": wins_caption,
     "gpu": gpu_table,
+    "contamination": contamination_table,
     "thresholds": thresholds_table,
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
