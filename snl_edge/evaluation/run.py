@@ -55,8 +55,8 @@ def evaluate_model(
     if not dataset.test:
         raise DataError(
             f"{dataset.root} has no test images",
-            "a plain folder holds good images only",
-            "give a set in MVTec AD or VisA layout",
+            "what is caught and falsely stopped is counted on parts that are known to be good or defective",
+            "put some under test/good and test/bad of each product, with or without masks, or list them in a CSV file",
         )
     if threshold is not None and not 0 < threshold < math.inf:
         raise ConfigError(f"{threshold} is no threshold", "nothing would be above it, or all", "give one above 0")
