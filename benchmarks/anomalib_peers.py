@@ -65,7 +65,7 @@ def train_stfpm(
     if learning_rate is not None:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate
-    store, draw = image_store(config, samples, training), batch_sampler(samples, training)
+    store, draw = image_store(config, samples, training), batch_sampler(samples, training, range(len(samples)))
     pixels = pixels_for(config, torch.channels_last)
     losses: list[float] = []
     started = time.monotonic()

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from snl_edge.progress import console
+from snl_edge.table import number_column, print_table, text_column
 
 
 def print_figures(figures: dict[str, Any]) -> None:
     """Prints a row for each subject and batch, what else is worth a line, and every warning."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("subject", no_wrap=True)
-    for heading in ("batch", "p50", "p99", "jitter", "missed", "backend", "images/s", "roof"):
-        table.add_column(heading, justify="right")
+    rows: list[list[str]] = []
     for name, own in figures["subjects"].items():
         for batch, latency in own["latency"]["detector"].items():
             best = max(p["images_per_second"] for p in own["throughput"] if str(p["batch"]) == batch)
             roofline = own["roofline"]
-            table.add_row(
-                name,
-                batch,
-                milliseconds(latency["p50"]),
-                milliseconds(latency["p99"]),
-                milliseconds(latency["jitter"]),
-                f"{100 * latency['missed'] / latency['calls']:.2f} %" if "missed" in latency else "–",
-                milliseconds(own["latency"]["backend"][batch]["p50"]),
-                f"{best:.1f}",
-                "–" if isinstance(roofline, str) else f"{100 * roofline[batch]['fraction']:.0f} %",
+            rows.append(
+                [
+                    name,
+                    batch,
+                    milliseconds(latency["p50"]),
+                    milliseconds(latency["p99"]),
+                    milliseconds(latency["jitter"]),
+                    f"{100 * latency['missed'] / latency['calls']:.2f} %" if "missed" in latency else "–",
+                    milliseconds(own["latency"]["backend"][batch]["p50"]),
+                    f"{best:.1f}",
+                    "–" if isinstance(roofline, str) else f"{100 * roofline[batch]['fraction']:.0f} %",
+                ]
             )
-    Console().print(table)
+    headings = ("batch", "p50", "p99", "jitter", "missed", "backend", "images/s", "roof")
+    print_table([text_column("subject"), *map(number_column, headings)], rows)
     print(
         "p50, p99, jitter, missed: from frame to verdict; backend: p50 of the backend alone; roof: share of the limit"
     )

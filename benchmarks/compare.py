@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from snl_edge.errors import DataError
 from snl_edge.progress import console
+from snl_edge.table import number_column, print_table, text_column
 
 from .bench import KIND
 from .intervals import CONFIDENCE, ENOUGH_ROUNDS, unpaired_ratio
@@ -114,18 +114,20 @@ def _warnings(old: Result, new: Result) -> Iterator[str]:
 
 def print_comparison(comparison: Comparison) -> None:
     """Prints a row for each figure, and what to mind."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
-    for heading in ("before", "after", "after / before", f"{CONFIDENCE} % interval"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
     styles = {"faster": "green", "slower": "red"}
-    for one in comparison.differences:
-        interval = f"{one.interval[0]:.3f} to {one.interval[1]:.3f}" if one.interval else "–"
-        style = styles.get(one.verdict, "dim")
-        values = (f"{one.before:.3g} {one.unit}", f"{one.after:.3g} {one.unit}", f"{one.ratio:.3f}", interval)
-        table.add_row(one.what, *values, f"[{style}]{one.verdict}[/]")
-    Console().print(table)
+    rows = [
+        (
+            one.what,
+            f"{one.before:.3g} {one.unit}",
+            f"{one.after:.3g} {one.unit}",
+            f"{one.ratio:.3f}",
+            f"{one.interval[0]:.3f} to {one.interval[1]:.3f}" if one.interval else "–",
+            Text(one.verdict, styles.get(one.verdict, "dim")),
+        )
+        for one in comparison.differences
+    ]
+    headings = ("before", "after", "after / before", f"{CONFIDENCE} % interval")
+    print_table([text_column(), *map(number_column, headings), text_column("verdict")], rows)
     print("Intervals come from the rounds of each run; a drift of the machine between the runs is not in them.")
     if any(one.interval is None for one in comparison.differences):
         print(f"An interval takes {ENOUGH_ROUNDS} rounds: measure with --rounds {ENOUGH_ROUNDS} or more.")

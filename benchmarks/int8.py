@@ -19,13 +19,13 @@ from snl_edge.calibration.qualification import Qualified, Qualifier
 from snl_edge.calibration.score import DECISION
 from snl_edge.data.layouts import open_dataset
 from snl_edge.export.graphs import make_graphs
-from snl_edge.export.onnx_graph import save_graph
+from snl_edge.export.onnx_graph import graph_metadata, save_graph
 from snl_edge.progress import progress_bar
 from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import Precision
 from snl_edge.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from snl_edge.runtime.openvino_backend import emulates
-from snl_edge.training.split import split_holdout
+from snl_edge.training.image_record import find_images
 
 from .command import run_command
 from .engine_sizes import sizes_of
@@ -42,11 +42,10 @@ def measure(
     dataset = open_dataset(data)
     checkpoint, graphs, _ = make_graphs(run, "fp16")
     exact = graphs["fp32"]
-    table, chosen = table_for(exact, run, None, dataset.train)
-    training = checkpoint.training
-    _, held_out = split_holdout(dataset.train, training.holdout, training.seed)
-    images = gate_images(dataset.test, held_out)
-    qualifier = Qualifier(exact, checkpoint.calibration, images, held_out)
+    found, training = find_images(run, dataset), checkpoint.training
+    table, chosen = table_for(exact, run, None, found.of("trained"))
+    images = gate_images(dataset.test, found.of("gate"))
+    qualifier = Qualifier(exact, checkpoint.calibration, images, found.of("held_out"))
     half = qualifier.qualify(graphs["fp16"], "fp16")
     int8, _ = qualifier.qualify_int8(table, chosen)
     on_openvino: dict[str, dict[str, Any]] = {}
@@ -92,7 +91,12 @@ def run_by_onnxruntime(graph: Path, qualifier: Qualifier, qualified: Qualified) 
     limits = qualified.calibration.product_thresholds
     with progress_bar("judging with ONNX Runtime's INT8") as report:
         found = judge(
-            backend.infer, qualifier.images, qualifier.size, lambda product: limits.get(product, DECISION), report
+            backend.infer,
+            qualifier.images,
+            qualifier.size,
+            lambda product: limits.get(product, DECISION),
+            graph_metadata(qualifier.graph)["products"],
+            report,
         )
     told = {"not_int8": qualified.report.not_int8, "not_int8_share": qualified.report.not_int8_share}
     return compare(qualifier.reference, found, "int8", backend.description).model_copy(update=told)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from snl_edge.data.layouts import open_dataset
@@ -71,12 +72,14 @@ def measure(
     from snl_edge.evaluation.evaluate import evaluate
     from snl_edge.model.presets import preset as named
     from snl_edge.training.config import TrainingConfig
-    from snl_edge.training.split import split_holdout
+    from snl_edge.training.split import assign_roles
 
     from .anomalib_peers import train_patchcore, train_stfpm
 
     config, training = named(preset), TrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
-    samples, _ = split_holdout(dataset.train, training.holdout, seed)
+    alone = np.arange(len(dataset.train))  # every image counts as a part of its own
+    roles = assign_roles(dataset.train, alone, np.zeros(len(alone), bool), training.holdout, seed)
+    samples = [sample for sample, role in zip(dataset.train, roles, strict=True) if role == "trained"]
     if row == "anomalib_stfpm":
         peer = train_stfpm(config, samples, training, learning_rate)
     else:

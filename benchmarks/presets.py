@@ -128,7 +128,7 @@ def presets_table(results: Mapping[str, Result], name: str) -> str:
         weights = own["parameters"]
         body.append(
             [
-                f"`{preset}`" + (" (default)" if preset == "accurate" else ""),
+                f"`{preset}`" + (" (default)" if preset == "edge" else ""),
                 TEACHERS[own["teacher"]],
                 f"{own['patches']:,}",
                 *quality,

@@ -21,7 +21,7 @@ from snl_edge.export.build import build
 from snl_edge.export.fused_graph import FusedGraph
 from snl_edge.export.onnx_graph import read_graph
 from snl_edge.export.parity import TOLERANCE, run_graph, run_pytorch
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 from snl_edge.model.config import override
 from snl_edge.model.presets import preset as named
 from snl_edge.provenance import revision
@@ -83,7 +83,7 @@ def agreement(run: Path, bundle: Path, samples: Sequence[Sample], most: int = 10
     """
     model, checkpoint = load_model(run)
     chosen = samples[:: max(1, len(samples) // most)]
-    images = np.stack([fit_to_input(read_image(sample.path), checkpoint.model.size) for sample in chosen])
+    images = np.stack([fit_to_input(sample.read(), checkpoint.model.size) for sample in chosen])
     expected = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
     answers = {"fp16_rounded": run_graph(read_graph(Bundle.open(bundle).graph("fp16")), images)}
     for backend in ("onnxruntime", "openvino"):

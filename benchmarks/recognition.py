@@ -116,8 +116,7 @@ def _judge(
     """Of each ``judged`` image, ``bool [N]``: is it recognised as its product, beyond the limit, beyond any reject?"""
     names, fit = fit_recognition(embeddings[fitted], products[fitted].tolist(), seed, noise=noise)
     right, unknown, strange = (np.zeros(len(products), bool) for _ in range(3))
-    distances = fit.distances(embeddings[judged])
-    nearest, distance = distances.argmin(axis=1), distances.min(axis=1)
+    nearest, distance = fit.recognise(embeddings[judged])
     right[judged] = np.array(names)[nearest] == products[judged]
     unknown[judged] = distance > KNOWN
     strange[judged] = distance > _reject_limits(fit)[nearest]

@@ -11,9 +11,9 @@ from snl_edge.progress import console
 from snl_edge.training.calibrate import recalibrate
 from snl_edge.training.checkpoint import Checkpoint, verify_checkpoint
 from snl_edge.training.config import CHECKPOINT, TrainingConfig
+from snl_edge.training.image_record import digests, read_run_images
 from snl_edge.training.loop import train
 from snl_edge.training.resume import FILE as STATE
-from snl_edge.training.split import split_holdout
 
 
 def trained(config: SnlConfig, training: TrainingConfig, dataset: Dataset, run: Path) -> Checkpoint:
@@ -31,23 +31,25 @@ def trained(config: SnlConfig, training: TrainingConfig, dataset: Dataset, run: 
             return train(config, training, dataset, run, resume=True)
         except CheckpointError as error:  # of other settings, or damaged: nothing of it can be used
             console.print(f"training from the start: {error}")
-    return train(config, training, dataset, run)
+    return train(config, training, dataset, run, replace=True)
 
 
 def is_finished(config: SnlConfig, training: TrainingConfig, dataset: Dataset, run: Path) -> bool:
-    """Whether ``run`` holds an intact model of these settings, trained on as many images of the same products."""
+    """Whether ``run`` holds an intact model of these settings, trained on the very images of ``dataset``."""
     try:
-        checkpoint = verify_checkpoint(run)
+        checkpoint, record = verify_checkpoint(run), read_run_images(run)
     except CheckpointError:
         return False
-    images = len(split_holdout(dataset.train, training.holdout, training.seed)[0])
     return (
         checkpoint.model == config
         and comparable(checkpoint.training) == comparable(training)
-        and (checkpoint.products, checkpoint.training_images) == (dataset.products, images)
+        and sorted(entry.sha256 for entry in record.images) == sorted(digests(dataset.train))
     )
 
 
 def comparable(training: TrainingConfig) -> dict[str, object]:
-    """The training settings that shape the model; where it was trained and with how much memory do not."""
-    return training.model_dump(mode="json", exclude={"device", "cache_gib"})
+    """The training settings that shape the model; where it was trained and with how much memory do not.
+
+    What is off is left out, so that it compares with results of before it existed.
+    """
+    return training.model_dump(mode="json", exclude={"device", "cache_gib"}, exclude_none=True)

@@ -22,8 +22,8 @@ import typer
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.samples import Dataset
 from snl_edge.errors import ConfigError, DataError, SnlEdgeError
-from snl_edge.evaluation.evaluate import Evaluation
 from snl_edge.evaluation.interference import Interference, measure_interference
+from snl_edge.evaluation.results import Evaluation
 from snl_edge.evaluation.run import evaluate_model, open_subject
 from snl_edge.model.config import SnlConfig, override
 from snl_edge.model.presets import preset as named

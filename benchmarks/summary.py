@@ -23,6 +23,7 @@ from .gpu_tables import gpu_table
 from .precision_tables import memory_table, precision_figures, precision_table, size_table
 from .presets import presets_table
 from .results import FOLDER, SUMMARY, Result, read_results
+from .robustness_table import robustness_table
 from .speed_tables import (
     install_table,
     machines_table,
@@ -53,6 +54,7 @@ from .tables import (
     quality_table,
     recognition_table,
 )
+from .threshold_rates import thresholds_table
 from .wins_and_failures import wins_caption
 
 ROOT = FOLDER.parent.parent
@@ -161,8 +163,10 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "int8": precision_table,
     "enginesizes": size_table,
     "calibrationmemory": memory_table,
+    "robustness": robustness_table,
     "wins": wins_caption,
     "gpu": gpu_table,
+    "thresholds": thresholds_table,
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 

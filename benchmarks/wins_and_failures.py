@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from snl_edge.atomic import replacing
 from snl_edge.data.layouts import open_dataset
-from snl_edge.data.masks import fit_mask, read_mask
+from snl_edge.data.masks import fit_mask
 from snl_edge.data.samples import Sample
-from snl_edge.evaluation.report import draw_truth
+from snl_edge.data.thumbnails import draw_truth
 from snl_edge.evaluation.run import Subject, open_subject
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 from snl_edge.progress import progress_bar
 from snl_edge.runtime.overlay import draw_overlay
 
@@ -113,7 +113,7 @@ def wins_caption(results: Mapping[str, Result], name: str) -> str:
 
 def judge(sample: Sample, plain: Subject, snl: Subject) -> Part:
     """Both opinions of the image ``sample``."""
-    image = fit_to_input(read_image(sample.path), snl.size)
+    image = fit_to_input(sample.read(), snl.size)
     opinions: list[Opinion] = []
     for subject in (plain, snl):
         found, threshold = subject.predict(image[None]), subject.threshold(sample.product)
@@ -142,7 +142,7 @@ def draw(parts: Sequence[Part], name: str) -> None:
     for column, part in enumerate(parts):
         size = part.image.shape[:2]
         none = np.zeros(size, bool)
-        mask = none if part.sample.mask is None else fit_mask(read_mask(part.sample.mask), size)
+        mask = none if part.sample.mask is None else fit_mask(part.sample.mask.read(), size)
         views = [
             draw_truth(part.image, none),
             draw_truth(part.image, mask),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snl_edge.data.samples import Sample
 from snl_edge.errors import DataError
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 from snl_edge.runtime.manifest import sha256_of
 
 Damage = Literal["none", "paste", "noise", "light"]
@@ -37,7 +37,7 @@ class CalibrationImage:
         Raises:
             DataError: it cannot be read.
         """
-        image = fit_to_input(read_image(self.sample.path), size)
+        image = fit_to_input(self.sample.read(), size)
         if self.damage == "none":
             return image
         rng = np.random.default_rng(self.seed)
@@ -49,7 +49,7 @@ class CalibrationImage:
         if self.damage == "noise":
             damaged[place] = rng.integers(0, 256, damaged[place].shape, dtype=np.uint8)
         else:
-            damaged[place] = fit_to_input(read_image(self.donor.path), size)[_region(size, rng, like=place)]
+            damaged[place] = fit_to_input(self.donor.read(), size)[_region(size, rng, like=place)]
         return damaged
 
     def digest(self) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge.data.samples import Sample
-from snl_edge.evaluation.evaluate import Evaluation, Predict, evaluate
+from snl_edge.evaluation.evaluate import Predict, evaluate
+from snl_edge.evaluation.results import Evaluation
 from snl_edge.runtime.manifest import KNOWN
 
 from .images import DAMAGES, CalibrationImage
@@ -79,7 +80,7 @@ def judge(
             images.labelled,
             size,
             threshold=threshold,
-            learned=learned,
+            names=learned,
             batch_size=1,
             progress=progress,
             shown=0,

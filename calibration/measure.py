@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from snl_edge.data.check import check_samples
-from snl_edge.data.samples import Sample
+from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import DataError
 from snl_edge.export.gain import network_sha256
 from snl_edge.export.onnx_graph import graph_metadata
@@ -43,21 +43,26 @@ class CalibrationConfig:
 
 
 def calibrate_run(
-    run: Path, samples: Sequence[Sample], config: CalibrationConfig, out: Path | None, *, sensitivity: bool = False
+    run: Path, dataset: Dataset, config: CalibrationConfig, out: Path | None, *, sensitivity: bool = False
 ) -> Path:
     """Calibrates the model of the run folder ``run`` and writes the table to ``out``, or into the run.
+
+    On images that it was trained on, found in ``dataset``: those that thresholds and gate go by are not fitted to.
 
     With ``sensitivity`` the damage that INT8 does to each layer goes beside the table.
 
     Raises:
-        CheckpointError, ExportError: the run cannot be read or exported.
-        DataError: as `calibrate_ranges`.
+        CheckpointError, ExportError: the run cannot be read or exported, or does not say what it was trained on.
+        DataError: as `calibrate_ranges`, or the run's images are not in ``dataset``.
         OutputError: the table cannot be written.
     """
     from snl_edge.export.graphs import make_graphs
+    from snl_edge.training.image_record import find_images
 
-    _, graphs, _ = make_graphs(run, "fp32")
-    graph = graphs["fp32"]
+    checkpoint, graphs, _ = make_graphs(run, "fp32")
+    dataset = dataset.with_bits(checkpoint.training.bits)
+    check_products(dataset.train, checkpoint.products)
+    samples, graph = find_images(run, dataset).of("trained"), graphs["fp32"]
     table = calibrate_ranges(graph, samples, config)
     target = table.write(out or run / FILE)
     if sensitivity:

@@ -11,7 +11,7 @@ import numpy as np
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 
 Scores = Mapping[str, Sequence[float]]
 ENOUGH = 10
@@ -37,7 +37,7 @@ def scores_of(
     shown = [(s, mirror) for s in held_out for mirror in MIRRORS[: math.ceil(ENOUGH / counts[s.product])]]
     scores: dict[str, list[float]] = {}
     for done, (sample, mirror) in enumerate(shown, start=1):
-        image = fit_to_input(read_image(sample.path), size)[mirror]
+        image = fit_to_input(sample.read(), size)[mirror]
         prediction = predict(np.ascontiguousarray(image)[None])
         scores.setdefault(sample.product, []).append(float(prediction.score[0]))
         progress(done, len(shown))

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from snl_edge import provenance
+from snl_edge.calibration.score import DECISION
 from snl_edge.errors import BundleError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.bundle import ENGINES, Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.engine_record import EngineRecord, FlavourName
 from snl_edge.runtime.gpu import present_gpus
+from snl_edge.runtime.ignored import region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import FrameSpec, InputSpec, Precision, sha256_of
+from snl_edge.runtime.manifest import KNOWN, FrameSpec, InputSpec, Precision, read_manifest, sha256_of
 from snl_edge.runtime.tensorrt_flavour import load_flavour
+from snl_edge.runtime.tuning import Tuning, tuning_of
 
 from .engine import build_bundle_engine
 from .engine_trial import engine_images, keep_or_remove
@@ -27,6 +30,8 @@ from .graphs import Evidence, Wanted, make_gated_graphs
 
 if TYPE_CHECKING:
     import onnx
+
+    from snl_edge.training.checkpoint import Checkpoint
 
 NOTHING = Evidence()
 
@@ -106,6 +111,28 @@ def build(
     return bundle.path
 
 
+def kept_tuning(folder: Path, checkpoint: Checkpoint) -> Tuning:
+    """What people changed of the thresholds in the bundle that a build replaces, as far as it holds for the new one.
+
+    It holds for the same model with the same calibration, on whose scale it was chosen. Either way it is said.
+    """
+    try:
+        earlier = read_manifest(folder / MANIFEST)
+    except BundleError:
+        return Tuning()
+    tuned = tuning_of(earlier)
+    if not tuned:
+        return tuned
+    if earlier.calibration == checkpoint.calibration and earlier.weights_sha256 in (None, checkpoint.weights_sha256):
+        console.print(f"thresholds set by hand are kept: {tuned} (`snl-edge threshold {folder} --reset` undoes them)")
+        return tuned
+    console.print(
+        f"thresholds set by hand are not kept, as they were chosen for another model: {tuned}; "
+        f"set them again with `snl-edge threshold {folder} VALUE --product NAME`"
+    )
+    return Tuning()
+
+
 def best_graph(bundle: Bundle) -> Precision:
     """The smallest graph of the bundle; none is in it that the gate did not let through."""
     return next(p for p in ("int8", "fp16", "fp32") if p in bundle.manifest.graphs)
@@ -125,7 +152,11 @@ def memory_of_frames(spec: InputSpec, max_batch: int | None) -> str:
 
 def _build_engines(bundle: Bundle, chosen: Precision, auto: bool, options: _Options, evidence: Evidence) -> None:
     present = present_gpus()
-    images = engine_images(bundle, evidence.dataset) if present and evidence.dataset is not None else None
+    images = (
+        engine_images(bundle, evidence.dataset.with_bits(bundle.manifest.input.bits))
+        if present and evidence.dataset is not None
+        else None
+    )
     record = _build_engine(bundle, chosen, options)
     if not present or record.gpu is None:
         if chosen == "int8":
@@ -166,6 +197,8 @@ def _build_engine(bundle: Bundle, precision: Precision, options: _Options) -> En
 def _bundle_from_run(
     run: Path, folder: Path, wanted: Wanted, max_batch: int, frame: FrameSpec | None, evidence: Evidence
 ) -> tuple[Bundle, Precision]:
+    from snl_edge.training.ignored import regions_of
+
     from .onnx_graph import graph_metadata, save_graph
 
     made = make_gated_graphs(run, wanted, evidence)
@@ -180,6 +213,8 @@ def _bundle_from_run(
         graphs, frames = add_fronts(run, graphs, frame)
         for name, record in frames.items():
             parity.setdefault(name, {})["frame"] = record.model_dump()
+    ignored, pictures = region_pictures(regions_of(run))
+    tuned = kept_tuning(folder, checkpoint)
     with tempfile.TemporaryDirectory() as temporary:
         files: dict[Precision, Path] = {
             name: save_graph(graph, Path(temporary) / f"{name}.onnx") for name, graph in graphs.items()
@@ -191,21 +226,29 @@ def _bundle_from_run(
             files,
             name=run.resolve().name,
             input=InputSpec(
-                height=checkpoint.model.height, width=checkpoint.model.width, max_batch=max_batch, frame=frame
+                height=checkpoint.model.height,
+                width=checkpoint.model.width,
+                max_batch=max_batch,
+                frame=frame,
+                bits=checkpoint.training.bits,
             ),
             products=checkpoint.products,
             reject_limits=graph_metadata(made.graphs["fp32"]).get("reject_limits", {}),
             calibration=checkpoint.calibration,
-            product_thresholds=checkpoint.calibration.product_thresholds,
+            threshold=tuned.threshold or DECISION,
+            unknown_limit=tuned.unknown_limit or KNOWN,
+            product_thresholds={**checkpoint.calibration.product_thresholds, **tuned.products},
             calibrations=made.calibrations,
             parity=parity,
             gates={name: report.model_dump(mode="json") for name, report in made.gates.items()},
             scores_vouch_for_maps=True,
-            attachments={"calibration.json": made.table.text()} if made.table else {},
+            attachments={**pictures, **({"calibration.json": made.table.text()} if made.table else {})},
             versions=provenance.versions(),
             reference=checkpoint.reference,
             doubts=(*checkpoint.doubts, *made.doubts),
-            held_out=[sha256_of(sample.path) for sample in made.held_out],
+            ignored=ignored,
+            weights_sha256=checkpoint.weights_sha256,
+            held_out=[sha256_of(sample.path) for sample in made.gate_images],
         )
     console.print(f"bundle {folder}: {', '.join(made.graphs)} graphs")
     return bundle, made.best if wanted == "auto" else wanted

@@ -49,8 +49,8 @@ class Graphs:
     calibrations: dict[Precision, ScoreCalibration] = field(default_factory=dict)
     gates: dict[GateName, GateReport] = field(default_factory=dict)
     table: CalibrationTable | None = None
-    held_out: Sequence[Sample] = ()
-    """Good images that were not trained on, where there is evidence."""
+    gate_images: Sequence[Sample] = ()
+    """Good images that nothing was fitted to, where there is evidence: engines are judged on them."""
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
     from snl_edge.calibration.judgement import gate_images
     from snl_edge.calibration.measure import check_products
     from snl_edge.calibration.qualification import Qualifier
-    from snl_edge.training.split import split_holdout
+    from snl_edge.training.image_record import find_images
 
     refused: list[str] | None = None if wanted == "fp16" else []
     checkpoint, graphs, parity = make_graphs(run, "fp32" if wanted == "fp32" else "fp16", refused)
@@ -135,21 +135,23 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
     if wanted == "fp32":
         return made
     held_out: Sequence[Sample] = ()
+    learned: Sequence[Sample] = ()
     test: Sequence[Sample] = ()
-    good = reference_samples(run)
+    good: Sequence[Sample] = reference_samples(run)
     if evidence.dataset is not None:
-        check_products(evidence.dataset.train, checkpoint.products)
-        training = checkpoint.training
-        _, held_out = split_holdout(evidence.dataset.train, training.holdout, training.seed)
-        test, good = evidence.dataset.test, held_out
-        made.held_out = held_out
+        dataset = evidence.dataset.with_bits(checkpoint.training.bits)
+        check_products(dataset.train, checkpoint.products)
+        found = find_images(run, dataset)
+        learned, held_out = found.of("trained"), found.of("held_out")
+        good, test = found.of("gate"), dataset.test
+        made.gate_images = good
     qualifier = Qualifier(graphs["fp32"], checkpoint.calibration, gate_images(test, good), held_out)
     if "fp16" in graphs:
         _add_fp16(made, graphs["fp16"], wanted, evidence, qualifier)
     if wanted == "fp16":
         return made
     try:
-        _add_int8(made, run, wanted, evidence, qualifier)
+        _add_int8(made, run, wanted, evidence, learned, qualifier)
     except ExportError as error:
         if wanted == "int8":
             raise
@@ -170,13 +172,14 @@ def _add_fp16(made: Graphs, graph: onnx.ModelProto, wanted: Wanted, evidence: Ev
         _judge_on_openvino(made, qualifier, half, "bf16")
 
 
-def _add_int8(made: Graphs, run: Path, wanted: Wanted, evidence: Evidence, qualifier: Qualifier) -> None:
+def _add_int8(
+    made: Graphs, run: Path, wanted: Wanted, evidence: Evidence, learned: Sequence[Sample], qualifier: Qualifier
+) -> None:
     from snl_edge.calibration.measure import table_for
     from snl_edge.calibration.sensitivity import write_sensitivity
 
     graph = made.graphs["fp32"]
-    assert evidence.dataset is not None
-    table, images = table_for(graph, run, evidence.table, evidence.dataset.train)
+    table, images = table_for(graph, run, evidence.table, learned)
     qualified, sensitivity = qualifier.qualify_int8(table, images)
     if sensitivity is not None:
         write_sensitivity(sensitivity, run)

@@ -7,8 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypedDict
 
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from . import __version__, provenance
 from .errors import BackendError
@@ -18,6 +17,7 @@ from .jetson.rails import find_rails, find_total
 from .runtime.backend import BACKENDS
 from .runtime.gpu import present_gpus
 from .runtime.tensorrt_flavour import HOW_TO_INSTALL, TITLES, installed_flavours
+from .table import print_table, text_column
 
 TRAINING = ("torch", "timm", "safetensors", "onnx", "onnxsim", "onnxscript", "matplotlib")
 
@@ -38,17 +38,16 @@ def examine() -> list[Finding]:
 
 def print_findings(findings: list[Finding]) -> None:
     """Prints the findings as a table on stdout."""
-    table = Table("", "", "found", "to get it", box=None, header_style="bold", pad_edge=False)
-    for finding in findings:
-        mark = "[green]yes[/]" if finding["ready"] else "[yellow]no[/]"
-        table.add_row(
-            mark, finding["subject"], finding["found"], "" if finding["ready"] else _escape(finding["remedy"])
+    rows = [
+        (
+            Text("yes", "green") if finding["ready"] else Text("no", "yellow"),
+            finding["subject"],
+            finding["found"],
+            "" if finding["ready"] else finding["remedy"],
         )
-    Console().print(table)
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")  # rich would take snl-edge[rtx] for a style
+        for finding in findings
+    ]
+    print_table([text_column(), text_column(), text_column("found"), text_column("to get it")], rows)
 
 
 def _machine() -> Finding:

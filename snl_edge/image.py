@@ -8,58 +8,43 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .bit_depth import to_uint8
+from .decode import decode
 from .errors import DataError
 from .opencv import cv2
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, bits: int | None = None) -> NDArray[np.uint8]:
     """Reads an image file as ``uint8 [H, W, 3]`` RGB.
 
     Grey becomes three equal channels, an alpha channel is dropped, the EXIF orientation is applied.
-    16-bit images are scaled by 1/257 (65535 to 255), the same for every image: stretching each one
-    to its own range would hide exactly the faults that change the brightness.
+
+    Args:
+        path: the file.
+        bits: how many the camera filled of a 16-bit file, 8 to 16; all 16 when None. 8-bit files are not changed.
 
     Raises:
-        DataError: the file is missing, empty, cut short or no image.
+        DataError: the file is missing, empty, cut short, damaged as far as its format shows it, or no image; or a
+            value needs more than ``bits``.
+    """
+    return to_uint8(load_image(path), bits, path)
+
+
+def load_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Reads an image file as ``[H, W, 3]`` RGB in its own depth, ``uint8`` or ``uint16``; otherwise as `read_image`.
+
+    Raises:
+        DataError: the file cannot be used.
     """
     try:
-        encoded = np.fromfile(path, dtype=np.uint8)
+        encoded = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
-    if encoded.size == 0:
+    if not encoded:
         raise DataError(f"{path} is empty", fix="remove it or record it again")
-    if _is_cut_short(encoded.tobytes()):
-        raise DataError(f"{path} is cut short", "the JPEG lacks its end", "copy it again or remove it")
-    image = _decode(encoded)
-    if image is None:
-        raise DataError(f"{path} is no readable image", "the decoder refused it", "remove it or save it again as PNG")
-    if image.dtype == np.uint16:
-        image = np.round(image / 257.0).astype(np.uint8)
-    if image.dtype != np.uint8:
-        raise DataError(f"{path} has pixels of type {image.dtype}", fix="save it with 8 or 16 bits per channel")
-    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)  # pyright: ignore[reportReturnType]
-
-
-def _decode(encoded: NDArray[np.uint8]) -> NDArray | None:
-    try:
-        return cv2.imdecode(encoded, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
-    except cv2.error:  # raised, not None, for headers that promise absurd sizes
-        return None
-
-
-def _is_cut_short(encoded: bytes) -> bool:
-    """Whether a JPEG has no end-of-image marker after its first scan (ITU-T T.81, annex B).
-
-    OpenCV before 5 fills the lost part of such a file with grey and says nothing; other formats it refuses.
-    """
-    if not encoded.startswith(b"\xff\xd8"):
-        return False
-    segment = 2
-    while encoded[segment : segment + 1] == b"\xff" and encoded[segment + 1 : segment + 2] != b"\xda":
-        segment += 2 + int.from_bytes(encoded[segment + 2 : segment + 4], "big")  # skips an EXIF thumbnail whole
-    return encoded.find(b"\xff\xd9", segment) < 0
+    return decode(encoded, path)
 
 
 class Fitter:

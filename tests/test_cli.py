@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -15,7 +16,19 @@ import pytest
 
 from snl_edge.data.layouts import open_dataset
 
-COMMANDS = ("train", "evaluate", "export", "calibrate", "build", "infer", "threshold", "inspect", "doctor", "demo")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "export",
+    "calibrate",
+    "build",
+    "infer",
+    "threshold",
+    "inspect",
+    "doctor",
+    "demo",
+    "ignore",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -49,6 +62,10 @@ def test_infer_judges_and_goes_on_after_a_broken_image(snl_edge, line, bundle, t
     assert "empty.png" in result.stderr
     lines = [json.loads(text) for text in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()]
     assert [("error" in entry) for entry in lines] == [False, False, False, True, True]
+    for entry in lines[:3]:
+        decided = "-" if entry["verdict"] == "unknown" else f"{entry['threshold']:.3f}"
+        row = next(row.split() for row in result.stdout.splitlines() if row.startswith(entry["path"]))
+        assert (row[1], row[-2], row[-1]) == (entry["verdict"], f"{entry['score']:.3f}", decided)
     overlay = cv2.imread(
         lines[0]["overlay"] if os.path.isabs(lines[0]["overlay"]) else str(tmp_path / lines[0]["overlay"])
     )
@@ -121,7 +138,7 @@ def test_build_makes_an_engine_without_a_gpu(snl_edge, bundle, tmp_path):
 def test_evaluate_writes_its_report(snl_edge, line, bundle, tmp_path):
     result = snl_edge("evaluate", line, "--model", bundle, "--out", "report", "--json")
     assert result.returncode == 0, result.stderr
-    assert set(json.loads(result.stdout)) == {"mean", "products", "recognition"}
+    assert set(json.loads(result.stdout)) == {"verdicts", "mean", "products", "recognition", "seen", "notes"}
     assert (tmp_path / "report" / "index.html").is_file()
 
 
@@ -138,13 +155,21 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, bundle, tmp_path)
     shutil.copytree(bundle, copy)
     product = json.loads((copy / "manifest.json").read_text())["products"][0]
     assert snl_edge("threshold", copy, "0.71", "--product", product).returncode == 0
-    assert f"{product}: 0.710" in snl_edge("threshold", copy).stdout
-    assert "(no threshold of its own): 0.500" in snl_edge("threshold", copy).stdout
+    output = snl_edge("threshold", copy).stdout
+    table = [line.split("  ")[0] for line in output.splitlines()]
+    changed = output.splitlines()[table.index(product)]
+    assert re.search(r" 0\.710 .* set by hand \(training chose \d\.\d{3}\)$", changed)
+    assert "certain (95 %): at most" in output.splitlines()[0]
+    assert "Name one with --product" in failed_with_one_line(snl_edge("threshold", copy, "0.71"))
+    assert "few defects will be rejected" in snl_edge("threshold", copy, "7", "--product", product).stderr
+    reset = snl_edge("threshold", copy, "--reset").stdout
+    assert "training chose" not in reset
+    assert re.search(r" 8 .* extrapolated$", reset.splitlines()[table.index(product)])
     assert "unknown product" in failed_with_one_line(snl_edge("threshold", copy, "0.71", "--product", "anvil"))
     assert snl_edge("threshold", copy, "--unknown", "1.3").returncode == 0
     assert "(unknown product, above distance): 1.300" in snl_edge("threshold", copy).stdout
     assert "limit of unknown products" in failed_with_one_line(snl_edge("threshold", copy, "--unknown", "0"))
-    assert "cannot be a threshold" in failed_with_one_line(snl_edge("threshold", copy, "nan"))
+    assert "cannot be a threshold" in failed_with_one_line(snl_edge("threshold", copy, "nan", "--product", product))
 
 
 def test_doctor_reports_as_data(snl_edge):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from snl_edge.data.check import check_samples
+from snl_edge.data.mask_sources import MaskFiles
 from snl_edge.data.masks import fit_mask, read_mask
 from snl_edge.data.samples import Sample
 from snl_edge.errors import DataError
@@ -33,7 +34,8 @@ def test_good_files_pass_and_progress_counts(tmp_path: Path, image: Path) -> Non
     mask = save(tmp_path / "mask.png", marked((3, 4), size=(30, 40)).astype(np.uint8) * 255)
     seen: list[tuple[int, int]] = []
     check_samples(
-        [Sample(image, "nut", "good"), Sample(image, "nut", "dent", mask)], progress=lambda *n: seen.append(n)
+        [Sample(image, "nut", "good"), Sample(image, "nut", "dent", MaskFiles((mask,)))],
+        progress=lambda *n: seen.append(n),
     )
     assert seen == [(1, 2), (2, 2)]
 
@@ -47,10 +49,10 @@ def test_all_faults_come_in_one_line(tmp_path: Path, image: Path) -> None:
         Sample(image, "nut", "good"),
         Sample(tmp_path / "text.png", "nut", "good"),
         Sample(tmp_path / "empty.png", "nut", "good"),
-        Sample(image, "nut", "dent", blank),
-        Sample(image, "nut", "dent", large),
-        Sample(image, "nut", "dent", tmp_path / "text.png"),
-        Sample(tmp_path / "gone.png", "nut", "dent", tmp_path / "gone_mask.png"),
+        Sample(image, "nut", "dent", MaskFiles((blank,))),
+        Sample(image, "nut", "dent", MaskFiles((large,))),
+        Sample(image, "nut", "dent", MaskFiles((tmp_path / "text.png",))),
+        Sample(tmp_path / "gone.png", "nut", "dent", MaskFiles((tmp_path / "gone_mask.png",))),
     ]
     with pytest.raises(DataError) as caught:
         check_samples(samples)

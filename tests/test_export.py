@@ -237,9 +237,7 @@ def test_an_fp16_graph_is_refused_for_what_changes_not_for_a_distance_alone(grap
 
     parity = measure_parity("fp16", with_limits(0.9), images, reference)
     assert parity.doubt.startswith("product distances of the fp16 graph differ by up to 0.")
-    with pytest.raises(
-        ExportError, match="fp16 graph disagrees with PyTorch.*taken for another product, or for unknown"
-    ):
+    with pytest.raises(ExportError, match="fp16 graph disagrees.*taken for another product, or for unknown"):
         measure_parity("fp16", with_limits(0.01), images, reference)
     with pytest.raises(ExportError, match="fp16 graph disagrees"):
         measure_parity("fp16", with_limits(np.nan), images, reference)

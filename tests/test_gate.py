@@ -28,8 +28,8 @@ from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.manifest import OPENVINO_GATES
 from snl_edge.runtime.openvino_backend import emulates
+from snl_edge.training.image_record import find_images
 from snl_edge.training.loop import train
-from snl_edge.training.split import split_holdout
 
 
 @pytest.fixture(autouse=True)
@@ -63,10 +63,10 @@ def table(graph, line):
 
 
 @pytest.fixture(scope="module")
-def qualifier(made, graph, line) -> Qualifier:
+def qualifier(trained, made, graph, line) -> Qualifier:
     """Judges on good and damaged images that were not trained on."""
     checkpoint, dataset = made[0], open_dataset(line)
-    _, held_out = split_holdout(dataset.train, checkpoint.training.holdout, checkpoint.training.seed)
+    held_out = find_images(trained, dataset).of("held_out")
     unseen = [*held_out, *(sample for sample in dataset.test if sample.is_good)]
     return Qualifier(graph, checkpoint.calibration, gate_images((), unseen), held_out)
 
@@ -244,8 +244,8 @@ def test_auto_does_without_what_cannot_be_had(trained, line, table, tmp_path, ca
 def test_engines_are_judged_on_images_that_were_not_trained_on(trained, line, bundle, tmp_path):
     """The memory holds patches of the others, so their scores are too good whatever the engine does."""
     dataset = _without_defects(line)
-    checkpoint = make_graphs(trained, "fp32")[0]
-    training, held_out = split_holdout(dataset.train, checkpoint.training.holdout, checkpoint.training.seed)
+    found = find_images(trained, dataset)
+    training, held_out = found.of("trained"), found.of("held_out")
     built = Bundle.open(build(trained, tmp_path / "bundle", "fp16", engine=False, evidence=Evidence(dataset)))
     judged = engine_images(built, dataset)
     assert not judged.labelled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ from snl_edge.model.memory import Memory, patches
 from snl_edge.training.appearance import measure_appearance
 from snl_edge.training.calibrate import leave_one_out, weigh_distances
 from snl_edge.training.checkpoint import load_model
+from snl_edge.training.image_record import find_images
 from snl_edge.training.memory import farthest_points, fill_memory
-from snl_edge.training.split import split_holdout
 
 CHANNELS = [3, 4, 5]
 
@@ -35,12 +36,12 @@ PRODUCTS = torch.tensor([0, 1, 0, 1, 1, 0], dtype=torch.int32)
 
 
 def filled(
-    centres: int = 32, candidates: int = 100, seed: int = 0, **settings: object
+    centres: int = 32, candidates: int = 100, seed: int = 0, groups: Sequence[int] = range(6), **settings: object
 ) -> tuple[Memory, list[torch.Tensor]]:
     config = MemoryConfig.model_validate({"centres": centres, **settings})
     memory, seen = Memory(CHANNELS, config, 2), features(6)
     fill_memory(
-        memory, lambda indices: [level[list(indices)] for level in seen], PRODUCTS.tolist(), candidates, 2, seed
+        memory, lambda indices: [level[list(indices)] for level in seen], PRODUCTS.tolist(), groups, candidates, 2, seed
     )
     return memory, seen
 
@@ -136,15 +137,16 @@ def test_a_left_out_image_is_judged_as_if_it_had_never_been_seen(shared: bool, s
 
 
 def test_training_images_are_judged_without_their_own_patches(run, line):
-    model, checkpoint = load_model(run)
-    samples, _ = split_holdout(open_dataset(line).train, checkpoint.training.holdout, checkpoint.training.seed)
+    model, _ = load_model(run)
+    found = find_images(run, open_dataset(line))
+    samples, groups = found.of("trained"), np.array([found.entries[i].group for i in found.indices("trained")])
     own = measure_appearance(model, ImageStore(samples, model.config.size, 0), 8, lambda done, total: None)
-    scores = leave_one_out(model, ImageStore(samples, model.config.size, 0), 8, lambda done, total: None)
+    scores = leave_one_out(model, ImageStore(samples, model.config.size, 0), groups, 8)
     assert {product: len(values) for product, values in scores.items()} == dict(Counter(s.product for s in samples))
     for product, values in scores.items():
         assert np.median(values) > np.median(own[product]["score"])
     some = ImageStore(samples[:9], model.config.size, 0)  # seven of one product, two of the other
-    few = leave_one_out(model, some, 8, lambda done, total: None)
+    few = leave_one_out(model, some, groups[:9], 8)
     assert {product: len(values) for product, values in few.items()} == {samples[0].product: 7}
 
 
@@ -161,8 +163,8 @@ def test_the_same_seed_keeps_the_same_patches():
 
 
 def test_distances_are_weighed_by_their_mean_over_held_out_images(run, line):
-    model, checkpoint = load_model(run)
-    _, held_out = split_holdout(open_dataset(line).train, checkpoint.training.holdout, checkpoint.training.seed)
+    model, _ = load_model(run)
+    held_out = find_images(run, open_dataset(line)).of("held_out")
     kept = model.anomaly_map.scales.clone()
     assert len(kept) == 4
     assert not torch.equal(kept, torch.ones(4))

@@ -29,6 +29,6 @@ def test_a_preset_that_was_not_measured_says_so() -> None:
     with pytest.raises(DataError, match="no presets result"):
         presets_table({}, "cpu")
     table = presets_table(read_results(), "cpu")
-    assert "| `accurate` (default) |" in table
+    assert "| `edge` (default) |" in table
     (row,) = (line for line in table.splitlines() if "`accurate`" in line)
     assert row.count("not measured") == 3

@@ -17,8 +17,8 @@ from snl_edge.benchmarks.results import read_results
 from snl_edge.benchmarks.rows import CHANGES, LADDER, PLAIN, ROWS, choose_rows
 from snl_edge.benchmarks.study import study
 from snl_edge.errors import ConfigError, SnlEdgeError
-from snl_edge.evaluation.evaluate import METRICS
 from snl_edge.evaluation.interference import METRICS as PROBE_METRICS
+from snl_edge.evaluation.results import METRICS
 from snl_edge.model.config import SnlConfig, override
 from snl_edge.model.presets import PRESETS
 from snl_edge.training import loop

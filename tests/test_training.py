@@ -19,11 +19,10 @@ from snl_edge.data.layouts import open_dataset
 from snl_edge.data.loader import ImageStore
 from snl_edge.errors import CheckpointError, ConfigError, DataError, OutputError
 from snl_edge.model.snl import Snl
-from snl_edge.training import loop
+from snl_edge.training import finish, loop
 from snl_edge.training.checkpoint import load_model, read_checkpoint
 from snl_edge.training.feature_cache import FeatureSource
 from snl_edge.training.loop import augmentation, batch_sampler, learning_rate, train
-from snl_edge.training.split import split_holdout
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
@@ -40,13 +39,15 @@ def test_run_folder_holds_a_calibrated_checkpoint(run):
     assert checkpoint.training_images == 14  # 8 a product, one of each held out
     assert checkpoint.calibration.good_images == 16  # the memory can leave each of the 14 out
     assert checkpoint.calibration.raw_threshold > 0
+    assert {basis.images for basis in checkpoint.calibration.product_bases.values()} == {8}
+    assert sum("threshold rests on only 8 good images" in doubt for doubt in checkpoint.doubts) == 2
     assert {path.name for path in run.iterdir()} >= {"checkpoint.json", "losses.png", "reference", checkpoint.weights}
     assert not (run / "resume.safetensors").exists()
 
 
 def test_training_lowers_the_loss(line, tmp_path, monkeypatch):
     history: list[dict[str, float]] = []
-    monkeypatch.setattr(loop, "draw_curves", lambda entries, target: history.extend(entries))
+    monkeypatch.setattr(finish, "draw_curves", lambda entries, target: history.extend(entries))
     train(small_model(), short_training(steps=41), open_dataset(line), tmp_path)
     assert history[-1]["total"] < 0.8 * history[0]["total"]
 
@@ -221,22 +222,13 @@ def test_batches_are_balanced_over_products_and_repeatable(line):
     few = [s for s in samples if s.product == samples[0].product][:2] + [
         s for s in samples if s.product != samples[0].product
     ]
-    draw = batch_sampler(few, short_training(batch_size=2))
+    draw = batch_sampler(few, short_training(batch_size=2), range(len(few)))
     assert draw(7) == draw(7)
     counts = np.zeros(2)
     for step in range(2000):
         for index in draw(step):
             counts[int(few[index].product == samples[0].product)] += 1
     assert counts.min() / counts.max() > 0.7  # 2 against 8 images, yet nearly as often
-
-
-def test_holdout_takes_from_every_product(line):
-    training, held_out = split_holdout(open_dataset(line).train, 0.1, seed=0)
-    assert len({s.product for s in held_out}) == 2
-    assert not set(training) & set(held_out)
-    assert split_holdout(open_dataset(line).train, 0.1, seed=0) == (training, held_out)
-    with pytest.raises(DataError, match="has 1 training image"):
-        split_holdout([training[0]], 0.1, seed=0)
 
 
 def test_learning_rate_rises_then_falls():

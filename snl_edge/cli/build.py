@@ -92,7 +92,7 @@ def calibrate(
     from snl_edge.progress import console
 
     written = calibrate_run(
-        model, open_data(data, layout, None).train, CalibrationConfig(images, seed), out, sensitivity=sensitivity
+        model, open_data(data, layout, None), CalibrationConfig(images, seed), out, sensitivity=sensitivity
     )
     console.print(f"calibration table: {written}")
     console.print(f"next: snl-edge build {model} --precision int8 --data {data}")
@@ -111,6 +111,7 @@ def build(
         Path | None,
         typer.Option(help="Images for int8, thresholds and gate: the training set, best with a labelled test set."),
     ] = None,
+    layout: LayoutOption = Layout.auto,
     table: Annotated[
         Path | None, typer.Option("--calibration", help="Calibration table; SOURCE's own, or a new one, if not given.")
     ] = None,
@@ -160,7 +161,7 @@ def build(
     from snl_edge.export.graphs import Evidence
     from snl_edge.progress import console
 
-    dataset = open_data(data, Layout.auto, None) if data else None
+    dataset = open_data(data, layout, None) if data else None
     bundle = run_build(
         source,
         out,

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from snl_edge.errors import ConfigError
+from snl_edge.progress import console
+
 from .app import app
 from .options import RUN, Backend, Json, require, require_for_run
 
@@ -20,7 +23,8 @@ def infer(
     backend: Backend = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
     threshold: Annotated[
-        float | None, typer.Option(help="Another threshold for this call; 0.5 is the default.")
+        float | None,
+        typer.Option(help="One threshold for all, for this call; the bundle's own, of each product, if not given."),
     ] = None,
     product: Annotated[str | None, typer.Option(help="The product shown; recognised if not given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per image on stdout.")] = False,
@@ -42,10 +46,13 @@ def infer(
 def threshold(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     value: Annotated[float | None, typer.Argument(help="The new threshold; shows those in force if not given.")] = None,
-    product: Annotated[str | None, typer.Option(help="Of this product only; without it, of all others.")] = None,
+    product: Annotated[str | None, typer.Option(help="Of this product; needed where there are several.")] = None,
     unknown: Annotated[
         float | None, typer.Option(help="New limit of the product distance: above it a product is unknown.")
     ] = None,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Back to what training chose, of --product or of all that was changed.")
+    ] = False,
 ) -> None:
     """Show or set the thresholds in force; nothing has to be built again.
 
@@ -54,16 +61,32 @@ def threshold(
     Or: snl-edge threshold line3/ --unknown 1.3
     """
     from snl_edge.runtime.bundle import Bundle
+    from snl_edge.runtime.threshold_table import threshold_table
+    from snl_edge.runtime.tuning import far_from_calibrated
 
     opened = Bundle.open(bundle)
+    products = opened.manifest.products
+    if reset and not (value is None and unknown is None):
+        raise ConfigError("--reset takes no new value", fix="leave out one of the two")
+    if value is not None and product is None:
+        if len(products) > 1:
+            raise ConfigError(
+                f"bundle {bundle} has {len(products)} products, each with a threshold of its own",
+                "one value does not fit all: their good parts score differently",
+                f"name one with --product: {', '.join(products)}",
+            )
+        product = next(iter(products))
+    if reset:
+        opened = opened.with_tuning_reset(product).save()
     if value is not None:
         opened = opened.set_threshold(value, product)
     if unknown is not None:
         opened = opened.set_unknown_limit(unknown)
-    for name in opened.manifest.products:
-        print(f"{name}: {opened.manifest.threshold_for(name):.3f}")
-    print(f"(no threshold of its own): {opened.manifest.threshold:.3f}")
+    for text in threshold_table(opened.manifest):
+        print(text)
     print(f"(unknown product, above distance): {opened.manifest.unknown_limit:.3f}")
+    for odd in filter(None, (far_from_calibrated(opened.manifest, name) for name in products)):
+        console.print(f"doubtful: {odd}")
 
 
 @app.command()

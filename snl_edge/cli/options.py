@@ -24,6 +24,7 @@ class Layout(str, Enum):
     auto = "auto"
     mvtec = "mvtec"
     visa = "visa"
+    ok_ng = "ok_ng"
     folder = "folder"
 
 
@@ -54,9 +55,20 @@ FrameColours = Annotated[
     Colours, typer.Option(help="Order of colours in these frames: bgr as most cameras give them, rgb as image files.")
 ]
 Data = Annotated[
-    Path, typer.Argument(help="Data set: MVTec AD or VisA layout, or a folder (per product) of good images.")
+    Path,
+    typer.Argument(
+        help="Data set: folders named good and bad, MVTec AD or VisA layout, a folder (per product) of good images, or "
+        "a CSV table."
+    ),
 ]
-LayoutOption = Annotated[Layout, typer.Option(help="Layout of DATA, if it is not recognised by itself.")]
+LayoutOption = Annotated[
+    Layout,
+    typer.Option(help="Layout of DATA, if not recognised by itself; folder: each folder is a product of good parts."),
+]
+Bits = Annotated[
+    int | None,
+    typer.Option(min=8, max=16, help="Bits that the camera filled of 16-bit files: 10, 12, 14, or 16 for all."),
+]
 Products = Annotated[str | None, typer.Option(help="Only these products, separated by commas.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Backend = Annotated[str, typer.Option(help="auto, tensorrt, tensorrt_rtx, openvino or onnxruntime.")]
@@ -115,8 +127,20 @@ def require_for_run(path: Path) -> None:
         require("torch", "timm", "safetensors", "onnx", "onnxsim", extra="train")
 
 
-def open_data(data: Path, layout: Layout, products: str | None) -> Dataset:
-    """The data set in ``data``, of all products or of those named, separated by commas."""
-    from snl_edge.data.layouts import open_dataset
+def chosen_products(products: str | None) -> list[str] | None:
+    """What ``--products`` names; None for all."""
+    return [name.strip() for name in products.split(",")] if products else None
 
-    return open_dataset(data, layout.value, [name.strip() for name in products.split(",")] if products else None)
+
+def open_data(data: Path, layout: Layout, products: str | None, *, trains: bool = True) -> Dataset:
+    """The data set in ``data``, of all products or of those named, separated by commas; says what was left out.
+
+    ``trains`` says whether each product needs images to train on.
+    """
+    from snl_edge.data.layouts import open_dataset
+    from snl_edge.progress import console
+
+    dataset = open_dataset(data, layout.value, chosen_products(products), trains=trains)
+    for finding in dataset.findings:
+        console.print(f"{data}: {finding.text}", markup=False, highlight=False)
+    return dataset

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .app import app
-from .options import RUN, Backend, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
-
-if TYPE_CHECKING:
-    from snl_edge.evaluation.evaluate import Evaluation
+from .options import RUN, Backend, Bits, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
 
 
 class Augment(str, Enum):
@@ -38,7 +35,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Run folder: checkpoint, loss curves, reference images.")] = RUN,
     preset: Annotated[
         str, typer.Option(help="edge (EfficientNet-Lite0), balanced (with a larger memory), accurate (WRN-50-2).")
-    ] = "accurate",
+    ] = "edge",
     weights: Annotated[
         str | None, typer.Option(help="Teacher's weights: timm, packaged, or a .safetensors or .pth file.")
     ] = None,
@@ -52,6 +49,10 @@ def train(
     augment: Annotated[
         Augment, typer.Option(help="none; flips; dihedral, for parts that lie any way round.")
     ] = Augment.none,
+    camera_changes: Annotated[
+        bool,
+        typer.Option(help="Learn from changed copies, too: other light, focus, noise, JPEG, a small turn or shift."),
+    ] = True,
     false_reject_budget: Annotated[float, typer.Option(help="Share of good parts the threshold may reject.")] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, images and machine: same model.")] = 0,
     cache_gib: Annotated[
@@ -61,27 +62,52 @@ def train(
     cluster: Annotated[
         str | None, typer.Option(help="Nobody sorted DATA: find its products, a number of them or auto.")
     ] = None,
+    ignore: Annotated[
+        Path | None,
+        typer.Option(help="Folder of regions that do not count: PRODUCT.png (not black) or PRODUCT.json (polygons)."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    bits: Bits = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Train anew where --out holds a run; it stays until the new one is done.")
+    ] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Finished run whose student is trained on, with these images and settings.")
+    ] = None,
+    review: Annotated[
+        Path | None, typer.Option(help="RUN/review/suspicious.csv with your verdicts: good or defect.")
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Learn from suspicious images, too; what they are is said all the same.")
+    ] = False,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
 ) -> None:
     """Learn what good parts look like, from images of good parts only.
 
-    Example: snl-edge train mvtec/ --preset edge --out runs/line3
+    Example: snl-edge train mvtec/ --out runs/line3
+
+    More images or products later: snl-edge train mvtec/ --start-from runs/line3 --steps 400 --out runs/line3-more
     """
-    require("torch", "timm", "safetensors", "matplotlib", *(["sklearn"] if cluster else []), extra="train")
+    require("torch", "timm", "safetensors", "matplotlib", "scipy", *(["sklearn"] if cluster else []), extra="train")
+    from snl_edge.calibration.vouching import threshold_lines
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset as named
     from snl_edge.progress import console
-    from snl_edge.training.config import TrainingConfig
+    from snl_edge.training.config import CameraConfig, TrainingConfig
     from snl_edge.training.loop import train as run_training
 
     changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
-    config, dataset = override(named(preset), changes), open_data(data, layout, products)
+    config, dataset = override(named(preset), changes), open_data(data, layout, products).with_bits(bits)
     if cluster is not None:
         from snl_edge.training.cluster import cluster_products
 
         dataset = cluster_products(dataset, config, cluster, batch_size)
+    ignored = None
+    if ignore is not None:
+        from snl_edge.data.regions import read_regions
+
+        ignored = read_regions(ignore, dataset, config.size)
     checkpoint = run_training(
         config,
         TrainingConfig(
@@ -89,21 +115,30 @@ def train(
             batch_size=batch_size,
             learning_rate=learning_rate,
             augment=augment.value,
+            camera=CameraConfig() if camera_changes else None,
             false_reject_budget=false_reject_budget,
+            trust=trust,
             seed=seed,
             cache_gib=cache_gib,
             device=device.value,
+            bits=bits,
         ),
         dataset,
         out,
         resume=resume,
+        ignored=ignored,
+        replace=replace,
+        start_from=start_from,
+        review=review,
     )
-    calibration = checkpoint.calibration
     console.print(
         f"trained on {checkpoint.training_images} good images of {len(checkpoint.products)} products "
-        f"in {checkpoint.seconds:.0f} s; "
-        f"thresholds from {calibration.good_images} good images ({calibration.method})"
+        f"in {checkpoint.seconds:.0f} s"
     )
+    for product, share in checkpoint.ignored.items():
+        console.print(f"{share:.1%} of the picture of {product} does not count: look at {out / 'ignored'}")
+    for text in threshold_lines(checkpoint.calibration):
+        console.print(text)
     console.print(f"next: snl-edge evaluate {data} --model {out}   or: snl-edge build {out} --precision fp16")
 
 
@@ -113,30 +148,47 @@ def evaluate(
     model: Annotated[Path, typer.Option(help="Run folder, or bundle.")] = RUN,
     out: Annotated[Path | None, typer.Option(help="Report folder; MODEL/report if not given.")] = None,
     backend: Backend = "auto",
-    threshold: Annotated[float | None, typer.Option(help="Another threshold than the model's own.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Another threshold than the model's own, for all products.")
+    ] = None,
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness", help="Also under other light, focus, noise, JPEG, turn and shift: 14 times as long."
+        ),
+    ] = False,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
     as_json: Json = False,
 ) -> None:
     """Measure detection on a labelled test set and write an HTML report.
 
+    What is caught, what escapes and what is falsely stopped comes first. Only pixel metrics need masks of the defects.
+
     Example: snl-edge evaluate mvtec/ --model runs/line3
     """
     require_for_run(model)
     from snl_edge.evaluation.report import write_report
-    from snl_edge.evaluation.run import evaluate_model
+    from snl_edge.evaluation.run import evaluate_model, robustness_of_model
     from snl_edge.progress import console
 
-    evaluation, provenance = evaluate_model(
-        model, open_data(data, layout, products), backend=backend, threshold=threshold
-    )
+    from .evaluated import print_evaluation
+
+    dataset = open_data(data, layout, products, trains=False)
+    evaluation, provenance = evaluate_model(model, dataset, backend=backend, threshold=threshold)
+    moved = robustness_of_model(model, dataset, backend=backend, threshold=threshold) if robustness else None
+    shown = None if moved is None else moved.for_report()
     html, metrics = write_report(
-        evaluation, out or model / "report", title=f"{model.name} on {data.name}", provenance=provenance
+        evaluation,
+        out or model / "report",
+        title=f"{model.name} on {data.name}",
+        provenance=provenance,
+        robustness=shown,
     )
     if as_json:
-        print(json.dumps(evaluation.figures(), indent=2))
+        print(json.dumps(evaluation.figures() | ({} if moved is None else {"robustness": moved.figures()}), indent=2))
     else:
-        _print_evaluation(evaluation)
+        print_evaluation(evaluation, shown)
     console.print(f"report: {html}, figures: {metrics}")
 
 
@@ -145,26 +197,3 @@ def _size_settings(size: str | None) -> list[str]:
         return []
     height, _, width = size.lower().partition("x")
     return [f"height={height}", f"width={width or height}"]
-
-
-def _print_evaluation(evaluation: Evaluation) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    columns = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro")
-    table = Table("product", *(name.replace("_", " ") for name in columns), "false rejects", "escapes", box=None)
-    rows = [
-        (name, [getattr(r, c) for c in columns], r.at_threshold.false_reject_rate, r.at_threshold.escape_rate)
-        for name, r in evaluation.products.items()
-    ]
-    mean = evaluation.mean
-    rows.append(("mean", [mean[c] for c in columns], mean["false_reject_rate"], mean["escape_rate"]))
-    for name, values, false_rejects, escapes in rows:
-        table.add_row(name, *(f"{100 * value:.1f}" for value in [*values, false_rejects, escapes]))
-    Console().print(table)
-    seen = evaluation.recognition
-    print(
-        f"products recognised: {100 * seen.accuracy:.1f} % of good parts, {100 * seen.false_unknown_rate:.1f} % "
-        f"called unknown; of defective parts {100 * seen.defective_accuracy:.1f} %, "
-        f"{100 * seen.defective_unknown_rate:.1f} %"
-    )

@@ -1,82 +1,119 @@
-"""Opens a folder of images as a data set, whichever of the known layouts it has."""
+"""Opens a folder or a table of images as a data set, whichever of the known layouts it has."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol
 
 from snl_edge.errors import DataError
 
-from . import folder, mvtec, visa
-from .samples import Dataset, Sample
+from .csv_table import SUFFIXES, open_table
+from .folder import open_folder
+from .folders import name_some
+from .labelled import open_labelled
+from .samples import Dataset, Reading
+from .tree import Tree, read_tree
+from .visa import open_visa
 
-LayoutName = Literal["mvtec", "visa", "folder"]
-Samples = tuple[list[Sample], list[Sample]]
+LayoutName = Literal["visa", "mvtec", "ok_ng", "folder"]
+TABLE = "csv"
+LONGEST_NAME = 200  # bytes; file systems take 255, and a file of this name needs an ending
+
+
+class Opened(Protocol):
+    """A data set whose layout is known and whose products have names."""
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """All products, those included that cannot be read."""
+        ...
+
+    def read(self, products: Sequence[str]) -> Reading:
+        """The samples of ``products``; raises a `DataError` if one of these cannot be read."""
+        ...
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How one layout is recognised and read."""
+    """How one layout is recognised: ``open`` takes the tree, and whether the user asked for this layout by name."""
 
     looks_for: str
-    find_products: Callable[[Path], Mapping[str, Path]]
-    read: Callable[[Path, Mapping[str, Path]], Samples]
+    open: Callable[[Tree, bool], Opened | None]
 
 
 LAYOUTS: Mapping[LayoutName, Layout] = MappingProxyType(
     {
-        "mvtec": Layout("mvtec: [<product>/]train/good", mvtec.find_products, mvtec.read),
-        "visa": Layout("visa: split_csv/1cls.csv with <product>/Data/Images", visa.find_products, visa.read),
-        "folder": Layout("folder: images in it or in one folder per product", folder.find_products, folder.read),
+        "visa": Layout("visa: split_csv/1cls.csv with <product>/Data/Images", open_visa),
+        "mvtec": Layout("mvtec: [<product>/]train/good", partial(open_labelled, needs_train=True)),
+        "ok_ng": Layout("ok_ng: [<product>/]good and [<product>/]bad", partial(open_labelled, needs_train=False)),
+        "folder": Layout("folder: images in it or in one folder per product", open_folder),
     }
 )
 
 
 def open_dataset(
-    root: Path, layout: Literal["auto"] | LayoutName = "auto", products: Sequence[str] | None = None
+    root: Path,
+    layout: Literal["auto"] | LayoutName = "auto",
+    products: Sequence[str] | None = None,
+    *,
+    trains: bool = True,
 ) -> Dataset:
     """Lists the images of ``root``; decodes none of them (that is ``check_samples``' part).
 
     Args:
-        root: the data set's folder, or a single product's in MVTec AD layout.
-        layout: its layout; ``"auto"`` takes the first of ``LAYOUTS`` that fits.
+        root: the data set's folder, or a single product's, or a table of images (`csv_table`).
+        layout: a folder's layout; ``"auto"`` takes the first of ``LAYOUTS`` that fits. Naming one also answers what
+            ``"auto"`` asks: with ``"folder"`` each folder is a product of good parts, whatever its name.
         products: the products to use; all of them when None. Only these have to be complete.
+        trains: whether every product needs images to train on; a model may be measured on a set without any.
 
     Raises:
         DataError: the folder is missing or has no known layout, a product is unknown or has no images to
-            train on, a folder is empty, a defective image has no mask, a listed file is missing.
+            train on, a listed image is missing, it is not clear which images are good, or names of products
+            would be one name elsewhere.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise DataError(f"{root} is no folder", fix="give the folder that holds the images")
+    is_table = root.suffix.lower() in SUFFIXES and root.is_file()
+    if not is_table and not root.is_dir():
+        what = "neither a folder nor a table (.csv, .tsv)" if root.exists() else "no folder"
+        raise DataError(f"{root} is {what}", fix="give the folder that holds the images, or the table that lists them")
+    if is_table and layout != "auto":
+        raise DataError(f"{root} is a table, which has no {layout} layout", fix="leave out --layout")
     try:
-        return _open(root, layout, products)
+        name, opened = (TABLE, open_table(root)) if is_table else _open(read_tree(root), layout)
+        chosen = _select(root, opened.products, products)
+        _check_names(root, chosen)
+        reading = opened.read(chosen)
+        if trains:
+            _require_training(root, chosen, reading)
     except OSError as error:
         raise DataError(
             f"cannot read {error.filename or root}", error.strerror or str(error), "check path and permissions"
         ) from error
+    return Dataset(root, name, reading.train, reading.test, reading.findings)
 
 
-def _open(root: Path, layout: Literal["auto"] | LayoutName, products: Sequence[str] | None) -> Dataset:
+def _open(tree: Tree, layout: Literal["auto"] | LayoutName) -> tuple[str, Opened]:
     candidates: Sequence[LayoutName] = tuple(LAYOUTS) if layout == "auto" else (layout,)
     for name in candidates:
-        present = LAYOUTS[name].find_products(root)
-        if present:
-            train, test = LAYOUTS[name].read(root, _select(root, present, products))
-            return Dataset(root, name, tuple(train), tuple(test))
+        opened = LAYOUTS[name].open(tree, layout != "auto")
+        if opened is not None and opened.products:
+            return name, opened
     raise DataError(
-        f"{root} has no {'known' if layout == 'auto' else layout} layout",
+        f"{tree.root} has no {'known' if layout == 'auto' else layout} layout",
         "looked for " + "; ".join(LAYOUTS[name].looks_for for name in candidates),
         "give the folder above the products, or name another layout with --layout"
         if layout != "auto"
-        else "arrange the images in one of these layouts, or give the folder that has one",
+        else "arrange the images in one of these layouts (docs/data.md), or give the folder that has one",
     )
 
 
-def _select(root: Path, present: Mapping[str, Path], products: Sequence[str] | None) -> Mapping[str, Path]:
+def _select(root: Path, present: Sequence[str], products: Sequence[str] | None) -> Sequence[str]:
     if products is None:
         return present
     if not products:
@@ -84,4 +121,35 @@ def _select(root: Path, present: Mapping[str, Path], products: Sequence[str] | N
     unknown = sorted(set(products) - set(present))
     if unknown:
         raise DataError(f"{root} has no product {', '.join(unknown)}", fix=f"choose among {', '.join(sorted(present))}")
-    return {name: present[name] for name in sorted(set(products))}
+    return sorted(set(products))
+
+
+def _require_training(root: Path, products: Sequence[str], reading: Reading) -> None:
+    idle = sorted(set(products) - {sample.product for sample in reading.train})
+    if idle:
+        defects = sorted({s.defect for s in reading.test if s.product in idle and not s.is_good})
+        raise DataError(
+            f"no training images of {', '.join(idle)} in {root}",
+            f"there are defective ones ({name_some(defects)}), and no good ones but for tests" if defects else "",
+            "put images of good parts under train/good (docs/data.md), or choose other products with --products",
+        )
+
+
+def _check_names(root: Path, products: Sequence[str]) -> None:
+    """A product's name becomes the name of files and pages, on systems that take capitals for small letters too."""
+    seen: dict[str, str] = {}
+    for name in products:
+        unfit = not name or name != name.strip() or name.startswith(".") or len(name.encode()) > LONGEST_NAME
+        if unfit or any(c in "/\\" or unicodedata.category(c) == "Cc" for c in name):
+            raise DataError(
+                f"{root} has a product named {name!r}",
+                f"its name becomes that of files: at most {LONGEST_NAME} bytes, no / or \\, no dot first",
+                "give it another name",
+            )
+        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            raise DataError(
+                f"{root} has products {other} and {name}",
+                "they differ in capitals or accents alone, and their files could not be told apart everywhere",
+                "rename one of them, or bring their images together",
+            )

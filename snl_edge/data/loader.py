@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 
 from .samples import Sample
 
@@ -41,11 +41,26 @@ class ImageStore:
             indices = range(start, min(start + size, len(self)))
             yield indices, self.batch(indices)
 
+    def part(self, indices: Sequence[int]) -> ImageStore:
+        """The images at ``indices`` as a store of their own, which this one keeps and decodes."""
+        return _Part(self, indices)
+
     def _image(self, index: int) -> NDArray[np.uint8]:
         if self._filled[index]:
             return self._images[index]  # pyright: ignore[reportOptionalSubscript]
-        image = fit_to_input(read_image(self.samples[index].path), self.size)
+        image = fit_to_input(self.samples[index].read(), self.size)
         if self._images is not None:
             self._images[index] = image
             self._filled[index] = True
         return image
+
+
+class _Part(ImageStore):
+    def __init__(self, whole: ImageStore, indices: Sequence[int]) -> None:
+        self.samples = [whole.samples[i] for i in indices]
+        self.size = whole.size
+        self.cached_bytes = 0
+        self._whole, self._indices = whole, indices
+
+    def batch(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        return self._whole.batch([self._indices[i] for i in indices])

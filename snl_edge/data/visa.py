@@ -2,65 +2,85 @@
 
 ``<product>/Data/Images/{Normal,Anomaly}``, ``<product>/Data/Masks/Anomaly`` and the split of the one-class
 setting in ``split_csv/1cls.csv``: columns object, split (train, test), label (normal, anomaly), image, mask;
-paths are relative to the root. The types of defect are not told apart.
+paths are relative to the root. The types of defect are not told apart. Without its split file the folders say
+what is good (`labelled`), and all good images train.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from snl_edge.errors import DataError
 
 from .folders import name_some, subfolders
-from .samples import GOOD, Sample
+from .mask_sources import MaskFiles
+from .notes import Notes
+from .samples import GOOD, Reading, Sample
+from .tree import Tree
 
 SPLIT = Path("split_csv") / "1cls.csv"
 COLUMNS = ("object", "split", "label", "image", "mask")
 DEFECT = "anomaly"
+TEXTS = {"no_mask": "{count} defective images have no mask and count as whole images only: {files}"}
 
 
-def find_products(root: Path) -> dict[str, Path]:
-    """The products below ``root``; empty when this is no such layout."""
-    return {folder.name: folder for folder in subfolders(root) if (folder / "Data" / "Images").is_dir()}
-
-
-def read(root: Path, products: Mapping[str, Path]) -> tuple[list[Sample], list[Sample]]:
-    """Training and test samples of ``products`` after the split file.
+def open_visa(tree: Tree, asked: bool) -> Visa | None:
+    """The products below the root; None when this is no such layout, or nobody asked and the split file is missing.
 
     Raises:
-        DataError: the split file is missing or unreadable, or names missing files, or leaves out a product.
+        DataError: the layout was asked for, and the split file is missing.
     """
-    samples: dict[str, list[Sample]] = {"train": [], "test": []}
-    for line, row in _rows(root / SPLIT):
-        if row["object"] not in products:
-            continue
-        good = row["label"] == "normal"
-        faulty = row["split"] not in samples or row["label"] not in {"normal", DEFECT} or not row["image"]
-        if faulty or (row["split"] == "train" and not good):
-            raise DataError(
-                f"{root / SPLIT}, line {line} cannot be used: {','.join(row.values())}",
-                "expected train or test, normal or anomaly, an image, and no anomaly in train",
-                "take the split file of the original download",
-            )
-        if not good and not row["mask"]:
-            raise DataError(
-                f"{root / SPLIT}, line {line} names no mask for {row['image']}", fix="add it, or remove the line"
-            )
-        mask = None if good else root / row["mask"]
-        samples[row["split"]].append(Sample(root / row["image"], row["object"], GOOD if good else DEFECT, mask))
-    _require_complete(root, products, samples["train"], samples["test"])
-    return samples["train"], samples["test"]
+    products = [folder.name for folder in subfolders(tree.root) if (folder / "Data" / "Images").is_dir()]
+    if products and not (tree.root / SPLIT).is_file():
+        if not asked:
+            return None
+        raise DataError(
+            f"{tree.root / SPLIT} is missing",
+            "it says which images train and which test",
+            "copy split_csv from the VisA download, or leave out --layout: then all images under Normal train",
+        )
+    return Visa(tree.root, tuple(products)) if products else None
+
+
+@dataclass(frozen=True)
+class Visa:
+    """A data set in this layout, with its split file."""
+
+    root: Path
+    products: tuple[str, ...]
+
+    def read(self, products: Sequence[str]) -> Reading:
+        """Training and test samples of ``products`` after the split file.
+
+        Raises:
+            DataError: the split file is unreadable, or names missing images.
+        """
+        split, notes = self.root / SPLIT, Notes()
+        samples: dict[str, list[Sample]] = {"train": [], "test": []}
+        for line, row in _rows(split):
+            if row["object"] not in products:
+                continue
+            good = row["label"] == "normal"
+            faulty = row["split"] not in samples or row["label"] not in {"normal", DEFECT} or not row["image"]
+            if faulty or (row["split"] == "train" and not good):
+                raise DataError(
+                    f"{split}, line {line} cannot be used: {','.join(row.values())}",
+                    "expected train or test, normal or anomaly, an image, and no anomaly in train",
+                    "take the split file of the original download",
+                )
+            path, mask = self.root / row["image"], self.root / row["mask"]
+            marked = not good and bool(row["mask"]) and mask.is_file()
+            notes.add("no_mask", () if good or marked else [path])
+            source = MaskFiles((mask,)) if marked else None
+            samples[row["split"]].append(Sample(path, row["object"], GOOD if good else DEFECT, source))
+        _require_complete(split, samples["train"], samples["test"])
+        return Reading(tuple(samples["train"]), tuple(samples["test"]), notes.findings(TEXTS))
 
 
 def _rows(split: Path) -> list[tuple[int, dict[str, str]]]:
-    if not split.is_file():
-        raise DataError(
-            f"{split} is missing",
-            "it says which images train and which test",
-            "copy split_csv from the VisA download, or give the folder that has it",
-        )
     try:
         with split.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="")
@@ -72,18 +92,11 @@ def _rows(split: Path) -> list[tuple[int, dict[str, str]]]:
         raise DataError(f"{split} is no readable CSV file", str(error), "take the original split file") from error
 
 
-def _require_complete(root: Path, products: Mapping[str, Path], train: list[Sample], test: list[Sample]) -> None:
-    idle = sorted(set(products) - {sample.product for sample in train})
-    if idle:
-        raise DataError(
-            f"{root / SPLIT} gives no training images of {', '.join(idle)}",
-            fix="add them to the split file, or choose other products with --products",
-        )
-    files = [path for sample in train + test for path in (sample.path, sample.mask) if path is not None]
-    missing = [path for path in files if not path.is_file()]
+def _require_complete(split: Path, train: list[Sample], test: list[Sample]) -> None:
+    missing = [sample.path for sample in train + test if not sample.path.is_file()]
     if missing:
         raise DataError(
-            f"{len(missing)} files named by {root / SPLIT} are missing",
+            f"{len(missing)} files named by {split} are missing",
             name_some(missing),
             "copy the whole download, or choose complete products with --products",
         )

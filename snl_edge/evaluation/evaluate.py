@@ -2,124 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.data.masks import fit_mask, read_mask
+from snl_edge.calibration.score import DECISION
+from snl_edge.data.masks import fit_mask
 from snl_edge.data.samples import Sample
-from snl_edge.image import fit_to_input, read_image
-from snl_edge.runtime.manifest import KNOWN
+from snl_edge.errors import ResultError
+from snl_edge.image import fit_to_input
 from snl_edge.runtime.prediction import Prediction
+from snl_edge.runtime.verdict import Decision
 
+from .cases import Case, Gallery, Picture, Rules
 from .metrics import PixelMetrics, rank_images
-from .threshold import OperatingPoint, operating_point
+from .results import Evaluation, ProductResult
+from .threshold import operating_point
 
 Predict = Callable[[NDArray[np.uint8]], Prediction]
 """``uint8 [B, H, W, 3]`` to the fused graph's outputs."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One judged image."""
-
-    sample: Sample
-    score: float
-    reject: bool
-    """By the threshold of the product that its folder names."""
-    nearest: str | None
-    """The product it was recognised as; None where the names of the learned products were not given."""
-    product_distance: float
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """How well products are recognised, as fractions of images of learned products; NaN where there are none."""
-
-    accuracy: float
-    """Good images whose nearest product is their own."""
-    false_unknown_rate: float
-    """Good images taken for an unknown product."""
-    defective_accuracy: float
-    defective_unknown_rate: float
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What the report shows of a case: input ``uint8 [H, W, 3]``, map ``float32 [H, W]``, mask ``bool [H, W]``."""
-
-    case: Case
-    image: NDArray[np.uint8]
-    anomaly_map: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class ProductResult:
-    """Metrics of one product, as fractions; NaN where they are not defined."""
-
-    image_auroc: float
-    image_ap: float
-    image_f1_max: float
-    pixel_auroc: float
-    pixel_ap: float
-    pixel_f1_max: float
-    aupro: float
-    threshold: float
-    at_threshold: OperatingPoint
-
-
-METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All results; ``gallery`` holds the pictures by product: worst false rejects, worst escapes, best detections."""
-
-    cases: tuple[Case, ...]
-    products: dict[str, ProductResult]
-    gallery: dict[str, tuple[Picture, ...]]
-    learned: tuple[str, ...] = ()
-    unknown_limit: float = KNOWN
-
-    @property
-    def recognition(self) -> Recognition:
-        """Over all images whose folder names a learned product."""
-        cases = [case for case in self.cases if case.sample.product in self.learned]
-        rates: list[float] = []
-        for good in (True, False):
-            own = [case for case in cases if case.sample.is_good == good]
-            right = [case.nearest == case.sample.product for case in own]
-            unknown = [case.product_distance > self.unknown_limit for case in own]
-            rates += [float(np.mean(counted)) if own else math.nan for counted in (right, unknown)]
-        return Recognition(*rates)
-
-    @property
-    def mean(self) -> dict[str, float]:
-        """The mean over products of each metric and rate, products where it is not defined left out."""
-        rates = {
-            "false_reject_rate": [r.at_threshold.false_reject_rate for r in self.products.values()],
-            "escape_rate": [r.at_threshold.escape_rate for r in self.products.values()],
-        }
-        values = {metric: [getattr(r, metric) for r in self.products.values()] for metric in METRICS} | rates
-        return {name: float(np.nanmean(v)) if not np.isnan(v).all() else math.nan for name, v in values.items()}
-
-    def figures(self) -> dict[str, Any]:
-        """The figures as plain data for JSON: fractions, ``None`` where not defined."""
-        products = {
-            name: {k: v for k, v in asdict(result).items() if k != "at_threshold"} | asdict(result.at_threshold)
-            for name, result in self.products.items()
-        }
-        return {
-            "mean": _plain(self.mean),
-            "products": _plain(products),
-            "recognition": _plain(asdict(self.recognition)),
-        }
 
 
 def evaluate(
@@ -127,51 +32,87 @@ def evaluate(
     samples: Sequence[Sample],
     size: tuple[int, int],
     *,
-    threshold: Callable[[str], float] = lambda product: 0.5,
-    learned: Sequence[str] = (),
-    unknown_limit: float = KNOWN,
+    rules: Rules | None = None,
+    threshold: Callable[[str], float] = lambda product: DECISION,
+    names: Sequence[str] = (),
     batch_size: int = 8,
     progress: Callable[[int, int], None] = lambda done, total: None,
     shown: int = 3,
     as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
+    ignored: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Evaluation:
-    """Judges ``samples``, each with the ``threshold`` of the product that its folder names, and measures.
+    """Judges ``samples`` and measures.
 
-    A metric per product must not depend on what else the model took a part for; how well it recognises the
-    ``learned`` products, named in the graph's order, is measured apart.
+    With ``rules``, verdicts are those of a device, which recognises the product by itself; they are what a line sees.
+    Images of products that are not in the rules' manifest only count among those never learned. Metrics and the rates
+    at the threshold go by the product that the folder names: they must not depend on what else the model took a part
+    for. Without rules there are only these, by the ``threshold`` of each product; ``names`` of the products, in the
+    graph's order, then still tell which one each image comes closest to.
+
     The next batch is decoded while the model runs.
-    Masks are compared at the model's input ``size = (height, width)``. Memory holds one batch, one histogram
+    Masks are compared at the model's input ``size = (height, width)``; a defective image without one takes no part in
+    pixel metrics. Memory holds one batch, one histogram
     set and the pictures that the gallery will show: up to ``shown`` of each kind and product. ``as_images`` makes of a
-    picture what ``predict`` takes, where that is not the picture at this size.
+    picture what ``predict`` takes, where that is not the picture at this size. ``ignored`` says by product which pixels
+    ``bool [H, W]`` the model leaves out, and so do pixel metrics; a defect that lies wholly there counts as any other.
 
     Raises:
         DataError: an image or mask cannot be read.
+        ResultError: a score or a map is no finite number.
     """
     cases: list[Case] = []
+    never_learned: list[Case] = []
     products: dict[str, ProductResult] = {}
     gallery: dict[str, tuple[Picture, ...]] = {}
     for product in sorted({sample.product for sample in samples}):
         own = [sample for sample in samples if sample.product == product]
-        limit = threshold(product)
-        pixels, judged, pictures = PixelMetrics(), [], _Gallery(shown)
+        learned = rules is None or product in rules.manifest.products
+        pixels, judged, pictures = PixelMetrics(), [], Gallery(shown)
+        region, hidden = (ignored or {}).get(product), 0
         for sample, image, mask, (anomaly_map, score, nearest, distance) in _run(
             predict, own, size, batch_size, as_images
         ):
-            name = learned[int(nearest)] if learned else None
-            case = Case(sample, float(score), float(score) > limit, name, float(distance))
-            pixels.update(anomaly_map, mask)
-            pictures.offer(Picture(case, image, anomaly_map, mask))
+            if rules is not None:
+                case = _judge(sample, score, nearest, distance, rules)
+            else:
+                nearest_name = names[int(nearest)] if names else None
+                case = _by_threshold(sample, score, nearest_name, distance, threshold(product))
+            if learned and (sample.is_good or mask is not None):
+                pixels.update(anomaly_map, np.zeros(size, bool) if mask is None else mask, region)
+            hidden += mask is not None and region is not None and not (mask & ~region).any()
+            pictures.offer(Picture(case, image, anomaly_map, np.zeros(size, bool) if mask is None else mask))
             judged.append(case)
-            progress(len(cases) + len(judged), len(samples))
-        cases += judged
+            progress(len(cases) + len(never_learned) + len(judged), len(samples))
         gallery[product] = pictures.chosen()
-        products[product] = _result(judged, pixels, limit)
-    return Evaluation(tuple(cases), products, gallery, tuple(learned), unknown_limit)
+        if learned:
+            cases += judged
+            share = 0.0 if region is None else float(region.mean())
+            products[product] = replace(_result(judged, pixels), ignored=share, hidden=hidden)
+        else:
+            never_learned += judged
+    return Evaluation(tuple(cases), products, gallery, tuple(never_learned), recognises=rules is not None)
 
 
-def _result(cases: Sequence[Case], pixels: PixelMetrics, threshold: float) -> ProductResult:
+def _judge(sample: Sample, score: np.float32, nearest: np.int32, distance: np.float32, rules: Rules) -> Case:
+    learned = rules.manifest.products
+    named = rules.decide(score, nearest, distance, sample.product) if sample.product in learned else None
+    recognised = rules.decide(score, nearest, distance)
+    return Case(sample, float(score), named, recognised, learned[int(nearest)], float(distance))
+
+
+def _by_threshold(
+    sample: Sample, score: np.float32, nearest: str | None, distance: np.float32, threshold: float
+) -> Case:
+    kind = "reject" if float(score) > threshold else "good"
+    decision = Decision(kind, float(score), threshold, sample.product, float(distance))
+    return Case(sample, float(score), decision, None, nearest, float(distance))
+
+
+def _result(cases: Sequence[Case], pixels: PixelMetrics) -> ProductResult:
     scores = [case.score for case in cases]
     defective = [not case.sample.is_good for case in cases]
+    (threshold,) = {case.named.threshold for case in cases if case.named is not None}
+    without_mask = sum(not case.sample.is_good and case.sample.mask is None for case in cases)
     image, pixel = rank_images(scores, defective), pixels.compute()
     return ProductResult(
         image.auroc,
@@ -183,6 +124,7 @@ def _result(cases: Sequence[Case], pixels: PixelMetrics, threshold: float) -> Pr
         pixel.aupro,
         threshold,
         operating_point(scores, defective, threshold),
+        without_mask,
     )
 
 
@@ -192,15 +134,17 @@ def _run(
     size: tuple[int, int],
     batch_size: int,
     as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None,
-) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.bool_], tuple[Any, ...]]]:
-    """Sample, picture, mask, and the graph's outputs for this one image."""
+) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.bool_] | None, tuple[Any, ...]]]:
+    """Sample, picture, mask where there is one, and the graph's outputs for this one image."""
     batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
 
-    def decode(batch: Sequence[Sample]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[NDArray[np.bool_]]]:
-        whole = [read_image(s.path) for s in batch]
+    def decode(
+        batch: Sequence[Sample],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[NDArray[np.bool_] | None]]:
+        whole = [s.read() for s in batch]
         pictures = np.stack([fit_to_input(picture, size) for picture in whole])
         images = pictures if as_images is None else np.stack([as_images(picture) for picture in whole])
-        return images, pictures, [_mask(s, size) for s in batch]
+        return images, pictures, [None if s.mask is None else fit_mask(s.mask.read(), size) for s in batch]
 
     with ThreadPoolExecutor(1) as reader:
         upcoming = reader.submit(decode, batches[0])
@@ -208,37 +152,17 @@ def _run(
             images, pictures, masks = upcoming.result()
             if index + 1 < len(batches):
                 upcoming = reader.submit(decode, batches[index + 1])
-            yield from zip(batch, pictures, masks, zip(*predict(images), strict=True), strict=True)
+            found = predict(images)
+            _check(found, batch)
+            yield from zip(batch, pictures, masks, zip(*found, strict=True), strict=True)
 
 
-def _mask(sample: Sample, size: tuple[int, int]) -> NDArray[np.bool_]:
-    return np.zeros(size, bool) if sample.mask is None else fit_mask(read_mask(sample.mask), size)
-
-
-class _Gallery:
-    """Keeps the pictures of the worst false rejects, the worst escapes and the clearest detections."""
-
-    def __init__(self, shown: int) -> None:
-        self._shown = shown
-        self._kinds: dict[str, list[Picture]] = {"false reject": [], "escape": [], "detection": []}
-
-    def offer(self, picture: Picture) -> None:
-        good, reject = picture.case.sample.is_good, picture.case.reject
-        if good and not reject:
-            return
-        kind = "false reject" if good else ("detection" if reject else "escape")
-        kept = self._kinds[kind]
-        # Slices of a batch would keep the whole batch alive.
-        copies = (picture.image.copy(), picture.anomaly_map.copy(), picture.mask)
-        kept.append(Picture(picture.case, *copies))
-        kept.sort(key=lambda p: p.case.score, reverse=kind != "escape")
-        del kept[self._shown :]
-
-    def chosen(self) -> tuple[Picture, ...]:
-        return tuple(picture for kept in self._kinds.values() for picture in kept)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _check(found: Prediction, batch: Sequence[Sample]) -> None:
+    """A score that is no number is above no threshold: its part would pass as good."""
+    for name, values in (("score", found.score), ("distance", found.product_distance), ("map", found.anomaly_map)):
+        sound = np.isfinite(values).reshape(len(batch), -1).all(axis=1)
+        if not sound.all():
+            raise ResultError(
+                f"the {name} of {batch[int(np.argmin(sound))].path} is no finite number",
+                fix="check the model: `snl-edge inspect` tells whether its files are intact; else train again",
+            )

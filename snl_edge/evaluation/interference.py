@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from snl_edge.data.samples import Sample
 from snl_edge.errors import DataError
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 
 from .evaluate import Predict
 from .metrics import PixelMetrics, rank_images
@@ -206,7 +206,7 @@ def _draw(good: Mapping[str, Sequence[Sample]], others: Sequence[str], rng: np.r
 
 
 def _read(sample: Sample, size: tuple[int, int]) -> NDArray[np.uint8]:
-    return fit_to_input(read_image(sample.path), size)
+    return fit_to_input(sample.read(), size)
 
 
 def _auroc(good: Sequence[float], probes: Sequence[float]) -> float:

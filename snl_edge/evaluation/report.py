@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from snl_edge.atomic import write_text
-from snl_edge.runtime.overlay import draw_overlay
+from snl_edge.data.thumbnails import data_uri, draw_truth
+from snl_edge.runtime.overlay import draw_overlay, draw_unknown, ignored_in
 
-from .evaluate import METRICS, Case, Evaluation, Picture
+from .cases import Case, Kind, Picture
+from .intervals import Share
+from .results import METRICS, Evaluation
+from .wording import INTERVALS, in_short, interval, of_parts, percent, recognition_line, stranger_lines
 
 HEADINGS = {
     "image_auroc": "AUROC",
@@ -29,15 +29,27 @@ HEADINGS = {
     "pixel_f1_max": "F1-max",
     "aupro": "AUPRO",
 }
-THUMBNAIL = 192
-MASK_COLOUR = (60, 220, 120)
 BARS = 36
 
 
 def write_report(
-    evaluation: Evaluation, folder: Path, *, title: str, provenance: Mapping[str, str]
+    evaluation: Evaluation,
+    folder: Path,
+    *,
+    title: str,
+    provenance: Mapping[str, str],
+    robustness: Mapping[str, Any] | None = None,
 ) -> tuple[Path, Path]:
     """Writes ``index.html`` and ``metrics.json`` into ``folder``; returns both paths.
+
+    Args:
+        evaluation: what was found.
+        folder: where to write.
+        title: the page's heading.
+        provenance: where the figures came from, in words.
+        robustness: how verdicts move when pictures change: ``note``, a sentence; ``rows``, each with a ``name`` and the
+            shares (:class:`Share`) ``falsely_stopped`` and ``caught``; ``picture``, `Markup` of an inline SVG or image,
+            or None.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -46,35 +58,56 @@ def write_report(
     content = {
         **evaluation.figures(),
         "provenance": dict(provenance),
-        "images": [
-            {
-                "path": str(case.sample.path),
-                "product": case.sample.product,
-                "defect": case.sample.defect,
-                "score": case.score,
-                "verdict": "reject" if case.reject else "good",
-                "nearest_product": case.nearest,
-                "product_distance": case.product_distance,
-            }
-            for case in evaluation.cases
-        ],
+        "images": [_record(case) for case in (*evaluation.cases, *evaluation.never_learned)],
     }
+    if robustness is not None:
+        content["robustness"] = [
+            {k: v.figures() if isinstance(v, Share) else v for k, v in row.items()} for row in robustness["rows"]
+        ]
     write_text(metrics, json.dumps(content, indent=1) + "\n")
     environment = Environment(
         loader=PackageLoader("snl_edge.evaluation", "."), autoescape=True, undefined=StrictUndefined
     )
+    pictures = [picture for kept in evaluation.gallery.values() for picture in kept]
+    ignores = evaluation.ignores
+    wrong: tuple[Kind, ...] = ("escape", "not stopped", "false stop")
     page = environment.get_template("report.html.jinja").render(
         title=title,
+        evaluation=evaluation,
+        outcome=evaluation.outcome(),
+        named=evaluation.outcome(named=True),
+        strangers=list(stranger_lines(evaluation)),
+        recognition=recognition_line(evaluation) if evaluation.recognises else "",
+        confidence=INTERVALS,
         headings=HEADINGS,
         mean=evaluation.mean,
-        recognition=evaluation.recognition,
-        percent=_percent,
+        percent=percent,
+        interval=interval,
+        of_parts=of_parts,
+        in_short=in_short,
         provenance=provenance,
         products=[_product(evaluation, name) for name in evaluation.products],
-        images=len(evaluation.cases),
+        wrong=[_figure(picture, ignores) for kind in wrong for picture in pictures if picture.case.kind == kind],
+        images=len(evaluation.cases) + len(evaluation.never_learned),
+        robustness=robustness,
     )
     write_text(html, page)
     return html, metrics
+
+
+def _record(case: Case) -> dict[str, Any]:
+    """One image as plain data: what a line sees, and the verdict with the product named."""
+    return {
+        "path": str(case.sample.path),
+        "product": case.sample.product,
+        "defect": case.sample.defect,
+        "score": case.score,
+        "verdict": case.verdict.kind,
+        "threshold": None if case.verdict.kind == "unknown" else case.verdict.threshold,
+        "verdict_if_named": case.named.kind if case.named else None,
+        "nearest_product": case.nearest,
+        "product_distance": case.product_distance,
+    }
 
 
 def _product(evaluation: Evaluation, name: str) -> dict[str, Any]:
@@ -85,8 +118,9 @@ def _product(evaluation: Evaluation, name: str) -> dict[str, Any]:
         "threshold": result.threshold,
         "metrics": [getattr(result, metric) for metric in METRICS],
         "point": result.at_threshold,
+        "outcome": evaluation.outcome(name),
         "histogram": histogram(cases, result.threshold, name),
-        "pictures": [_figure(picture, result.threshold) for picture in evaluation.gallery[name]],
+        "detections": [_figure(p, evaluation.ignores) for p in evaluation.gallery[name] if p.case.kind == "detection"],
     }
 
 
@@ -126,33 +160,22 @@ def histogram(cases: Sequence[Case], threshold: float, name: str) -> Markup:
     )
 
 
-def _figure(picture: Picture, threshold: float) -> dict[str, Any]:
-    case = picture.case
-    kind = "false reject" if case.sample.is_good else ("detection" if case.reject else "escape")
+def _figure(picture: Picture, ignores: bool) -> dict[str, Any]:
+    case, verdict = picture.case, picture.case.verdict
+    if verdict.kind == "unknown":
+        # A heat map shows the distance from what is normal for a product; of an unknown one it would say nothing.
+        said, drawn = f"unknown product, distance {case.product_distance:.2f}", draw_unknown(picture.image)
+    else:
+        seen = "" if verdict.product == case.sample.product else f" as {verdict.product}"
+        said = f"{verdict.kind}{seen}, score {case.score:.2f}, threshold {verdict.threshold:.2f}"
+        ignored = ignored_in(picture.anomaly_map) if ignores else None
+        drawn = draw_overlay(picture.image, picture.anomaly_map, verdict.threshold, ignored)
     return {
-        "kind": kind,
+        "kind": case.kind,
+        "product": case.sample.product,
+        "said": said,
         "defect": case.sample.defect,
         "file": case.sample.path.name,
-        "score": case.score,
-        "image": _data_uri(draw_truth(picture.image, picture.mask)),
-        "overlay": _data_uri(draw_overlay(picture.image, picture.anomaly_map, threshold)),
+        "image": data_uri(draw_truth(picture.image, picture.mask)),
+        "overlay": data_uri(drawn),
     }
-
-
-def draw_truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The picture ``uint8 [H, W, 3]`` with the outline of the true defect."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    drawn = image.copy()
-    cv2.drawContours(drawn, contours, -1, MASK_COLOUR, max(1, image.shape[0] // 128))
-    return drawn
-
-
-def _data_uri(image: NDArray[np.uint8]) -> str:
-    scale = THUMBNAIL / max(image.shape[:2])
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
-
-
-def _percent(fraction: float) -> str:
-    return "–" if math.isnan(fraction) else f"{100 * fraction:.1f}"

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge import provenance
-from snl_edge.calibration.score import DECISION
 from snl_edge.data.check import check_samples
-from snl_edge.data.samples import Dataset
-from snl_edge.errors import BundleError, DataError
+from snl_edge.data.folders import name_some
+from snl_edge.data.samples import Dataset, Sample
+from snl_edge.errors import BundleError, ConfigError, DataError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.frame import as_images
+from snl_edge.runtime.ignored import read_ignored, region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import KNOWN
+from snl_edge.runtime.manifest import InputSpec, Manifest
 from snl_edge.runtime.prediction import Prediction
 from snl_edge.training.config import CHECKPOINT
 
-from .evaluate import Evaluation, Predict, evaluate
+from .cases import Rules
+from .evaluate import Predict, evaluate
+from .results import Evaluation
+from .robustness import Robustness, measure_robustness
+from .seen import seen_images
+
+if TYPE_CHECKING:
+    from snl_edge.training.checkpoint import Checkpoint
 
 
 def evaluate_model(
@@ -30,12 +41,16 @@ def evaluate_model(
 ) -> tuple[Evaluation, dict[str, str]]:
     """Evaluates the run folder (PyTorch) or bundle (a backend) ``model`` on ``dataset.test``.
 
+    Products that the model never learned have no metrics; of these, only how many parts are stopped is told.
+
     Returns:
         the evaluation, and where it came from in words.
 
     Raises:
-        DataError: there is no test set, or an image or mask cannot be used.
+        DataError: there is no test set, the model learned none of its products, or an image or mask cannot be used.
         BundleError, BackendError, CheckpointError: the model cannot be loaded.
+        ConfigError: the threshold is no finite number above 0.
+        ResultError: the model gives no finite numbers.
     """
     if not dataset.test:
         raise DataError(
@@ -43,21 +58,25 @@ def evaluate_model(
             "a plain folder holds good images only",
             "give a set in MVTec AD or VisA layout",
         )
-    with progress_bar("checking images") as report:
-        check_samples(dataset.test, progress=report)
+    if threshold is not None and not 0 < threshold < math.inf:
+        raise ConfigError(f"{threshold} is no threshold", "nothing would be above it, or all", "give one above 0")
     subject = open_subject(model, backend)
+    samples, remarks = match_products(dataset.with_bits(subject.bits), subject.products)
+    with progress_bar("checking images") as report:
+        check_samples(samples, progress=report)
     with progress_bar("evaluating") as report:
         evaluation = evaluate(
             subject.predict,
-            dataset.test,
+            samples,
             subject.size,
-            threshold=subject.threshold if threshold is None else lambda product: threshold,
-            learned=subject.products,
-            unknown_limit=subject.unknown_limit,
+            rules=replace(subject.rules, threshold=threshold),
             progress=report,
             as_images=subject.as_images,
+            ignored=subject.ignored,
         )
-    return evaluation, {
+    seen = seen_images(model, subject.rules.manifest.weights_sha256, samples)
+    remarks += foreign_products(evaluation)
+    return replace(evaluation, remarks=tuple(remarks), seen=seen), {
         "model": subject.description,
         "data": f"{dataset.root.name} ({dataset.layout} layout)",
         "command": provenance.command(),
@@ -68,18 +87,89 @@ def evaluate_model(
     }
 
 
+def robustness_of_model(
+    model: Path, dataset: Dataset, *, backend: str = "auto", threshold: float | None = None
+) -> Robustness:
+    """How verdicts on ``dataset.test``, which :func:`evaluate_model` has taken, move under `CHANGES` of the pictures.
+
+    Raises:
+        DataError: an image cannot be read.
+        BundleError, BackendError, CheckpointError: the model cannot be loaded.
+    """
+    subject = open_subject(model, backend)
+    samples, _ = match_products(dataset, subject.products)
+    with progress_bar("evaluating under changes of the camera") as report:
+        return measure_robustness(
+            subject.predict,
+            replace(subject.rules, threshold=threshold),
+            samples,
+            subject.size,
+            as_images=subject.as_images,
+            progress=report,
+        )
+
+
+def match_products(dataset: Dataset, learned: Sequence[str]) -> tuple[Sequence[Sample], list[str]]:
+    """The test images under the names of the products that the model ``learned``, and what to say of them.
+
+    Where neither side names a product (a model of one, a data set whose one product is called after its own folder),
+    it is the same one, and that is said.
+
+    Raises:
+        DataError: the model learned none of the data set's products.
+    """
+    present = sorted({sample.product for sample in dataset.test})
+    if len(learned) == 1 and present == [dataset.root.resolve().name] and present[0] != learned[0]:
+        remark = f"{present[0]} names no product: its images are taken for {learned[0]}, the model's only one"
+        return [replace(sample, product=learned[0]) for sample in dataset.test], [remark]
+    if not set(present) & set(learned):
+        raise DataError(
+            f"the model never learned {name_some(present)}",
+            f"it learned {name_some(learned)}, and detection can be measured on these alone",
+            "name the folders as in training, or train on these products",
+        )
+    remarks: list[str] = []
+    if untested := sorted(set(learned) - set(present)):
+        remarks.append(f"nothing is known of {name_some(untested)}: learned, and without test images here")
+    return dataset.test, remarks
+
+
+def foreign_products(evaluation: Evaluation) -> list[str]:
+    """What to say of products whose good parts are mostly unknown to the model: it learned other pictures."""
+    lines: list[str] = []
+    for name in evaluation.products:
+        outcome = evaluation.outcome(name)
+        if 2 * outcome.falsely_unknown > outcome.good:
+            lines.append(
+                f"{outcome.falsely_unknown} of {outcome.good} good parts of {name} are unknown to the model: these "
+                "images show another product, or come from another camera, lens, light or crop than those it learned"
+            )
+    return lines
+
+
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: how to run it, its map's size, thresholds in force, products it learned, its name, and what it
-    takes of a picture where that is not the picture at the map's size."""
+    """What is evaluated: how to run it, its map's size, the rules of its verdicts, its name, and what it takes of a
+    picture where that is not the picture at the map's size."""
 
     predict: Predict
     size: tuple[int, int]
-    threshold: Callable[[str], float]
-    products: tuple[str, ...]
-    unknown_limit: float
+    rules: Rules
     description: str
     as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+    bits: int | None = None
+    """Of 16-bit files, as training was told."""
+    ignored: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """By product, the pixels ``bool [H, W]`` of its maps that do not count."""
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """What it learned, in the graph's order."""
+        return self.rules.manifest.products
+
+    def threshold(self, product: str) -> float:
+        """The threshold in force for ``product``; of one that it never learned, the common one."""
+        return self.rules.manifest.threshold_for(product if product in self.products else None, self.rules.precision)
 
 
 def open_subject(model: Path, backend: str = "auto") -> Subject:
@@ -104,6 +194,7 @@ def _from_run(run: Path) -> Subject:
 
     from snl_edge.export.fused_graph import FusedGraph
     from snl_edge.training.checkpoint import load_model
+    from snl_edge.training.ignored import regions_of
     from snl_edge.training.loop import choose_device
 
     device = choose_device("auto")
@@ -114,22 +205,52 @@ def _from_run(run: Path) -> Subject:
     def predict(images: NDArray[np.uint8]) -> Prediction:
         return Prediction(*(output.cpu().numpy() for output in fused(torch.from_numpy(images).to(device))))
 
-    config, limits = checkpoint.model, checkpoint.calibration.product_thresholds
+    config = checkpoint.model
     words = f"run {run.name}: {config.teacher.architecture}, {config.student.direction} student, PyTorch on {device}"
-    threshold = lambda product: limits.get(product, DECISION)  # noqa: E731
-    return Subject(predict, config.size, threshold, checkpoint.products, KNOWN, words)
+    ignored = regions_of(run)
+    return Subject(
+        predict,
+        config.size,
+        Rules(_manifest_of(run, checkpoint, model.recognition.reject_limits().tolist(), ignored)),
+        words,
+        bits=checkpoint.training.bits,
+        ignored=ignored,
+    )
+
+
+def _manifest_of(
+    run: Path, checkpoint: Checkpoint, reject_limits: Sequence[float], ignored: Mapping[str, NDArray[np.bool_]]
+) -> Manifest:
+    """What a bundle of the run says of its verdicts, so that they follow from the one rule of devices."""
+    graph = f"{checkpoint.weights}.onnx"
+    regions, pictures = region_pictures(ignored)
+    return Manifest(
+        name=run.resolve().name,
+        created=checkpoint.created,
+        input=InputSpec(height=checkpoint.model.height, width=checkpoint.model.width, max_batch=1),
+        products=checkpoint.products,
+        reject_limits=dict(zip(checkpoint.products, reject_limits, strict=True)) if len(reject_limits) > 1 else {},
+        calibration=checkpoint.calibration,
+        product_thresholds=checkpoint.calibration.product_thresholds,
+        graphs={"fp32": graph},
+        files={graph: checkpoint.weights_sha256}
+        | {path: hashlib.sha256(content).hexdigest() for path, content in pictures.items()},
+        doubts=checkpoint.doubts,
+        ignored=regions,
+        weights_sha256=checkpoint.weights_sha256,
+    )
 
 
 def _from_bundle(folder: Path, backend: str) -> Subject:
     detector = Detector.load(folder, backend=backend)
     console.print(detector.backend_reason)
-    manifest, precision = detector.bundle.manifest, detector.backend.precision
+    manifest = detector.bundle.manifest
     return Subject(
         detector.predict,
         manifest.input.size,
-        lambda product: manifest.threshold_for(product if product in manifest.products else None, precision),
-        manifest.products,
-        manifest.unknown_limit,
+        Rules(manifest, detector.backend.precision),
         f"bundle {folder.name}, {detector.backend.description}",
         None if manifest.input.frame is None else lambda picture: as_images(picture, manifest.input),
+        manifest.input.bits,
+        read_ignored(detector.bundle),
     )

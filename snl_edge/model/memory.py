@@ -45,7 +45,7 @@ class Memory(nn.Module):
     own grid, before them, and they are done with fewer channels, too.
 
     :mod:`snl_edge.training.memory` chooses the centres. They are buffers and travel with the weights, as does the
-    number of the training image that each is a patch of (-1: of none).
+    number of the part whose image each is a patch of (-1: of none): several images of one part have one number.
 
     Args:
         channels: channels of the teacher's levels.
@@ -100,8 +100,8 @@ class Memory(nn.Module):
         """Distances ``float32 [B, H/8, W/8]`` from what is kept of each image's ``product``, ``int32 [B]``.
 
         ``features`` are the teacher's, ``[B, C_l, h_l, w_l]`` at strides 4, 8, 16. ``left_out``, ``int32 [B]``, numbers
-        training images whose own patches do not count: each is then as far away as an image never seen; infinitely
-        far if nothing else is kept.
+        parts whose own patches do not count: each is then as far away as a part never seen; infinitely far if nothing
+        else is kept.
         """
         x = self._compared(features) - self.origin.view(1, -1, 1, 1)  # [B, C, h, w]
         batch, channels, height, width = x.shape
@@ -147,7 +147,7 @@ class Memory(nn.Module):
     def remember(self, chosen: Tensor, owners: Tensor) -> None:
         """Keeps the patches ``[N, K, C]`` as centres, about their mean, where products of numbers lose least.
 
-        ``owners``, ``int32 [N, K]``, numbers the training image that each is of.
+        ``owners``, ``int32 [N, K]``, numbers the part that each is of.
 
         Rounded to FP16, as the directions are, so that a graph may store them in half the bytes and still compute
         the same.

@@ -8,18 +8,19 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Column, Table
+from rich.text import Text
 
 from snl_edge.atomic import replacing, write_text
+from snl_edge.bit_depth import DepthWatch, to_uint8
 from snl_edge.errors import DataError
-from snl_edge.image import IMAGE_SUFFIXES, read_image
+from snl_edge.image import IMAGE_SUFFIXES, load_image
 from snl_edge.progress import console, progress_bar
+from snl_edge.table import number_column, print_table, text_column
 
 from ..opencv import cv2
 from .detector import Detector
 from .frame import as_images
-from .overlay import draw_overlay, draw_unknown
+from .overlay import draw_overlay, draw_unknown, ignored_in, is_kept_heatmap
 
 LONGEST_TABLE = 12
 """Rows printed for people; more are summed up, and all are in the JSON lines."""
@@ -41,20 +42,26 @@ def infer_files(
     Prints a table, or JSON lines with ``as_json``. With ``out``, writes ``verdicts.jsonl`` and an overlay per
     image there.
 
+    Heatmaps that a line keeps beside its pictures are left out, and their number is said.
+
     Raises:
-        DataError: an argument names nothing.
+        DataError: an argument names nothing, or all are heatmaps.
         BundleError, BackendError, EngineError: the bundle cannot be loaded or run.
         OutputError: ``out`` cannot be written.
     """
-    paths = find_images(arguments)
+    paths, heatmaps = _apart(find_images(arguments))
+    if heatmaps:
+        console.print(f"left out: {len(heatmaps)} heatmaps that a line keeps beside its pictures")
     names = overlay_names(paths)
     lines: list[dict[str, object]] = []
     # One picture at a time: nothing larger need be made ready.
     one = Detector.load(bundle, backend=backend, precision=precision, max_batch=1)
     with one as detector, progress_bar("inspecting") as report:
         console.print(detector.backend_reason)
+        depth = DepthWatch()
         for done, path in enumerate(paths, start=1):
-            lines.append(_judge(detector, path, out and out / names[path], threshold=threshold, product=product))
+            target = out and out / names[path]
+            lines.append(_judge(detector, path, target, depth, threshold=threshold, product=product))
             if as_json:
                 print(json.dumps(lines[-1]), flush=True)  # noqa: T201
             report(done, len(paths))
@@ -62,6 +69,8 @@ def infer_files(
         write_text(out / "verdicts.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     if not as_json:
         _print_table(lines, paths)
+    if depth.doubt is not None:
+        console.print(f"snl-edge: {depth.doubt}", style="yellow", soft_wrap=True)
     return sum("error" in line for line in lines)
 
 
@@ -87,17 +96,32 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
     return list(found)
 
 
+def _apart(found: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Pictures of parts, and heatmaps of a line's journal."""
+    heatmaps = [path for path in found if is_kept_heatmap(path)]
+    if len(heatmaps) == len(found):
+        raise DataError(
+            f"nothing to inspect: {heatmaps[0]} and all others are heatmaps",
+            "a line keeps them beside its pictures",
+            "give the pictures, whose names end before -heatmap",
+        )
+    return [path for path in found if path not in set(heatmaps)], heatmaps
+
+
 def _judge(
     detector: Detector,
     path: Path,
     target: Path | None,
+    depth: DepthWatch,
     *,
     threshold: float | None,
     product: str | None,
 ) -> dict[str, object]:
     takes = detector.bundle.manifest.input
     try:
-        image = read_image(path)
+        stored = load_image(path)
+        depth.look(stored, takes.bits)
+        image = to_uint8(stored, takes.bits, path)
         frame = image if takes.frame is None else as_images(image, takes)
     except DataError as error:
         return {"path": str(path), "error": str(error)}
@@ -109,11 +133,14 @@ def _judge(
         "product_distance": round(verdict.product_distance, 6),
         "score": round(verdict.score, 6),
         "threshold": verdict.threshold,
+        **({"doubt": verdict.doubt} if verdict.doubt else {}),
     }
     if target is not None:
         # A heat map shows the distance from what is normal for a product; of an unknown one it would say nothing.
         known = verdict.kind != "unknown"
-        overlay = draw_overlay(image, verdict.anomaly_map, verdict.threshold) if known else draw_unknown(image)
+        ignored = ignored_in(verdict.anomaly_map) if detector.bundle.manifest.ignored else None
+        heat = (verdict.anomaly_map, verdict.threshold, ignored)
+        overlay = draw_overlay(image, *heat) if known else draw_unknown(image)
         with replacing(target) as temporary:
             cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         line["overlay"] = str(target)
@@ -141,24 +168,33 @@ def overlay_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _print_table(lines: Sequence[dict[str, object]], paths: Sequence[Path]) -> None:
-    table = Table(
-        Column("image", overflow="fold"), "verdict", "product", "distance", "score", box=None, header_style="bold"
-    )
     styles = {"good": "green", "reject": "bold red", "unknown": "bold magenta"}
+    rows: list[list[str | Text]] = []
     for line in lines[:LONGEST_TABLE]:
+        path = str(line["path"])
         if "error" in line:
-            table.add_row(str(line["path"]), "[yellow]unreadable[/]", "-", "-", "-")
-        else:
-            verdict = str(line["verdict"])
-            numbers = (f"{line[name]:.3f}" for name in ("product_distance", "score"))
-            table.add_row(str(line["path"]), f"[{styles[verdict]}]{verdict}[/]", str(line["product"] or "-"), *numbers)
-    out = Console()
-    out.print(table)
+            rows.append([path, Text("unreadable", "yellow"), *["-"] * 4])
+            continue
+        verdict = str(line["verdict"])
+        # No threshold decides on an unknown product.
+        limit = "-" if verdict == "unknown" else f"{line['threshold']:.3f}"
+        distance, score = (f"{line[name]:.3f}" for name in ("product_distance", "score"))
+        rows.append([path, Text(verdict, styles[verdict]), str(line["product"] or "-"), distance, score, limit])
+    headings = (
+        text_column("image"),
+        text_column("verdict"),
+        text_column("product"),
+        *map(number_column, ("distance", "score", "threshold")),
+    )
+    print_table(headings, rows)
     if len(lines) > LONGEST_TABLE:
-        out.print(f"… and {len(lines) - LONGEST_TABLE} more (--json prints all)")
+        print(f"… and {len(lines) - LONGEST_TABLE} more (--json prints all)")  # noqa: T201
     counts = {verdict: sum(line.get("verdict") == verdict for line in lines) for verdict in styles}
     unreadable = [line for line in lines if "error" in line]
+    doubtful = [line for line in lines if "doubt" in line]
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    out.print(f"{len(paths)} images: {summary}, {len(unreadable)} unreadable")
+    print(f"{len(paths)} images: {summary}, {len(unreadable)} unreadable")  # noqa: T201
     for line in unreadable:
-        console.print(f"snl-edge: {line['error']}", style="yellow", soft_wrap=True)
+        console.print(f"snl-edge: {line['error']}", style="yellow", markup=False, soft_wrap=True)
+    for line in doubtful:
+        console.print(f"snl-edge: {line['path']}: {line['doubt']}", style="yellow", markup=False, soft_wrap=True)

@@ -8,10 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from snl_edge.calibration.score import DECISION
+
 from ..atomic import write_text
 from ..errors import BundleError, ConfigError
 from .engine_record import EngineRecord, read_record
-from .manifest import FILE, Manifest, Precision, first_faults, read_manifest, sha256_of
+from .manifest import FILE, KNOWN, Manifest, Precision, first_faults, read_manifest, sha256_of
+from .origin import check_origin
 
 ENGINES = "engines"
 
@@ -28,10 +31,12 @@ class Bundle:
         """Reads the manifest and checks that every file it lists is there and unchanged.
 
         Raises:
-            BundleError: the folder is no bundle, or a file is missing or damaged.
+            BundleError: the folder is no bundle, a file is missing or damaged, or it is of an earlier model of the
+                run in whose folder it lies.
         """
         path = Path(path)
         manifest = read_manifest(path / FILE)
+        check_origin(path, manifest)
         for name, expected in manifest.files.items():
             _check_file(path / name, expected)
         return cls(path, manifest)
@@ -46,7 +51,7 @@ class Bundle:
             raise BundleError(
                 f"bundle {self.path} has no {precision} graph",
                 f"it has {', '.join(self.manifest.graphs)}",
-                f"use one of these, or export it again with --precision {precision}",
+                f"use one of these, or build it again with --precision {precision}",
             )
         return self.path / self.manifest.graphs[precision]
 
@@ -103,6 +108,19 @@ class Bundle:
         wrong = f"{value} cannot be the limit of unknown products"
         return self._with({"unknown_limit": value}, wrong, "give a number above 0, such as 1.0").save()
 
+    def with_tuning_reset(self, product: str | None = None) -> Bundle:
+        """The bundle with the thresholds that training chose, of ``product`` or all of them; not yet written.
+
+        Raises:
+            ConfigError: the product is unknown.
+        """
+        manifest, calibrated = self.manifest, self.manifest.calibration.product_thresholds
+        if product is not None:
+            manifest.threshold_for(product)
+            return self.with_threshold(calibrated.get(product, DECISION), product)
+        change = {"threshold": DECISION, "unknown_limit": KNOWN, "product_thresholds": calibrated}
+        return self._with(change, "the thresholds of training cannot be set", "build the bundle again")
+
     def save(self) -> Bundle:
         """Writes the manifest, whole or not at all.
 
@@ -121,7 +139,7 @@ class Bundle:
 
 
 def _check_file(path: Path, expected: str) -> None:
-    anew = "copy the bundle again from where it was exported, or run `snl-edge export` again"
+    anew = "copy the bundle again from where it was built, or run `snl-edge build` again"
     try:
         found = sha256_of(path)
     except FileNotFoundError as error:

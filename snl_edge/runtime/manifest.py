@@ -23,6 +23,7 @@ from pydantic import (
 
 from snl_edge.calibration.score import DECISION, ScoreCalibration
 
+from ..bit_depth import Bits
 from ..errors import BundleError, ConfigError
 
 SCHEMA_VERSION = 2
@@ -89,6 +90,8 @@ class InputSpec(BaseModel):
     width: int = Field(gt=0)
     max_batch: int = Field(ge=1)
     frame: FrameSpec | None = None
+    bits: Bits | None = None
+    """How many bits the camera fills of 16-bit files; None where training was not told, which reads all 16."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -108,9 +111,8 @@ class InputSpec(BaseModel):
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, usual: SerializerFunctionWrapHandler) -> dict[str, object]:
         written = usual(self)
-        if self.frame is None:
-            del written["frame"]  # a bundle without a frame is what it was before there were any
-        return written
+        # A bundle without them is what it was before there were any.
+        return {name: value for name, value in written.items() if value is not None}
 
 
 class Spread(BaseModel):
@@ -133,8 +135,22 @@ class ProductReference(BaseModel):
     model's input."""
 
 
+class IgnoredRegion(BaseModel):
+    """What of a product does not count: its graphs leave it out of map and score of what they recognise as it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    share: float = Field(gt=0, lt=1)
+    """Of the picture's pixels."""
+    picture: RelativePath
+    """At the model's size; white is ignored."""
+
+
 class Manifest(BaseModel):
-    """The content of ``manifest.json``. All thresholds are on the calibrated scale, where 0.5 is the default."""
+    """The content of ``manifest.json``. All thresholds are on the calibrated scale.
+
+    Each product has its own there as training set it; 0.5 decides on parts of a product without one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -167,8 +183,12 @@ class Manifest(BaseModel):
     """None in bundles of runs that did not measure it."""
     doubts: tuple[str, ...] = ()
     """What the training images left doubtful, a line each."""
+    ignored: dict[str, IgnoredRegion] = {}
+    """By product; those that are not here count everywhere."""
+    weights_sha256: Sha256 | None = None
+    """Of the run's weights that the graphs were made of; None in bundles from before it was noted."""
     held_out: tuple[Sha256, ...] = ()
-    """Good images that were not trained on, if the bundle was built with images: engines are judged on them."""
+    """Good images that nothing was fitted to, if the bundle was built with images: engines are judged on them."""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Manifest:
@@ -178,6 +198,11 @@ class Manifest(BaseModel):
             raise ValueError(f"product_thresholds names {unknown[0]!r}, which is not under products")
         if unknown := sorted(set(self.reject_limits) - set(self.products)):
             raise ValueError(f"reject_limits names {unknown[0]!r}, which is not under products")
+        for product, region in self.ignored.items():
+            if product not in self.products:
+                raise ValueError(f"ignored names {product!r}, which is not under products")
+            if region.picture not in self.files:
+                raise ValueError(f"{region.picture} has no SHA-256 under files")
         return self
 
     def passed(self, gate: GateName) -> bool:
@@ -187,6 +212,18 @@ class Manifest(BaseModel):
     def reject_limit(self, product: str) -> float:
         """Up to which distance a high score makes a reject of ``product``, see ``reject_limits``."""
         return math.inf if len(self.products) == 1 else self.reject_limits.get(product, self.unknown_limit)
+
+    def hides_more(self, recognised: str, named: str) -> bool:
+        """Whether graphs may leave out of a picture of ``named``, taken for ``recognised``, what counts on it.
+
+        Told from the files: regions that are not the very same may hide something.
+        """
+        if recognised == named or recognised not in self.ignored:
+            return False
+        return named not in self.ignored or self._region_sha256(named) != self._region_sha256(recognised)
+
+    def _region_sha256(self, product: str) -> str:
+        return self.files[self.ignored[product].picture]
 
     def threshold_for(self, product: str | None, precision: Precision = "fp32") -> float:
         """The threshold in force for ``product``; for ``None``, the bundle's own.
@@ -232,12 +269,12 @@ def read_manifest(path: Path) -> Manifest:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BundleError(
-            f"{path.parent} is no bundle", f"{path.name} is missing", "give a folder that `snl-edge export` wrote"
+            f"{path.parent} is no bundle", f"{path.name} is missing", "give a folder that `snl-edge build` wrote"
         ) from error
     except OSError as error:
         raise BundleError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
     except ValueError as error:  # no UTF-8, no JSON
-        raise BundleError(f"{path} is damaged", str(error), "copy the bundle again, or export it again") from error
+        raise BundleError(f"{path} is damaged", str(error), "copy the bundle again, or build it again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
@@ -254,7 +291,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        raise BundleError(f"{path} is not valid", first_faults(error), "export the bundle again") from error
+        raise BundleError(f"{path} is not valid", first_faults(error), "build the bundle again") from error
 
 
 def first_faults(error: ValidationError, limit: int = 3) -> str:

@@ -23,9 +23,9 @@ class Prediction(NamedTuple):
     """The graph's outputs, by the graph's names and in its order."""
 
     anomaly_map: NDArray[np.float32]
-    """``float32 [B, H, W]``; above 0.5 is anomalous by default."""
+    """``float32 [B, H, W]``, on the scale of the score."""
     score: NDArray[np.float32]
-    """``float32 [B]``; above 0.5 is a reject by default."""
+    """``float32 [B]``, calibrated; the threshold of the product decides, 0.5 where it has none of its own."""
     product: NDArray[np.int32]
     """``int32 [B]``, the nearest product: index into the manifest's ``products``."""
     product_distance: NDArray[np.float32]

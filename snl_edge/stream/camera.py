@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..errors import CameraError, ConfigError
+from ..bit_depth import DepthWatch, to_uint8
+from ..errors import CameraError, ConfigError, DataError
 from ..image import brightness
 from ..runtime.frame import misfit
+from ..runtime.manifest import InputSpec
 from .control import Check
 from .part import Part, Parts
 from .prepare import IgnoredRectangle, PictureChecks, PictureFaults, Placer, Region, Rotation, inspected
@@ -111,6 +113,7 @@ class Camera(threading.Thread):
         self._problem: str | None = "not opened yet"
         self._fault: str | None = None
         self._placer = Placer()
+        self._depth = DepthWatch()
         self._last_picture = time.monotonic()
 
     def start(self) -> None:
@@ -229,12 +232,12 @@ class Camera(threading.Thread):
                     return part
         return None
 
-    def _hand_over(self, part: Part, picture: NDArray[np.uint8]) -> None:
+    def _hand_over(self, part: Part, stored: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
         begun = time.monotonic()
-        fault = self._faults.of_camera(picture)
-        self._fault = fault
-        if fault is None:
-            part.recipe = recipe = self._state.recipe
+        recipe = self._state.recipe
+        picture, fault = self._in_8_bits(stored, recipe.takes)
+        if picture is not None and fault is None:
+            part.recipe = recipe
             swap = self._source.colour != recipe.takes.colours
             part.frame = inspected(picture, self.settings.region, self.settings.rotation, swap)
             if wrong := misfit(part.frame, recipe.takes):
@@ -249,6 +252,19 @@ class Camera(threading.Thread):
         elif dropped := self._waiting.put(part):
             dropped.release()
             self._parts.fail(dropped, "dropped")
+
+    def _in_8_bits(
+        self, stored: NDArray[np.uint8] | NDArray[np.uint16], takes: InputSpec
+    ) -> tuple[NDArray[np.uint8] | None, str | None]:
+        """The picture as the graph was trained on it, and what is wrong with it."""
+        self._depth.look(stored, takes.bits)
+        try:
+            picture = to_uint8(stored, takes.bits)
+        except DataError as error:
+            self._fault = str(error)
+            return None, "corrupt"
+        self._fault = self._faults.of_camera(picture)
+        return picture, self._fault
 
     def _place(self, part: Part, frame: NDArray[np.uint8], recipe: Recipe) -> str | None:
         """Puts the part's picture into a place of its own, and measures it; returns what is wrong with it."""
@@ -279,7 +295,8 @@ class Camera(threading.Thread):
             return Check(name, "failed", FAULTS.get(self._fault, self._fault))
         if self._expects_pictures and silent > self.settings.silent_after_s:
             return Check(name, "failed", f"no picture for {silent:.0f} s: the driver hangs; replug the camera")
-        return Check(name, "ok", f"{self.pictures} pictures")
+        doubt = self._depth.doubt
+        return Check(name, "warning" if doubt else "ok", doubt or f"{self.pictures} pictures")
 
     def stop(self) -> None:
         """Takes no further pictures; the thread ends after the one it is at."""

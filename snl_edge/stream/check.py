@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from ..bit_depth import DepthWatch, to_uint8
 from ..errors import CameraError, ConfigError, SnlEdgeError
 from ..opencv import opencv
 from ..runtime.frame import misfit
 from ..runtime.manifest import FILE as MANIFEST
 from ..runtime.manifest import read_manifest
+from ..table import print_table, text_column
 from .actuators import ModbusActuator
 from .camera import CameraSettings
 from .config import LineConfig
@@ -70,11 +71,9 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
 
 def print_findings(findings: list[Finding]) -> bool:
     """Prints them on stdout; whether nothing that was tried failed."""
-    table = Table("", "", "", box=None, show_header=False, pad_edge=False)
-    for finding in findings:
-        mark = {True: "[green]ok[/]", False: "[red]no[/]", None: ""}[finding.works]
-        table.add_row(mark, finding.subject, finding.text.replace("[", r"\["))
-    Console().print(table)
+    marks = {True: Text("ok", "green"), False: Text("no", "red"), None: Text("")}
+    rows = [(marks[finding.works], finding.subject, finding.text) for finding in findings]
+    print_table([text_column(), text_column(), text_column()], rows, header=False)
     return all(finding.works is not False for finding in findings)
 
 
@@ -126,7 +125,10 @@ def _picture(config: LineConfig, camera: CameraSettings) -> str:
     source = open_source(camera.source)
     source.open()
     try:
-        picture = _first(source)
+        stored = _first(source)
+        depth = DepthWatch()
+        depth.look(stored, takes.bits)
+        picture = to_uint8(stored, takes.bits)
         region = inspected(picture, camera.region, camera.rotation, swap=False)
         if wrong := misfit(region, takes):
             raise CameraError(*wrong)
@@ -137,7 +139,7 @@ def _picture(config: LineConfig, camera: CameraSettings) -> str:
                 f"; it gives {source.colour.upper()} and the bundle takes {takes.colours.upper()}: the host converts "
                 f"each frame, unless you build with --frame-colours {source.colour}"
             )
-        return text
+        return text if depth.doubt is None else f"{text}; {depth.doubt}"
     finally:
         source.close()
 

@@ -36,7 +36,7 @@ def self_test(recipe: Recipe, settings: GoldenSettings) -> Check:
             folder = settings.folder / expected
             for path in list_images(folder) if folder.is_dir() else []:
                 count += 1
-                verdict = recipe.judge(read_image(path), settings.product)
+                verdict = recipe.judge(read_image(path, recipe.takes.bits), settings.product)
                 if verdict.kind != expected:
                     wrong.append(f"{expected}/{path.name} is {verdict.kind} ({verdict.score:.3f})")
     except (SnlEdgeError, OSError) as error:

@@ -6,8 +6,36 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from snl_edge.bit_depth import Bits
+
 CHECKPOINT = "checkpoint.json"
 """The file that makes a folder a run folder."""
+
+
+class CameraConfig(BaseModel):
+    """How far the camera may change without a good part being stopped: what training adds changed copies for.
+
+    Lengths are in pixels of the model's input. A change goes either way, anywhere up to what is given here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    copies: int = Field(default=2, ge=1)
+    """Changed copies of each training image."""
+    gain: float = Field(default=0.2, ge=0, le=1)
+    """0.2: brighter by a factor of up to 1.2, or darker by one."""
+    warmth: float = Field(default=0.1, ge=0, lt=1)
+    """White balance: red times 1.1 and blue times 0.9, or the other way round."""
+    turn: float = Field(default=4.0, ge=0, le=45)
+    """Degrees."""
+    shift: float = Field(default=5.0, ge=0)
+    """Along each side."""
+    blur: float = Field(default=1.0, ge=0)
+    """Standard deviation of a Gaussian."""
+    noise: float = Field(default=5.0, ge=0)
+    """Standard deviation, in grey levels of 255."""
+    jpeg: int = Field(default=70, ge=1, le=99)
+    """Lowest quality of a JPEG at the model's size."""
 
 
 class TrainingConfig(BaseModel):
@@ -25,11 +53,19 @@ class TrainingConfig(BaseModel):
     """Largest norm of the gradient."""
     augment: Literal["none", "flips", "dihedral"] = "none"
     """Mirror images at random (``flips``), or turn them by quarter turns as well (``dihedral``, square inputs)."""
+    camera: CameraConfig | None = CameraConfig()
+    """What the camera may change; None: nothing, a good part must look as in the training images."""
     holdout: float = Field(default=0.1, gt=0, le=0.5)
-    """Share of each product's good images kept out of training to set the decision threshold."""
+    """Share of each product's parts kept out of training (:func:`snl_edge.training.split.assign_roles`)."""
+    trust: bool = False
+    """Use images that look unlike all others of their product, too."""
     false_reject_budget: float = Field(default=0.01, gt=0, lt=0.5)
     """Share of good parts that the threshold may reject."""
+    start_weights: str | None = None
+    """SHA-256 of the weights that the student started with; None where it started from nothing."""
     seed: int = Field(default=0, ge=0)
+    bits: Bits | None = None
+    """How many bits the camera filled of 16-bit files, which the bundle hands on to the device; None: nobody said."""
     cache_gib: float = Field(default=4.0, ge=0)
     """Memory for decoded images and teacher features."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

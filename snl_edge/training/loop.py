@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from snl_edge import provenance
 from snl_edge.data.check import check_samples
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
@@ -25,18 +25,19 @@ from snl_edge.model.teacher import STRIDES
 from snl_edge.progress import console, progress_bar
 
 from . import resume as resume_state
-from .calibrate import calibrate, weigh_distances
-from .checkpoint import Checkpoint, save_checkpoint, save_weights
+from .calibrate import ImageSets
+from .checkpoint import Checkpoint
 from .config import TrainingConfig
-from .curves import draw_curves
 from .damage import damage
 from .feature_cache import FeatureSource
+from .finish import finish
+from .ignored import draw_regions, stack_regions, warn_of_forgotten_regions
 from .interruption import held_back_interrupt
-from .memory import fill_memory
-from .recognition import learn_products
-from .reference import save_reference
+from .preparation import prepare_images, say
 from .resume import RunState, load_state, run_identity, save_state
-from .split import split_holdout
+from .review import read_review
+from .run_folder import remove_outdated, require_free
+from .start import take_student
 
 SAVE_SECONDS = 60.0
 """Most work that a power cut can cost."""
@@ -49,57 +50,93 @@ class TrainingInterruptedError(SnlEdgeError):
 
 
 def train(
-    config: SnlConfig, training: TrainingConfig, dataset: Dataset, folder: Path, *, resume: bool = False
+    config: SnlConfig,
+    training: TrainingConfig,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    resume: bool = False,
+    replace: bool = False,
+    start_from: Path | None = None,
+    review: Path | None = None,
+    ignored: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Checkpoint:
     """Trains SNL on the good images of ``dataset`` and writes a checkpoint into ``folder``.
 
     The same seed, images and machine give the same model; an interrupted and resumed run gives the same
     model as one that ran through. No defect and no test image is ever looked at.
 
+    Args:
+        config: the model.
+        training: how it is trained.
+        dataset: its training images are used.
+        folder: the run's.
+        resume: go on with the interrupted run in ``folder``.
+        replace: train anew where a run lies already; it stays valid until the new one is finished.
+        start_from: a finished run whose student is trained on, with these settings and images; memory, recognition and
+            thresholds are made anew, and no image that it learned is held out.
+        review: table in which a person said which suspicious images are good and which defective.
+        ignored: by product, the pixels ``bool [H, W]`` of the model's input that do not count
+            (:mod:`snl_edge.data.regions`).
+
     Raises:
-        DataError: an image cannot be used; nothing has been written then.
+        DataError: an image, the review or too small a product cannot be used; nothing has been written then.
         ConfigError, CheckpointError: the settings cannot work or the teacher's weights cannot be had.
-        OutputError: ``folder`` cannot be written; known before the first step.
+        OutputError: ``folder`` cannot be written, or holds a run that may not be replaced; known before the first step.
         TrainingInterruptedError: Ctrl-C; ``resume=True`` goes on from there.
     """
+    if not (resume or replace):
+        require_free(folder)
     if training.augment == "dihedral" and config.height != config.width:
         raise ConfigError(
             f"quarter turns need a square input, not {config.height}x{config.width}",
             fix="use --augment flips",
         )
     device = choose_device(training.device)
+    dataset = dataset.with_bits(training.bits)
     with progress_bar("checking images") as report:
         check_samples(dataset.train, progress=report)
-    samples, held_out = split_holdout(dataset.train, training.holdout, training.seed)
+    verdicts = read_review(review) if review is not None else {}
 
     torch.manual_seed(training.seed)
     # Channels last: half again as fast on a CPU, and what tensor cores want.
-    products = tuple(sorted({sample.product for sample in samples}))
+    products = dataset.products
     model = (
         Snl(config, products=len(products), pretrained=True).to(device).to(memory_format=torch.channels_last).train()
     )
+    regions = stack_regions(ignored or {}, products, config.size)
+    model.anomaly_map.ignore(regions)
+    warn_of_forgotten_regions((folder, start_from), products, ignored or {})
+    if start_from is not None:
+        training = training.model_copy(update={"start_weights": take_student(model, start_from)})
     optimiser = torch.optim.AdamW(
         model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )
     budget = int(training.cache_gib * 2**30)
-    store = ImageStore(samples, config.size, budget)
-    held_store = ImageStore(held_out, config.size, budget - store.cached_bytes)
-    source = FeatureSource(model, store, training, device, budget - store.cached_bytes - held_store.cached_bytes)
+    store = ImageStore(dataset.train, config.size, budget)
+    source = FeatureSource(model, store, training, device, budget - store.cached_bytes)
     with progress_bar("teacher features") as report:
         source.prepare(training.batch_size, report)
+    prepared = prepare_images(dataset, store, source, training, verdicts, start_from)
+    say(prepared.findings)
+    sets, trained = ImageSets.of(store, prepared.groups, prepared.roles), prepared.indices("trained")
+    samples = sets.trained.samples
+    source.measure_statistics(trained, training.batch_size)
 
-    identity = run_identity(config, training, samples)
+    identity = run_identity(config, training, samples, regions)
     state = load_state(folder, identity, model, optimiser) if resume else RunState(0, [], 0.0)
     save_state(folder, identity, state, model, optimiser)  # a place that cannot be written fails now, not at the end
-    draw = batch_sampler(samples, training)
+    draw = batch_sampler(samples, training, sets.trained_groups.tolist())
     console.print(
         f"training on {len(samples)} images of {len(products)} products ({device}, batch {training.batch_size}); "
-        f"{len(held_out)} more are held out for the thresholds"
+        f"{sum(role in ('held_out', 'thresholds', 'gate') for role in prepared.roles)} more are kept out of training"
     )
+    if prepared.merged:
+        console.print(prepared.merged)
     saved = time.monotonic()
     started = saved - state.seconds
     with progress_bar("training") as report, ThreadPoolExecutor(1) as prefetch, held_back_interrupt() as interrupted:
-        fetch = lambda step: source.batch(draw(step), augmentation(training, step))  # noqa: E731
+        fetch = lambda step: source.batch([trained[i] for i in draw(step)], augmentation(training, step))  # noqa: E731
         upcoming = prefetch.submit(fetch, state.step)
         for step in range(state.step, training.steps):
             pixels, features = upcoming.result()
@@ -126,42 +163,12 @@ def train(
                 )
 
     model.eval()
-    # Everything after it asks which product an image shows.
-    learn_products(model, [store, held_store], training)
-    if model.memory is not None and config.memory is not None:
-        with progress_bar("filling the memory") as report:
-            fill_memory(
-                model.memory,
-                lambda indices: source.batch(indices, lambda pixels: pixels)[1],
-                [products.index(sample.product) for sample in samples],
-                config.memory.candidates,
-                training.batch_size,
-                training.seed,
-                report,
-            )
-    weigh_distances(model, held_store, training)
-    calibration, reference = calibrate(model, store, held_store, training)
-    draw_curves(state.history, folder / "losses.png")
-    save_reference(held_out, config.size, folder)
-    weights, digest = save_weights(model, folder)
-    checkpoint = Checkpoint(
-        model=config,
-        training=training,
-        products=products,
-        training_images=len(samples),
-        calibration=calibration,
-        reference=reference,
-        weights=weights,
-        weights_sha256=digest,
-        seconds=round(state.seconds, 1),
-        created=provenance.now(),
-        revision=provenance.revision(),
-        machine=provenance.machine(),
-        versions=provenance.versions(),
-    )
-    save_checkpoint(checkpoint, folder)
+    finished = finish(model, source, store, sets, prepared, training, state, verdicts, folder)
+    draw_regions(folder, ignored or {})
     (folder / resume_state.FILE).unlink(missing_ok=True)
-    return checkpoint
+    for outdated in remove_outdated(folder):
+        console.print(f"{outdated} is of an earlier model and refused from now on: build it again")
+    return finished
 
 
 def training_step(
@@ -194,13 +201,17 @@ def training_step(
     return terms
 
 
-def batch_sampler(samples: Sequence[Sample], training: TrainingConfig) -> Callable[[int], list[int]]:
+def batch_sampler(
+    samples: Sequence[Sample], training: TrainingConfig, groups: Sequence[int]
+) -> Callable[[int], list[int]]:
     """Gives the indices of step n's batch as a pure function of seed and n, so that a resumed run repeats none.
 
-    Every product is drawn equally often, however few images it has.
+    Every product is drawn equally often, however few images it has, and every part of it, however many shots:
+    ``groups`` numbers the part that each image shows.
     """
-    counts = Counter(sample.product for sample in samples)
-    weights = np.array([1 / counts[sample.product] for sample in samples])
+    shots = Counter(groups)
+    parts = Counter(product for product, _ in {(s.product, part) for s, part in zip(samples, groups, strict=True)})
+    weights = np.array([1 / (parts[s.product] * shots[part]) for s, part in zip(samples, groups, strict=True)])
     weights /= weights.sum()
     batch = min(training.batch_size, len(samples))
 

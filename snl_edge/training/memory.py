@@ -19,6 +19,7 @@ def fill_memory(
     memory: Memory,
     features: Callable[[Sequence[int]], list[Tensor]],
     products: Sequence[int],
+    groups: Sequence[int],
     candidates: int,
     batch_size: int,
     seed: int,
@@ -28,12 +29,14 @@ def fill_memory(
 
     About ``candidates`` patches are drawn for each K, equally many of every image; then the one farthest from all
     that are kept is kept next (k-centre greedy, as PatchCore, arXiv 2106.08265, sec. 3.2, in a random projection).
-    With fewer candidates than centres some are kept twice. The memory also learns which image each is of.
+    With fewer candidates than centres some are kept twice. The memory also learns which part each is of.
 
     Args:
         memory: to be filled.
         features: teacher features ``[B, C_l, h_l, w_l]`` of the images at these indices.
         products: number of each training image's product.
+        groups: number of the part that each shows: images of one part vouch for each other, so all of them are left
+            out together.
         candidates: patches to choose from.
         batch_size: images at a time.
         seed: of draw and projection.
@@ -56,8 +59,10 @@ def fill_memory(
         before = part * count
         kept = farthest_points(pool, count, seed, lambda done, _, b=before: progress(b + done, parts * count))
         chosen.append(pool[kept])
-        images = torch.from_numpy(own).repeat_interleave(torch.tensor([len(one) for one in drawn]))
-        owners.append(images[kept.cpu()])
+        parts_shown = torch.from_numpy(np.asarray(groups)[own]).repeat_interleave(
+            torch.tensor([len(one) for one in drawn])
+        )
+        owners.append(parts_shown[kept.cpu()])
     memory.remember(torch.stack(chosen), torch.stack(owners))
 
 

@@ -55,6 +55,12 @@ class RecognitionFit:
         columns = [np.sqrt(np.square(z - prototype).mean(axis=1)) for prototype in self.prototypes]
         return np.stack(columns, axis=1) / self.limits
 
+    def recognise(self, embeddings: Array) -> tuple[NDArray[np.intp], Array]:
+        """Number of the nearest product ``[N]`` and the distance from it ``[N]``, as the module tells them."""
+        distances = self.distances(embeddings)
+        nearest = (distances * self.limits).argmin(axis=1)
+        return nearest, distances[np.arange(len(nearest)), nearest]
+
     def apply_to(self, recognition: Recognition) -> None:
         """Copies the constants into the module's buffers."""
         for name in ("centre", "transform", "prototypes", "limits"):
@@ -62,15 +68,17 @@ class RecognitionFit:
             buffer.copy_(torch.from_numpy(np.asarray(getattr(self, name))))
 
 
-def learn_products(model: Snl, stores: Sequence[ImageStore], training: TrainingConfig) -> None:
-    """Fits product recognition to all images of ``stores``: the fit holds out images of its own."""
-    parts: list[Array] = []
-    for store in stores:
-        with progress_bar("learning to recognise products") as report:
-            parts.append(embed(model.teacher, store, training.batch_size, report))
-    products = [sample.product for store in stores for sample in store.samples]
-    noise = rounding_noise(model.teacher, stores[0], training.batch_size)
-    _, fit = fit_recognition(np.concatenate(parts), products, training.seed, noise=noise)
+def learn_products(model: Snl, store: ImageStore, groups: Sequence[int], training: TrainingConfig) -> None:
+    """Fits product recognition to the images trained on; ``groups`` numbers the part that each shows.
+
+    The fit holds out images of its own, so that those held out of training stay unseen: how far they lie is the
+    reference against which a line sees drift.
+    """
+    with progress_bar("learning to recognise products") as report:
+        embeddings = embed(model.teacher, store, training.batch_size, report)
+    noise = rounding_noise(model.teacher, store, training.batch_size)
+    products = [sample.product for sample in store.samples]
+    _, fit = fit_recognition(embeddings, products, training.seed, groups, noise=noise)
     fit.apply_to(model.recognition)
 
 

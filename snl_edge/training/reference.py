@@ -25,7 +25,7 @@ def save_reference(samples: Sequence[Sample], size: tuple[int, int], run: Path) 
     shutil.rmtree(folder, ignore_errors=True)
     first = {sample.product: sample for sample in reversed(samples)}
     for product in sorted(first)[:MOST]:
-        image = fit_to_input(read_image(first[product].path), size)
+        image = fit_to_input(first[product].read(), size)
         with replacing(folder / f"{product}.png") as temporary:
             cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 

@@ -33,11 +33,18 @@ class RunState:
     seconds: float
 
 
-def run_identity(model: SnlConfig, training: TrainingConfig, samples: Sequence[Sample]) -> str:
-    """A hash of everything that must be the same for a run to be continued."""
+def run_identity(
+    model: SnlConfig, training: TrainingConfig, samples: Sequence[Sample], ignored: Tensor | None = None
+) -> str:
+    """A hash of everything that must be the same for a run to be continued.
+
+    ``ignored``, ``bool [K, H, W]``, is what does not count; where all pixels do, the hash is that of before there
+    were ignored regions.
+    """
     files = [[s.product, s.path.name, s.path.stat().st_size] for s in samples]
     text = json.dumps([model.model_dump(), training.model_dump(exclude={"device", "cache_gib"}), files], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    regions = b"" if ignored is None or not ignored.any() else ignored.numpy().tobytes()
+    return hashlib.sha256(text.encode() + regions).hexdigest()
 
 
 def save_state(folder: Path, identity: str, state: RunState, model: Snl, optimiser: torch.optim.Optimizer) -> None:
@@ -65,14 +72,12 @@ def load_state(folder: Path, identity: str, model: Snl, optimiser: torch.optim.O
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         step, history, seconds = json.loads(metadata["state"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged", str(error).split("\n")[0], "train again without --resume"
-        ) from error
+        raise CheckpointError(f"{path} is damaged", str(error).split("\n")[0], "train again with --replace") from error
     if metadata.get("identity") != identity:
         raise CheckpointError(
             f"{path} belongs to another run",
             "settings or images differ from those it was started with",
-            "repeat the command that was interrupted, or train without --resume",
+            "repeat the command that was interrupted, or start anew with --replace",
         )
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     entries: dict[int, dict[str, Tensor]] = {}

@@ -47,7 +47,9 @@ class Message(BaseModel):
     encoder: int | None
     product: str | None
     product_distance: float | None
-    score: float | None = Field(description="Calibrated: 0.5 is the default threshold. Null where nothing was judged.")
+    score: float | None = Field(
+        description="Calibrated, to be held against `threshold`. Null where nothing was judged."
+    )
     threshold: float | None = Field(description="The one that applied.")
     threshold_version: int
     regions: tuple[Region, ...]

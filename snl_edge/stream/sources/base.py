@@ -36,8 +36,10 @@ class Source(Protocol):
         """
         ...
 
-    def read(self) -> NDArray[np.uint8] | None:
+    def read(self) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
         """The next picture ``uint8 [h, w, 3]``, not to be written to; None where none came within about a second.
+
+        A file with 16 bits comes as ``uint16``: how many of them count, the bundle knows.
 
         Raises:
             PictureError: this picture cannot be read, but there may be others.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from ...errors import CameraError, DataError
-from ...image import list_images, read_image
+from ...image import list_images, load_image
 from ..settings import Seconds, Settings
 from .base import Colour, EndOfPictures, PictureError
 
@@ -54,8 +54,8 @@ class FolderSource:
         if not self._waiting and not self._settings.watch:
             raise CameraError(f"{self._settings.path} holds no image", fix="check the path, or set watch: true")
 
-    def read(self) -> NDArray[np.uint8] | None:
-        """The next file's picture."""
+    def read(self) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+        """The next file's picture, in its own depth."""
         if not self._waiting and self._settings.repeat:
             self._seen.clear()
             self._look()
@@ -68,7 +68,7 @@ class FolderSource:
             raise EndOfPictures
         path = self._waiting.popleft()
         try:
-            return read_image(path)
+            return load_image(path)
         except DataError as error:
             if not path.exists():
                 self._look()  # says so if the folder has gone

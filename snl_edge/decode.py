@@ -1,0 +1,187 @@
+"""From the bytes of an image file to pixels, and only if all of them came: OpenCV fills what is lost with grey.
+
+PNG carries checksums, which OpenCV honours. JPEG and TIFF are held to stricter decoders: a lost block, a zeroed part
+and most changed bytes are found. What a format's data cannot show no decoder sees: a changed byte of a BMP, of an
+uncompressed TIFF or of a lossy WebP is another pixel, and some changes of a JPEG only shift its brightness.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from .errors import DataError
+from .opencv import cv2
+
+MOST_PIXELS = 2**30
+"""As in OpenCV: a header that promises more is taken for damage."""
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_COMPRESSION, _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
+"""Tags (TIFF 6.0)."""
+_UNCOMPRESSED, _JPEG_STRIPS, _DEFLATE = 1, 7, (8, 32946)
+"""Values of Compression; the last two are from Adobe's supplements to TIFF 6.0."""
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # tags that do not matter here
+
+
+def decode(encoded: bytes, name: Path | str) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The picture ``[H, W, 3]`` RGB in the file's own depth; grey becomes three equal channels, alpha is dropped.
+
+    Args:
+        encoded: the file's content; what it is, it says itself: the suffix does not count.
+        name: of the file, for errors.
+
+    Raises:
+        DataError: it is no image, is damaged or cut short, or has pixels that are neither 8 nor 16 bits wide.
+    """
+    if is_jpeg(encoded) and (pixels := _checked_jpeg(encoded, name)) is not None:
+        return pixels
+    image = _decode_by_opencv(encoded, name, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"{name} has pixels of type {image.dtype}", fix="save it with 8 or 16 bits per channel")
+    if encoded.startswith(_TIFF):
+        _check_tiff(encoded, name)
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)  # pyright: ignore[reportReturnType]
+
+
+def decode_unchanged(encoded: bytes, name: Path | str) -> NDArray:
+    """What a file stores, ``[H, W]`` or ``[H, W, C]`` of any type, alpha included: for masks.
+
+    Raises:
+        DataError: it is no image, is damaged or cut short.
+    """
+    if is_jpeg(encoded):
+        _checked_jpeg(encoded, name)
+    image = _decode_by_opencv(encoded, name, cv2.IMREAD_UNCHANGED)
+    if encoded.startswith(_TIFF):
+        _check_tiff(encoded, name)
+    return image
+
+
+def is_jpeg(encoded: bytes) -> bool:
+    """Whether this is the content of a JPEG file."""
+    return encoded.startswith(b"\xff\xd8")
+
+
+def _decode_by_opencv(encoded: bytes, name: Path | str, flags: int) -> NDArray:
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    except cv2.error:  # raised, not None, for headers that promise absurd sizes
+        image = None
+    if image is None:
+        raise DataError(f"{name} is no readable image", "the decoder refused it", "remove it or save it again as PNG")
+    return image
+
+
+def _damaged(name: Path | str, why: str) -> DataError:
+    return DataError(f"{name} is damaged", why, "copy it again, remove it, or save it as PNG if it looks whole")
+
+
+def _uncheckable(name: Path | str, why: str) -> DataError:
+    return DataError(f"{name} cannot be checked for damage", why, "save it as PNG")
+
+
+def _checked_jpeg(encoded: bytes, name: Path | str) -> NDArray[np.uint8] | None:
+    try:
+        return _decode_jpeg(encoded)
+    except ValueError as error:
+        if "subsampling" in str(error):
+            raise _uncheckable(name, str(error)) from error
+        raise _damaged(name, str(error)) from error
+
+
+def _decode_jpeg(encoded: bytes) -> NDArray[np.uint8] | None:
+    """As OpenCV decodes it, pixel for pixel; a warning of libjpeg, which OpenCV passes over, is an error here.
+
+    Returns:
+        the picture, or None where it is whole and OpenCV has to convert its colours (CMYK).
+
+    Raises:
+        ValueError: in libjpeg's words.
+    """
+    if encoded[6:11] == b"JFIF\0" and encoded[11] != 1:  # another revision of the standard is no damage
+        encoded = encoded[:11] + b"\1" + encoded[12:]
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
+    if int(height) * int(width) > MOST_PIXELS:
+        raise ValueError(f"its header promises {width}x{height} pixels")
+    if colours in ("CMYK", "YCCK"):
+        simplejpeg.decode_jpeg(encoded, "CMYK")
+        return None
+    return _upright(simplejpeg.decode_jpeg(encoded, "RGB"), _orientation(encoded))
+
+
+def _orientation(jpeg: bytes) -> int:
+    """EXIF's Orientation, 1 to 8 (CIPA DC-008, tag 0x0112 of the first directory); 1 where there is none."""
+    segment = 2
+    while jpeg[segment : segment + 1] == b"\xff" and jpeg[segment + 1 : segment + 2] not in (b"\xda", b"\xd9", b""):
+        body = segment + 4
+        end = segment + 2 + int.from_bytes(jpeg[segment + 2 : body], "big")
+        if jpeg[segment + 1] == 0xE1 and jpeg[body : body + 6] == b"Exif\0\0":
+            return _first_directory(jpeg[body + 6 : end]).get(0x0112, 1)
+        segment = end
+    return 1
+
+
+def _first_directory(tiff: bytes) -> dict[int, int]:
+    """The 16-bit values of a TIFF's first directory, by tag."""
+    order = "little" if tiff[:2] == b"II" else "big"
+    number = lambda start, size: int.from_bytes(tiff[start : start + size], order)  # noqa: E731
+    start = number(4, 4)
+    entries = range(start + 2, min(start + 2 + 12 * number(start, 2), len(tiff) - 11), 12)
+    return {number(entry, 2): number(entry + 8, 2) for entry in entries if number(entry + 2, 2) == 3}
+
+
+def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+def _check_tiff(encoded: bytes, name: Path | str) -> None:
+    """Looks for damage in the compressed data of a TIFF's first page, which OpenCV shows as some other pixels.
+
+    Data that is not compressed shows no damage but a missing end, which OpenCV itself refuses.
+
+    Raises:
+        DataError: there is damage, or nothing that could see it.
+    """
+    from PIL import TiffImagePlugin
+
+    try:
+        page = TiffImagePlugin.ImageFileDirectory_v2(encoded[: 16 if b"+" in encoded[:4] else 8])
+        file = io.BytesIO(encoded)
+        file.seek(page.next)
+        page.load(file)
+        compression = page.get(_COMPRESSION, _UNCOMPRESSED)
+        if compression in _DEFLATE:
+            for strip in _strips(encoded, page):
+                zlib.decompress(strip)
+        elif compression == _JPEG_STRIPS:
+            # A strip is a JPEG without its tables, which stand once for all; "abbreviated" in ITU-T T.81.
+            tables = bytes(page.get(_JPEG_TABLES, b""))
+            for strip in _strips(encoded, page):
+                simplejpeg.decode_jpeg(tables[:-2] + strip[2:] if tables else strip, "GRAY", min_factor=8)
+        elif compression != _UNCOMPRESSED:
+            TiffImagePlugin.TiffImageFile(io.BytesIO(encoded)).load()
+    except SyntaxError as error:  # so Pillow says that it does not know this kind of pixels
+        raise _uncheckable(name, str(error)) from error
+    except Exception as error:  # and of broken tags it raises what their parsing happens to raise
+        raise _damaged(name, str(error) or type(error).__name__) from error
+
+
+def _strips(encoded: bytes, page: Mapping[int, Any]) -> list[bytes]:
+    """The compressed strips or tiles of a TIFF's page."""
+    tiles = _TILE_OFFSETS in page
+    offsets, counts = page[_TILE_OFFSETS if tiles else _STRIP_OFFSETS], page[_TILE_BYTES if tiles else _STRIP_BYTES]
+    return [encoded[offset : offset + count] for offset, count in zip(offsets, counts, strict=True)]

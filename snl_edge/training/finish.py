@@ -1,0 +1,118 @@
+"""After the last step: what is fitted beside the student, thresholds, and the files of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from snl_edge import provenance
+from snl_edge.calibration.vouching import threshold_findings
+from snl_edge.data.loader import ImageStore
+from snl_edge.model.snl import Snl
+from snl_edge.progress import console, progress_bar
+
+from .calibrate import ImageSets, calibrate, weigh_distances
+from .camera_changes import features_with_copies, with_copies
+from .checkpoint import Checkpoint, ignored_shares, save_checkpoint, save_weights
+from .config import TrainingConfig
+from .curves import draw_curves
+from .feature_cache import FeatureSource
+from .image_record import RunImages
+from .memory import fill_memory
+from .preparation import Prepared, by_gravity, say
+from .recognition import learn_products
+from .reference import save_reference
+from .resume import RunState
+from .review import Verdict, write_review
+
+
+def finish(
+    model: Snl,
+    source: FeatureSource,
+    store: ImageStore,
+    sets: ImageSets,
+    prepared: Prepared,
+    training: TrainingConfig,
+    state: RunState,
+    verdicts: Mapping[str, Verdict],
+    folder: Path,
+) -> Checkpoint:
+    """Makes a run of a ``model`` whose student is trained; the checkpoint, which makes it valid, is written last.
+
+    Args:
+        model: in evaluation mode.
+        source: features of the training images.
+        store: the training images.
+        sets: what they are used for.
+        prepared: what is known of them.
+        training: how the student was trained.
+        state: its losses and seconds.
+        verdicts: what a person said of images, by SHA-256.
+        folder: the run's.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    learn_normality(model, source, sets, prepared.indices("trained"), training)
+    calibration, reference = calibrate(model, sets, training)
+    few = threshold_findings(calibration)
+    say(few)
+    findings = by_gravity([*prepared.findings, *few])
+    products = tuple(sorted({sample.product for sample in store.samples}))
+    draw_curves(state.history, folder / "losses.png")
+    save_reference(sets.held_out.samples, store.size, folder)
+    weights, digest = save_weights(model, folder)
+    checkpoint = Checkpoint(
+        model=model.config,
+        training=training,
+        products=products,
+        training_images=len(sets.trained),
+        calibration=calibration,
+        reference=reference,
+        doubts=tuple(finding.text for finding in findings),
+        ignored=ignored_shares(model, products),
+        weights=weights,
+        weights_sha256=digest,
+        seconds=round(state.seconds, 1),
+        created=provenance.now(),
+        revision=provenance.revision(),
+        machine=provenance.machine(),
+        versions=provenance.versions(),
+    )
+    page = write_review(folder, checkpoint, model, store, prepared.entries, findings, verdicts)
+    RunImages(weights_sha256=digest, images=prepared.entries).write(folder)
+    save_checkpoint(checkpoint, folder)
+    if findings:
+        console.print(f"{len(findings)} {'doubt' if len(findings) == 1 else 'doubts'}: see {page}")
+    return checkpoint
+
+
+def learn_normality(
+    model: Snl, source: FeatureSource, sets: ImageSets, trained: Sequence[int], training: TrainingConfig
+) -> None:
+    """All that is fitted beside the student: recognition, memory, and the weights of distances.
+
+    Recognition and memory are fitted to changed copies of the images, too (:mod:`.camera_changes`).
+    ``trained`` says where the images trained on stand in ``source``.
+    """
+    copied = with_copies(sets.trained, training)
+    groups = np.tile(sets.trained_groups, len(copied) // len(sets.trained)).tolist()
+    # Everything after it asks which product an image shows.
+    learn_products(model, copied, groups, training)
+    if model.memory is not None and model.config.memory is not None:
+        shown = [sample.product for sample in copied.samples]
+        products = sorted(set(shown))
+        with progress_bar("filling the memory") as report:
+            fill_memory(
+                model.memory,
+                features_with_copies(source, trained, copied),
+                [products.index(product) for product in shown],
+                groups,
+                model.config.memory.candidates,
+                training.batch_size,
+                training.seed,
+                report,
+            )
+    weigh_distances(model, sets.held_out, training)

@@ -1,0 +1,155 @@
+"""``images.json``: what each training image of a run was used for, by content, so that it is found again anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from snl_edge.atomic import write_text
+from snl_edge.data.samples import Dataset, Sample
+from snl_edge.errors import CheckpointError, DataError
+from snl_edge.progress import console
+from snl_edge.runtime.manifest import sha256_of
+
+from .checkpoint import read_checkpoint
+from .split import Role
+
+FILE = "images.json"
+
+
+class ImageEntry(BaseModel):
+    """One training image."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    """Where it lay below the data set's folder; for people."""
+    sha256: str
+    """Of the file."""
+    product: str
+    role: Role
+    group: int
+    """Number of the part that it shows; other images of that part have the same."""
+    standing: float | None = None
+    """How far it stands out of its product, suspicious above 1; None where there were too few parts to tell."""
+    suspicious: bool = False
+
+
+class RunImages(BaseModel):
+    """What ``images.json`` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    weights_sha256: str
+    """Of the model that was trained with them."""
+    images: tuple[ImageEntry, ...]
+
+    def write(self, run: Path) -> None:
+        """Writes it into the run folder ``run``.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        write_text(run / FILE, self.model_dump_json(indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """Images of a run, found again by content."""
+
+    samples: tuple[Sample, ...]
+    entries: tuple[ImageEntry, ...]
+    """Of the same images."""
+
+    def of(self, role: Role) -> list[Sample]:
+        """The images of ``role``; of products that have no gate or threshold images of their own, the held-out ones."""
+        return [self.samples[i] for i in self.indices(role)]
+
+    def indices(self, role: Role) -> list[int]:
+        """Places of the images of ``role`` among all; as `of`."""
+        return role_indices([e.product for e in self.entries], [e.role for e in self.entries], role)
+
+
+def role_indices(products: Sequence[str], roles: Sequence[Role], role: Role) -> list[int]:
+    """Places of the images of ``role``; of products without ``thresholds`` or ``gate`` images, those held out."""
+    shared = role in ("thresholds", "gate")
+    own = {product for product, r in zip(products, roles, strict=True) if r == role}
+    return [
+        i
+        for i, (product, r) in enumerate(zip(products, roles, strict=True))
+        if r == role or (shared and r == "held_out" and product not in own)
+    ]
+
+
+def digests(samples: Sequence[Sample]) -> list[str]:
+    """The SHA-256 of each image file."""
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(lambda sample: sha256_of(sample.path), samples))
+
+
+def read_run_images(run: Path) -> RunImages:
+    """Reads ``images.json`` of the finished run in the folder ``run``.
+
+    Raises:
+        CheckpointError: the run has none, as it is from an earlier version, or it is damaged or of another model.
+    """
+    path = run / FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"{run} does not say which images it was trained on",
+            f"{FILE} is missing: the run is from an earlier version, or incomplete",
+            "train again",
+        )
+    try:
+        images = RunImages.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise CheckpointError(f"{path} is damaged", str(error).split("\n")[0], "train again") from error
+    if images.weights_sha256 != read_checkpoint(run).weights_sha256:
+        raise CheckpointError(f"{path} is of another model", "the run was replaced, but not to the end", "train again")
+    return images
+
+
+def find_images(run: Path, dataset: Dataset) -> FoundImages:
+    """The images of ``run`` among the good ones of ``dataset``, whatever they are called now; says what differs.
+
+    Raises:
+        CheckpointError: as `read_run_images`.
+        DataError: none of them is there, or none of those that a product keeps out of training.
+    """
+    record = read_run_images(run)
+    left: dict[tuple[str, str], list[ImageEntry]] = {}
+    for entry in record.images:
+        left.setdefault((entry.product, entry.sha256), []).append(entry)
+    samples: list[Sample] = []
+    entries: list[ImageEntry] = []
+    for sample, digest in zip(dataset.train, digests(dataset.train), strict=True):
+        if own := left.get((sample.product, digest)):
+            samples.append(sample)
+            entries.append(own.pop() if len(own) > 1 else own[0])
+    if not samples:
+        raise DataError(
+            f"{dataset.root} holds none of the images that {run} was trained on",
+            "files are compared by content, and every image saved anew is another",
+            "give the folder that it was trained on, or train again on these images",
+        )
+    missing = len(record.images) - len(samples)
+    new = len(dataset.train) - len(samples)
+    if missing > 0 or new > 0:
+        words = [f"lacks {missing} of the {len(record.images)} training images"] if missing > 0 else []
+        words += [f"has {new} good images that {run} does not know: they are not used"] if new > 0 else []
+        console.print(f"{dataset.root} {' and '.join(words)}")
+    found = FoundImages(tuple(samples), tuple(entries))
+    lost = sorted({e.product for e in record.images} - {e.product for e in entries if e.role == "held_out"})
+    if lost:
+        raise DataError(
+            f"{dataset.root} lacks all held-out images of {', '.join(lost)}",
+            "thresholds and gate need images that were not trained on",
+            "give the folder that the run was trained on, or train again",
+        )
+    return found

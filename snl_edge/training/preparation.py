@@ -1,0 +1,152 @@
+"""Before anything is learned: which images show one part, which look defective, and what each is used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snl_edge.data.findings import Finding
+from snl_edge.data.loader import ImageStore
+from snl_edge.data.samples import Dataset, Sample
+from snl_edge.progress import console, progress_bar
+
+from .config import TrainingConfig
+from .feature_cache import FeatureSource
+from .image_record import ImageEntry, digests, read_run_images, role_indices
+from .repeats import find_parts, repeat_findings
+from .review import Verdict
+from .screening import contamination_findings, standing_out, strangeness
+from .split import Role, assign_roles, merged_sets
+
+SAID = 8
+"""Doubts that are printed; the others are counted, and stand on the page."""
+GRAVITY = ("suspicious", "thresholds", "few_parts", "repeats")
+"""Kinds of findings, the gravest first; others follow."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The training images, and all that is known of them before training."""
+
+    groups: NDArray[np.intp]
+    """Number of the part that each image shows, ``[N]``."""
+    roles: tuple[Role, ...]
+    entries: tuple[ImageEntry, ...]
+    """What the run keeps of each image."""
+    findings: tuple[Finding, ...]
+    """What is doubtful, the gravest first."""
+    merged: str
+    """Of which products one set serves for all, in words; empty if of none."""
+
+    def indices(self, role: Role) -> list[int]:
+        """Places of the images of ``role``; see :func:`snl_edge.training.image_record.role_indices`."""
+        return role_indices([entry.product for entry in self.entries], self.roles, role)
+
+
+def prepare_images(
+    dataset: Dataset,
+    store: ImageStore,
+    source: FeatureSource,
+    training: TrainingConfig,
+    verdicts: Mapping[str, Verdict],
+    start_from: Path | None = None,
+) -> Prepared:
+    """Groups, judges and divides the training images of ``dataset``.
+
+    Args:
+        dataset: whose training images these are.
+        store: of all its training images.
+        source: of their features.
+        training: share held out, seed, and whether suspicious images are used.
+        verdicts: what a person said of images, by SHA-256; it counts more than how they look.
+        start_from: a run whose student is trained on: no image that it learned is held out.
+
+    Raises:
+        DataError: a product has too few images, or they all show one part.
+        CheckpointError: the run ``start_from`` does not say which images it learned.
+    """
+    samples = store.samples
+    with progress_bar("looking for repeats") as report:
+        parts = find_parts(store, training.seed, report)
+    names = [sample.product for sample in samples]
+    products = np.array([dataset.products.index(name) for name in names])
+    with progress_bar("looking for defective parts") as report:
+        model = source.model
+        scores = strangeness(
+            source.features,
+            model.teacher.channels,
+            products,
+            parts.groups,
+            model.config,
+            training.batch_size,
+            training.seed,
+            report,
+            model.anomaly_map.counting,
+        )
+    standing = standing_out(scores, names, parts.groups)
+    hashes = digests(samples)
+    said = np.array([verdicts.get(digest, "") for digest in hashes])
+    suspicious = ((standing > 1) & (said != "good")) | (said == "defect")
+    excluded = (suspicious & (not training.trust)) | (said == "defect")
+    if verdicts:
+        unknown = len(set(verdicts) - set(hashes))
+        lost = f"; {unknown} more are not among these images" if unknown else ""
+        console.print(f"verdicts of the review on {int((said != '').sum())} images{lost}")
+    earlier = None if start_from is None else _earlier_roles(start_from, names, hashes, parts.groups)
+    roles = assign_roles(samples, parts.groups, excluded, training.holdout, training.seed, earlier)
+    entries = tuple(
+        ImageEntry(
+            file=_below(dataset.root, sample),
+            sha256=digest,
+            product=sample.product,
+            role=role,
+            group=int(part),
+            standing=None if np.isnan(stands) else round(float(stands), 4),
+            suspicious=bool(doubted),
+        )
+        for sample, digest, role, part, stands, doubted in zip(
+            samples, hashes, roles, parts.groups, standing, suspicious, strict=True
+        )
+    )
+    findings = [
+        *contamination_findings(samples, standing, suspicious, trusted=training.trust),
+        *repeat_findings(samples, parts),
+    ]
+    return Prepared(parts.groups, tuple(roles), entries, by_gravity(findings), merged_sets(samples, roles))
+
+
+def by_gravity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The same findings, the gravest first."""
+    place = {kind: index for index, kind in enumerate(GRAVITY)}
+    return tuple(sorted(findings, key=lambda finding: place.get(finding.kind, len(place))))
+
+
+def say(findings: Sequence[Finding]) -> None:
+    """Prints each finding as a line, up to ``SAID``, and counts the others."""
+    for finding in findings[:SAID]:
+        console.print(f"doubt: {finding.text}", markup=False, highlight=False)
+    if len(findings) > SAID:
+        console.print(f"and {len(findings) - SAID} more doubts")
+
+
+def _earlier_roles(
+    run: Path, products: Sequence[str], hashes: Sequence[str], groups: NDArray[np.intp]
+) -> dict[int, Role]:
+    """What parts were used for in ``run``, by group; a part with one image that was trained on is trained."""
+    known: dict[tuple[str, str], Role] = {
+        (entry.product, entry.sha256): entry.role for entry in read_run_images(run).images
+    }
+    roles: dict[int, Role] = {}
+    for product, digest, part in zip(products, hashes, groups.tolist(), strict=True):
+        role = known.get((product, digest))
+        if role is not None and role != "excluded" and roles.get(part) != "trained":
+            roles[part] = role
+    return roles
+
+
+def _below(root: Path, sample: Sample) -> str:
+    return (sample.path.relative_to(root) if sample.path.is_relative_to(root) else Path(sample.path.name)).as_posix()

@@ -1,0 +1,143 @@
+"""What a person should look at after training, and what that person said of it: the folder ``review`` of a run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snl_edge.atomic import write_text
+from snl_edge.data.findings import Finding
+from snl_edge.data.findings_page import write_findings
+from snl_edge.data.loader import ImageStore
+from snl_edge.errors import DataError
+from snl_edge.image import fit_to_input, read_image
+from snl_edge.model.snl import Snl
+from snl_edge.runtime.overlay import draw_overlay, ignored_in
+
+from .checkpoint import Checkpoint
+from .image_record import ImageEntry
+
+FOLDER, PAGE, TABLE = "review", "index.html", "suspicious.csv"
+COLUMNS = ("image", "product", "standing", "verdict", "sha256")
+STRANGEST = 24
+"""Images that are shown, and listed in the table, in all, beside the suspicious ones."""
+
+Verdict = Literal["good", "defect"]
+
+
+def read_review(path: Path) -> dict[str, Verdict]:
+    """What the table ``path`` says of images, by SHA-256; rows without a verdict say nothing.
+
+    Raises:
+        DataError: the table cannot be read, lacks a column, or has another verdict than ``good`` and ``defect``.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the review {path}", str(error), f"give the {TABLE} of a run's review") from error
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","  # spreadsheets of some countries write semicolons
+    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    if not {"sha256", "verdict"} <= set(rows.fieldnames or ()):
+        raise DataError(f"{path} is no review", "it has no columns sha256 and verdict", f"start from a run's {TABLE}")
+    verdicts: dict[str, Verdict] = {}
+    for row in rows:
+        verdict = (row["verdict"] or "").strip().lower()
+        if verdict not in ("", "good", "defect"):
+            raise DataError(
+                f"line {rows.line_num} of {path} has the verdict {row['verdict']!r}",
+                fix="write good or defect, or leave it empty",
+            )
+        if verdict:
+            verdicts[(row["sha256"] or "").strip()] = cast(Verdict, verdict)
+    return verdicts
+
+
+def write_review(
+    run: Path,
+    checkpoint: Checkpoint,
+    model: Snl,
+    store: ImageStore,
+    images: Sequence[ImageEntry],
+    findings: Sequence[Finding],
+    verdicts: Mapping[str, Verdict],
+) -> Path:
+    """Writes the page of all ``findings`` and the table of the images that stand out most; returns the page's path.
+
+    Args:
+        run: the run folder.
+        checkpoint: of the finished run.
+        model: in evaluation mode; its heatmaps show why an image stands out.
+        store: the training images, in the order of ``images``.
+        images: what each was used for.
+        findings: what was found, the gravest first.
+        verdicts: what a person said of images before; the table keeps it.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    listed = _listed(images, verdicts)
+    flagged = [i for i in listed if images[i].suspicious]
+    others = [i for i in listed if not images[i].suspicious]
+    overlays = _overlays(checkpoint, model, store, images, listed)
+    shown = [*findings]
+    if others:
+        text = "not suspicious, but the strangest that were used: a defective part among them would be taken for good"
+        shown.append(Finding("strangest", text, tuple(store.samples[i].path for i in others)))
+
+    def read(path: Path) -> NDArray[np.uint8]:
+        return overlays[path] if path in overlays else read_image(path)
+
+    rows = io.StringIO()
+    table = csv.writer(rows, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for i in listed:
+        entry = images[i]
+        verdict = verdicts.get(entry.sha256, "")
+        table.writerow([entry.file, entry.product, f"{entry.standing or 0:.2f}", verdict, entry.sha256])
+    write_text(run / FOLDER / TABLE, rows.getvalue())
+    return write_findings(
+        shown,
+        run / FOLDER / PAGE,
+        title=f"What to look at: {run.resolve().name}",
+        summary=(
+            f"{len(flagged)} of {len(images)} training images are suspicious. Write good or defect into the "
+            f"verdict column of {TABLE} and train again with --review {run / FOLDER / TABLE}."
+        ),
+        provenance={"created": checkpoint.created, "revision": checkpoint.revision},
+        read=read,
+    )
+
+
+def _listed(images: Sequence[ImageEntry], verdicts: Mapping[str, Verdict]) -> list[int]:
+    """Suspicious images and those with a verdict, then the strangest of the others; each the clearest first."""
+    order = sorted(range(len(images)), key=lambda i: -(images[i].standing or 0.0))
+    known = [i for i in order if images[i].suspicious or images[i].sha256 in verdicts]
+    rest = [i for i in order if i not in set(known) and images[i].standing is not None]
+    return [*known, *rest[:STRANGEST]]
+
+
+@torch.no_grad()
+def _overlays(
+    checkpoint: Checkpoint, model: Snl, store: ImageStore, images: Sequence[ImageEntry], chosen: Sequence[int]
+) -> dict[Path, NDArray[np.uint8]]:
+    """The images at ``chosen`` with the heatmap that they would have if their part had not been learned."""
+    device = next(model.parameters()).device
+    calibration = checkpoint.calibration
+    drawn: dict[Path, NDArray[np.uint8]] = {}
+    for i in chosen:
+        pixels = torch.from_numpy(store.batch([i])).to(device)
+        left_out = torch.tensor([images[i].group], dtype=torch.int32, device=device)
+        heat = model(pixels, left_out if model.memory is not None else None)[0][0].cpu().numpy() * calibration.gain
+        path = store.samples[i].path
+        limit = calibration.product_thresholds.get(images[i].product, 0.5)
+        finite = np.nan_to_num(heat, nan=0.0, posinf=10.0)
+        ignored = ignored_in(finite) if checkpoint.ignored else None
+        drawn[path] = draw_overlay(fit_to_input(store.samples[i].read(), store.size), finite, limit, ignored)
+    return drawn

@@ -1,0 +1,145 @@
+"""Training images that look like no other of their product: defective parts that slipped in among the good ones.
+
+They are looked for before anything is learned, so nothing has to be unlearned: each image is judged by a memory of
+patches of the other images, which by itself detects as well as the whole model does (docs/ablation.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import NormalDist
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snl_edge.data.findings import Finding
+from snl_edge.data.samples import Sample
+from snl_edge.evaluation.threshold import LEAST_SPREAD
+from snl_edge.model.anomaly_map import smooth_upsampling
+from snl_edge.model.config import MemoryConfig, SnlConfig
+from snl_edge.model.memory import Memory
+
+from .memory import fill_memory
+
+CENTRES, CANDIDATES = 2048, 30_000
+"""Patches of each product that images are compared with, and those that they are chosen from."""
+WIDEST = 256
+"""Principal directions in which patches of a wide teacher are compared."""
+LEAST_PARTS = 8
+"""Different parts of a product, below which none can be told to stand out."""
+UPPER = 0.9
+"""The share of parts whose distance from the median tells how the upper half of a product's scores spreads."""
+LIMIT = 2.5
+"""Spreads above the median, on a logarithmic scale, beyond which an image is suspicious."""
+NAMED = 4
+
+
+@torch.no_grad()
+def strangeness(
+    features: Callable[[Sequence[int]], list[Tensor]],
+    channels: list[int],
+    products: NDArray[np.intp],
+    groups: NDArray[np.intp],
+    config: SnlConfig,
+    batch_size: int,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    counting: Callable[[Tensor], Tensor | None] = lambda products: None,
+) -> NDArray[np.float64]:
+    """How far the strangest place of each image is from everything that the *other* parts of its product show, ``[N]``.
+
+    Args:
+        features: teacher features ``[B, C_l, h_l, w_l]`` of the images at these indices.
+        channels: of the teacher's levels.
+        products: number of each image's product, from 0.
+        groups: number of the part that each image shows; its other images do not vouch for it.
+        config: size and smoothing of the anomaly map.
+        batch_size: images at a time.
+        seed: of the choice of patches.
+        progress: called with images judged and wanted.
+        counting: of numbers of products ``int32 [B]``, which pixels of their maps count
+            (:meth:`snl_edge.model.anomaly_map.AnomalyMap.counting`).
+    """
+    wide = channels[1] + channels[2]
+    own = MemoryConfig(centres=CENTRES, candidates=CANDIDATES, dimensions=WIDEST if wide > WIDEST else None)
+    count, first = len(products), features([0])[1]
+    device = first.device
+    memory = Memory(channels, own, int(products.max()) + 1).to(device)
+    fill_memory(memory, features, products.tolist(), groups.tolist(), own.candidates, batch_size, seed)
+    rows, columns = (
+        smooth_upsampling(*sides, config.anomaly_map.sigma).to(device)
+        for sides in ((first.shape[2], config.height), (first.shape[3], config.width))
+    )
+    scores = np.empty(count)
+    for start in range(0, count, batch_size):
+        indices = range(start, min(start + batch_size, count))
+        shown = torch.from_numpy(products[start : indices.stop]).to(device, torch.int32)
+        left_out = torch.from_numpy(groups[start : indices.stop]).to(device, torch.int32)
+        distances = memory(features(indices), shown, left_out)  # [B, h, w]
+        maps, counted = rows @ distances @ columns.T, counting(shown)
+        maps = maps if counted is None else maps * counted
+        scores[start : indices.stop] = maps.flatten(1).amax(dim=1).cpu().numpy()
+        progress(indices.stop, count)
+    return scores
+
+
+def standing_out(scores: NDArray[np.float64], products: Sequence[str], groups: NDArray[np.intp]) -> NDArray[np.float64]:
+    """How far each image of ``scores`` ``[N]`` stands out of its product, in units of ``LIMIT``: suspicious above 1.
+
+    In spreads above the median of the product's parts, on a logarithmic scale. The spread is that of the upper half,
+    by its ``UPPER`` share, as scores of good parts have a longer tail above than below; as much as a tenth of defects
+    hardly moves it. NaN for products of fewer than ``LEAST_PARTS`` parts.
+    """
+    names, out = np.asarray(products), np.full(len(scores), np.nan)
+    for product in np.unique(names):
+        own = np.flatnonzero(names == product)
+        parts = np.array([np.median(scores[own[groups[own] == number]]) for number in np.unique(groups[own])])
+        if len(parts) < LEAST_PARTS:
+            continue
+        logarithms = np.log(parts)
+        middle = float(np.median(logarithms))
+        deviation = float(np.median(np.abs(logarithms - middle))) / NormalDist().inv_cdf(0.75)
+        upper = (float(np.quantile(logarithms, UPPER)) - middle) / NormalDist().inv_cdf(UPPER)
+        spread = max(deviation, upper, LEAST_SPREAD)
+        out[own] = (np.log(scores[own]) - middle) / (LIMIT * spread)
+    return out
+
+
+def contamination_findings(
+    samples: Sequence[Sample], standing: NDArray[np.float64], suspicious: NDArray[np.bool_], *, trusted: bool
+) -> list[Finding]:
+    """One line for each product with suspicious images, and one for all products too small to be judged."""
+    findings: list[Finding] = []
+    products = np.array([sample.product for sample in samples])
+    few: list[str] = []
+    for product in np.unique(products).tolist():
+        own = np.flatnonzero(products == product)
+        worst = [int(i) for i in own[np.argsort(-standing[own], kind="stable")] if suspicious[i]]
+        if np.isnan(standing[own]).all():
+            few.append(product)
+        if not worst:
+            continue
+        names = ", ".join(samples[i].path.name for i in worst[:NAMED])
+        more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
+        done = "used all the same, as --trust says" if trusted else "left out"
+        findings.append(
+            Finding(
+                "suspicious",
+                f"{product}: {len(worst)} of {len(own)} training images look unlike all others, as defective parts "
+                f"would, and were {done}: {names}{more}",
+                tuple(samples[i].path for i in worst),
+            )
+        )
+    if few:
+        findings.append(
+            Finding(
+                "few_parts",
+                ", ".join(few[:NAMED])
+                + (f" and {len(few) - NAMED} more products" if len(few) > NAMED else "")
+                + f": fewer than {LEAST_PARTS} different parts to learn from: whether one is defective cannot be told, "
+                "and thresholds are a guess; expect false rejects until there are 20 or more",
+            )
+        )
+    return findings

@@ -1,0 +1,93 @@
+"""What lies in a run's folder already: refused, kept, replaced or told to be outdated, never silently used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import short_training, small_model
+
+pytest.importorskip("torch")
+
+import torch
+
+from snl_edge.data.layouts import open_dataset
+from snl_edge.errors import BundleError, ConfigError, OutputError
+from snl_edge.export.build import build
+from snl_edge.model.config import override
+from snl_edge.runtime.bundle import Bundle
+from snl_edge.training.checkpoint import load_model, read_checkpoint
+from snl_edge.training.loop import train
+from snl_edge.training.run_folder import require_free
+
+
+def test_training_refuses_a_folder_that_holds_a_run(snl_edge, run, line, tmp_path):
+    with pytest.raises(OutputError, match=r"holds a finished run.*--replace"):
+        train(small_model(), short_training(), open_dataset(line), run)
+    (tmp_path / "resume.safetensors").touch()
+    with pytest.raises(OutputError, match=r"holds an interrupted run.*--resume"):
+        require_free(tmp_path)
+    refused = snl_edge("train", line, "--out", run)
+    assert refused.returncode
+    assert "holds a finished run" in refused.stderr.strip().splitlines()[-1]
+
+
+def test_thresholds_set_by_hand_outlive_a_build_and_not_a_training(run, line, tmp_path, capsys):
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    bundle = Bundle.open(build(own, None, "fp32", engine=False))
+    product, other = bundle.manifest.products[:2]
+    calibrated = bundle.manifest.threshold_for(product)
+    bundle.set_threshold(0.7, product).set_unknown_limit(1.5)
+    rebuilt = Bundle.open(build(own, None, "fp32", engine=False)).manifest
+    assert "set by hand are kept: " + product + " 0.700, of unknown products 1.500" in capsys.readouterr().err
+    assert (rebuilt.threshold_for(product), rebuilt.unknown_limit) == (0.7, 1.5)
+    assert rebuilt.threshold_for(other) == rebuilt.calibration.product_thresholds[other]
+    reset = Bundle.open(own / "bundle").with_tuning_reset().manifest
+    assert (reset.threshold_for(product), reset.unknown_limit) == (calibrated, 1.0)
+
+    (own / "report").mkdir()
+    (own / "report" / "metrics.json").write_text("{}")
+    trained = train(small_model(), short_training(steps=2), open_dataset(line), own, replace=True, start_from=run)
+    assert not (own / "report").exists()
+    assert "refused from now on" in capsys.readouterr().err
+    with pytest.raises(BundleError, match="trained anew since"):
+        Bundle.open(own / "bundle")
+    assert trained.training.start_weights == read_checkpoint(run).weights_sha256
+    anew = Bundle.open(build(own, None, "fp32", engine=False)).manifest
+    assert (
+        f"set by hand are not kept, as they were chosen for another model: {product} 0.700" in capsys.readouterr().err
+    )
+    assert anew.product_thresholds == anew.calibration.product_thresholds
+
+    (before, _), (after, _) = load_model(run), load_model(own)
+    moved = [
+        torch.dist(a, b) / a.norm()
+        for a, b in zip(before.student.parameters(), after.student.parameters(), strict=True)
+    ]
+    assert 0 < torch.stack(moved).median() < 0.2  # two steps on from where the first run ended
+
+
+def test_a_bundle_with_earlier_thresholds_of_its_run_is_refused(run, tmp_path):
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    folder = build(own, None, "fp32", engine=False)
+    checkpoint = json.loads((own / "checkpoint.json").read_text())
+    checkpoint["calibration"]["raw_threshold"] *= 1.1
+    (own / "checkpoint.json").write_text(json.dumps(checkpoint))
+    with pytest.raises(BundleError, match="thresholds were set anew since"):
+        Bundle.open(folder)
+    assert Bundle.open(Path(shutil.move(folder, tmp_path / "device"))).manifest.name == "run"
+
+
+def test_a_student_built_otherwise_is_no_start(run, line, tmp_path):
+    with pytest.raises(ConfigError, match=r"does not fit.*height, width"):
+        train(
+            override(small_model(), ["height=96", "width=96"]),
+            short_training(),
+            open_dataset(line),
+            tmp_path / "new",
+            start_from=run,
+        )

@@ -1,0 +1,208 @@
+"""What training finds doubtful about its images (repeats, suspicious parts, too few), and what each is used for."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import SIZE, short_training, small_model
+
+from snl_edge.data.layouts import open_dataset
+from snl_edge.data.loader import ImageStore
+from snl_edge.data.samples import Dataset, Sample
+from snl_edge.data.synthetic import render_part
+from snl_edge.errors import CheckpointError, DataError
+from snl_edge.training.checkpoint import read_checkpoint
+from snl_edge.training.image_record import FILE, find_images, read_run_images
+from snl_edge.training.loop import train
+from snl_edge.training.repeats import find_parts, repeat_findings
+from snl_edge.training.review import read_review
+from snl_edge.training.screening import LEAST_PARTS, contamination_findings, standing_out
+from snl_edge.training.split import ENOUGH_PARTS, assign_roles, merged_sets
+
+
+def shots(folder: Path, product: str, parts: int, each: int, jpeg: bool = False) -> list[Sample]:
+    """``each`` pictures of ``parts`` parts with a grey level of sensor noise; the last shot saved as JPEG, if asked."""
+    samples, rng = [], np.random.default_rng(0)
+    for part in range(parts):
+        image, _ = render_part(product, "good", np.random.default_rng((1, part)), 96)
+        for shot in range(each):
+            noisy = np.clip(image + rng.normal(0, 1, image.shape), 0, 255).round().astype(np.uint8)
+            suffix = "jpg" if jpeg and shot == each - 1 else "png"
+            path = folder / f"{product}-{part:02}-{shot}.{suffix}"
+            cv2.imwrite(str(path), noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+            samples.append(Sample(path, product, "good"))
+    return samples
+
+
+@pytest.mark.parametrize("product", ["gear", "leather"])
+def test_shots_of_one_part_are_one_group_and_parts_are_not(tmp_path, product):
+    burst = shots(tmp_path, product, 8, 3, jpeg=True)
+    parts = find_parts(ImageStore(burst, (96, 96), 0), 0)
+    assert len(set(parts.groups.tolist())) == 8
+    assert all(len(set(parts.groups[3 * part : 3 * part + 3].tolist())) == 1 for part in range(8))
+    (finding,) = repeat_findings(burst, parts)
+    assert finding.kind == "repeats"
+    assert "24 of 24 training images show a part again" in finding.text
+    assert "count as 8 parts" in finding.text
+    single = find_parts(ImageStore(burst[::3], (96, 96), 0), 0)
+    assert len(set(single.groups.tolist())) == 8
+    assert repeat_findings(burst[::3], single) == []
+
+
+def test_many_shots_of_a_single_part_are_a_doubt_and_the_same_file_twice_is_one_part(tmp_path):
+    burst = shots(tmp_path, "gear", 1, 5)
+    parts = find_parts(ImageStore(burst, (96, 96), 0), 0)
+    assert parts.alike == ("gear",)  # or a product without any variation: nothing tells
+    assert "no more than shots of one part do" in repeat_findings(burst, parts)[0].text
+    twice = find_parts(ImageStore([burst[0], burst[0]], (96, 96), 0), 0)
+    assert len(set(twice.groups.tolist())) == 1
+    with pytest.raises(DataError, match="all show one part"):
+        assign_roles([burst[0]] * 2, twice.groups, np.zeros(2, bool), 0.1, 0)
+
+
+def listed(count: int, product: str = "a") -> list[Sample]:
+    return [Sample(Path(f"{product}{i:03}.png"), product, "good") for i in range(count)]
+
+
+def test_sets_share_no_part_and_merge_where_there_are_few():
+    samples = [*listed(200), *listed(20, "b")]
+    groups = np.concatenate([np.repeat(np.arange(100), 2), 100 + np.arange(20)])
+    roles = assign_roles(samples, groups, np.zeros(220, bool), 0.1, seed=0)
+    by_part = {int(part): {role for p, role in zip(groups, roles, strict=True) if p == part} for part in groups}
+    assert all(len(used) == 1 for used in by_part.values())
+    counts = {role: roles[:200].count(role) for role in set(roles)}
+    assert counts == {"trained": 170, "held_out": 10, "thresholds": 10, "gate": 10}
+    assert {role: roles[200:].count(role) for role in set(roles[200:])} == {"trained": 18, "held_out": 2}
+    assert merged_sets(samples, roles).startswith(f"fewer than {ENOUGH_PARTS} parts of b: the held-out images serve")
+    shuffled = np.random.default_rng(0).permutation(220)
+    again = assign_roles([samples[i] for i in shuffled], groups[shuffled], np.zeros(220, bool), 0.1, seed=0)
+    assert again == [roles[i] for i in shuffled]
+    assert assign_roles(samples, groups, np.zeros(220, bool), 0.1, seed=1) != roles
+
+
+def test_excluded_images_have_no_role_and_earlier_roles_stay():
+    samples, groups, excluded = listed(12), np.arange(12), np.arange(12) == 5
+    roles = assign_roles(samples, groups, excluded, 0.1, 0)
+    assert roles[5] == "excluded"
+    trained_before = {i: "trained" for i in range(12) if i not in (5, 7)}
+    assert assign_roles(samples, groups, excluded, 0.1, 0, trained_before)[7] == "held_out"
+    with pytest.raises(DataError, match="all images of a have been trained on before"):
+        assign_roles(samples, groups, excluded, 0.1, 0, dict.fromkeys(range(12), "trained"))
+    with pytest.raises(DataError, match="has 1 training image"):
+        assign_roles(samples[:1], groups, excluded, 0.1, 0)
+
+
+def test_what_stands_out_of_its_product_is_named_and_a_burst_counts_once():
+    rng = np.random.default_rng(0)
+    scores = np.exp(rng.normal(0, 0.1, 100))
+    scores[[3, 70]] = 2.0
+    names, groups = ["a"] * 100, np.arange(100)
+    standing = standing_out(scores, names, groups)
+    assert set(np.flatnonzero(standing > 1)) == {3, 70}
+    samples = listed(100)
+    (finding,) = contamination_findings(samples, standing, standing > 1, trusted=False)
+    assert "a: 2 of 100 training images look unlike all others" in finding.text
+    assert {path.name for path in finding.images} == {"a003.png", "a070.png"}
+    many = np.concatenate([scores, np.full(80, 2.0)])  # eighty shots of one of them are no normal part
+    assert (standing_out(many, ["a"] * 180, np.concatenate([groups, np.full(80, 70)]))[100:] > 1).all()
+    few = standing_out(scores[: LEAST_PARTS - 1], names[: LEAST_PARTS - 1], groups[: LEAST_PARTS - 1])
+    assert np.isnan(few).all()
+    (finding,) = contamination_findings(samples[: LEAST_PARTS - 1], few, few > 1, trusted=False)
+    assert "whether one is defective cannot be told" in finding.text
+
+
+@pytest.fixture(scope="module")
+def contaminated(line, tmp_path_factory) -> tuple[Path, Path]:
+    """The line with a defective part among the good ones of its first product, and a run that was trained on it."""
+    root = tmp_path_factory.mktemp("contaminated")
+    shutil.copytree(line, root / "line")
+    dataset = open_dataset(root / "line")
+    first = dataset.products[0]
+    image = cv2.imread(str(next(s.path for s in dataset.train if s.product == first)))
+    cv2.rectangle(image, (8, 8), (40, 40), (0, 0, 255), -1)
+    cv2.imwrite(str(root / "line" / first / "train" / "good" / "zz.png"), image)
+    train(small_model(), short_training(steps=2), open_dataset(root / "line"), root / "run")
+    return root / "line", root / "run"
+
+
+def test_a_planted_defect_is_named_and_not_learned(contaminated):
+    _, run = contaminated
+    record = read_run_images(run)
+    assert [entry.file for entry in record.images if entry.suspicious] == ["blister/train/good/zz.png"]
+    assert {entry.role for entry in record.images if entry.suspicious} == {"excluded"}
+    checkpoint = read_checkpoint(run)
+    assert checkpoint.training_images == 14
+    assert "look unlike all others, as defective parts would, and were left out: zz.png" in checkpoint.doubts[0]
+    page = (run / "review" / "index.html").read_text()
+    assert checkpoint.doubts[0] in page
+    assert "zz.png" in page
+    assert "cannot be shown" not in page
+
+
+def test_a_review_decides(contaminated, tmp_path, monkeypatch):
+    line, run = contaminated
+    table = run / "review" / "suspicious.csv"
+    rows = list(csv.DictReader(table.open()))
+    assert rows[0]["image"].endswith("zz.png")
+    for row in rows:
+        row["verdict"] = {rows[0]["image"]: "Good", rows[1]["image"]: "defect"}.get(row["image"], "")
+    edited = tmp_path / "edited.csv"
+    with edited.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+    train(small_model(), short_training(steps=2), open_dataset(line), tmp_path / "run", review=edited)
+    entries = {entry.sha256: entry for entry in read_run_images(tmp_path / "run").images}
+    assert entries[rows[0]["sha256"]].role != "excluded"
+    assert entries[rows[1]["sha256"]].role == "excluded"
+    kept = {row["sha256"]: row["verdict"] for row in csv.DictReader((tmp_path / "run/review/suspicious.csv").open())}
+    assert (kept[rows[0]["sha256"]], kept[rows[1]["sha256"]]) == ("good", "defect")
+    edited.write_text("sha256,verdict\nabc,perhaps\n")
+    with pytest.raises(DataError, match="has the verdict 'perhaps'"):
+        read_review(edited)
+    edited.write_text("picture,opinion\n")
+    with pytest.raises(DataError, match="no columns sha256 and verdict"):
+        read_review(edited)
+
+
+def test_images_are_found_again_by_content(run, line, tmp_path, capsys):
+    dataset = open_dataset(line)
+    before = {s.path.read_bytes(): e.role for s, e in zip(*_found(run, dataset), strict=True)}
+    copies = []
+    for number, sample in enumerate(reversed(dataset.train)):  # other names, another order, one file more, one less
+        target = tmp_path / f"{number:02}.png"
+        shutil.copy(sample.path, target)
+        copies.append(Sample(target, sample.product, "good"))
+    held_out = {id(s) for s in find_images(run, Dataset(tmp_path, "folder", tuple(copies), ())).of("held_out")}
+    copies.remove(next(s for s in copies if id(s) not in held_out))
+    cv2.imwrite(str(tmp_path / "new.png"), np.zeros((SIZE, SIZE, 3), np.uint8))
+    moved = Dataset(tmp_path, "folder", (Sample(tmp_path / "new.png", copies[0].product, "good"), *copies), ())
+    capsys.readouterr()
+    samples, entries = _found(run, moved)
+    assert {s.path.read_bytes(): e.role for s, e in zip(samples, entries, strict=True)}.items() <= before.items()
+    assert len(samples) == len(before) - 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "lacks 1 of the 16 training images and has 1 good images that" in told
+    with pytest.raises(DataError, match="holds none of the images"):
+        find_images(run, Dataset(tmp_path, "folder", moved.train[:1], ()))
+
+
+def test_a_run_that_does_not_say_what_it_was_trained_on_is_refused(run, line, tmp_path):
+    shutil.copytree(run, tmp_path / "old")
+    (tmp_path / "old" / FILE).unlink()
+    with pytest.raises(CheckpointError, match=r"from an earlier version.*Train again"):
+        find_images(tmp_path / "old", open_dataset(line))
+    text = (run / FILE).read_text()
+    (tmp_path / "old" / FILE).write_text(text.replace(read_checkpoint(run).weights_sha256, "0" * 64))
+    with pytest.raises(CheckpointError, match="is of another model"):
+        find_images(tmp_path / "old", open_dataset(line))
+
+
+def _found(run, dataset):
+    found = find_images(run, dataset)
+    return found.samples, found.entries
