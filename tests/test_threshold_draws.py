@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from snl_edge.benchmarks import threshold_draws, threshold_rates
-from snl_edge.benchmarks.results import Result
+from snl_edge.benchmarks.results import Result, find_result, read_results
 from snl_edge.benchmarks.threshold_rates import WHOLE, Draw, judge_alone, judge_together, measure_rates
+from snl_edge.calibration.expected_rates import EXPECTED
 from snl_edge.data.samples import GOOD, Dataset, Sample
 from snl_edge.errors import DataError
 
@@ -67,6 +68,19 @@ def test_false_rejects_and_escapes_are_those_of_the_products_own_thresholds():
             assert kept.false_rejects <= 5
     spoiled = draw.model_copy(update={"good": {name: [9.0] * 10 for name in LEVELS}})
     assert [kept.false_reject_rate for kept in judge_together(spoiled, 0.01)] == [1.0, 1.0]
+
+
+def test_what_users_are_told_to_expect_is_what_was_measured():
+    found = find_result(read_results(), threshold_rates.KIND, "real10")
+    assert found is not None
+    sizes = {int(images): size["resampled"] for images, size in found[1].figures["sizes"].items()}
+    told = {rates.images: rates for rates in EXPECTED}
+    assert set(told) == {images for images in sizes if images < 99}
+    for images, rates in told.items():
+        ways = [sizes[images][way] for way in ("together", "alone")]
+        assert rates.mean == pytest.approx(max(way["false_reject_rate"] for way in ways), abs=0.0006)
+        assert rates.low == pytest.approx(min(way["range"][0] for way in ways), abs=0.0006)
+        assert rates.high == pytest.approx(max(way["range"][1] for way in ways), abs=0.0006)
 
 
 def test_what_was_not_trained_is_a_dash_in_the_table(monkeypatch):
