@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snl_edge import provenance
 from snl_edge.calibration.vouching import threshold_findings
+from snl_edge.data.findings import counted
 from snl_edge.data.loader import ImageStore
 from snl_edge.model.snl import Snl
 from snl_edge.progress import console, progress_bar
@@ -55,7 +56,7 @@ def finish(
     learn_normality(model, source, sets, prepared.indices("trained"), training)
     calibration, reference = calibrate(model, sets, training)
     few = threshold_findings(calibration)
-    say(few)
+    say(few, before=len(prepared.findings))
     findings = by_gravity([*prepared.findings, *few])
     draw_curves(state.history, folder / "losses.png")
     save_reference(sets.held_out.samples, store.size, folder)
@@ -80,7 +81,7 @@ def finish(
     RunImages(weights_sha256=digest, images=prepared.entries).write(folder)
     save_checkpoint(checkpoint, folder)
     if findings:
-        console.print(f"{len(findings)} {'doubt' if len(findings) == 1 else 'doubts'}: see {page}")
+        console.print(f"{counted(len(findings), 'doubt')}: see {page}")
     return checkpoint
 
 
