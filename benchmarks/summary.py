@@ -24,6 +24,7 @@ from .gpu_tables import gpu_table
 from .precision_tables import memory_table, precision_figures, precision_table, size_table
 from .presets import presets_table
 from .results import FOLDER, SUMMARY, Result, read_results
+from .robustness_table import robustness_table
 from .speed_tables import (
     install_table,
     machines_table,
@@ -48,6 +49,7 @@ from .tables import (
     COLUMNS,
     RECOGNITION_COLUMNS,
     agreement_table,
+    many_products_table,
     mean_of,
     percent,
     quality_table,
@@ -143,6 +145,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "quality": quality_table,
     "agreement": agreement_table,
     "recognition": recognition_table,
+    "manyproducts": many_products_table,
     "ablation": ablation_table,
     "confirmation": confirmation_table,
     "products": products_table,
@@ -161,6 +164,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "int8": precision_table,
     "enginesizes": size_table,
     "calibrationmemory": memory_table,
+    "robustness": robustness_table,
     "wins": wins_caption,
     "gpu": gpu_table,
     "contamination": contamination_table,

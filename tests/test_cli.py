@@ -16,7 +16,19 @@ import pytest
 
 from snl_edge.data.layouts import open_dataset
 
-COMMANDS = ("train", "evaluate", "export", "calibrate", "build", "infer", "threshold", "inspect", "doctor", "demo")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "export",
+    "calibrate",
+    "build",
+    "infer",
+    "threshold",
+    "inspect",
+    "doctor",
+    "demo",
+    "ignore",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

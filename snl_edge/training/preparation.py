@@ -89,6 +89,7 @@ def prepare_images(
             training.batch_size,
             training.seed,
             report,
+            model.anomaly_map.counting,
         )
     standing = standing_out(scores, names, parts.groups)
     hashes = digests(samples)

@@ -54,6 +54,7 @@ def strangeness(
     batch_size: int,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    counting: Callable[[Tensor], Tensor | None] = lambda products: None,
 ) -> NDArray[np.float64]:
     """How far the strangest place of each image is from everything that the *other* parts of its product show, ``[N]``.
 
@@ -66,6 +67,8 @@ def strangeness(
         batch_size: images at a time.
         seed: of the choice of patches.
         progress: called with images judged and wanted.
+        counting: of numbers of products ``int32 [B]``, which pixels of their maps count
+            (:meth:`snl_edge.model.anomaly_map.AnomalyMap.counting`).
     """
     wide = channels[1] + channels[2]
     own = MemoryConfig(centres=CENTRES, candidates=CANDIDATES, dimensions=WIDEST if wide > WIDEST else None)
@@ -83,7 +86,9 @@ def strangeness(
         shown = torch.from_numpy(products[start : indices.stop]).to(device, torch.int32)
         left_out = torch.from_numpy(groups[start : indices.stop]).to(device, torch.int32)
         distances = memory(features(indices), shown, left_out)  # [B, h, w]
-        scores[start : indices.stop] = (rows @ distances @ columns.T).flatten(1).amax(dim=1).cpu().numpy()
+        maps, counted = rows @ distances @ columns.T, counting(shown)
+        maps = maps if counted is None else maps * counted
+        scores[start : indices.stop] = maps.flatten(1).amax(dim=1).cpu().numpy()
         progress(indices.stop, count)
     return scores
 
