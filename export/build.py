@@ -18,6 +18,7 @@ from snl_edge.runtime.bundle import ENGINES, Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.engine_record import EngineRecord, FlavourName
 from snl_edge.runtime.gpu import present_gpus
+from snl_edge.runtime.ignored import region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import KNOWN, FrameSpec, InputSpec, Precision, read_manifest, sha256_of
 from snl_edge.runtime.tensorrt_flavour import load_flavour
@@ -196,6 +197,8 @@ def _build_engine(bundle: Bundle, precision: Precision, options: _Options) -> En
 def _bundle_from_run(
     run: Path, folder: Path, wanted: Wanted, max_batch: int, frame: FrameSpec | None, evidence: Evidence
 ) -> tuple[Bundle, Precision]:
+    from snl_edge.training.ignored import regions_of
+
     from .onnx_graph import graph_metadata, save_graph
 
     made = make_gated_graphs(run, wanted, evidence)
@@ -210,6 +213,7 @@ def _bundle_from_run(
         graphs, frames = add_fronts(run, graphs, frame)
         for name, record in frames.items():
             parity.setdefault(name, {})["frame"] = record.model_dump()
+    ignored, pictures = region_pictures(regions_of(run))
     tuned = kept_tuning(folder, checkpoint)
     with tempfile.TemporaryDirectory() as temporary:
         files: dict[Precision, Path] = {
@@ -238,10 +242,11 @@ def _bundle_from_run(
             parity=parity,
             gates={name: report.model_dump(mode="json") for name, report in made.gates.items()},
             scores_vouch_for_maps=True,
-            attachments={"calibration.json": made.table.text()} if made.table else {},
+            attachments={**pictures, **({"calibration.json": made.table.text()} if made.table else {})},
             versions=provenance.versions(),
             reference=checkpoint.reference,
             doubts=(*checkpoint.doubts, *made.doubts),
+            ignored=ignored,
             weights_sha256=checkpoint.weights_sha256,
             held_out=[sha256_of(sample.path) for sample in made.gate_images],
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ def evaluate(
     progress: Callable[[int, int], None] = lambda done, total: None,
     shown: int = 3,
     as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
+    ignored: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Evaluation:
     """Judges ``samples`` and measures.
 
@@ -51,7 +53,8 @@ def evaluate(
     Masks are compared at the model's input ``size = (height, width)``; a defective image without one takes no part in
     pixel metrics. Memory holds one batch, one histogram
     set and the pictures that the gallery will show: up to ``shown`` of each kind and product. ``as_images`` makes of a
-    picture what ``predict`` takes, where that is not the picture at this size.
+    picture what ``predict`` takes, where that is not the picture at this size. ``ignored`` says by product which pixels
+    ``bool [H, W]`` the model leaves out, and so do pixel metrics; a defect that lies wholly there counts as any other.
 
     Raises:
         DataError: an image or mask cannot be read.
@@ -65,6 +68,7 @@ def evaluate(
         own = [sample for sample in samples if sample.product == product]
         learned = rules is None or product in rules.manifest.products
         pixels, judged, pictures = PixelMetrics(), [], Gallery(shown)
+        region, hidden = (ignored or {}).get(product), 0
         for sample, image, mask, (anomaly_map, score, nearest, distance) in _run(
             predict, own, size, batch_size, as_images
         ):
@@ -74,14 +78,16 @@ def evaluate(
                 nearest_name = names[int(nearest)] if names else None
                 case = _by_threshold(sample, score, nearest_name, distance, threshold(product))
             if learned and (sample.is_good or mask is not None):
-                pixels.update(anomaly_map, np.zeros(size, bool) if mask is None else mask)
+                pixels.update(anomaly_map, np.zeros(size, bool) if mask is None else mask, region)
+            hidden += mask is not None and region is not None and not (mask & ~region).any()
             pictures.offer(Picture(case, image, anomaly_map, np.zeros(size, bool) if mask is None else mask))
             judged.append(case)
             progress(len(cases) + len(never_learned) + len(judged), len(samples))
         gallery[product] = pictures.chosen()
         if learned:
             cases += judged
-            products[product] = _result(judged, pixels)
+            share = 0.0 if region is None else float(region.mean())
+            products[product] = replace(_result(judged, pixels), ignored=share, hidden=hidden)
         else:
             never_learned += judged
     return Evaluation(tuple(cases), products, gallery, tuple(never_learned), recognises=rules is not None)

@@ -55,10 +55,21 @@ class PixelMetrics:
         self._regions = np.zeros(_BINS)
         self._region_count = 0
 
-    def update(self, anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
-        """Adds one image: map ``float32 [H, W]`` and mask ``bool [H, W]``, true on defects."""
+    def update(
+        self,
+        anomaly_map: NDArray[np.float32],
+        mask: NDArray[np.bool_],
+        ignored: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Adds one image: map ``float32 [H, W]`` and mask ``bool [H, W]``, true on defects.
+
+        Pixels that are ``ignored``, ``bool [H, W]``, are neither normal nor defective.
+        """
         bins = _bin(anomaly_map)
-        self._normal += np.bincount(bins[~mask], minlength=_BINS)
+        normal = ~mask
+        if ignored is not None:
+            normal, mask = normal & ~ignored, mask & ~ignored
+        self._normal += np.bincount(bins[normal], minlength=_BINS)
         if not mask.any():
             return
         self._defective += np.bincount(bins[mask], minlength=_BINS)

@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from snl_edge.atomic import write_text
-from snl_edge.data.thumbnails import data_uri
-from snl_edge.runtime.overlay import draw_overlay, draw_unknown
+from snl_edge.data.thumbnails import data_uri, draw_truth
+from snl_edge.runtime.overlay import draw_overlay, draw_unknown, ignored_in
 
 from .cases import Case, Kind, Picture
 from .intervals import Share
@@ -31,7 +29,6 @@ HEADINGS = {
     "pixel_f1_max": "F1-max",
     "aupro": "AUPRO",
 }
-MASK_COLOUR = (60, 220, 120)
 BARS = 36
 
 
@@ -72,6 +69,7 @@ def write_report(
         loader=PackageLoader("snl_edge.evaluation", "."), autoescape=True, undefined=StrictUndefined
     )
     pictures = [picture for kept in evaluation.gallery.values() for picture in kept]
+    ignores = evaluation.ignores
     wrong: tuple[Kind, ...] = ("escape", "not stopped", "false stop")
     page = environment.get_template("report.html.jinja").render(
         title=title,
@@ -89,7 +87,7 @@ def write_report(
         in_short=in_short,
         provenance=provenance,
         products=[_product(evaluation, name) for name in evaluation.products],
-        wrong=[_figure(picture) for kind in wrong for picture in pictures if picture.case.kind == kind],
+        wrong=[_figure(picture, ignores) for kind in wrong for picture in pictures if picture.case.kind == kind],
         images=len(evaluation.cases) + len(evaluation.never_learned),
         robustness=robustness,
     )
@@ -122,7 +120,7 @@ def _product(evaluation: Evaluation, name: str) -> dict[str, Any]:
         "point": result.at_threshold,
         "outcome": evaluation.outcome(name),
         "histogram": histogram(cases, result.threshold, name),
-        "detections": [_figure(p) for p in evaluation.gallery[name] if p.case.kind == "detection"],
+        "detections": [_figure(p, evaluation.ignores) for p in evaluation.gallery[name] if p.case.kind == "detection"],
     }
 
 
@@ -162,7 +160,7 @@ def histogram(cases: Sequence[Case], threshold: float, name: str) -> Markup:
     )
 
 
-def _figure(picture: Picture) -> dict[str, Any]:
+def _figure(picture: Picture, ignores: bool) -> dict[str, Any]:
     case, verdict = picture.case, picture.case.verdict
     if verdict.kind == "unknown":
         # A heat map shows the distance from what is normal for a product; of an unknown one it would say nothing.
@@ -170,7 +168,8 @@ def _figure(picture: Picture) -> dict[str, Any]:
     else:
         seen = "" if verdict.product == case.sample.product else f" as {verdict.product}"
         said = f"{verdict.kind}{seen}, score {case.score:.2f}, threshold {verdict.threshold:.2f}"
-        drawn = draw_overlay(picture.image, picture.anomaly_map, verdict.threshold)
+        ignored = ignored_in(picture.anomaly_map) if ignores else None
+        drawn = draw_overlay(picture.image, picture.anomaly_map, verdict.threshold, ignored)
     return {
         "kind": case.kind,
         "product": case.sample.product,
@@ -180,11 +179,3 @@ def _figure(picture: Picture) -> dict[str, Any]:
         "image": data_uri(draw_truth(picture.image, picture.mask)),
         "overlay": data_uri(drawn),
     }
-
-
-def draw_truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The picture ``uint8 [H, W, 3]`` with the outline of the true defect."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    drawn = image.copy()
-    cv2.drawContours(drawn, contours, -1, MASK_COLOUR, max(1, image.shape[0] // 128))
-    return drawn

@@ -48,6 +48,10 @@ class ProductResult:
     """With the product named."""
     without_mask: int = 0
     """Defective images whose defect nobody marked: pixel metrics leave them out."""
+    ignored: float = 0.0
+    """Share of the picture that does not count for this product: pixel metrics leave it out."""
+    hidden: int = 0
+    """Defective images whose marked defect lies wholly there."""
 
     @property
     def masked(self) -> int:
@@ -116,6 +120,11 @@ class Evaluation:
         return {name: float(np.nanmean(v)) if not np.isnan(v).all() else math.nan for name, v in values.items()}
 
     @property
+    def ignores(self) -> bool:
+        """Whether something of a product's picture does not count."""
+        return any(result.ignored for result in self.products.values())
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the model knew already, what is not defined or left out, and why, and the remarks: a line each."""
         return (*([self.seen.line()] if self.seen else []), *_undefined(self.products), *self.remarks)
@@ -165,6 +174,12 @@ def _undefined(products: Mapping[str, ProductResult]) -> list[str]:
             lines.append(
                 f"pixel metrics of {name} leave out {result.without_mask} of {result.at_threshold.defective} "
                 "defective images, which have no mask"
+            )
+        if result.ignored:
+            hidden = f"; {result.hidden} of {result.masked} marked defects lie wholly there" if result.masked else ""
+            lines.append(
+                f"{result.ignored:.1%} of the picture of {name} does not count, and pixel metrics leave it out{hidden}"
+                + (": they count as escaped unless the rest of the part rejects it" if result.hidden else "")
             )
     return lines
 

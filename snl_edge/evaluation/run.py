@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from snl_edge.errors import BundleError, ConfigError, DataError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.frame import as_images
+from snl_edge.runtime.ignored import read_ignored, region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import InputSpec, Manifest
 from snl_edge.runtime.prediction import Prediction
@@ -27,6 +29,7 @@ from snl_edge.training.config import CHECKPOINT
 from .cases import Rules
 from .evaluate import Predict, evaluate
 from .results import Evaluation
+from .robustness import Robustness, measure_robustness
 from .seen import seen_images
 
 if TYPE_CHECKING:
@@ -69,6 +72,7 @@ def evaluate_model(
             rules=replace(subject.rules, threshold=threshold),
             progress=report,
             as_images=subject.as_images,
+            ignored=subject.ignored,
         )
     seen = seen_images(model, subject.rules.manifest.weights_sha256, samples)
     remarks += foreign_products(evaluation)
@@ -81,6 +85,28 @@ def evaluate_model(
         **{key: str(value) for key, value in provenance.machine().items()},
         "versions": ", ".join(f"{name} {version}" for name, version in provenance.versions().items()),
     }
+
+
+def robustness_of_model(
+    model: Path, dataset: Dataset, *, backend: str = "auto", threshold: float | None = None
+) -> Robustness:
+    """How verdicts on ``dataset.test``, which :func:`evaluate_model` has taken, move under `CHANGES` of the pictures.
+
+    Raises:
+        DataError: an image cannot be read.
+        BundleError, BackendError, CheckpointError: the model cannot be loaded.
+    """
+    subject = open_subject(model, backend)
+    samples, _ = match_products(dataset, subject.products)
+    with progress_bar("evaluating under changes of the camera") as report:
+        return measure_robustness(
+            subject.predict,
+            replace(subject.rules, threshold=threshold),
+            samples,
+            subject.size,
+            as_images=subject.as_images,
+            progress=report,
+        )
 
 
 def match_products(dataset: Dataset, learned: Sequence[str]) -> tuple[Sequence[Sample], list[str]]:
@@ -133,6 +159,8 @@ class Subject:
     as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
     bits: int | None = None
     """Of 16-bit files, as training was told."""
+    ignored: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """By product, the pixels ``bool [H, W]`` of its maps that do not count."""
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -166,6 +194,7 @@ def _from_run(run: Path) -> Subject:
 
     from snl_edge.export.fused_graph import FusedGraph
     from snl_edge.training.checkpoint import load_model
+    from snl_edge.training.ignored import regions_of
     from snl_edge.training.loop import choose_device
 
     device = choose_device("auto")
@@ -178,18 +207,23 @@ def _from_run(run: Path) -> Subject:
 
     config = checkpoint.model
     words = f"run {run.name}: {config.teacher.architecture}, {config.student.direction} student, PyTorch on {device}"
+    ignored = regions_of(run)
     return Subject(
         predict,
         config.size,
-        Rules(_manifest_of(run, checkpoint, model.recognition.reject_limits().tolist())),
+        Rules(_manifest_of(run, checkpoint, model.recognition.reject_limits().tolist(), ignored)),
         words,
         bits=checkpoint.training.bits,
+        ignored=ignored,
     )
 
 
-def _manifest_of(run: Path, checkpoint: Checkpoint, reject_limits: Sequence[float]) -> Manifest:
+def _manifest_of(
+    run: Path, checkpoint: Checkpoint, reject_limits: Sequence[float], ignored: Mapping[str, NDArray[np.bool_]]
+) -> Manifest:
     """What a bundle of the run says of its verdicts, so that they follow from the one rule of devices."""
     graph = f"{checkpoint.weights}.onnx"
+    regions, pictures = region_pictures(ignored)
     return Manifest(
         name=run.resolve().name,
         created=checkpoint.created,
@@ -199,8 +233,10 @@ def _manifest_of(run: Path, checkpoint: Checkpoint, reject_limits: Sequence[floa
         calibration=checkpoint.calibration,
         product_thresholds=checkpoint.calibration.product_thresholds,
         graphs={"fp32": graph},
-        files={graph: checkpoint.weights_sha256},
+        files={graph: checkpoint.weights_sha256}
+        | {path: hashlib.sha256(content).hexdigest() for path, content in pictures.items()},
         doubts=checkpoint.doubts,
+        ignored=regions,
         weights_sha256=checkpoint.weights_sha256,
     )
 
@@ -216,4 +252,5 @@ def _from_bundle(folder: Path, backend: str) -> Subject:
         f"bundle {folder.name}, {detector.backend.description}",
         None if manifest.input.frame is None else lambda picture: as_images(picture, manifest.input),
         manifest.input.bits,
+        read_ignored(detector.bundle),
     )

@@ -22,9 +22,17 @@ class AnomalyMap(nn.Module):
     :math:`U_h D U_w^\top` with constant matrices: two small products instead of a resize and two long
     convolutions (which an edge GPU runs slowly and some backends run differently at the borders).
     The score is the largest value of the map. Everything is FP32.
+
+    A product may have *ignored regions* (:meth:`ignore`), which do not count for the score: there its maps are exactly
+    0, as no other place is that lies any distance from the memory. What lies outside is as it would be without them:
+    the map is smooth, so beside the border something of what lies within still shows.
     """
 
     scales: Tensor
+    keep: Tensor | None
+    """``bool [R, H, W]``: the R different sets of pixels that count; None where all do, for every product."""
+    row_of: Tensor | None
+    """``int64 [K]``: which of them is that of each product."""
 
     def __init__(self, size: tuple[int, int], config: MapConfig, *, memory: bool) -> None:
         super().__init__()
@@ -32,13 +40,20 @@ class AnomalyMap(nn.Module):
         self.weights = [weight / sum(weights) for weight in weights]
         self.strides = (*STRIDES, *((STRIDES[1],) if memory else ()))
         self.register_buffer("scales", torch.ones(len(weights)))
+        # None is no part of the weights or of a graph: a model that ignores nothing is what it was before.
+        self.register_buffer("keep", None)
+        self.register_buffer("row_of", None)
+        self.register_load_state_dict_pre_hook(_make_room)
         height, width = size
         for stride in STRIDES:
             self.register_buffer(f"rows_{stride}", smooth_upsampling(height // stride, height, config.sigma), False)
             self.register_buffer(f"columns_{stride}", smooth_upsampling(width // stride, width, config.sigma).T, False)
 
-    def forward(self, distances: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Distances ``float32 [B, h_l, w_l]`` to the map ``float32 [B, H, W]`` and the score ``float32 [B]``."""
+    def forward(self, distances: list[Tensor], product: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances ``float32 [B, h_l, w_l]`` to the map ``float32 [B, H, W]`` and the score ``float32 [B]``.
+
+        ``product``, ``int32 [B]``, says what each image was recognised as: its ignored regions apply.
+        """
         # What stands on one grid is added before it is enlarged.
         grids: dict[int, Tensor] = {}
         for index, (weight, stride, distance) in enumerate(zip(self.weights, self.strides, distances, strict=True)):
@@ -49,11 +64,44 @@ class AnomalyMap(nn.Module):
             for stride, grid in grids.items()
         ]
         anomaly_map = enlarged[0] + enlarged[1] + enlarged[2]  # [B, H, W]
+        counting = self.counting(product)
+        if counting is not None:
+            # A product, not a choice: what is no number stays none, wherever it lies.
+            anomaly_map = anomaly_map * counting
         return anomaly_map, anomaly_map.flatten(1).amax(dim=1)
+
+    def counting(self, product: Tensor) -> Tensor | None:
+        """1 where a pixel counts for each image's ``product``, ``int32 [B]``, else 0: ``float32 [B, H, W]``.
+
+        ``[1, H, W]`` where all products have the same; None where all pixels count.
+        """
+        if self.keep is None or self.row_of is None:
+            return None
+        keep = self.keep if len(self.keep) == 1 else self.keep.index_select(0, self.row_of.index_select(0, product))
+        return keep.float()
+
+    def ignore(self, regions: Tensor) -> None:
+        """Sets the pixels ``bool [K, H, W]`` of each product's maps that do not count; none at all where all do."""
+        if not regions.any():
+            self.keep = self.row_of = None
+            return
+        # Products often share what is ignored, or ignore nothing: each set of pixels is stored once.
+        keep, rows = torch.unique(~regions.flatten(1), dim=0, return_inverse=True)
+        self.keep, self.row_of = (
+            keep.unflatten(1, regions.shape[1:]).to(self.scales.device),
+            rows.to(self.scales.device),
+        )
 
     def set_scales(self, means: Tensor) -> None:
         """Sets what distances are divided by: their means ``[L]`` over good images that nothing was fitted to."""
         self.scales.copy_(1 / means.clamp_min(1e-6))
+
+
+def _make_room(module: AnomalyMap, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Weights with ignored regions are read into a model that has none yet, and the reverse."""
+    for name in ("keep", "row_of"):
+        stored = state.get(f"{prefix}{name}")
+        setattr(module, name, None if stored is None else torch.empty_like(stored, device=module.scales.device))
 
 
 def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:

@@ -62,4 +62,5 @@ class Snl(nn.Module):
         pixels = self.teacher.normalise(images)
         features = self.teacher(pixels)
         product, distance = self.recognition(features)
-        return *self.anomaly_map(self.distances(pixels, features, product, left_out)), product, distance
+        distances = self.distances(pixels, features, product, left_out)
+        return *self.anomaly_map(distances, product), product, distance

@@ -20,7 +20,7 @@ from snl_edge.table import number_column, print_table, text_column
 from ..opencv import cv2
 from .detector import Detector
 from .frame import as_images
-from .overlay import draw_overlay, draw_unknown
+from .overlay import draw_overlay, draw_unknown, ignored_in, is_kept_heatmap
 
 LONGEST_TABLE = 12
 """Rows printed for people; more are summed up, and all are in the JSON lines."""
@@ -42,12 +42,16 @@ def infer_files(
     Prints a table, or JSON lines with ``as_json``. With ``out``, writes ``verdicts.jsonl`` and an overlay per
     image there.
 
+    Heatmaps that a line keeps beside its pictures are left out, and their number is said.
+
     Raises:
-        DataError: an argument names nothing.
+        DataError: an argument names nothing, or all are heatmaps.
         BundleError, BackendError, EngineError: the bundle cannot be loaded or run.
         OutputError: ``out`` cannot be written.
     """
-    paths = find_images(arguments)
+    paths, heatmaps = _apart(find_images(arguments))
+    if heatmaps:
+        console.print(f"left out: {len(heatmaps)} heatmaps that a line keeps beside its pictures")
     names = overlay_names(paths)
     lines: list[dict[str, object]] = []
     # One picture at a time: nothing larger need be made ready.
@@ -92,6 +96,18 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
     return list(found)
 
 
+def _apart(found: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Pictures of parts, and heatmaps of a line's journal."""
+    heatmaps = [path for path in found if is_kept_heatmap(path)]
+    if len(heatmaps) == len(found):
+        raise DataError(
+            f"nothing to inspect: {heatmaps[0]} and all others are heatmaps",
+            "a line keeps them beside its pictures",
+            "give the pictures, whose names end before -heatmap",
+        )
+    return [path for path in found if path not in set(heatmaps)], heatmaps
+
+
 def _judge(
     detector: Detector,
     path: Path,
@@ -117,11 +133,14 @@ def _judge(
         "product_distance": round(verdict.product_distance, 6),
         "score": round(verdict.score, 6),
         "threshold": verdict.threshold,
+        **({"doubt": verdict.doubt} if verdict.doubt else {}),
     }
     if target is not None:
         # A heat map shows the distance from what is normal for a product; of an unknown one it would say nothing.
         known = verdict.kind != "unknown"
-        overlay = draw_overlay(image, verdict.anomaly_map, verdict.threshold) if known else draw_unknown(image)
+        ignored = ignored_in(verdict.anomaly_map) if detector.bundle.manifest.ignored else None
+        heat = (verdict.anomaly_map, verdict.threshold, ignored)
+        overlay = draw_overlay(image, *heat) if known else draw_unknown(image)
         with replacing(target) as temporary:
             cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         line["overlay"] = str(target)
@@ -172,7 +191,10 @@ def _print_table(lines: Sequence[dict[str, object]], paths: Sequence[Path]) -> N
         print(f"… and {len(lines) - LONGEST_TABLE} more (--json prints all)")  # noqa: T201
     counts = {verdict: sum(line.get("verdict") == verdict for line in lines) for verdict in styles}
     unreadable = [line for line in lines if "error" in line]
+    doubtful = [line for line in lines if "doubt" in line]
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     print(f"{len(paths)} images: {summary}, {len(unreadable)} unreadable")  # noqa: T201
     for line in unreadable:
         console.print(f"snl-edge: {line['error']}", style="yellow", markup=False, soft_wrap=True)
+    for line in doubtful:
+        console.print(f"snl-edge: {line['path']}: {line['doubt']}", style="yellow", markup=False, soft_wrap=True)

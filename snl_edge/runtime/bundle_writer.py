@@ -19,6 +19,7 @@ from .manifest import (
     FILE,
     KNOWN,
     GateName,
+    IgnoredRegion,
     InputSpec,
     Manifest,
     Precision,
@@ -44,16 +45,17 @@ def write_bundle(
     calibrations: Mapping[Precision, ScoreCalibration] | None = None,
     parity: Mapping[Precision, Mapping[str, JsonValue]] | None = None,
     gates: Mapping[GateName, Mapping[str, JsonValue]] | None = None,
-    attachments: Mapping[str, str] | None = None,
+    attachments: Mapping[str, str | bytes] | None = None,
     scores_vouch_for_maps: bool = False,
     metrics: Mapping[str, JsonValue] | None = None,
     versions: Mapping[str, str] | None = None,
     reference: Mapping[str, ProductReference] | None = None,
     doubts: Sequence[str] = (),
+    ignored: Mapping[str, IgnoredRegion] | None = None,
     weights_sha256: str | None = None,
     held_out: Sequence[str] = (),
 ) -> Bundle:
-    """Writes graphs, texts to go with them (``attachments``, by file name) and manifest as a bundle.
+    """Writes graphs, what goes with them (``attachments``: texts or bytes, by path) and manifest as a bundle.
 
     An earlier bundle at ``folder`` is replaced as a whole.
     Engines of an earlier bundle go with it: they were built from its graphs.
@@ -75,8 +77,8 @@ def write_bundle(
                 owners.setdefault(graph, f"{precision}.onnx")
             for graph, file in owners.items():
                 _copy_synced(graph, new / file)
-            for file, text in (attachments or {}).items():
-                _write_synced(new / file, text)
+            for file, content in (attachments or {}).items():
+                _write_synced(new / file, content)
             manifest = _manifest(
                 name=name,
                 created=now(),
@@ -97,6 +99,7 @@ def write_bundle(
                 versions=dict(versions or {}),
                 reference=dict(reference) if reference is not None else None,
                 doubts=tuple(doubts),
+                ignored=dict(ignored or {}),
                 weights_sha256=weights_sha256,
                 held_out=tuple(held_out),
             )
@@ -150,8 +153,9 @@ def _copy_synced(source: Path, target: Path) -> None:
         os.fsync(written.fileno())
 
 
-def _write_synced(target: Path, text: str) -> None:
-    with target.open("w", encoding="utf-8") as file:
-        file.write(text)
+def _write_synced(target: Path, content: str | bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())

@@ -135,6 +135,17 @@ class ProductReference(BaseModel):
     model's input."""
 
 
+class IgnoredRegion(BaseModel):
+    """What of a product does not count: its graphs leave it out of map and score of what they recognise as it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    share: float = Field(gt=0, lt=1)
+    """Of the picture's pixels."""
+    picture: RelativePath
+    """At the model's size; white is ignored."""
+
+
 class Manifest(BaseModel):
     """The content of ``manifest.json``. All thresholds are on the calibrated scale.
 
@@ -172,6 +183,8 @@ class Manifest(BaseModel):
     """None in bundles of runs that did not measure it."""
     doubts: tuple[str, ...] = ()
     """What the training images left doubtful, a line each."""
+    ignored: dict[str, IgnoredRegion] = {}
+    """By product; those that are not here count everywhere."""
     weights_sha256: Sha256 | None = None
     """Of the run's weights that the graphs were made of; None in bundles from before it was noted."""
     held_out: tuple[Sha256, ...] = ()
@@ -185,6 +198,11 @@ class Manifest(BaseModel):
             raise ValueError(f"product_thresholds names {unknown[0]!r}, which is not under products")
         if unknown := sorted(set(self.reject_limits) - set(self.products)):
             raise ValueError(f"reject_limits names {unknown[0]!r}, which is not under products")
+        for product, region in self.ignored.items():
+            if product not in self.products:
+                raise ValueError(f"ignored names {product!r}, which is not under products")
+            if region.picture not in self.files:
+                raise ValueError(f"{region.picture} has no SHA-256 under files")
         return self
 
     def passed(self, gate: GateName) -> bool:
@@ -194,6 +212,18 @@ class Manifest(BaseModel):
     def reject_limit(self, product: str) -> float:
         """Up to which distance a high score makes a reject of ``product``, see ``reject_limits``."""
         return math.inf if len(self.products) == 1 else self.reject_limits.get(product, self.unknown_limit)
+
+    def hides_more(self, recognised: str, named: str) -> bool:
+        """Whether graphs may leave out of a picture of ``named``, taken for ``recognised``, what counts on it.
+
+        Told from the files: regions that are not the very same may hide something.
+        """
+        if recognised == named or recognised not in self.ignored:
+            return False
+        return named not in self.ignored or self._region_sha256(named) != self._region_sha256(recognised)
+
+    def _region_sha256(self, product: str) -> str:
+        return self.files[self.ignored[product].picture]
 
     def threshold_for(self, product: str | None, precision: Precision = "fp32") -> float:
         """The threshold in force for ``product``; for ``None``, the bundle's own.

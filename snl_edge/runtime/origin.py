@@ -30,7 +30,7 @@ def check_origin(bundle: Path, manifest: Manifest) -> None:
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return  # no run, or one that cannot be read: whoever needs the run says so
     if manifest.weights_sha256 not in (None, weights):
-        raise _outdated(bundle, run, "the run was trained anew since")
+        raise _outdated(bundle, run, "the run was trained anew since, or what it ignores was changed")
     if manifest.calibration != calibration:
         raise _outdated(bundle, run, "the run's thresholds were set anew since")
 

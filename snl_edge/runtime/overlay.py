@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..opencv import cv2
+
+HEATMAP = "-heatmap.jpg"
+"""What a line puts behind the name of a kept picture for the heatmap beside it."""
+_KEPT_HEATMAP = re.compile(rf"\d{{6,}}-.+-\d{{8,}}{re.escape(HEATMAP)}")
 
 # In fractions of the threshold: below the first the picture stays untouched, at the last the heat is fullest.
 _VISIBLE_FROM = 0.5
@@ -15,10 +22,19 @@ _STRONGEST_ALPHA = 0.7
 _CONTOUR = (255, 255, 255)
 _CONTOUR_EDGE = (0, 0, 0)
 _UNKNOWN = (214, 51, 194)
+_HATCH = (70, 130, 180)
+
+
+def is_kept_heatmap(path: Path) -> bool:
+    """Whether a line named this file, as the heatmap beside a picture that it kept: no picture of a part."""
+    return _KEPT_HEATMAP.fullmatch(path.name) is not None
 
 
 def draw_overlay(
-    image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], threshold: float = 0.5
+    image: NDArray[np.uint8],
+    anomaly_map: NDArray[np.float32],
+    threshold: float = 0.5,
+    ignored: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
     """Draws a heat map over ``image`` and a contour where the map crosses ``threshold``.
 
@@ -30,6 +46,7 @@ def draw_overlay(
         image: ``uint8 [H, W, 3]`` RGB, of any size; not changed.
         anomaly_map: ``float32 [h, w]`` on the calibrated scale; resized to the picture.
         threshold: the verdict's threshold on the same scale, above zero.
+        ignored: ``bool [h, w]`` of the map, what did not count (`ignored_in` tells it of a map): grey and hatched.
 
     Returns:
         ``uint8 [H, W, 3]`` RGB.
@@ -60,7 +77,30 @@ def draw_overlay(
     alpha = _STRONGEST_ALPHA * np.sqrt(level)[..., None]  # [H, W, 1]
     blended = image * (1 - alpha) + cv2.cvtColor(colour, cv2.COLOR_BGR2RGB) * alpha
     drawn = np.ascontiguousarray(np.round(blended).astype(np.uint8))
+    if ignored is not None:
+        drawn = draw_ignored(drawn, ignored)
     return _with_contour(drawn, heat > 1.0)
+
+
+def ignored_in(anomaly_map: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which pixels ``bool [h, w]`` of a map did not count: those of ignored regions, and only those, are exactly 0."""
+    return anomaly_map == 0
+
+
+def draw_ignored(image: NDArray[np.uint8], ignored: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The picture ``uint8 [H, W, 3]`` RGB with what does not count, ``bool [h, w]``, in hatched grey."""
+    height, width = image.shape[:2]
+    covered = cv2.resize(ignored.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
+    if not covered.any():
+        return image
+    step = max(6, min(height, width) // 24)
+    rows, columns = np.indices((height, width), sparse=True)
+    lines = (rows + columns) % step < max(1, step // 4)
+    drawn = image.copy()
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] // 2 + 64  # flat: nothing in it draws the eye
+    drawn[covered] = grey.repeat(3, axis=2)[covered]
+    drawn[covered & lines] = _HATCH
+    return drawn
 
 
 def draw_unknown(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

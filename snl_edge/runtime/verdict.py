@@ -19,7 +19,8 @@ class Decision:
     """What is decided about one frame; score and threshold are on the calibrated scale."""
 
     kind: VerdictKind
-    """``unknown``: like no product that the model learned, so neither good nor a reject of one."""
+    """``unknown``: like no product that the model learned, so neither good nor a reject of one; or taken for another
+    one than the caller named, and something was left out that counts."""
     score: float
     threshold: float
     """The one that applied: that of the product where it is known, else the bundle's."""
@@ -27,6 +28,8 @@ class Decision:
     """As named by the caller, else as recognised; None where it is unknown."""
     product_distance: float
     """From the nearest product that the model learned; 1 is the default limit of what is known."""
+    doubt: str = ""
+    """Why it may not be trusted as it stands, in one line; empty where it may."""
 
     @property
     def reject(self) -> bool:
@@ -39,7 +42,7 @@ class Decision:
         return self.kind == "good"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict(Decision):
     """A decision with what shows where."""
 
@@ -62,7 +65,8 @@ def decide(
         manifest: of the bundle that ran.
         precision: of the graph or engine that ran.
         score, nearest, distance: the graph's outputs.
-        named: the product, where the caller knows it; then nothing is unknown.
+        named: the product, where the caller knows it; then nothing is unknown, but what the graph took for another
+            product, whose ignored regions it left out: no defect was seen, and one may lie there.
         threshold: decides instead of those of the manifest.
     """
     product = manifest.products[nearest] if named is None else named
@@ -76,7 +80,19 @@ def decide(
     kind: VerdictKind = "unknown" if not known else "reject" if above else "good"
     if not known and threshold is None:
         limit = manifest.threshold_for(None, precision)
-    return Decision(kind, float(score), limit, product if known else None, float(distance))
+    doubt = "" if named is None else _misplaced(manifest, manifest.products[nearest], named)
+    if kind == "good" and manifest.hides_more(manifest.products[nearest], product):
+        kind = "unknown"
+    return Decision(kind, float(score), limit, None if kind == "unknown" else product, float(distance), doubt)
+
+
+def _misplaced(manifest: Manifest, recognised: str, named: str) -> str:
+    """What it means for ignored regions that the graph took a picture of ``named`` for ``recognised``."""
+    if manifest.hides_more(recognised, named):
+        return f"taken for {recognised}, whose ignored regions were left out: a defect of {named} may lie there"
+    if named != recognised and named in manifest.ignored and recognised not in manifest.ignored:
+        return f"taken for {recognised}: the ignored regions of {named} were not left out"
+    return ""
 
 
 def judge(

@@ -150,11 +150,11 @@ class Judge:
             shadow=self._state.shadow,
         )
 
-    def _action(self, camera: str, decision: Decision) -> tuple[Action, Literal["unconfirmed"] | None]:
+    def _action(self, camera: str, decision: Decision) -> tuple[Action, Literal["unconfirmed", "region"] | None]:
         recent = self._recent[camera]
         recent.append(decision.reject)
         if decision.kind == "unknown":
-            return self._rules.unknown, None
+            return self._rules.unknown, "region" if decision.doubt else None
         if decision.good:
             return "pass", None
         confirm = self._rules.confirm

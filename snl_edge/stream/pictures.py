@@ -16,7 +16,7 @@ from ..errors import OutputError
 from ..opencv import cv2
 from ..runtime.frame import swapped
 from ..runtime.manifest import Colours
-from ..runtime.overlay import draw_overlay, draw_unknown
+from ..runtime.overlay import HEATMAP, draw_overlay, draw_unknown, ignored_in
 from .clock import Clock
 from .journal import Journal
 from .record import Record, VerdictName
@@ -97,7 +97,7 @@ class Pictures:
             image = self._save(f"{name}.jpg", frame, colours)
             heatmap = None
             if anomaly_map is not None:
-                heatmap = self._save(f"{name}-heatmap.jpg", _heatmap(record, frame, anomaly_map, colours), "rgb")
+                heatmap = self._save(f"{name}{HEATMAP}", _heatmap(record, frame, anomaly_map, colours), "rgb")
         except (OutputError, cv2.error) as error:
             self.miss(str(error))
             return None, None
@@ -178,5 +178,6 @@ def _heatmap(
     width = min(frame.shape[1], _HEATMAP_WIDTH)
     size = (width, max(1, round(frame.shape[0] * width / frame.shape[1])))
     small: NDArray[np.uint8] = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)  # pyright: ignore[reportAssignmentType]
-    drawn = draw_overlay(swapped(small) if colours == "bgr" else small, anomaly_map, record.threshold or 0.5)
+    picture = swapped(small) if colours == "bgr" else small
+    drawn = draw_overlay(picture, anomaly_map, record.threshold or 0.5, ignored_in(anomaly_map))
     return draw_unknown(drawn) if record.verdict == "unknown" else drawn

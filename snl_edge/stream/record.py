@@ -45,7 +45,8 @@ class Record:
     action: Action
     """What the line is to do with the part."""
     reason: str | None = None
-    """Why the verdict is ``failsafe`` (deadline, dropped, camera, engine, frozen, black, …); None otherwise."""
+    """Why the verdict is ``failsafe`` (deadline, dropped, camera, engine, frozen, black, …), a reject passes
+    (``unconfirmed``), or a part of a named product is ``unknown`` (``region``); None otherwise."""
     part: str | None = None
     """The part's id, as it came with the trigger."""
     encoder: int | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import adaptive_avg_pool2d
 
 from snl_edge.calibration.score import ScoreCalibration, calibrate_scores
 from snl_edge.data.loader import ImageStore
@@ -19,12 +20,13 @@ from snl_edge.progress import progress_bar
 from snl_edge.runtime.manifest import ProductReference
 
 from .appearance import measure_appearance, reference_of
-from .checkpoint import Checkpoint, load_model, save_checkpoint
+from .camera_changes import at_any_moment
+from .checkpoint import Checkpoint, ignored_shares, load_model, save_checkpoint, save_weights
 from .config import TrainingConfig
-from .image_record import find_images, role_indices
+from .image_record import FoundImages, find_images, read_run_images, role_indices
 from .split import Role
 
-LEAST_PARTS = 5
+LEAST_PARTS = 2
 """Of a product, for its memory to be much the same without one of them."""
 
 
@@ -51,25 +53,44 @@ class ImageSets:
             store.part(trained), groups[trained], store.part(held_out), store.part(thresholds), groups[thresholds]
         )
 
+    @classmethod
+    def found(cls, images: FoundImages, size: tuple[int, int]) -> ImageSets:
+        """The sets of a finished run, whose images were found again, for a model with inputs of ``size``."""
+        entries = images.entries
+        store = ImageStore(images.samples, size, budget=0)
+        return cls.of(store, np.array([entry.group for entry in entries]), [entry.role for entry in entries])
+
 
 def calibrate(
     model: Snl, sets: ImageSets, training: TrainingConfig
 ) -> tuple[ScoreCalibration, dict[str, ProductReference]]:
     """Thresholds of ``model``, which is in evaluation mode, and what good parts look like to it.
 
-    The latter from held-out images; the thresholds from images that were kept for them, and from those it was trained
-    on, too, where it has a memory that can leave them out: ten times as many. Several images of one part count once.
+    The latter from held-out images; the thresholds from :func:`good_scores`.
     """
     with progress_bar("judging held-out images") as report:
         figures = measure_appearance(model, sets.held_out, training.batch_size, report)
+    calibration = calibrate_scores(*good_scores(model, sets, training), training.false_reject_budget)
+    return calibration, reference_of(figures, calibration.gain)
+
+
+def good_scores(
+    model: Snl, sets: ImageSets, training: TrainingConfig
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Raw scores of good parts, by product: of images kept for thresholds, and of those trained on, left out.
+
+    The latter where the model has a memory that can leave them out: ten times as many. Several images of one part
+    count once. Each image is judged at one moment of the camera (:func:`.camera_changes.at_any_moment`), so that the
+    budget holds whatever it changes.
+    """
     with progress_bar("judging images for thresholds") as report:
-        new = measure_appearance(model, sets.thresholds, training.batch_size, report)
+        new = measure_appearance(model, at_any_moment(sets.thresholds, training), training.batch_size, report)
     with progress_bar("judging training images") as report:
-        left_out = leave_one_out(model, sets.trained, sets.trained_groups, training.batch_size, report)
+        trained = at_any_moment(sets.trained, training)
+        left_out = leave_one_out(model, trained, sets.trained_groups, training.batch_size, report)
     shown = np.array([sample.product for sample in sets.thresholds.samples])
     unseen = {product: of_parts(own["score"], sets.threshold_groups[shown == product]) for product, own in new.items()}
-    calibration = calibrate_scores(unseen, left_out, training.false_reject_budget)
-    return calibration, reference_of(figures, calibration.gain)
+    return unseen, left_out
 
 
 @torch.no_grad()
@@ -114,20 +135,38 @@ def of_parts(scores: Sequence[float], groups: NDArray[np.intp]) -> list[float]:
 
 @torch.no_grad()
 def weigh_distances(model: Snl, held_out: ImageStore, training: TrainingConfig) -> None:
-    """Divides each distance of the anomaly map by its mean over ``held_out``, every product counted alike."""
+    """Divides each distance of the anomaly map by its mean over ``held_out``, every product counted alike.
+
+    What a product ignores is left out of its means.
+    """
     sums: dict[str, list[torch.Tensor]] = {}
     for indices, images in held_out.batches(training.batch_size):
         pixels = model.teacher.normalise(torch.from_numpy(images).to(model.teacher.mean.device))
         features = model.teacher(pixels)
         product, _ = model.recognition(features)
-        means = [distance.mean(dim=(1, 2)) for distance in model.distances(pixels, features, product)]
+        counting = model.anomaly_map.counting(product)
+        means = [mean_where_counting(distance, counting) for distance in model.distances(pixels, features, product)]
         for index, own in zip(indices, torch.stack(means, dim=1), strict=True):  # own: [L]
             sums.setdefault(held_out.samples[index].product, []).append(own)
     model.anomaly_map.set_scales(torch.stack([torch.stack(own).mean(dim=0) for own in sums.values()]).mean(dim=0))
 
 
-def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
+def mean_where_counting(distance: torch.Tensor, counting: torch.Tensor | None) -> torch.Tensor:
+    """Means ``[B]`` of distances ``[B, h, w]``, each cell weighed by its pixels that count.
+
+    ``counting``, ``[B or 1, H, W]``, is as :meth:`snl_edge.model.anomaly_map.AnomalyMap.counting` gives it.
+    """
+    if counting is None:
+        return distance.mean(dim=(1, 2))
+    weights = adaptive_avg_pool2d(counting.unsqueeze(1), (distance.shape[1], distance.shape[2])).squeeze(1)
+    return (distance * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2))
+
+
+def recalibrate(run: Path, dataset: Dataset, regions: torch.Tensor | None = None) -> Checkpoint:
     """Sets the thresholds of the finished ``run`` anew, from the images it was trained on, found in ``dataset``.
+
+    With ``regions``, ``bool [K, H, W]``, each product ignores these from now on: map, weights of distances and
+    thresholds become what training with them would have made of them.
 
     Raises:
         CheckpointError: the run cannot be read, or does not say which images it was trained on.
@@ -141,9 +180,17 @@ def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
             "its memory holds patches of all of them",
             "give the data set that it was trained on, or train again",
         )
-    store = ImageStore(found.samples, checkpoint.model.size, budget=0)
-    sets = ImageSets.of(store, np.array([e.group for e in found.entries]), [e.role for e in found.entries])
-    calibration, reference = calibrate(model, sets, checkpoint.training)
-    changed = checkpoint.model_copy(update={"calibration": calibration, "reference": reference})
+    sets = ImageSets.found(found, checkpoint.model.size)
+    changes: dict[str, object] = {}
+    if regions is not None:
+        model.anomaly_map.ignore(regions)
+        weigh_distances(model, sets.held_out, checkpoint.training)
+    changes["calibration"], changes["reference"] = calibrate(model, sets, checkpoint.training)
+    if regions is not None:
+        changes["ignored"] = ignored_shares(model, checkpoint.products)
+        changes["weights"], digest = save_weights(model, run)
+        changes["weights_sha256"] = digest
+        read_run_images(run).model_copy(update={"weights_sha256": digest}).write(run)
+    changed = checkpoint.model_copy(update=changes)
     save_checkpoint(changed, run)
     return changed

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -35,6 +36,8 @@ class Checkpoint(BaseModel):
     """What good parts look like, by product; None in runs from before it was measured."""
     doubts: tuple[str, ...] = ()
     """What the images left doubtful, a line each."""
+    ignored: dict[str, float] = {}
+    """Share of a product's pixels that do not count, where there are any; which they are is in the weights."""
     weights: str
     """File name of the weights, in the same folder."""
     weights_sha256: str
@@ -43,6 +46,12 @@ class Checkpoint(BaseModel):
     revision: str
     machine: dict[str, str | int]
     versions: dict[str, str]
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _without_camera_changes(cls, value: object) -> object:
+        """A run of before there were copies for camera changes was trained without any, whatever the default is now."""
+        return {"camera": None, **value} if isinstance(value, dict) else value
 
 
 def save_weights(model: Snl, folder: Path) -> tuple[str, str]:
@@ -59,6 +68,15 @@ def save_weights(model: Snl, folder: Path) -> tuple[str, str]:
     name = f"weights-{digest[:12]}.safetensors"
     pending.replace(folder / name)
     return name, digest
+
+
+def ignored_shares(model: Snl, products: Sequence[str]) -> dict[str, float]:
+    """`Checkpoint.ignored` of a model of these products."""
+    keep, row_of = model.anomaly_map.keep, model.anomaly_map.row_of
+    if keep is None or row_of is None:
+        return {}
+    shares = (~keep[row_of]).flatten(1).float().mean(dim=1).tolist()
+    return {product: round(share, 9) for product, share in zip(products, shares, strict=True) if share}
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snl_edge.data.check import check_samples
@@ -30,6 +31,7 @@ from .config import TrainingConfig
 from .damage import damage
 from .feature_cache import FeatureSource
 from .finish import finish
+from .ignored import draw_regions, stack_regions, warn_of_forgotten_regions
 from .interruption import held_back_interrupt
 from .preparation import prepare_images, say
 from .resume import RunState, load_state, run_identity, save_state
@@ -57,6 +59,7 @@ def train(
     replace: bool = False,
     start_from: Path | None = None,
     review: Path | None = None,
+    ignored: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Checkpoint:
     """Trains SNL on the good images of ``dataset`` and writes a checkpoint into ``folder``.
 
@@ -73,6 +76,8 @@ def train(
         start_from: a finished run whose student is trained on, with these settings and images; memory, recognition and
             thresholds are made anew, and no image that it learned is held out.
         review: table in which a person said which suspicious images are good and which defective.
+        ignored: by product, the pixels ``bool [H, W]`` of the model's input that do not count
+            (:mod:`snl_edge.data.regions`).
 
     Raises:
         DataError: an image, the review or too small a product cannot be used; nothing has been written then.
@@ -99,6 +104,9 @@ def train(
     model = (
         Snl(config, products=len(products), pretrained=True).to(device).to(memory_format=torch.channels_last).train()
     )
+    regions = stack_regions(ignored or {}, products, config.size)
+    model.anomaly_map.ignore(regions)
+    warn_of_forgotten_regions((folder, start_from), products, ignored or {})
     if start_from is not None:
         training = training.model_copy(update={"start_weights": take_student(model, start_from)})
     optimiser = torch.optim.AdamW(
@@ -115,7 +123,7 @@ def train(
     samples = sets.trained.samples
     source.measure_statistics(trained, training.batch_size)
 
-    identity = run_identity(config, training, samples)
+    identity = run_identity(config, training, samples, regions)
     state = load_state(folder, identity, model, optimiser) if resume else RunState(0, [], 0.0)
     save_state(folder, identity, state, model, optimiser)  # a place that cannot be written fails now, not at the end
     draw = batch_sampler(samples, training, sets.trained_groups.tolist())
@@ -156,6 +164,7 @@ def train(
 
     model.eval()
     finished = finish(model, source, store, sets, prepared, training, state, verdicts, folder)
+    draw_regions(folder, ignored or {})
     (folder / resume_state.FILE).unlink(missing_ok=True)
     for outdated in remove_outdated(folder):
         console.print(f"{outdated} is of an earlier model and refused from now on: build it again")

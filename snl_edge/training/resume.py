@@ -33,11 +33,18 @@ class RunState:
     seconds: float
 
 
-def run_identity(model: SnlConfig, training: TrainingConfig, samples: Sequence[Sample]) -> str:
-    """A hash of everything that must be the same for a run to be continued."""
+def run_identity(
+    model: SnlConfig, training: TrainingConfig, samples: Sequence[Sample], ignored: Tensor | None = None
+) -> str:
+    """A hash of everything that must be the same for a run to be continued.
+
+    ``ignored``, ``bool [K, H, W]``, is what does not count; where all pixels do, the hash is that of before there
+    were ignored regions.
+    """
     files = [[s.product, s.path.name, s.path.stat().st_size] for s in samples]
     text = json.dumps([model.model_dump(), training.model_dump(exclude={"device", "cache_gib"}), files], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    regions = b"" if ignored is None or not ignored.any() else ignored.numpy().tobytes()
+    return hashlib.sha256(text.encode() + regions).hexdigest()
 
 
 def save_state(folder: Path, identity: str, state: RunState, model: Snl, optimiser: torch.optim.Optimizer) -> None:

@@ -19,7 +19,7 @@ from snl_edge.data.loader import ImageStore
 from snl_edge.errors import DataError
 from snl_edge.image import fit_to_input, read_image
 from snl_edge.model.snl import Snl
-from snl_edge.runtime.overlay import draw_overlay
+from snl_edge.runtime.overlay import draw_overlay, ignored_in
 
 from .checkpoint import Checkpoint
 from .image_record import ImageEntry
@@ -138,5 +138,6 @@ def _overlays(
         path = store.samples[i].path
         limit = calibration.product_thresholds.get(images[i].product, 0.5)
         finite = np.nan_to_num(heat, nan=0.0, posinf=10.0)
-        drawn[path] = draw_overlay(fit_to_input(store.samples[i].read(), store.size), finite, limit)
+        ignored = ignored_in(finite) if checkpoint.ignored else None
+        drawn[path] = draw_overlay(fit_to_input(store.samples[i].read(), store.size), finite, limit, ignored)
     return drawn

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.frame import swapped
-from ...runtime.overlay import draw_overlay, draw_unknown
+from ...runtime.overlay import draw_overlay, draw_unknown, ignored_in
 from ..control import Latest, Line
 from ..record import Entry
 from .pictures import jpeg, shrink
@@ -45,7 +45,9 @@ class View:
 
     def _drawn(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         record = self.entry.record
-        drawn = frame if self._map is None else draw_overlay(frame, self._map, record.threshold or _DEFAULT_THRESHOLD)
+        drawn = frame
+        if self._map is not None:
+            drawn = draw_overlay(frame, self._map, record.threshold or _DEFAULT_THRESHOLD, ignored_in(self._map))
         return draw_unknown(drawn) if record.verdict == "unknown" else drawn
 
 

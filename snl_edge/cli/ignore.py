@@ -1,0 +1,153 @@
+"""`ignore`: regions of a product that do not count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import app
+from .options import RUN, Layout, LayoutOption, require_for_run
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from snl_edge.data.samples import Dataset
+
+
+@app.command()
+def ignore(
+    run: Annotated[
+        Path, typer.Argument(help="Run folder that `train` wrote; a bundle only to show its regions.")
+    ] = RUN,
+    product: Annotated[
+        str | None, typer.Option(help="Whose regions to set or show; shows those of all if not given.")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Image in which all that is not black is ignored, or .json with polygons.")
+    ] = None,
+    polygon: Annotated[
+        list[str] | None,
+        typer.Option(help='Corners as "x,y x,y x,y", in pixels of the product\'s images (repeatable).'),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Ignore nothing of this product any more.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="The data set that the run was trained on: thresholds are set anew on it.")
+    ] = None,
+    layout: LayoutOption = Layout.auto,
+) -> None:
+    """Show or set the regions of a product that do not count: a date code, a moving belt, a clamp.
+
+    What is given takes the place of what the product ignored before. Thresholds are set anew; bundles have to be
+    built again.
+
+    Example: snl-edge ignore runs/line3 --product gear --mask gear-ignored.png --data parts/
+
+    Or: snl-edge ignore runs/line3 --product gear --polygon "10,10 90,10 90,40 10,40" --data parts/
+    """
+    from snl_edge.errors import ConfigError
+    from snl_edge.runtime.manifest import FILE as MANIFEST
+
+    changes = mask is not None or bool(polygon) or clear
+    if not changes:
+        _show(run, product)
+        return
+    if (run / MANIFEST).is_file():
+        raise ConfigError(
+            f"{run} is a bundle: what it ignores is part of its graphs",
+            fix="change it in the run folder, and build the bundle again",
+        )
+    if product is None or (clear and (mask is not None or polygon)):
+        raise ConfigError(
+            "it is not clear what to ignore",
+            "a change needs --product, and either --mask or --polygon, or --clear",
+            "see `snl-edge ignore --help`",
+        )
+    if data is None:
+        raise ConfigError(
+            "--data is missing",
+            "thresholds rest on good images, which are judged anew",
+            "add --data with the folder the model was trained on",
+        )
+    require_for_run(run)
+    from snl_edge.data.layouts import open_dataset
+    from snl_edge.progress import console
+    from snl_edge.training.checkpoint import read_checkpoint
+    from snl_edge.training.ignored import FOLDER, change_regions
+
+    checkpoint = read_checkpoint(run)
+    dataset = open_dataset(data, layout.value, list(checkpoint.products))
+    region = None if clear else _region(dataset, product, mask, polygon or [], checkpoint.model.size)
+    changed, outdated = change_regions(run, dataset, product, region)
+    before, after = (own.calibration.product_thresholds[product] for own in (checkpoint, changed))
+    raw = [own.calibration.raw_threshold for own in (checkpoint, changed)]
+    share = changed.ignored.get(product, 0.0)
+    console.print(
+        f"{share:.1%} of the picture of {product} does not count"
+        + (f": look at {run / FOLDER / product}.png" if share else "")
+        + f"; its raw threshold was {before * raw[0]:.4g} and is {after * raw[1]:.4g}"
+    )
+    for bundle in outdated:
+        console.print(f"[bold]{bundle} is of the regions before and refused from now on[/bold]")
+    console.print(f"bundles that lie elsewhere judge as before; build anew: snl-edge build {run}")
+
+
+def _region(
+    dataset: Dataset, product: str, mask: Path | None, polygons: list[str], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """The union of all that is given, at the model's size."""
+    import numpy as np
+
+    from snl_edge.data.masks import read_mask
+    from snl_edge.data.regions import draw_polygons, fit_region, frame_sizes, parse_polygon, read_polygon_file
+    from snl_edge.errors import DataError
+
+    frames = frame_sizes(dataset, product)
+    parts: list[NDArray[np.bool_]] = []
+    if mask is not None:
+        drawn = read_polygon_file(mask) if mask.suffix.lower() == ".json" else read_mask(mask)
+        parts.append(fit_region(drawn, product, frames, size, str(mask)))
+    if polygons:
+        if len(frames) > 1:
+            raise DataError(
+                f"images of product {product} have {len(frames)} sizes",
+                "corners in pixels are not the same place in all of them",
+                "give a mask, or a .json with its picture's size",
+            )
+        drawn = draw_polygons([parse_polygon(text) for text in polygons], frames[0], "--polygon")
+        parts.append(fit_region(drawn, product, frames, size, "--polygon"))
+    return fit_region(np.any(parts, axis=0), product, [size], size, "all of it together")
+
+
+def _show(path: Path, wanted: str | None) -> None:
+    from snl_edge.errors import ConfigError
+    from snl_edge.runtime.bundle import Bundle
+    from snl_edge.runtime.ignored import read_ignored
+    from snl_edge.runtime.manifest import FILE as MANIFEST
+
+    if (path / MANIFEST).is_file():
+        bundle = Bundle.open(path)
+        regions, products = read_ignored(bundle), bundle.manifest.products
+        pictures = {product: path / own.picture for product, own in bundle.manifest.ignored.items()}
+    else:
+        require_for_run(path)
+        from snl_edge.training.checkpoint import read_checkpoint
+        from snl_edge.training.ignored import FOLDER, regions_of
+
+        regions, products = regions_of(path), read_checkpoint(path).products
+        pictures = {product: path / FOLDER / f"{product}.png" for product in regions}
+    if wanted is not None and wanted not in products:
+        raise ConfigError(f"unknown product {wanted!r}", f"{path} knows {', '.join(products)}", "give one of these")
+    for product in products if wanted is None else (wanted,):
+        if product not in regions:
+            print(f"{product}: nothing is ignored")
+            continue
+        rows, columns = regions[product].nonzero()
+        height, width = regions[product].shape
+        print(
+            f"{product}: {regions[product].mean():.1%} of the picture is ignored, between "
+            f"{columns.min() / width:.0%} and {(columns.max() + 1) / width:.0%} of its width, "
+            f"{rows.min() / height:.0%} and {(rows.max() + 1) / height:.0%} of its height: {pictures[product]}"
+        )
