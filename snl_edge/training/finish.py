@@ -22,6 +22,7 @@ from .recognition import learn_products
 from .reference import save_reference
 from .resume import RunState
 from .review import Verdict, write_review
+from .tight_regions import tight_region_findings
 
 
 def finish(
@@ -53,10 +54,11 @@ def finish(
     """
     learn_normality(model, source, sets, prepared.indices("trained"), training)
     calibration, reference = calibrate(model, sets, training)
-    # What thresholds leave doubtful joins here, too.
-    findings = by_gravity([*prepared.findings])
-    say(findings[len(prepared.findings) :])
     products = tuple(sorted({sample.product for sample in store.samples}))
+    # What thresholds leave doubtful joins here, too.
+    tight = tight_region_findings(model, (sets.held_out, sets.thresholds), products, training.batch_size)
+    say(tight)
+    findings = by_gravity([*prepared.findings, *tight])
     draw_curves(state.history, folder / "losses.png")
     save_reference(sets.held_out.samples, store.size, folder)
     weights, digest = save_weights(model, folder)
