@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from snl_edge.atomic import replacing
 from snl_edge.data.layouts import open_dataset
+from snl_edge.data.thumbnails import draw_truth
 from snl_edge.evaluation.cases import Picture
-from snl_edge.evaluation.report import draw_truth
 from snl_edge.evaluation.run import evaluate_model
 from snl_edge.runtime.overlay import draw_overlay
 

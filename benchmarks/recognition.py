@@ -16,11 +16,12 @@ from snl_edge.data.layouts import open_dataset
 from snl_edge.data.loader import ImageStore
 from snl_edge.model.config import override
 from snl_edge.model.presets import preset as named
+from snl_edge.model.recognition import Recognition
 from snl_edge.model.teacher import Teacher
 from snl_edge.progress import progress_bar
 from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import KNOWN
-from snl_edge.training.recognition import Array, embed, fit_recognition
+from snl_edge.training.recognition import Array, RecognitionFit, embed, fit_recognition, rounding_noise
 
 from .command import run_command
 from .results import save_result
@@ -41,10 +42,11 @@ def recognition(
     with progress_bar("teacher features") as report:
         samples = [*dataset.train, *dataset.test]
         embeddings = embed(teacher, ImageStore(samples, config.size, budget=0), 16, report)
+    noise = rounding_noise(teacher, ImageStore(dataset.train, config.size, budget=0), 16)
     products = np.array([sample.product for sample in samples])
     trained = np.arange(len(samples)) < len(dataset.train)
     good = np.array([sample.is_good for sample in samples])
-    figures = measure(embeddings, products, trained, good, seed)
+    figures = measure(embeddings, products, trained, good, seed, noise)
     path = save_result(
         "recognition",
         name,
@@ -55,34 +57,45 @@ def recognition(
 
 
 def measure(
-    embeddings: Array, products: NDArray[np.str_], trained: NDArray[np.bool_], good: NDArray[np.bool_], seed: int = 0
+    embeddings: Array,
+    products: NDArray[np.str_],
+    trained: NDArray[np.bool_],
+    good: NDArray[np.bool_],
+    seed: int = 0,
+    noise: Array | None = None,
 ) -> dict[str, Any]:
     """The figures, as fractions, from embeddings ``[N, C]`` and what each image is.
 
-    With all products learned: recognition, false unknowns on good test images, unknowns among defective ones.
-    For each product left out of the fit: how many of its good test images are called unknown, and how many good
-    test images of the products that stayed.
+    With all products learned: recognition, images beyond the limit among good and defective test images, and
+    defective ones that are unknown even if their score is above the threshold.
+    For each product left out of the fit: how many of its good test images are beyond the limit, how many are unknown
+    even if their score is above the threshold of what they resemble, and how many good test images of the products
+    that stayed are beyond their limit.
     """
-    right, unknown = _judge(embeddings, products, trained, np.ones(len(products), bool), seed)
+    right, unknown, strange = _judge(embeddings, products, trained, np.ones(len(products), bool), seed, noise)
     tested, rows = ~trained, {}
     for product in sorted(set(products.tolist())):
         own, others = products == product, trained & (products != product)
-        _, unseen = _judge(embeddings, products, others, tested & good, seed)
+        _, unseen, alien = _judge(embeddings, products, others, tested & good, seed, noise)
         rows[product] = {
             "accuracy": _share(right, tested & good & own),
             "false_unknown_rate": _share(unknown, tested & good & own),
             "left_out_unknown_rate": _share(unseen, tested & good & own),
+            "left_out_never_reject_rate": _share(alien, tested & good & own),
             "left_out_false_unknown_rate": _share(unseen, tested & good & ~own),
             "defective_accuracy": _share(right, tested & ~good & own),
             "defective_unknown_rate": _share(unknown, tested & ~good & own),
+            "defective_never_reject_rate": _share(strange, tested & ~good & own),
         }
     overall = {
         "accuracy": _share(right, tested & good),
         "false_unknown_rate": _share(unknown, tested & good),
         "left_out_unknown_rate": float(np.mean([row["left_out_unknown_rate"] for row in rows.values()])),
+        "left_out_never_reject_rate": float(np.mean([row["left_out_never_reject_rate"] for row in rows.values()])),
         "left_out_false_unknown_rate": float(np.mean([row["left_out_false_unknown_rate"] for row in rows.values()])),
         "defective_accuracy": _share(right, tested & ~good),
         "defective_unknown_rate": _share(unknown, tested & ~good),
+        "defective_never_reject_rate": _share(strange, tested & ~good),
     }
     return {
         "overall": overall,
@@ -93,15 +106,28 @@ def measure(
 
 
 def _judge(
-    embeddings: Array, products: NDArray[np.str_], fitted: NDArray[np.bool_], judged: NDArray[np.bool_], seed: int
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each ``judged`` image is recognised as its product, and whether it is called unknown, ``bool [N]``."""
-    names, fit = fit_recognition(embeddings[fitted], products[fitted].tolist(), seed)
-    right, unknown = np.zeros(len(products), bool), np.zeros(len(products), bool)
-    distances = fit.distances(embeddings[judged])
-    right[judged] = np.array(names)[distances.argmin(axis=1)] == products[judged]
-    unknown[judged] = distances.min(axis=1) > KNOWN
-    return right, unknown
+    embeddings: Array,
+    products: NDArray[np.str_],
+    fitted: NDArray[np.bool_],
+    judged: NDArray[np.bool_],
+    seed: int,
+    noise: Array | None,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of each ``judged`` image, ``bool [N]``: is it recognised as its product, beyond the limit, beyond any reject?"""
+    names, fit = fit_recognition(embeddings[fitted], products[fitted].tolist(), seed, noise=noise)
+    right, unknown, strange = (np.zeros(len(products), bool) for _ in range(3))
+    nearest, distance = fit.recognise(embeddings[judged])
+    right[judged] = np.array(names)[nearest] == products[judged]
+    unknown[judged] = distance > KNOWN
+    strange[judged] = distance > _reject_limits(fit)[nearest]
+    return right, unknown, strange
+
+
+def _reject_limits(fit: RecognitionFit) -> Array:
+    products, channels = fit.prototypes.shape
+    module = Recognition([channels], products)
+    fit.apply_to(module)
+    return module.reject_limits().numpy()
 
 
 def _share(values: NDArray[np.bool_], among: NDArray[np.bool_]) -> float | None:

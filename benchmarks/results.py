@@ -27,9 +27,10 @@ class Result(BaseModel):
 
     schema_version: Literal[1] = 1
     kind: str
-    """What was measured: ``quality``, ``experiment`` (one run of a study), ``recognition``, ``training_speed``,
-    ``int8``, ``engine_sizes``, ``bench`` (a bundle on one machine), ``speed`` (beside its peers),
-    ``edge_install``, ``stream`` or ``gpu_proof`` (a quarter of an hour on one GPU)."""
+    """What was measured: ``quality``, ``experiment`` (one run of a study), ``recognition``, ``many_products``,
+    ``training_speed``, ``int8``, ``engine_sizes``, ``bench`` (a bundle on one machine), ``speed`` (beside its peers),
+    ``edge_install``, ``stream``, ``threshold_draws``, ``contamination`` (defective parts among training images),
+    ``robustness`` or ``gpu_proof`` (a quarter of an hour on one GPU)."""
     name: str
     created: str
     revision: str

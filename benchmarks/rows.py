@@ -17,10 +17,14 @@ from pydantic import ValidationError
 
 from snl_edge.errors import ConfigError
 from snl_edge.model.config import SnlConfig, override
-from snl_edge.training.config import TrainingConfig
+from snl_edge.training.config import CameraConfig, TrainingConfig
 
 Settings = Mapping[str, Any]
 """Names of settings and their values; later ones win."""
+
+
+STILL: Settings = {"camera": None}
+"""Training in which the camera changes nothing: that of all rows but those that say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Row:
     title: str
     """What it is, for tables and pictures."""
     model: Settings
-    training: Settings = field(default_factory=dict)
+    training: Settings = field(default_factory=lambda: STILL)
 
     def configure(self, preset: SnlConfig, training: TrainingConfig) -> tuple[SnlConfig, TrainingConfig]:
         """The settings of a run of this row.
@@ -67,6 +71,7 @@ MEMORY: Settings = {
         **{"search": None, "finalists": 1},
     }
 }
+CAMERA: Settings = CameraConfig().model_dump()
 SNL: Settings = {**PLAIN, **CRAM, **DAMAGE, **MEMORY}
 """The default: the parts that earn their place. The channel and affinity terms are rows of their own."""
 
@@ -133,6 +138,9 @@ def _changes(short: str) -> dict[str, Row]:
         light: Settings = {"student.separable": True, "memory.search": 45, "memory.finalists": 4}
         rows["light"] = changed("separable student, coarse search", light)
         rows["light8192"] = changed("the same, memory of 8192 a product", {**light, "memory.centres": 8192})
+        rows["light_camera"] = replace(
+            changed("separable student, coarse search, camera changes", light), training={"camera": CAMERA}
+        )
         rows |= {f"depth{d}": changed(f"decoder depth {d}", {"student.depth": d}) for d in (2, 3)}
         alone: Settings = {"anomaly_map.level_weights": [0.0, 0.0, 0.0]}
         sizes = {"": {}, **{str(k): {"memory.centres": k} for k in (512, 8192)}}
@@ -140,7 +148,7 @@ def _changes(short: str) -> dict[str, Row]:
             words = f"the memory alone{f', {suffix} a product' if suffix else ''}"
             rows[f"memory_alone{suffix}"] = replace(
                 changed(words, {**alone, **size}),
-                training={"steps": 1},  # its student is not looked at
+                training={**STILL, "steps": 1},  # its student is not looked at
             )
     return {f"snl_{short}_{name}": row for name, row in rows.items()}
 

@@ -48,5 +48,8 @@ def is_finished(config: SnlConfig, training: TrainingConfig, dataset: Dataset, r
 
 
 def comparable(training: TrainingConfig) -> dict[str, object]:
-    """The training settings that shape the model; where it was trained and with how much memory do not."""
-    return training.model_dump(mode="json", exclude={"device", "cache_gib"})
+    """The training settings that shape the model; where it was trained and with how much memory do not.
+
+    What is off is left out, so that it compares with results of before it existed.
+    """
+    return training.model_dump(mode="json", exclude={"device", "cache_gib"}, exclude_none=True)

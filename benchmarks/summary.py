@@ -19,10 +19,12 @@ from snl_edge.errors import DataError
 from snl_edge.stream.settings_table import settings_table
 
 from .command import run_command
+from .contamination_table import contamination_table
 from .gpu_tables import gpu_table
 from .precision_tables import memory_table, precision_figures, precision_table, size_table
 from .presets import presets_table
 from .results import FOLDER, SUMMARY, Result, read_results
+from .robustness_table import robustness_table
 from .speed_tables import (
     install_table,
     machines_table,
@@ -47,11 +49,13 @@ from .tables import (
     COLUMNS,
     RECOGNITION_COLUMNS,
     agreement_table,
+    many_products_table,
     mean_of,
     percent,
     quality_table,
     recognition_table,
 )
+from .threshold_rates import thresholds_table
 from .wins_and_failures import wins_caption
 
 ROOT = FOLDER.parent.parent
@@ -141,6 +145,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "quality": quality_table,
     "agreement": agreement_table,
     "recognition": recognition_table,
+    "manyproducts": many_products_table,
     "ablation": ablation_table,
     "confirmation": confirmation_table,
     "products": products_table,
@@ -159,8 +164,11 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "int8": precision_table,
     "enginesizes": size_table,
     "calibrationmemory": memory_table,
+    "robustness": robustness_table,
     "wins": wins_caption,
     "gpu": gpu_table,
+    "contamination": contamination_table,
+    "thresholds": thresholds_table,
 }
 """What the first word of a block's name stands for; the rest of the name says of what (a run, a study)."""
 

@@ -21,10 +21,12 @@ COLUMNS = {
 RECOGNITION_COLUMNS = {
     "accuracy": "recognised",
     "false_unknown_rate": "good called unknown",
-    "left_out_unknown_rate": "left out: called unknown",
+    "left_out_unknown_rate": "left out: beyond the limit",
+    "left_out_never_reject_rate": "left out: unknown at any score",
     "left_out_false_unknown_rate": "left out: others called unknown",
     "defective_accuracy": "defective recognised",
-    "defective_unknown_rate": "defective called unknown",
+    "defective_unknown_rate": "defective beyond the limit",
+    "defective_never_reject_rate": "defective unknown at any score",
 }
 """Metrics of a recognition result, and their headings."""
 
@@ -98,6 +100,42 @@ def recognition_table(results: Mapping[str, Result], name: str) -> str:
         f"revision {result.revision}; `{result.command}`</sub>"
     )
     return table(["product", *RECOGNITION_COLUMNS.values()], body) + "\n" + note + "\n"
+
+
+def many_products_table(results: Mapping[str, Result], name: str) -> str:
+    """One row per number of products of the many-products result ``name``.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    result = require_result(results, "many_products", name)
+    columns = {
+        "accuracy": "good recognised",
+        "good_good": "called good",
+        "good_reject": "reject",
+        "good_unknown": "unknown",
+        "defective_reject": "defective: reject",
+        "defective_unknown": "unknown",
+    }
+    body = [
+        [
+            count,
+            *(cell(row[metric]) for metric in columns),
+            f"{row['graph_bytes']['fp16'] / 1e6:.1f}",
+            f"{row['milliseconds']:.1f}",
+            f"{row['training_seconds']:.0f}",
+        ]
+        for count, row in result.figures.items()
+    ]
+    headings = ["products", *columns.values(), "FP16 graph, MB", "FP32, ms", "training, s"]
+    settings = result.settings
+    note = (
+        f"<sub>{settings['model']['height']}×{settings['model']['width']} pixels, "
+        f"{settings['training_images']} training images of each, {settings['training']['steps']} steps, "
+        f"{settings['model']['memory']['centres']} patches of each; ONNX Runtime, one thread, "
+        f"{result.machine['processor']}, {result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+    )
+    return table(headings, body) + "\n" + note + "\n"
 
 
 def mean_of(result: Result) -> dict[str, float | None]:

@@ -18,7 +18,7 @@ from snl_edge.atomic import replacing
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.masks import fit_mask
 from snl_edge.data.samples import Sample
-from snl_edge.evaluation.report import draw_truth
+from snl_edge.data.thumbnails import draw_truth
 from snl_edge.evaluation.run import Subject, open_subject
 from snl_edge.image import fit_to_input
 from snl_edge.progress import progress_bar

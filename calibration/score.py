@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from snl_edge.evaluation.threshold import choose_product_thresholds, choose_threshold, pool_scores
 
+from .basis import ThresholdBasis, basis_of
+
 DECISION = 0.5
 """The default threshold on the calibrated scale."""
 
@@ -29,6 +31,9 @@ class ScoreCalibration(BaseModel):
     good_images: int
     """Held-out images and left-out training images together."""
     method: str
+    basis: ThresholdBasis | None = None
+    """Of the threshold for a part of unknown product; None in files from before it was recorded."""
+    product_bases: dict[str, ThresholdBasis] = {}
 
     @property
     def gain(self) -> float:
@@ -39,7 +44,7 @@ class ScoreCalibration(BaseModel):
 def calibrate_scores(
     held_out: Mapping[str, Sequence[float]], left_out: Mapping[str, Sequence[float]], false_reject_budget: float
 ) -> ScoreCalibration:
-    """The calibration from raw scores, by product, of good images.
+    """The calibration from raw scores, by product, of good images; one score for each part, however many show it.
 
     Args:
         held_out: scores of images that nothing was fitted to.
@@ -50,12 +55,14 @@ def calibrate_scores(
         DataError, ConfigError: as :func:`snl_edge.evaluation.threshold.choose_product_thresholds`.
     """
     good = pool_scores(held_out, left_out)
-    common = choose_threshold([score for scores in good.values() for score in scores], false_reject_budget)
-    products = choose_product_thresholds(good, false_reject_budget)
+    common = choose_threshold([score for scores in good.scores.values() for score in scores], false_reject_budget)
+    products = choose_product_thresholds(good.scores, false_reject_budget, good.level_variance)
     return ScoreCalibration(
         raw_threshold=common.value,
-        product_thresholds={name: DECISION * value / common.value for name, value in products.items()},
+        product_thresholds={name: DECISION * own.value / common.value for name, own in products.items()},
         false_reject_budget=false_reject_budget,
         good_images=common.good_images,
         method=common.method,
+        basis=basis_of(common, false_reject_budget),
+        product_bases={name: basis_of(own, false_reject_budget) for name, own in products.items()},
     )

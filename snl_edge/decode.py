@@ -23,7 +23,6 @@ from .opencv import cv2
 
 MOST_PIXELS = 2**30
 """As in OpenCV: a header that promises more is taken for damage."""
-_JPEG = b"\xff\xd8"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _COMPRESSION, _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
 """Tags (TIFF 6.0)."""
@@ -32,41 +31,70 @@ _UNCOMPRESSED, _JPEG_STRIPS, _DEFLATE = 1, 7, (8, 32946)
 warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # tags that do not matter here
 
 
-def decode(encoded: bytes, path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def decode(encoded: bytes, name: Path | str) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The picture ``[H, W, 3]`` RGB in the file's own depth; grey becomes three equal channels, alpha is dropped.
 
     Args:
         encoded: the file's content; what it is, it says itself: the suffix does not count.
-        path: named in errors.
+        name: of the file, for errors.
 
     Raises:
         DataError: it is no image, is damaged or cut short, or has pixels that are neither 8 nor 16 bits wide.
     """
-    if encoded.startswith(_JPEG):
-        try:
-            pixels = _decode_jpeg(encoded)
-        except ValueError as error:
-            if "subsampling" in str(error):
-                fix = "save it as PNG, or as JPEG with the usual 4:2:0 or 4:4:4"
-                raise DataError(f"{path} cannot be checked for damage", str(error), fix) from error
-            raise _damaged(path, str(error)) from error
-        if pixels is not None:
-            return pixels
-    if encoded.startswith(_TIFF) and (fault := _fault_of_tiff(encoded)):
-        raise _damaged(path, fault)
-    try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
-    except cv2.error:  # raised, not None, for headers that promise absurd sizes
-        image = None
-    if image is None:
-        raise DataError(f"{path} is no readable image", "the decoder refused it", "remove it or save it again as PNG")
+    if is_jpeg(encoded) and (pixels := _checked_jpeg(encoded, name)) is not None:
+        return pixels
+    image = _decode_by_opencv(encoded, name, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
     if image.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{path} has pixels of type {image.dtype}", fix="save it with 8 or 16 bits per channel")
+        raise DataError(f"{name} has pixels of type {image.dtype}", fix="save it with 8 or 16 bits per channel")
+    if encoded.startswith(_TIFF):
+        _check_tiff(encoded, name)
     return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)  # pyright: ignore[reportReturnType]
 
 
-def _damaged(path: Path, why: str) -> DataError:
-    return DataError(f"{path} is damaged", why, "copy it again, remove it, or save it as PNG if it looks whole")
+def decode_unchanged(encoded: bytes, name: Path | str) -> NDArray:
+    """What a file stores, ``[H, W]`` or ``[H, W, C]`` of any type, alpha included: for masks.
+
+    Raises:
+        DataError: it is no image, is damaged or cut short.
+    """
+    if is_jpeg(encoded):
+        _checked_jpeg(encoded, name)
+    image = _decode_by_opencv(encoded, name, cv2.IMREAD_UNCHANGED)
+    if encoded.startswith(_TIFF):
+        _check_tiff(encoded, name)
+    return image
+
+
+def is_jpeg(encoded: bytes) -> bool:
+    """Whether this is the content of a JPEG file."""
+    return encoded.startswith(b"\xff\xd8")
+
+
+def _decode_by_opencv(encoded: bytes, name: Path | str, flags: int) -> NDArray:
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    except cv2.error:  # raised, not None, for headers that promise absurd sizes
+        image = None
+    if image is None:
+        raise DataError(f"{name} is no readable image", "the decoder refused it", "remove it or save it again as PNG")
+    return image
+
+
+def _damaged(name: Path | str, why: str) -> DataError:
+    return DataError(f"{name} is damaged", why, "copy it again, remove it, or save it as PNG if it looks whole")
+
+
+def _uncheckable(name: Path | str, why: str) -> DataError:
+    return DataError(f"{name} cannot be checked for damage", why, "save it as PNG")
+
+
+def _checked_jpeg(encoded: bytes, name: Path | str) -> NDArray[np.uint8] | None:
+    try:
+        return _decode_jpeg(encoded)
+    except ValueError as error:
+        if "subsampling" in str(error):
+            raise _uncheckable(name, str(error)) from error
+        raise _damaged(name, str(error)) from error
 
 
 def _decode_jpeg(encoded: bytes) -> NDArray[np.uint8] | None:
@@ -120,10 +148,13 @@ def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image)
 
 
-def _fault_of_tiff(encoded: bytes) -> str | None:
-    """What is wrong with the compressed data of a TIFF's first page; OpenCV shows it black or repeats what came before.
+def _check_tiff(encoded: bytes, name: Path | str) -> None:
+    """Looks for damage in the compressed data of a TIFF's first page, which OpenCV shows as some other pixels.
 
     Data that is not compressed shows no damage but a missing end, which OpenCV itself refuses.
+
+    Raises:
+        DataError: there is damage, or nothing that could see it.
     """
     from PIL import TiffImagePlugin
 
@@ -143,9 +174,10 @@ def _fault_of_tiff(encoded: bytes) -> str | None:
                 simplejpeg.decode_jpeg(tables[:-2] + strip[2:] if tables else strip, "GRAY", min_factor=8)
         elif compression != _UNCOMPRESSED:
             TiffImagePlugin.TiffImageFile(io.BytesIO(encoded)).load()
-    except Exception as error:  # Pillow raises what its parsing of broken tags happens to raise
-        return str(error) or type(error).__name__
-    return None
+    except SyntaxError as error:  # so Pillow says that it does not know this kind of pixels
+        raise _uncheckable(name, str(error)) from error
+    except Exception as error:  # and of broken tags it raises what their parsing happens to raise
+        raise _damaged(name, str(error) or type(error).__name__) from error
 
 
 def _strips(encoded: bytes, page: Mapping[int, Any]) -> list[bytes]:

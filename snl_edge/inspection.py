@@ -88,6 +88,8 @@ def as_lines(record: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             for index, entry in enumerate(value):
                 lines += as_lines(entry, f"{prefix}{key}[{index}].")
+        elif isinstance(value, list) and key == "doubts":
+            lines += [(f"{prefix}{key}[{index}]", text) for index, text in enumerate(value)]
         else:
             lines.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
     return lines

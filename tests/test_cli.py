@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -154,10 +155,16 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, bundle, tmp_path)
     shutil.copytree(bundle, copy)
     product = json.loads((copy / "manifest.json").read_text())["products"][0]
     assert snl_edge("threshold", copy, "0.71", "--product", product).returncode == 0
-    assert f"{product}: 0.710 (training chose " in snl_edge("threshold", copy).stdout
+    output = snl_edge("threshold", copy).stdout
+    table = [line.split("  ")[0] for line in output.splitlines()]
+    changed = output.splitlines()[table.index(product)]
+    assert re.search(r" 0\.710 .* set by hand \(training chose \d\.\d{3}\)$", changed)
+    assert "certain (95 %): at most" in output.splitlines()[0]
     assert "Name one with --product" in failed_with_one_line(snl_edge("threshold", copy, "0.71"))
     assert "few defects will be rejected" in snl_edge("threshold", copy, "7", "--product", product).stderr
-    assert "training chose" not in snl_edge("threshold", copy, "--reset").stdout
+    reset = snl_edge("threshold", copy, "--reset").stdout
+    assert "training chose" not in reset
+    assert re.search(r" 8 .* extrapolated$", reset.splitlines()[table.index(product)])
     assert "unknown product" in failed_with_one_line(snl_edge("threshold", copy, "0.71", "--product", "anvil"))
     assert snl_edge("threshold", copy, "--unknown", "1.3").returncode == 0
     assert "(unknown product, above distance): 1.300" in snl_edge("threshold", copy).stdout

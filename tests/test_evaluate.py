@@ -338,7 +338,7 @@ def test_a_score_that_is_no_number_is_refused(line):
 def test_the_gate_takes_a_set_without_masks(line):
     dataset = open_dataset(line)
     images = gate_images(list(without_masks(dataset.test)), dataset.train)
-    judged = judge(oracle(dataset), images, SIZE, lambda product: 0.5)
+    judged = judge(oracle(dataset), images, SIZE, lambda product: 0.5, dataset.products)
     report = compare(judged, judged, "fp16", "test")
     assert report.passed
     assert (report.image_auroc_drop, report.pixel_auroc_drop) == (0, None)

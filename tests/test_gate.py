@@ -221,7 +221,7 @@ def test_auto_ships_fp16_and_says_why_where_int8_fails(trained, line, table, tmp
 
 
 def test_auto_does_without_what_cannot_be_had(trained, line, table, tmp_path, capsys, monkeypatch):
-    """An FP16 graph that disagrees and an INT8 graph that cannot be made leave FP32; asked for by name, they fail."""
+    """An FP16 graph that disagrees and an INT8 graph that cannot be made leave FP32; INT8 by name is an error."""
     table.write(tmp_path / "table.json")
     evidence = Evidence(_without_defects(line), tmp_path / "table.json")
     monkeypatch.setitem(parity.TOLERANCE, "fp16", 0.0)

@@ -21,7 +21,7 @@ from snl_edge.model.teacher import Teacher
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.cluster import cluster, cluster_products
 from snl_edge.training.loop import train
-from snl_edge.training.recognition import embed, fit_recognition, rounding_noise
+from snl_edge.training.recognition import RecognitionFit, embed, fit_recognition, rounding_noise
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,16 @@ def test_module_computes_what_was_fitted(embedded):
     parts = torch.from_numpy(embeddings).float().split([24, 40, 112], dim=1)
     features = [p[:, :, None, None].expand(-1, -1, size, size) for p, size in zip(parts, (16, 8, 4), strict=True)]
     product, distance = module(features)
-    expected = fit.distances(embeddings)
-    np.testing.assert_array_equal(product.numpy(), expected.argmin(1))
-    np.testing.assert_allclose(distance.numpy(), expected.min(1), rtol=1e-4)
+    nearest, expected = fit.recognise(embeddings)
+    np.testing.assert_array_equal(product.numpy(), nearest)
+    np.testing.assert_allclose(distance.numpy(), expected, rtol=1e-4)
+
+
+def test_what_is_far_from_all_products_is_the_nearest_one_and_not_the_one_with_the_widest_limit():
+    fit = RecognitionFit(np.zeros(2), np.eye(2), np.array([[0.0, 0.0], [4.0, 0.0]]), np.array([0.1, 1.0]))
+    nearest, distance = fit.recognise(np.array([[1.0, 0.0], [3.0, 0.0]]))
+    np.testing.assert_array_equal(nearest, [0, 1])
+    assert distance[0] > 1 > distance[1] > 0.5
 
 
 def test_limits_come_from_images_that_the_fit_has_not_seen():

@@ -7,13 +7,15 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from lines import light, line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
-from snl_edge.errors import ConfigError, OutputError
+from snl_edge.errors import ConfigError, DataError, OutputError
+from snl_edge.runtime.batch import infer_files
 from snl_edge.stream.journal_report import check_journal, export_journal
 
 SOFTWARE = {"trigger": {"type": "software"}}
@@ -44,6 +46,28 @@ def test_every_picture_gets_its_verdict_and_rejects_keep_picture_and_heatmap(bun
         assert (tmp_path / "journal" / record.heatmap).is_file()
     assert line.tally.verdicts == {"good": 28, "reject": 2, "unknown": 0, "failsafe": 0}
     assert check_journal(tmp_path / "journal").consistent
+
+
+def test_kept_pictures_are_judged_again_without_their_heatmaps(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_parts(tmp_path / "parts", 6, spots=(1, 4))
+    kept = {record.image: record for record in records(run_to_end(line_config(bundle, tmp_path))) if record.image}
+    options: dict[str, Any] = {"backend": "onnxruntime", "precision": "auto", "threshold": None, "product": None}
+    folder = tmp_path / "journal" / "pictures"
+    assert infer_files([str(folder)], bundle, None, **options, as_json=True) == 0
+    said = capsys.readouterr()
+    again = {
+        Path(entry["path"]).relative_to(tmp_path / "journal").as_posix(): entry
+        for entry in map(json.loads, said.out.splitlines())
+    }
+    assert {name: entry["verdict"] for name, entry in again.items()} == {
+        name: own.verdict for name, own in kept.items()
+    }
+    assert len(again) == 2
+    assert "left out: 2 heatmaps" in said.err
+    with pytest.raises(DataError, match="all others are heatmaps"):
+        infer_files([f"{folder}/*/*-heatmap.jpg"], bundle, None, **options, as_json=True)
 
 
 def test_several_cameras_share_one_engine_in_batches(bundle: Path, tmp_path: Path) -> None:

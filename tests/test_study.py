@@ -47,9 +47,9 @@ def trainings(monkeypatch):
     resumed: list[bool] = []
     original = runs_module.train
 
-    def counted(*arguments, resume=False):
+    def counted(*arguments, resume=False, **options):
         resumed.append(resume)
-        return original(*arguments, resume=resume)
+        return original(*arguments, resume=resume, **options)
 
     monkeypatch.setattr(runs_module, "train", counted)
     return resumed

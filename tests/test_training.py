@@ -39,6 +39,8 @@ def test_run_folder_holds_a_calibrated_checkpoint(run):
     assert checkpoint.training_images == 14  # 8 a product, one of each held out
     assert checkpoint.calibration.good_images == 16  # the memory can leave each of the 14 out
     assert checkpoint.calibration.raw_threshold > 0
+    assert {basis.images for basis in checkpoint.calibration.product_bases.values()} == {8}
+    assert sum("threshold rests on only 8 good images" in doubt for doubt in checkpoint.doubts) == 2
     assert {path.name for path in run.iterdir()} >= {"checkpoint.json", "losses.png", "reference", checkpoint.weights}
     assert not (run / "resume.safetensors").exists()
 

@@ -61,7 +61,8 @@ def threshold(
     Or: snl-edge threshold line3/ --unknown 1.3
     """
     from snl_edge.runtime.bundle import Bundle
-    from snl_edge.runtime.tuning import calibrated_threshold, far_from_calibrated
+    from snl_edge.runtime.threshold_table import threshold_table
+    from snl_edge.runtime.tuning import far_from_calibrated
 
     opened = Bundle.open(bundle)
     products = opened.manifest.products
@@ -81,9 +82,8 @@ def threshold(
         opened = opened.set_threshold(value, product)
     if unknown is not None:
         opened = opened.set_unknown_limit(unknown)
-    for name in products:
-        chosen, now = calibrated_threshold(opened.manifest, name), opened.manifest.threshold_for(name)
-        print(f"{name}: {now:.3f}" + ("" if now == chosen else f" (training chose {chosen:.3f})"))
+    for text in threshold_table(opened.manifest):
+        print(text)
     print(f"(unknown product, above distance): {opened.manifest.unknown_limit:.3f}")
     for odd in filter(None, (far_from_calibrated(opened.manifest, name) for name in products)):
         console.print(f"doubtful: {odd}")

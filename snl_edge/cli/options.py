@@ -127,6 +127,11 @@ def require_for_run(path: Path) -> None:
         require("torch", "timm", "safetensors", "onnx", "onnxsim", extra="train")
 
 
+def chosen_products(products: str | None) -> list[str] | None:
+    """What ``--products`` names; None for all."""
+    return [name.strip() for name in products.split(",")] if products else None
+
+
 def open_data(data: Path, layout: Layout, products: str | None, *, trains: bool = True) -> Dataset:
     """The data set in ``data``, of all products or of those named, separated by commas; says what was left out.
 
@@ -135,8 +140,7 @@ def open_data(data: Path, layout: Layout, products: str | None, *, trains: bool 
     from snl_edge.data.layouts import open_dataset
     from snl_edge.progress import console
 
-    chosen = [name.strip() for name in products.split(",")] if products else None
-    dataset = open_dataset(data, layout.value, chosen, trains=trains)
+    dataset = open_dataset(data, layout.value, chosen_products(products), trains=trains)
     for finding in dataset.findings:
         console.print(f"{data}: {finding.text}", markup=False, highlight=False)
     return dataset

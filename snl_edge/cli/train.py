@@ -49,6 +49,10 @@ def train(
     augment: Annotated[
         Augment, typer.Option(help="none; flips; dihedral, for parts that lie any way round.")
     ] = Augment.none,
+    camera_changes: Annotated[
+        bool,
+        typer.Option(help="Learn from changed copies, too: other light, focus, noise, JPEG, a small turn or shift."),
+    ] = True,
     false_reject_budget: Annotated[float, typer.Option(help="Share of good parts the threshold may reject.")] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, images and machine: same model.")] = 0,
     cache_gib: Annotated[
@@ -85,11 +89,12 @@ def train(
 
     More images or products later: snl-edge train mvtec/ --start-from runs/line3 --steps 400 --out runs/line3-more
     """
-    require("torch", "timm", "safetensors", "matplotlib", *(["sklearn"] if cluster else []), extra="train")
+    require("torch", "timm", "safetensors", "matplotlib", "scipy", *(["sklearn"] if cluster else []), extra="train")
+    from snl_edge.calibration.vouching import threshold_lines
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset as named
     from snl_edge.progress import console
-    from snl_edge.training.config import TrainingConfig
+    from snl_edge.training.config import CameraConfig, TrainingConfig
     from snl_edge.training.loop import train as run_training
 
     changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
@@ -110,6 +115,7 @@ def train(
             batch_size=batch_size,
             learning_rate=learning_rate,
             augment=augment.value,
+            camera=CameraConfig() if camera_changes else None,
             false_reject_budget=false_reject_budget,
             trust=trust,
             seed=seed,
@@ -125,14 +131,14 @@ def train(
         start_from=start_from,
         review=review,
     )
-    calibration = checkpoint.calibration
     console.print(
         f"trained on {checkpoint.training_images} good images of {len(checkpoint.products)} products "
-        f"in {checkpoint.seconds:.0f} s; "
-        f"thresholds from {calibration.good_images} good images ({calibration.method})"
+        f"in {checkpoint.seconds:.0f} s"
     )
     for product, share in checkpoint.ignored.items():
         console.print(f"{share:.1%} of the picture of {product} does not count: look at {out / 'ignored'}")
+    for text in threshold_lines(checkpoint.calibration):
+        console.print(text)
     console.print(f"next: snl-edge evaluate {data} --model {out}   or: snl-edge build {out} --precision fp16")
 
 
@@ -145,6 +151,12 @@ def evaluate(
     threshold: Annotated[
         float | None, typer.Option(help="Another threshold than the model's own, for all products.")
     ] = None,
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness", help="Also under other light, focus, noise, JPEG, turn and shift: 14 times as long."
+        ),
+    ] = False,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
     as_json: Json = False,
@@ -157,21 +169,26 @@ def evaluate(
     """
     require_for_run(model)
     from snl_edge.evaluation.report import write_report
-    from snl_edge.evaluation.run import evaluate_model
+    from snl_edge.evaluation.run import evaluate_model, robustness_of_model
     from snl_edge.progress import console
 
     from .evaluated import print_evaluation
 
-    evaluation, provenance = evaluate_model(
-        model, open_data(data, layout, products, trains=False), backend=backend, threshold=threshold
-    )
+    dataset = open_data(data, layout, products, trains=False)
+    evaluation, provenance = evaluate_model(model, dataset, backend=backend, threshold=threshold)
+    moved = robustness_of_model(model, dataset, backend=backend, threshold=threshold) if robustness else None
+    shown = None if moved is None else moved.for_report()
     html, metrics = write_report(
-        evaluation, out or model / "report", title=f"{model.name} on {data.name}", provenance=provenance
+        evaluation,
+        out or model / "report",
+        title=f"{model.name} on {data.name}",
+        provenance=provenance,
+        robustness=shown,
     )
     if as_json:
-        print(json.dumps(evaluation.figures(), indent=2))
+        print(json.dumps(evaluation.figures() | ({} if moved is None else {"robustness": moved.figures()}), indent=2))
     else:
-        print_evaluation(evaluation)
+        print_evaluation(evaluation, shown)
     console.print(f"report: {html}, figures: {metrics}")
 
 

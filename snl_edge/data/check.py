@@ -4,15 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from snl_edge.errors import DataError
-from snl_edge.image import read_image
 
+from .doubts import depth_faults, doubts
+from .figures import Figures, measure
+from .findings import Finding
 from .folders import NAMED
+from .ignored import ignored_files
+from .mask_check import MaskFigures, mask_doubts, mask_fault, measure_mask, set_faults
 from .samples import Sample
 
+Progress = Callable[[int, int], None]
 
-def check_samples(samples: Sequence[Sample], *, progress: Callable[[int, int], None] | None = None) -> None:
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found in a data set.
+
+    Attributes:
+        unusable: files that cannot be used.
+        refused: sets of images or masks that would be misread.
+        doubts: what a person should look at; made of the images that can be read.
+    """
+
+    images: int
+    unusable: list[Finding] = field(default_factory=list)
+    refused: list[Finding] = field(default_factory=list)
+    doubts: list[Finding] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[Finding]:
+        """All for which the data set is refused."""
+        return [*self.unusable, *self.refused]
+
+    def require_usable(self) -> None:
+        """Refuses a data set with faults.
+
+        Raises:
+            DataError: counts the unusable files and describes the first few; the others appear when these are gone.
+        """
+        if self.unusable:
+            texts, count = [finding.text for finding in self.unusable], len(self.unusable)
+            more = f"; and {count - NAMED} more" if count > NAMED else ""
+            raise DataError(
+                f"{count} faulty {'file' if count == 1 else 'files'} among {self.images} images",
+                "; ".join(texts[:NAMED]) + more,
+                "replace or remove them",
+            )
+        if self.refused:
+            raise DataError("; ".join(finding.text for finding in self.refused))
+
+
+def check_samples(samples: Sequence[Sample], *, progress: Progress | None = None) -> None:
     """Decodes every image and every mask, in threads, and reports all that cannot be used at once.
 
     Args:
@@ -20,42 +65,77 @@ def check_samples(samples: Sequence[Sample], *, progress: Callable[[int, int], N
         progress: called with (done, total) after each sample.
 
     Raises:
-        DataError: an image or mask cannot be decoded, a mask is not of its image's size, or marks nothing.
-            The message counts the faults and describes the first few; the others appear when these are gone.
+        DataError: an image or mask cannot be decoded, a mask is not of its image's size, or marks nothing; most masks
+            of a product mark the background; 16-bit images seem to have fewer bits, and nobody said how many.
     """
-    faults: list[str] = []
+    survey(samples, (), progress=progress).require_usable()
+
+
+def inspect_samples(train: Sequence[Sample], test: Sequence[Sample], progress: Progress | None = None) -> list[Finding]:
+    """Checks all samples as `check_samples` does, and returns what is doubtful about them.
+
+    Args:
+        train: good images to learn from.
+        test: labelled ones to measure on; may be empty.
+        progress: called with (done, total) after each sample.
+
+    Raises:
+        DataError: as `check_samples`.
+    """
+    found = survey(train, test, progress=progress)
+    found.require_usable()
+    return found.doubts
+
+
+def survey(train: Sequence[Sample], test: Sequence[Sample], *, progress: Progress | None = None) -> Survey:
+    """Looks at every image and mask, each decoded once; raises nothing for what it finds.
+
+    Memory holds some figures of each image (about 3 kB), and the images that are being looked at.
+    """
+    samples = [*train, *test]
+    images: list[Figures | None] = []
+    masks: list[MaskFigures] = []
+    unusable: list[Finding] = []
     with ThreadPoolExecutor() as threads:
-        for done, found in enumerate(threads.map(_faults_of, samples), start=1):
-            faults += found
+        for done, look in enumerate(threads.map(_look, samples), start=1):
+            images.append(look.image)
+            unusable += look.faults
+            masks += [look.mask] if look.mask is not None else []
             if progress is not None:
                 progress(done, len(samples))
-    if faults:
-        more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-        raise DataError(
-            f"{len(faults)} faulty {'file' if len(faults) == 1 else 'files'} among {len(samples)} images",
-            "; ".join(faults[:NAMED]) + more,
-            "replace or remove them",
-        )
+    learned = [figures for figures in images[: len(train)] if figures is not None]
+    tested = [figures for figures in images[len(train) :] if figures is not None]
+    refused = [*depth_faults([*learned, *tested]), *set_faults(masks)]
+    found = [*ignored_files(sample.path for sample in samples), *doubts(learned, tested), *mask_doubts(masks)]
+    return Survey(len(samples), unusable, refused, found)
 
 
-def _faults_of(sample: Sample) -> list[str]:
-    faults: list[str] = []
+@dataclass(frozen=True)
+class _Look:
+    """At one sample: its figures where it and its mask can be used, else what is wrong."""
+
+    image: Figures | None
+    mask: MaskFigures | None
+    faults: list[Finding]
+
+
+def _look(sample: Sample) -> _Look:
+    faults: list[Finding] = []
     image = mask = None
     try:
-        image = read_image(sample.path)
+        image = measure(sample)
     except DataError as error:
-        faults.append(error.what + (f" ({error.why})" if error.why else ""))
+        faults.append(Finding("unreadable", _in_brackets(error), (sample.path,)))
     try:
-        mask = None if sample.mask is None else sample.mask.read()
+        mask = measure_mask(sample)
     except DataError as error:
-        faults.append(error.what + (f" ({error.why})" if error.why else ""))
-    if mask is not None and sample.mask is not None:
-        source = sample.mask.path
-        if image is not None and mask.shape != image.shape[:2]:
-            (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
-            faults.append(
-                f"mask {source} is {mask_width}x{mask_height}, its image {sample.path} {width}x{height} pixels"
-            )
-        elif not mask.any():
-            faults.append(f"mask {source} marks no pixel")
-    return faults
+        assert sample.mask is not None
+        faults.append(Finding("masks", _in_brackets(error), (sample.mask.path,)))
+    if mask is not None and (fault := mask_fault(mask, image and image.size)):
+        faults.append(Finding("masks", fault, (sample.path,)))
+        mask = None
+    return _Look(image, mask, faults)
+
+
+def _in_brackets(error: DataError) -> str:
+    return error.what + (f" ({error.why})" if error.why else "")

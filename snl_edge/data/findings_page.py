@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from snl_edge.atomic import write_text
+from snl_edge.bit_depth import suspected_bits, to_uint8
 from snl_edge.errors import DataError
-from snl_edge.image import read_image
+from snl_edge.image import load_image, read_image
 
 from .findings import Finding
-from .thumbnails import data_uri
+from .samples import Sample
+from .thumbnails import data_uri, draw_truth
 
 SHOWN = 12
 """Pictures of one finding; the others are counted."""
@@ -56,6 +58,29 @@ def write_findings(
     return target
 
 
+def show_sample(samples: Iterable[Sample]) -> Callable[[Path], NDArray[np.uint8]]:
+    """A reader for `write_findings`: samples by their depth and with their masks' outlines; other files as they are.
+
+    Where nobody said the depth of a 16-bit image, its brightest pixel is shown white: black would show nothing.
+    """
+    known = {sample.path: sample for sample in samples}
+
+    def read(path: Path) -> NDArray[np.uint8]:
+        sample = known.get(path)
+        bits = None if sample is None else sample.bits
+        image = load_image(path)
+        if bits is None and image.dtype == np.uint16:
+            bits = suspected_bits(int(image.max()))
+        shown = to_uint8(image, bits, path)
+        if sample is not None and sample.mask is not None:
+            mask = sample.mask.read()
+            if mask.shape == shown.shape[:2]:
+                shown = draw_truth(shown, mask)
+        return shown
+
+    return read
+
+
 def _by_kind(
     findings: Sequence[Finding], read: Callable[[Path], NDArray[np.uint8]]
 ) -> dict[str, list[dict[str, object]]]:
@@ -72,7 +97,8 @@ def _by_kind(
 
 
 def _picture(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> dict[str, str]:
+    shown = {"path": str(path), "name": "/".join(path.parts[-3:]), "image": "", "fault": ""}
     try:
-        return {"path": str(path), "name": path.name, "image": data_uri(read(path)), "fault": ""}
+        return shown | {"image": data_uri(read(path))}
     except DataError as error:
-        return {"path": str(path), "name": path.name, "image": "", "fault": error.why or error.what}
+        return shown | {"fault": error.why or error.what}

@@ -8,32 +8,47 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from snl_edge.decode import decode_unchanged, is_jpeg
 from snl_edge.errors import DataError
+
+HALF = 127
+"""From above it a mask in JPEG is marked: compression surrounds its marks with faint traces."""
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
     """Reads a mask as ``bool [H, W]``: every pixel that is not black is marked; an alpha channel is ignored.
 
-    MVTec AD marks with 255, VisA with small numbers, so the value itself means nothing here.
+    MVTec AD marks with 255, VisA with small numbers, so the value itself means nothing here; but of a JPEG only
+    what is nearer to white than to black is marked.
 
     Raises:
-        DataError: the file is missing, empty or no image.
+        DataError: the file is missing, empty, damaged or no image.
+    """
+    return read_mask_values(path) > 0
+
+
+def read_mask_values(path: Path) -> NDArray[np.uint64]:
+    """What stands in each pixel of a mask ``[H, W]``: 0 is black, other numbers are the values or colours there.
+
+    Raises:
+        DataError: as `read_mask`.
     """
     try:
-        encoded = np.fromfile(path, dtype=np.uint8)
+        encoded = Path(path).read_bytes()
     except OSError as error:
         raise DataError(
             f"cannot read mask {path}", error.strerror or str(error), "check path and permissions"
         ) from error
-    if encoded.size == 0:
+    if not encoded:
         raise DataError(f"mask {path} is empty", fix="draw it again or remove it with its image")
-    try:
-        mask = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        mask = None
-    if mask is None:
-        raise DataError(f"mask {path} is no readable image", fix="save it again as PNG")
-    return np.asarray(np.atleast_3d(mask)[..., :3].any(axis=-1))
+    channels = np.atleast_3d(decode_unchanged(encoded, f"mask {path}"))[..., :3]
+    if is_jpeg(encoded):
+        channels = np.where(channels > HALF, 255, 0)
+    elif channels.dtype.kind != "u":
+        channels = channels != 0
+    # Up to three channels of up to 16 bits in one number each.
+    shifts = np.uint64(16) * np.arange(channels.shape[2], dtype=np.uint64)
+    return (channels.astype(np.uint64) << shifts).sum(axis=-1, dtype=np.uint64)
 
 
 def fit_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from snl_edge.atomic import write_text
-from snl_edge.data.thumbnails import data_uri
+from snl_edge.data.thumbnails import data_uri, draw_truth
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown, ignored_in
 
 from .cases import Case, Kind, Picture
@@ -31,7 +29,6 @@ HEADINGS = {
     "pixel_f1_max": "F1-max",
     "aupro": "AUPRO",
 }
-MASK_COLOUR = (60, 220, 120)
 BARS = 36
 
 
@@ -182,11 +179,3 @@ def _figure(picture: Picture, ignores: bool) -> dict[str, Any]:
         "image": data_uri(draw_truth(picture.image, picture.mask)),
         "overlay": data_uri(drawn),
     }
-
-
-def draw_truth(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The picture ``uint8 [H, W, 3]`` with the outline of the true defect."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    drawn = image.copy()
-    cv2.drawContours(drawn, contours, -1, MASK_COLOUR, max(1, image.shape[0] // 128))
-    return drawn

@@ -29,6 +29,7 @@ from snl_edge.training.config import CHECKPOINT
 from .cases import Rules
 from .evaluate import Predict, evaluate
 from .results import Evaluation
+from .robustness import Robustness, measure_robustness
 from .seen import seen_images
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def evaluate_model(
     if not dataset.test:
         raise DataError(
             f"{dataset.root} has no test images",
-            "a plain folder holds good images only",
-            "give a set in MVTec AD or VisA layout",
+            "what is caught and falsely stopped is counted on parts that are known to be good or defective",
+            "put some under test/good and test/bad of each product, with or without masks, or list them in a CSV file",
         )
     if threshold is not None and not 0 < threshold < math.inf:
         raise ConfigError(f"{threshold} is no threshold", "nothing would be above it, or all", "give one above 0")
@@ -84,6 +85,28 @@ def evaluate_model(
         **{key: str(value) for key, value in provenance.machine().items()},
         "versions": ", ".join(f"{name} {version}" for name, version in provenance.versions().items()),
     }
+
+
+def robustness_of_model(
+    model: Path, dataset: Dataset, *, backend: str = "auto", threshold: float | None = None
+) -> Robustness:
+    """How verdicts on ``dataset.test``, which :func:`evaluate_model` has taken, move under `CHANGES` of the pictures.
+
+    Raises:
+        DataError: an image cannot be read.
+        BundleError, BackendError, CheckpointError: the model cannot be loaded.
+    """
+    subject = open_subject(model, backend)
+    samples, _ = match_products(dataset, subject.products)
+    with progress_bar("evaluating under changes of the camera") as report:
+        return measure_robustness(
+            subject.predict,
+            replace(subject.rules, threshold=threshold),
+            samples,
+            subject.size,
+            as_images=subject.as_images,
+            progress=report,
+        )
 
 
 def match_products(dataset: Dataset, learned: Sequence[str]) -> tuple[Sequence[Sample], list[str]]:

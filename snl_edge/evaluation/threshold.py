@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -13,11 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from snl_edge.errors import ConfigError, DataError
 
-CONFIDENCE = 0.95
-LEAST_SPREAD = 0.02
-"""Of a product's good scores, on a logarithmic scale: as little as was seen of products with enough images."""
+from .prediction_limit import LEAST_SPREAD, order_statistic, prediction_limits
+
+LEVEL_SPREAD = 0.05
+"""How far, on a logarithmic scale, scores of new images usually lie from those of left-out ones."""
 COMMON_SPREAD_VALUES = 20
 """A group's own spread counts as much as the common one when it has so many values."""
+Method = Literal["order statistic", "common tail", "extrapolated"]
+"""``order statistic``: the product's own images suffice for the budget. ``common tail``: those of all products
+together do. ``extrapolated``: not even those, so that good scores are log-normal is assumed."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,10 @@ class Threshold:
     """A threshold and what it rests on."""
 
     value: float
-    method: Literal["order statistic", "log-normal tail"]
+    method: Method
     good_images: int
-    budget: float
-    false_reject_bound: float
-    """With 95 % confidence, the true false-reject rate is at most this, whatever the scores' distribution."""
+    exceeding: int
+    """Of the good images, how many lie above it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,11 @@ def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01) 
     exceeds it with a probability of at most the budget, for any distribution (split conformal prediction,
     Vovk et al. 2005; N = 99 for 1 %). With fewer scores no order statistic can promise the budget. The tail
     is then extrapolated as log-normal from median and median absolute deviation, never below the largest
-    score, and ``false_reject_bound`` tells how little the N scores alone can vouch for.
+    score.
+
+    Args:
+        good_scores: ``[N]``.
+        false_reject_budget: share of good parts that may be rejected.
 
     Raises:
         DataError: no scores, or one that is no finite number.
@@ -66,49 +73,46 @@ def choose_threshold(good_scores: ArrayLike, false_reject_budget: float = 0.01) 
         raise DataError("there are no good images to set the threshold from", fix="hold out some good images")
     if not np.isfinite(scores).all():
         raise DataError("a good image has a score that is no finite number", fix="check the model with FP32")
-    count = scores.size
-    rank = math.ceil((count + 1) * (1 - false_reject_budget) - 1e-9)
-    if rank <= count:
-        return Threshold(
-            float(scores[rank - 1]), "order statistic", count, false_reject_budget, _upper_bound(count - rank, count)
-        )
+    rank = order_statistic(scores.size, false_reject_budget)
+    if rank is not None:
+        return _resting_on(scores, float(scores[rank - 1]), "order statistic")
     value = max(float(scores[-1]), _log_normal_quantile(scores, 1 - false_reject_budget))
-    return Threshold(value, "log-normal tail", count, false_reject_budget, _upper_bound(0, count))
+    return _resting_on(scores, value, "extrapolated")
 
 
-def choose_product_thresholds(good: Mapping[str, ArrayLike], false_reject_budget: float = 0.01) -> dict[str, float]:
+def choose_product_thresholds(
+    good: Mapping[str, ArrayLike],
+    false_reject_budget: float = 0.01,
+    level_variance: float = 0.0,
+) -> dict[str, Threshold]:
     """A threshold for each product: its own order statistic, or what all products together say of its tail.
 
     Products differ in how well the student imitates them and in how much their good parts vary, so one
-    threshold for all lets defects of the easy ones escape. A product with enough scores for the budget (99 for 1 %)
-    has its own threshold of :func:`choose_threshold`. One with fewer cannot certify the budget alone: every score
-    becomes a distance from its product's median, on a logarithmic scale and in units of the product's spread
-    (:func:`spreads`), and all distances together give one limit, which the product's own median and spread bring
-    back to its scale. With fewer than about ten images its median is uncertain and the budget may be missed.
+    threshold for all lets defects of the easy ones escape. A product with enough images for the budget (99 for 1 %)
+    has its own threshold of :func:`choose_threshold`, one with fewer its upper prediction limit
+    (:func:`snl_edge.evaluation.prediction_limit.prediction_limits`).
 
     Args:
         good: scores of good images that the model judges as it would new ones, by product.
         false_reject_budget: share of good parts that may be rejected.
+        level_variance: of :func:`pool_scores`.
 
     Raises:
         DataError: a product has no score, or a score is not positive.
         ConfigError: the budget is not between 0 and 1.
     """
     logarithms = {product: _logarithms(product, own) for product, own in good.items()}
-    medians = {product: float(np.median(values)) for product, values in logarithms.items()}
-    scales = np.maximum(spreads(list(logarithms.values())), LEAST_SPREAD).tolist()
-    own = dict(zip(logarithms, scales, strict=True))
-    limit, certified = common_reach(list(logarithms.values()), scales, false_reject_budget)
-    if not certified:  # single images have no distance from their median
-        limit = max(limit, NormalDist().inv_cdf(1 - false_reject_budget))
-    thresholds: dict[str, float] = {}
-    for product, values in logarithms.items():
-        alone = choose_threshold(good[product], false_reject_budget)
-        # A median of N normal values has pi/2N times their variance: the fewer images, the more room.
-        room = math.sqrt(1 + math.pi / (2 * values.size))
-        extrapolated = math.exp(medians[product] + limit * room * own[product])
-        thresholds[product] = alone.value if alone.method == "order statistic" else extrapolated
-    return thresholds
+    own = {product: choose_threshold(good[product], false_reject_budget) for product in good}
+    if all(alone.method == "order statistic" for alone in own.values()):
+        return own
+    limits, together = prediction_limits(logarithms, level_variance, false_reject_budget)
+    method: Method = "common tail" if together else "extrapolated"
+    return {
+        product: alone
+        if alone.method == "order statistic"
+        else _resting_on(np.exp(logarithms[product]), math.exp(limits[product]), method)
+        for product, alone in own.items()
+    }
 
 
 def common_reach(groups: Sequence[NDArray[np.float64]], scales: Sequence[float], budget: float) -> tuple[float, bool]:
@@ -122,12 +126,22 @@ def common_reach(groups: Sequence[NDArray[np.float64]], scales: Sequence[float],
     return math.log(chosen.value), chosen.method == "order statistic"
 
 
-def pool_scores(held_out: Mapping[str, ArrayLike], left_out: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+@dataclass(frozen=True)
+class Pool:
+    """Scores of good images by product, judged or moved as those of new ones would be."""
+
+    scores: dict[str, NDArray[np.float64]]
+    level_variance: float
+    """Of the error of the common factor, on a logarithmic scale; 0 where nothing was moved."""
+
+
+def pool_scores(held_out: Mapping[str, ArrayLike], left_out: Mapping[str, ArrayLike]) -> Pool:
     """Scores of good images that nothing was fitted to, and of training images left out of the memory, as one sample.
 
     The memory judges a left-out image as it does a new one, but the student has seen it. So all left-out scores move
     by one factor, the median ratio of held-out scores to the median left-out score of the same product: the many
-    left-out images tell how scores spread, the few held-out ones where they lie.
+    left-out images tell how scores spread, the few held-out ones where they lie. Where these are very few, the factor
+    is drawn towards 1 as far as ``LEVEL_SPREAD`` allows, and the two or three that happen to lie low do not decide.
 
     Args:
         held_out: by product.
@@ -138,12 +152,20 @@ def pool_scores(held_out: Mapping[str, ArrayLike], left_out: Mapping[str, ArrayL
     """
     few = {product: _logarithms(product, own) for product, own in held_out.items()}
     many = {product: _logarithms(product, own) for product, own in left_out.items()}
-    apart = [few[product] - np.median(own) for product, own in many.items()]
-    shift = float(np.median(np.concatenate(apart))) if apart else 0.0
-    return {
-        product: np.exp(np.concatenate([own, many[product] + shift]) if product in many else own)
-        for product, own in few.items()
-    }
+    if not many:
+        return Pool({product: np.exp(own) for product, own in few.items()}, 0.0)
+    apart = np.concatenate([few[product] - np.median(own) for product, own in many.items()])
+    # A median of N normal values has pi/2N times their variance.
+    error = math.pi / 2 * _pooled_variance(many.values()) / apart.size
+    trust = LEVEL_SPREAD**2 / (LEVEL_SPREAD**2 + error)
+    shift = trust * float(np.median(apart))
+    return Pool(
+        {
+            product: np.exp(np.concatenate([own, many[product] + shift]) if product in many else own)
+            for product, own in few.items()
+        },
+        trust * error,
+    )
 
 
 def spreads(groups: Sequence[NDArray[np.float64]]) -> list[float]:
@@ -176,6 +198,17 @@ def operating_point(scores: ArrayLike, defective: ArrayLike, threshold: float) -
     )
 
 
+def _pooled_variance(groups: Iterable[NDArray[np.float64]]) -> float:
+    """Of values about the median of their group, from the median absolute deviation."""
+    deviations = np.concatenate([np.abs(group - np.median(group)) for group in groups])
+    spread = max(float(np.median(deviations)) / NormalDist().inv_cdf(0.75), LEAST_SPREAD)
+    return spread**2
+
+
+def _resting_on(scores: NDArray[np.float64], value: float, method: Method) -> Threshold:
+    return Threshold(value, method, scores.size, int((scores > value).sum()))
+
+
 def _logarithms(product: str, scores: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(scores, dtype=np.float64).ravel()
     if values.size == 0 or not (values > 0).all():
@@ -188,13 +221,3 @@ def _log_normal_quantile(scores: NDArray[np.float64], share: float) -> float:
     centre = float(np.median(logarithms))
     spread = float(np.median(np.abs(logarithms - centre))) / NormalDist().inv_cdf(0.75)
     return math.exp(centre + NormalDist().inv_cdf(share) * spread)
-
-
-def _upper_bound(exceeding: int, count: int) -> float:
-    """Clopper-Pearson: the rate p at which at most ``exceeding`` of ``count`` would be seen with probability 5 %."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        p = (low + high) / 2
-        terms = (math.comb(count, k) * p**k * (1 - p) ** (count - k) for k in range(exceeding + 1))
-        low, high = (p, high) if sum(terms) > 1 - CONFIDENCE else (low, p)
-    return high

@@ -14,7 +14,7 @@ class Recognition(nn.Module):
     .. math::
         z = (f - \mu) A \qquad
         d_k = \frac{1}{\ell_k} \sqrt{\lVert z - c_k \rVert^2 / C} \qquad
-        \text{product} = \arg\min_k d_k \qquad \text{distance} = \min_k d_k
+        \text{product} = p = \arg\min_k \ell_k d_k \qquad \text{distance} = d_p
 
     :math:`A` whitens what varies within a product, :math:`c_k` is the product's prototype and :math:`\ell_k` its
     limit, so that a distance of 1 is the default limit of what is known, for every product alike.
@@ -47,8 +47,10 @@ class Recognition(nn.Module):
         """Teacher features ``[B, C_l, h_l, w_l]`` to product ``int32 [B]`` and distance ``float32 [B]``."""
         z = (pool(features) - self.centre) @ self.transform  # [B, C]
         squares = ((z.unsqueeze(1) - self.prototypes).square() @ self.mean).squeeze(2)  # [B, K]
-        distances = squares.sqrt() / self.limits  # [B, K]
-        return distances.argmin(dim=1).to(torch.int32), distances.amin(dim=1)
+        # Nearest in itself, not in limits: a part that is far from all would go to whichever product has the widest.
+        product = squares.argmin(dim=1, keepdim=True)  # [B, 1]
+        distances = (squares.sqrt() / self.limits).gather(1, product)
+        return product.squeeze(1).to(torch.int32), distances.squeeze(1)
 
     def reject_limits(self) -> Tensor:
         r"""Up to which distance a picture is nearer to its product's limit than to the next product, ``[K]``.

@@ -20,7 +20,7 @@ from snl_edge.table import number_column, print_table, text_column
 from ..opencv import cv2
 from .detector import Detector
 from .frame import as_images
-from .overlay import draw_overlay, draw_unknown, ignored_in
+from .overlay import draw_overlay, draw_unknown, ignored_in, is_kept_heatmap
 
 LONGEST_TABLE = 12
 """Rows printed for people; more are summed up, and all are in the JSON lines."""
@@ -42,12 +42,16 @@ def infer_files(
     Prints a table, or JSON lines with ``as_json``. With ``out``, writes ``verdicts.jsonl`` and an overlay per
     image there.
 
+    Heatmaps that a line keeps beside its pictures are left out, and their number is said.
+
     Raises:
-        DataError: an argument names nothing.
+        DataError: an argument names nothing, or all are heatmaps.
         BundleError, BackendError, EngineError: the bundle cannot be loaded or run.
         OutputError: ``out`` cannot be written.
     """
-    paths = find_images(arguments)
+    paths, heatmaps = _apart(find_images(arguments))
+    if heatmaps:
+        console.print(f"left out: {len(heatmaps)} heatmaps that a line keeps beside its pictures")
     names = overlay_names(paths)
     lines: list[dict[str, object]] = []
     # One picture at a time: nothing larger need be made ready.
@@ -90,6 +94,18 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
             raise DataError(f"nothing to inspect in {argument}", reason, "check the path; quote globs")
         found |= dict.fromkeys(matches)
     return list(found)
+
+
+def _apart(found: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Pictures of parts, and heatmaps of a line's journal."""
+    heatmaps = [path for path in found if is_kept_heatmap(path)]
+    if len(heatmaps) == len(found):
+        raise DataError(
+            f"nothing to inspect: {heatmaps[0]} and all others are heatmaps",
+            "a line keeps them beside its pictures",
+            "give the pictures, whose names end before -heatmap",
+        )
+    return [path for path in found if path not in set(heatmaps)], heatmaps
 
 
 def _judge(

@@ -16,7 +16,7 @@ from ..errors import OutputError
 from ..opencv import cv2
 from ..runtime.frame import swapped
 from ..runtime.manifest import Colours
-from ..runtime.overlay import draw_overlay, draw_unknown, ignored_in
+from ..runtime.overlay import HEATMAP, draw_overlay, draw_unknown, ignored_in
 from .clock import Clock
 from .journal import Journal
 from .record import Record, VerdictName
@@ -97,7 +97,7 @@ class Pictures:
             image = self._save(f"{name}.jpg", frame, colours)
             heatmap = None
             if anomaly_map is not None:
-                heatmap = self._save(f"{name}-heatmap.jpg", _heatmap(record, frame, anomaly_map, colours), "rgb")
+                heatmap = self._save(f"{name}{HEATMAP}", _heatmap(record, frame, anomaly_map, colours), "rgb")
         except (OutputError, cv2.error) as error:
             self.miss(str(error))
             return None, None

@@ -20,13 +20,14 @@ from snl_edge.progress import progress_bar
 from snl_edge.runtime.manifest import ProductReference
 
 from .appearance import measure_appearance, reference_of
+from .camera_changes import at_any_moment
 from .checkpoint import Checkpoint, ignored_shares, load_model, save_checkpoint, save_weights
 from .config import TrainingConfig
-from .image_record import find_images, read_run_images, role_indices
+from .image_record import FoundImages, find_images, read_run_images, role_indices
 from .split import Role
 from .tight_regions import TEXT, tight_region_findings
 
-LEAST_PARTS = 5
+LEAST_PARTS = 2
 """Of a product, for its memory to be much the same without one of them."""
 
 
@@ -53,25 +54,44 @@ class ImageSets:
             store.part(trained), groups[trained], store.part(held_out), store.part(thresholds), groups[thresholds]
         )
 
+    @classmethod
+    def found(cls, images: FoundImages, size: tuple[int, int]) -> ImageSets:
+        """The sets of a finished run, whose images were found again, for a model with inputs of ``size``."""
+        entries = images.entries
+        store = ImageStore(images.samples, size, budget=0)
+        return cls.of(store, np.array([entry.group for entry in entries]), [entry.role for entry in entries])
+
 
 def calibrate(
     model: Snl, sets: ImageSets, training: TrainingConfig
 ) -> tuple[ScoreCalibration, dict[str, ProductReference]]:
     """Thresholds of ``model``, which is in evaluation mode, and what good parts look like to it.
 
-    The latter from held-out images; the thresholds from images that were kept for them, and from those it was trained
-    on, too, where it has a memory that can leave them out: ten times as many. Several images of one part count once.
+    The latter from held-out images; the thresholds from :func:`good_scores`.
     """
     with progress_bar("judging held-out images") as report:
         figures = measure_appearance(model, sets.held_out, training.batch_size, report)
+    calibration = calibrate_scores(*good_scores(model, sets, training), training.false_reject_budget)
+    return calibration, reference_of(figures, calibration.gain)
+
+
+def good_scores(
+    model: Snl, sets: ImageSets, training: TrainingConfig
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Raw scores of good parts, by product: of images kept for thresholds, and of those trained on, left out.
+
+    The latter where the model has a memory that can leave them out: ten times as many. Several images of one part
+    count once. Each image is judged at one moment of the camera (:func:`.camera_changes.at_any_moment`), so that the
+    budget holds whatever it changes.
+    """
     with progress_bar("judging images for thresholds") as report:
-        new = measure_appearance(model, sets.thresholds, training.batch_size, report)
+        new = measure_appearance(model, at_any_moment(sets.thresholds, training), training.batch_size, report)
     with progress_bar("judging training images") as report:
-        left_out = leave_one_out(model, sets.trained, sets.trained_groups, training.batch_size, report)
+        trained = at_any_moment(sets.trained, training)
+        left_out = leave_one_out(model, trained, sets.trained_groups, training.batch_size, report)
     shown = np.array([sample.product for sample in sets.thresholds.samples])
     unseen = {product: of_parts(own["score"], sets.threshold_groups[shown == product]) for product, own in new.items()}
-    calibration = calibrate_scores(unseen, left_out, training.false_reject_budget)
-    return calibration, reference_of(figures, calibration.gain)
+    return unseen, left_out
 
 
 @torch.no_grad()
@@ -161,8 +181,7 @@ def recalibrate(run: Path, dataset: Dataset, regions: torch.Tensor | None = None
             "its memory holds patches of all of them",
             "give the data set that it was trained on, or train again",
         )
-    store = ImageStore(found.samples, checkpoint.model.size, budget=0)
-    sets = ImageSets.of(store, np.array([e.group for e in found.entries]), [e.role for e in found.entries])
+    sets = ImageSets.found(found, checkpoint.model.size)
     changes: dict[str, object] = {}
     if regions is not None:
         model.anomaly_map.ignore(regions)

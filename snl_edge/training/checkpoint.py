@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -46,6 +46,12 @@ class Checkpoint(BaseModel):
     revision: str
     machine: dict[str, str | int]
     versions: dict[str, str]
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _without_camera_changes(cls, value: object) -> object:
+        """A run of before there were copies for camera changes was trained without any, whatever the default is now."""
+        return {"camera": None, **value} if isinstance(value, dict) else value
 
 
 def save_weights(model: Snl, folder: Path) -> tuple[str, str]:

@@ -12,6 +12,32 @@ CHECKPOINT = "checkpoint.json"
 """The file that makes a folder a run folder."""
 
 
+class CameraConfig(BaseModel):
+    """How far the camera may change without a good part being stopped: what training adds changed copies for.
+
+    Lengths are in pixels of the model's input. A change goes either way, anywhere up to what is given here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    copies: int = Field(default=2, ge=1)
+    """Changed copies of each training image."""
+    gain: float = Field(default=0.2, ge=0, le=1)
+    """0.2: brighter by a factor of up to 1.2, or darker by one."""
+    warmth: float = Field(default=0.1, ge=0, lt=1)
+    """White balance: red times 1.1 and blue times 0.9, or the other way round."""
+    turn: float = Field(default=4.0, ge=0, le=45)
+    """Degrees."""
+    shift: float = Field(default=5.0, ge=0)
+    """Along each side."""
+    blur: float = Field(default=1.0, ge=0)
+    """Standard deviation of a Gaussian."""
+    noise: float = Field(default=5.0, ge=0)
+    """Standard deviation, in grey levels of 255."""
+    jpeg: int = Field(default=70, ge=1, le=99)
+    """Lowest quality of a JPEG at the model's size."""
+
+
 class TrainingConfig(BaseModel):
     """Settings of one training run."""
 
@@ -27,6 +53,8 @@ class TrainingConfig(BaseModel):
     """Largest norm of the gradient."""
     augment: Literal["none", "flips", "dihedral"] = "none"
     """Mirror images at random (``flips``), or turn them by quarter turns as well (``dihedral``, square inputs)."""
+    camera: CameraConfig | None = CameraConfig()
+    """What the camera may change; None: nothing, a good part must look as in the training images."""
     holdout: float = Field(default=0.1, gt=0, le=0.5)
     """Share of each product's parts kept out of training (:func:`snl_edge.training.split.assign_roles`)."""
     trust: bool = False

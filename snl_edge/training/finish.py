@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from snl_edge import provenance
+from snl_edge.calibration.vouching import threshold_findings
 from snl_edge.data.loader import ImageStore
 from snl_edge.model.snl import Snl
 from snl_edge.progress import console, progress_bar
 
 from .calibrate import ImageSets, calibrate, weigh_distances
+from .camera_changes import features_with_copies, with_copies
 from .checkpoint import Checkpoint, ignored_shares, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .curves import draw_curves
@@ -55,10 +59,10 @@ def finish(
     learn_normality(model, source, sets, prepared.indices("trained"), training)
     calibration, reference = calibrate(model, sets, training)
     products = tuple(sorted({sample.product for sample in store.samples}))
-    # What thresholds leave doubtful joins here, too.
+    few = threshold_findings(calibration)
     tight = tight_region_findings(model, (sets.held_out, sets.thresholds), products, training.batch_size)
-    say(tight)
-    findings = by_gravity([*prepared.findings, *tight])
+    say([*few, *tight])
+    findings = by_gravity([*prepared.findings, *few, *tight])
     draw_curves(state.history, folder / "losses.png")
     save_reference(sets.held_out.samples, store.size, folder)
     weights, digest = save_weights(model, folder)
@@ -92,19 +96,22 @@ def learn_normality(
 ) -> None:
     """All that is fitted beside the student: recognition, memory, and the weights of distances.
 
+    Recognition and memory are fitted to changed copies of the images, too (:mod:`.camera_changes`).
     ``trained`` says where the images trained on stand in ``source``.
     """
+    copied = with_copies(sets.trained, training)
+    groups = np.tile(sets.trained_groups, len(copied) // len(sets.trained)).tolist()
     # Everything after it asks which product an image shows.
-    learn_products(model, sets.trained, sets.trained_groups.tolist(), training)
+    learn_products(model, copied, groups, training)
     if model.memory is not None and model.config.memory is not None:
-        shown = [sample.product for sample in sets.trained.samples]
+        shown = [sample.product for sample in copied.samples]
         products = sorted(set(shown))
         with progress_bar("filling the memory") as report:
             fill_memory(
                 model.memory,
-                lambda indices: source.features([trained[i] for i in indices]),
+                features_with_copies(source, trained, copied),
                 [products.index(product) for product in shown],
-                sets.trained_groups.tolist(),
+                groups,
                 model.config.memory.candidates,
                 training.batch_size,
                 training.seed,

@@ -24,7 +24,7 @@ from .split import Role, assign_roles, merged_sets
 
 SAID = 8
 """Doubts that are printed; the others are counted, and stand on the page."""
-GRAVITY = ("suspicious", "few_parts", "repeats")
+GRAVITY = ("suspicious", "thresholds", "few_parts", "repeats")
 """Kinds of findings, the gravest first; others follow."""
 
 

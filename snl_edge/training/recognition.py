@@ -55,6 +55,12 @@ class RecognitionFit:
         columns = [np.sqrt(np.square(z - prototype).mean(axis=1)) for prototype in self.prototypes]
         return np.stack(columns, axis=1) / self.limits
 
+    def recognise(self, embeddings: Array) -> tuple[NDArray[np.intp], Array]:
+        """Number of the nearest product ``[N]`` and the distance from it ``[N]``, as the module tells them."""
+        distances = self.distances(embeddings)
+        nearest = (distances * self.limits).argmin(axis=1)
+        return nearest, distances[np.arange(len(nearest)), nearest]
+
     def apply_to(self, recognition: Recognition) -> None:
         """Copies the constants into the module's buffers."""
         for name in ("centre", "transform", "prototypes", "limits"):

@@ -25,6 +25,8 @@ SHARE_OF_USUAL = 0.5
 """Repeats lie nearer than this share of how far the nearest other part usually is."""
 SAME = 1e-3
 """Distance below which two thumbnails are the same."""
+NEIGHBOURS = 32
+"""Images, the nearest, that one is linked to at most: enough to hold a group of any size together."""
 ROWS = 1024
 """Images whose distances to all others are held at a time."""
 
@@ -130,16 +132,16 @@ def _details(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _near_pairs(vectors: Tensor, reach: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Pairs ``[M, 2]`` of different images within reach of one of the two, and their distances ``[M]``."""
-    limits = torch.from_numpy(reach).float()
-    pairs, found = [np.empty((0, 2), np.intp)], [np.empty(0)]
+    """Pairs ``[M, 2]`` of near images within reach of one of the two, and their distances ``[M]``."""
+    limits, most = torch.from_numpy(reach).float(), min(NEIGHBOURS + 1, len(reach))  # each is its own nearest
+    pairs, found = [], []
     for start in range(0, len(vectors), ROWS):
         distances = _distances(vectors[start : start + ROWS], vectors)
-        near = distances <= torch.maximum(limits[start : start + ROWS, None], limits[None])
-        rows, columns = near.nonzero(as_tuple=True)
-        forward = rows + start < columns
-        pairs.append(torch.stack([rows + start, columns], dim=1)[forward].numpy())
-        found.append(distances[rows, columns][forward].numpy())
+        nearest, columns = distances.topk(most, largest=False)  # [R, K]
+        rows = torch.arange(start, start + len(nearest)).unsqueeze(1).expand_as(columns)
+        linked = (nearest <= torch.maximum(limits[rows], limits[columns])) & (rows != columns)
+        pairs.append(torch.stack([rows[linked], columns[linked]], dim=1).numpy())
+        found.append(nearest[linked].numpy())
     return np.concatenate(pairs), np.concatenate(found)
 
 

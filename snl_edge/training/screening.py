@@ -29,10 +29,18 @@ WIDEST = 256
 """Principal directions in which patches of a wide teacher are compared."""
 LEAST_PARTS = 8
 """Different parts of a product, below which none can be told to stand out."""
-UPPER = 0.9
-"""The share of parts whose distance from the median tells how the upper half of a product's scores spreads."""
-LIMIT = 2.5
-"""Spreads above the median, on a logarithmic scale, beyond which an image is suspicious."""
+UPPER = (0.75, 0.9)
+"""Shares of parts whose scores tell how the upper tail of a product falls off."""
+FENCE = 1.3
+"""An image is suspicious beyond the higher of these scores and so many times their distance, on a logarithmic scale.
+
+With a tail that falls off as an exponential, 3 % of good parts would lie there; good parts' tails fall off faster. The
+fence and these shares were chosen on five of ten real products (docs/snl.md), together with the number of passes.
+"""
+LEAST_FENCE = 2.0
+"""Spreads above the median at least, where the tail is shorter than below."""
+PASSES = 2
+"""Times that the scores' spread is measured, the later ones without what was suspicious before: defects widen it."""
 NAMED = 4
 
 
@@ -86,11 +94,11 @@ def strangeness(
 
 
 def standing_out(scores: NDArray[np.float64], products: Sequence[str], groups: NDArray[np.intp]) -> NDArray[np.float64]:
-    """How far each image of ``scores`` ``[N]`` stands out of its product, in units of ``LIMIT``: suspicious above 1.
+    """How far each image of ``scores`` ``[N]`` stands out of its product: 0 at the median, suspicious above 1.
 
-    In spreads above the median of the product's parts, on a logarithmic scale. The spread is that of the upper half,
-    by its ``UPPER`` share, as scores of good parts have a longer tail above than below; as much as a tenth of defects
-    hardly moves it. NaN for products of fewer than ``LEAST_PARTS`` parts.
+    On a logarithmic scale, by quantiles of the product's parts, of which each counts once: a fence as Tukey's (1977),
+    but by the upper tail alone, since that of good parts differs from product to product and is longer than the lower
+    one. NaN for products of fewer than ``LEAST_PARTS`` parts.
     """
     names, out = np.asarray(products), np.full(len(scores), np.nan)
     for product in np.unique(names):
@@ -98,13 +106,22 @@ def standing_out(scores: NDArray[np.float64], products: Sequence[str], groups: N
         parts = np.array([np.median(scores[own[groups[own] == number]]) for number in np.unique(groups[own])])
         if len(parts) < LEAST_PARTS:
             continue
-        logarithms = np.log(parts)
-        middle = float(np.median(logarithms))
-        deviation = float(np.median(np.abs(logarithms - middle))) / NormalDist().inv_cdf(0.75)
-        upper = (float(np.quantile(logarithms, UPPER)) - middle) / NormalDist().inv_cdf(UPPER)
-        spread = max(deviation, upper, LEAST_SPREAD)
-        out[own] = (np.log(scores[own]) - middle) / (LIMIT * spread)
+        kept = logarithms = np.log(parts)
+        middle = reach = 0.0
+        for _ in range(PASSES):
+            middle, reach = _middle_and_reach(kept)
+            kept = logarithms[logarithms <= middle + reach]
+        out[own] = (np.log(scores[own]) - middle) / reach
     return out
+
+
+def _middle_and_reach(logarithms: NDArray[np.float64]) -> tuple[float, float]:
+    """The median of a product's scores, and how far above it they are still its own."""
+    middle = float(np.median(logarithms))
+    deviation = float(np.median(np.abs(logarithms - middle))) / NormalDist().inv_cdf(0.75)
+    lower, upper = np.quantile(logarithms, UPPER).tolist()
+    fence = upper + FENCE * (upper - lower) - middle
+    return middle, max(fence, LEAST_FENCE * max(deviation, LEAST_SPREAD))
 
 
 def contamination_findings(

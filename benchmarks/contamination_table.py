@@ -1,0 +1,48 @@
+"""The table of what training does about defective parts among its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .results import Result, require_result
+from .tables import cell, table
+
+HEADINGS = ("product", "planted", "named", "falsely named, clean")
+ESCAPES = {
+    "clean_escape_rate": "escapes, clean",
+    "planted_escape_rate": "escapes, planted",
+    "trusted_escape_rate": "escapes, planted and used (`--trust`)",
+}
+
+
+def contamination_table(results: Mapping[str, Result], name: str) -> str:
+    """One row per product and three means of the contamination result ``name``; rates in percent.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    result = require_result(results, "contamination", name)
+    figures, training = result.figures, result.settings["training"]
+    escapes = {
+        f"{kind}_escape_rate": title for kind, title in ESCAPES.items() if f"{kind}_escape_rate" in figures["all"]
+    }
+    rows = list(figures["products"].items())
+    means = {"all": "**mean**", "chosen_on": "the rule was chosen on", "others": "the others"}
+    rows += [(title, figures[key]) for key, title in means.items() if key in figures]
+    body = [[product, *_cells(own), *(cell(own[rate]) for rate in escapes)] for product, own in rows]
+    size = f"{result.settings['model']['height']}×{result.settings['model']['width']}"
+    trained = f"{training['steps']} steps of {training['batch_size']}" if training else "nothing trained"
+    note = (
+        f"<sub>{result.settings['preset']} preset, {size}, {trained}, seed {result.settings['seed']}, "
+        f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+    )
+    return table([*HEADINGS, *escapes.values()], body) + "\n" + note + "\n"
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    return [
+        str(row["planted"]),
+        f"{row['named']} ({cell(row['named_rate'])} %)",
+        f"{row['falsely_named']} of {row['images']} ({cell(row['falsely_named_rate'])} %)",
+    ]

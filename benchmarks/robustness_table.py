@@ -1,0 +1,67 @@
+"""The tables of a robustness result: verdicts under each change of the camera, and what detection costs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from .results import Result, find_result
+from .study_tables import CHOICE_PRODUCTS, NOTHING_YET
+from .tables import cell, table
+
+METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO", "pixel_ap": "pixel AP"}
+WAYS = {"without": "without", "with": "with camera changes"}
+
+
+def robustness_table(results: Mapping[str, Result], name: str) -> str:
+    """One row per change: good parts stopped and defective parts caught, in percent, without and with copies.
+
+    The products that the changes' strengths were chosen on stand apart from the others.
+    """
+    found = find_result(results, "robustness", name)
+    if found is None:
+        return NOTHING_YET
+    figures = found[1].figures
+    headings = ["pictures changed by"]
+    for words in WAYS.values():
+        headings += [f"{words}: good stopped, chosen on", "others", "caught"]
+    body = [
+        [change, *(text for way in WAYS for text in _figures(figures[way]["changes"][change]["products"]))]
+        for change in figures["with"]["changes"]
+    ]
+    metrics = [[WAYS[way], *(cell(figures[way]["evaluation"]["mean"][metric]) for metric in METRICS)] for way in WAYS]
+    return (
+        table(headings, body)
+        + "\n"
+        + table(["untouched pictures", *METRICS.values()], metrics)
+        + "\n"
+        + _source(found[1])
+        + "\n"
+    )
+
+
+def _figures(products: Mapping[str, Mapping[str, Any]]) -> tuple[str, str, str]:
+    """Good parts stopped of the products chosen on and of the others, and defective parts caught of all."""
+    others = products.keys() - CHOICE_PRODUCTS
+    return (
+        _rate(products, products.keys() & CHOICE_PRODUCTS, "falsely_stopped"),
+        _rate(products, others, "falsely_stopped"),
+        _rate(products, products.keys(), "caught"),
+    )
+
+
+def _rate(products: Mapping[str, Mapping[str, Any]], chosen: Collection[str], share: str) -> str:
+    counted = [products[product][share] for product in chosen]
+    total = sum(one["of"] for one in counted)
+    return cell(sum(one["count"] for one in counted) / total if total else None)
+
+
+def _source(result: Result) -> str:
+    training, model = result.settings["training"], result.settings["model"]
+    seconds = [f"{result.figures[way]['seconds'] / 60:.0f}" for way in WAYS]
+    return (
+        f"<sub>{result.settings['preset']} preset at {model['height']}×{model['width']}, {training['steps']} steps of "
+        f"{training['batch_size']}, seed {training['seed']}; {seconds[0]} minutes of training without camera changes, "
+        f"{seconds[1]} with them; {result.machine['processor']}, {result.machine['cores']} cores, "
+        f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+    )

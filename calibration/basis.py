@@ -1,0 +1,92 @@
+"""What a threshold rests on, and how many good parts it may stop: what is certain, and what is to be expected."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from snl_edge.evaluation.threshold import Method, Threshold
+
+from .expected_rates import expected_rates
+
+CONFIDENCE = 0.95
+"""Of what is called certain."""
+RANGE = 0.9
+"""Share of thresholds whose false rejects keep within the range that is expected."""
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class ThresholdBasis(BaseModel):
+    """What one threshold rests on, and the shares of good parts that lie above it: false rejects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Method
+    images: int = Field(gt=0)
+    """Good images of the product, each judged as a new one; several that show one part count once."""
+    certified: Rate
+    """With a confidence of 95 % no more good parts than these lie above the threshold, whatever their distribution."""
+    expected: Rate
+    expected_range: tuple[Rate, Rate]
+    """9 of 10 thresholds that rest on so many images keep within it."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether ``expected`` was measured on other products, not derived from these images."""
+        return self.method != "order statistic"
+
+    def __str__(self) -> str:
+        certain, about, least, most = map(percent, (self.certified, self.expected, *self.expected_range))
+        return (
+            f"from {count(self.images, 'good image')}; at most {certain} false rejects are certain (95 %), "
+            f"about {about} expected ({least} to {most}, {self.method})"
+        )
+
+
+def basis_of(threshold: Threshold, budget: float) -> ThresholdBasis:
+    """What ``threshold``, set for this budget, rests on."""
+    exceeding, images = threshold.exceeding, threshold.good_images
+    expected, likely = (
+        order_statistic_rates(exceeding, images)
+        if threshold.method == "order statistic"
+        else expected_rates(images, threshold.method == "common tail", budget)
+    )
+    return ThresholdBasis(
+        method=threshold.method,
+        images=images,
+        certified=certified_bound(exceeding, images),
+        expected=expected,
+        expected_range=likely,
+    )
+
+
+def certified_bound(exceeding: int, images: int) -> float:
+    """Clopper-Pearson: the share of new parts above a threshold that ``exceeding`` of ``images`` good ones exceed.
+
+    One-sided, with 95 % confidence; exact for an order statistic whatever the distribution of scores is (its share
+    follows a beta distribution), at any number of images.
+    """
+    from scipy.stats import beta
+
+    return float(beta.ppf(CONFIDENCE, exceeding + 1, images - exceeding)) if exceeding < images else 1.0
+
+
+def order_statistic_rates(exceeding: int, images: int) -> tuple[float, tuple[float, float]]:
+    """Mean and range of the share of new parts above an order statistic that ``exceeding`` of ``images`` exceed."""
+    from scipy.stats import beta
+
+    share = beta(exceeding + 1, images - exceeding)
+    low, high = share.ppf([(1 - RANGE) / 2, (1 + RANGE) / 2])
+    return float(share.mean()), (float(low), float(high))
+
+
+def percent(share: float) -> str:
+    """A share in percent, with as many digits as it deserves."""
+    value = 100 * share
+    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 0.095 else f"{value:.2g} %"
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun, in the plural where it is one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,73 @@
+"""`check`: what is wrong and what is doubtful about a data set, before anything is learned from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import app
+from .options import Bits, Data, Json, Layout, LayoutOption, Products, chosen_products
+
+if TYPE_CHECKING:
+    from snl_edge.data.findings import Finding
+
+
+@app.command()
+def check(
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Folder for a page that shows the images of each finding.")] = None,
+    bits: Bits = None,
+    layout: LayoutOption = Layout.auto,
+    products: Products = None,
+    as_json: Json = False,
+) -> None:
+    """Look at every image and mask of a data set: what cannot be used, and what is doubtful.
+
+    Ends with status 1 if something cannot be used, else with 0.
+
+    Example: snl-edge check parts/ --out parts-check/
+    """
+    from snl_edge import provenance
+    from snl_edge.data.check import survey
+    from snl_edge.data.findings import counted
+    from snl_edge.data.findings_page import show_sample, write_findings
+    from snl_edge.data.layouts import open_dataset
+    from snl_edge.progress import console, progress_bar
+
+    dataset = open_dataset(data, layout.value, chosen_products(products), trains=False).with_bits(bits)
+    with progress_bar("checking images") as report:
+        found = survey(dataset.train, dataset.test, progress=report)
+    doubts = [*dataset.findings, *found.doubts]
+    good = sum(sample.is_good for sample in (*dataset.train, *dataset.test))
+    names = {sample.product for sample in (*dataset.train, *dataset.test)}
+    summary = (
+        f"{counted(len(names), 'product')}, {counted(good, 'good image')}, {found.images - good} defective "
+        f"({len(dataset.train)} to train on): {counted(len(found.faults), 'fault')}, {counted(len(doubts), 'doubt')}"
+    )
+    if as_json:
+        print(json.dumps({"summary": summary, "faults": _plain(found.faults), "doubts": _plain(doubts)}, indent=2))
+    else:
+        for word, findings in (("fault", found.faults), ("doubt", doubts)):
+            for finding in findings:
+                print(f"{word}: {finding.text}")
+        print(summary)
+    if out is not None:
+        page = write_findings(
+            doubts,
+            out / "index.html",
+            title=f"What to look at: {data.resolve().name}",
+            summary=summary,
+            refused=found.faults,
+            provenance={"data": f"{data} ({dataset.layout} layout)", "created": provenance.now()},
+            read=show_sample([*dataset.train, *dataset.test]),
+        )
+        console.print(f"page: {page}")
+    if found.faults:
+        raise typer.Exit(1)
+
+
+def _plain(findings: list[Finding]) -> list[dict[str, object]]:
+    return [{"kind": f.kind, "text": f.text, "images": [str(path) for path in f.images]} for f in findings]
