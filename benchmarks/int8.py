@@ -19,7 +19,7 @@ from snl_edge.calibration.qualification import Qualified, Qualifier
 from snl_edge.calibration.score import DECISION
 from snl_edge.data.layouts import open_dataset
 from snl_edge.export.graphs import make_graphs
-from snl_edge.export.onnx_graph import save_graph
+from snl_edge.export.onnx_graph import graph_metadata, save_graph
 from snl_edge.progress import progress_bar
 from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import Precision
@@ -91,7 +91,12 @@ def run_by_onnxruntime(graph: Path, qualifier: Qualifier, qualified: Qualified) 
     limits = qualified.calibration.product_thresholds
     with progress_bar("judging with ONNX Runtime's INT8") as report:
         found = judge(
-            backend.infer, qualifier.images, qualifier.size, lambda product: limits.get(product, DECISION), report
+            backend.infer,
+            qualifier.images,
+            qualifier.size,
+            lambda product: limits.get(product, DECISION),
+            graph_metadata(qualifier.graph)["products"],
+            report,
         )
     told = {"not_int8": qualified.report.not_int8, "not_int8_share": qualified.report.not_int8_share}
     return compare(qualifier.reference, found, "int8", backend.description).model_copy(update=told)
