@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from snl_edge.data.camera_changes import CameraChange
 from snl_edge.data.samples import Sample
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 from snl_edge.runtime.verdict import VerdictKind
 
 from .cases import Rules
@@ -133,7 +133,7 @@ def _changed(
 
     def make(start: int) -> dict[str, NDArray[np.uint8]]:
         batch = samples[start : start + batch_size]
-        whole = [read_image(sample.path) for sample in batch]
+        whole = [sample.read() for sample in batch]
         pictures = whole if as_images is not None else [fit_to_input(picture, size) for picture in whole]
         prepare = as_images or np.ascontiguousarray
         return {
