@@ -27,6 +27,7 @@ from .recognition import learn_products
 from .reference import save_reference
 from .resume import RunState
 from .review import Verdict, write_review
+from .tight_regions import tight_region_findings
 
 
 def finish(
@@ -58,10 +59,11 @@ def finish(
     """
     learn_normality(model, source, sets, prepared.indices("trained"), training)
     calibration, reference = calibrate(model, sets, training)
-    few = threshold_findings(calibration)
-    say(few, before=len(prepared.findings))
-    findings = by_gravity([*prepared.findings, *few])
     products = tuple(sorted({sample.product for sample in store.samples}))
+    few = threshold_findings(calibration)
+    tight = tight_region_findings(model, (sets.held_out, sets.thresholds), products, training.batch_size)
+    say([*few, *tight], before=len(prepared.findings))
+    findings = by_gravity([*prepared.findings, *few, *tight])
     draw_curves(state.history, folder / "losses.png")
     save_reference(sets.held_out.samples, store.size, folder)
     weights, digest = save_weights(model, folder)
