@@ -26,7 +26,7 @@ from .image_record import ImageEntry
 
 FOLDER, PAGE, TABLE = "review", "index.html", "suspicious.csv"
 COLUMNS = ("image", "product", "standing", "verdict", "sha256")
-STRANGEST = 24
+STRANGEST = 12
 """Images that are shown, and listed in the table, in all, beside the suspicious ones."""
 
 Verdict = Literal["good", "defect"]
