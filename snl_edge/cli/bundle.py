@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from snl_edge.errors import ConfigError
-from snl_edge.progress import console
 
 from .app import app
 from .options import RUN, Backend, Json, require, require_for_run
@@ -60,6 +59,7 @@ def threshold(
 
     Or: snl-edge threshold line3/ --unknown 1.3
     """
+    from snl_edge.progress import console
     from snl_edge.runtime.bundle import Bundle
     from snl_edge.runtime.threshold_table import threshold_table
     from snl_edge.runtime.tuning import far_from_calibrated
