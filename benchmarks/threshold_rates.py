@@ -26,7 +26,7 @@ WHOLE = 0
 """Images of a draw that takes them all."""
 RESAMPLED = 100
 """Draws from the scores of the model that learned all images."""
-LEAST_LEFT = 9
+LEAST_LEFT = 8
 """Scores that judge the threshold set from the others."""
 HELD_OUT = TrainingConfig().holdout
 Scores = dict[str, list[float]]
