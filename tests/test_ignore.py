@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from snl_edge.cli import app
 from snl_edge.data.layouts import open_dataset
+from snl_edge.data.loader import ImageStore
 from snl_edge.data.mask_sources import MaskFiles
 from snl_edge.data.regions import MOST, fit_region, frame_sizes, parse_polygon, read_polygon_file, read_regions
 from snl_edge.errors import BundleError, ConfigError, DataError, SnlEdgeError
@@ -41,6 +42,7 @@ from snl_edge.training.calibrate import mean_where_counting
 from snl_edge.training.checkpoint import load_model, read_checkpoint
 from snl_edge.training.ignored import change_regions, regions_of, stack_regions, warn_of_forgotten_regions
 from snl_edge.training.loop import train
+from snl_edge.training.tight_regions import TEXT, tight_region_findings
 
 SIZE = (64, 64)
 CORNER = (slice(0, 24), slice(0, 40))
@@ -206,6 +208,24 @@ def test_training_with_regions_is_training_and_then_ignoring(ignoring_run, line,
         torch.testing.assert_close(weights[name], value)
     assert trained.calibration.raw_threshold == pytest.approx(changed.calibration.raw_threshold, rel=1e-5)
     assert (tmp_path / "ignored" / f"{products[0]}.png").is_file()
+
+
+def test_a_region_beside_which_good_images_are_at_their_worst_is_called_tight(run, line):
+    """The map's worst place lies right of the region in every image, then far from it."""
+    model, checkpoint = load_model(run)
+    region = torch.zeros(2, *SIZE, dtype=torch.bool)
+    region[0, :, :16] = True
+    model.anomaly_map.ignore(region)
+    store = ImageStore(open_dataset(line).train, SIZE, 0)
+    said = []
+    for column in (18, 60):
+        peaked = torch.full((1, *SIZE), 0.1)
+        peaked[0, 30, column] = 1.0
+        model.forward = lambda images, peaked=peaked: (peaked.expand(len(images), -1, -1), None, None, None)
+        said.append([f.text for f in tight_region_findings(model, [store], checkpoint.products, 4)])
+    ((text,), nothing) = said
+    assert text.startswith(f"{TEXT}{checkpoint.products[0]}: 8 of 8 good images are at their worst beside it")
+    assert not nothing
 
 
 def test_clearing_gives_back_what_was(run, ignoring_run, line, products, tmp_path):

@@ -89,6 +89,8 @@ def ignore(
         + (f": look at {run / FOLDER / product}.png" if share else "")
         + f"; its raw threshold was {before * raw[0]:.4g} and is {after * raw[1]:.4g}"
     )
+    for doubt in set(changed.doubts) - set(checkpoint.doubts):
+        console.print(f"doubt: {doubt}", markup=False, highlight=False)
     for bundle in outdated:
         console.print(f"[bold]{bundle} is of the regions before and refused from now on[/bold]")
     console.print(f"bundles that lie elsewhere judge as before; build anew: snl-edge build {run}")

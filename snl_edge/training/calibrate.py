@@ -25,6 +25,7 @@ from .checkpoint import Checkpoint, ignored_shares, load_model, save_checkpoint,
 from .config import TrainingConfig
 from .image_record import FoundImages, find_images, read_run_images, role_indices
 from .split import Role
+from .tight_regions import TEXT, tight_region_findings
 
 LEAST_PARTS = 2
 """Of a product, for its memory to be much the same without one of them."""
@@ -187,6 +188,11 @@ def recalibrate(run: Path, dataset: Dataset, regions: torch.Tensor | None = None
         weigh_distances(model, sets.held_out, checkpoint.training)
     changes["calibration"], changes["reference"] = calibrate(model, sets, checkpoint.training)
     if regions is not None:
+        tight = tight_region_findings(
+            model, (sets.held_out, sets.thresholds), checkpoint.products, checkpoint.training.batch_size
+        )
+        kept = [doubt for doubt in checkpoint.doubts if not doubt.startswith(TEXT)]
+        changes["doubts"] = (*kept, *(finding.text for finding in tight))
         changes["ignored"] = ignored_shares(model, checkpoint.products)
         changes["weights"], digest = save_weights(model, run)
         changes["weights_sha256"] = digest
