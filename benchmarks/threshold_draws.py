@@ -58,8 +58,8 @@ def threshold_draws(
     sizes: Annotated[
         str, typer.Option(help="Good images of each product, drawn from the scores of one model.")
     ] = "2,3,5,10,20,50,150",
-    train_on: Annotated[str, typer.Option(help="Good images of each product that a model is trained on.")] = "5,10,20",
-    draws: Annotated[int, typer.Option(min=0, help="Of each size.")] = 2,
+    train_on: Annotated[str, typer.Option(help="Good images of each product that a model is trained on.")] = "20",
+    draws: Annotated[int, typer.Option(min=0, help="Of each size.")] = 1,
     work: Annotated[Path, typer.Option(help="Folder for the scores of each draw.")] = Path("runs/threshold_draws"),
     most: Annotated[
         int | None, typer.Option(min=0, help="Train so many of the draws that are missing; all if not given.")

@@ -26,7 +26,7 @@ WHOLE = 0
 """Images of a draw that takes them all."""
 RESAMPLED = 100
 """Draws from the scores of the model that learned all images."""
-LEAST_LEFT = 9
+LEAST_LEFT = 8
 """Scores that judge the threshold set from the others."""
 HELD_OUT = TrainingConfig().holdout
 Scores = dict[str, list[float]]
@@ -177,9 +177,12 @@ def thresholds_table(results: Mapping[str, Result], name: str) -> str:
     result = require_result(results, KIND, name)
     body = []
     for images, size in result.figures["sizes"].items():
+        first = size["drawn"] or size["resampled"]
+        if first is None:
+            continue  # no product has so many
         for way in ("together", "alone"):
             drawn, again = ((size[name] or {}).get(way) for name in ("drawn", "resampled"))
-            products = f"{len((size['drawn'] or size['resampled'])['products'])} products"
+            products = f"{len(first['products'])} products"
             body.append(
                 [
                     f"{images}, {products if way == 'together' else 'each alone'}",
@@ -201,7 +204,7 @@ def thresholds_table(results: Mapping[str, Result], name: str) -> str:
     ]
     note = (
         f"<sub>{result.settings['preset']} preset, {model['width']}×{model['height']}, {training['steps']} steps of "
-        f"{training['batch_size']}, {result.settings['draws']} draws to train on for each number of images, "
+        f"{training['batch_size']}, {result.settings['draws']} training for each number of images, "
         f"{result.figures['resampled']} from the scores of one model of all images, "
         f"{result.machine['processor']}, {result.created[:10]}, revision {result.revision}; `{result.command}`</sub>\n"
     )
