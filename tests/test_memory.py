@@ -157,6 +157,25 @@ def test_centres_lie_far_apart():
     assert set(chosen.tolist()) >= set(range(500, 508))
 
 
+def test_images_give_patches_by_their_weights():
+    """With room for all candidates, what is kept tells what was drawn: of 64 patches an image, all and a quarter."""
+    memory = Memory(CHANNELS, MemoryConfig(centres=256), 1)
+    given = features(4)
+    fill_memory(
+        memory,
+        lambda i: [level[list(i)] for level in given],
+        [0] * 4,
+        range(4),
+        10**6,
+        2,
+        0,
+        weights=[1, 1, 0.25, 0.25],
+    )
+    kept = memory.kept.unique(dim=0, return_inverse=True)[1]
+    drawn = {(owner, row) for owner, row in zip(memory.owners.flatten().tolist(), kept.tolist(), strict=True)}
+    assert Counter(owner for owner, _ in drawn) == {0: 64, 1: 64, 2: 16, 3: 16}
+
+
 def test_the_same_seed_keeps_the_same_patches():
     assert torch.equal(filled(seed=3)[0].kept, filled(seed=3)[0].kept)
     assert not torch.equal(filled(seed=3)[0].kept, filled(seed=4)[0].kept)

@@ -62,6 +62,14 @@ def at_any_moment(store: ImageStore, training: TrainingConfig) -> ImageStore:
     return copied.part([index % moments * count + index for index in range(count)])
 
 
+def memory_weights(count: int, images: int, training: TrainingConfig) -> list[float]:
+    """How many patches each of ``count`` images and copies gives the memory, in those that an image gives."""
+    if training.camera is None:
+        return [1.0] * count
+    share = training.camera.memory_share
+    return [1.0] * images + [share / (1 - share) / training.camera.copies] * (count - images)
+
+
 def features_with_copies(
     source: FeatureSource, trained: Sequence[int], copied: ImageStore
 ) -> Callable[[Sequence[int]], list[Tensor]]:

@@ -15,7 +15,7 @@ from snl_edge.model.snl import Snl
 from snl_edge.progress import console, progress_bar
 
 from .calibrate import ImageSets, calibrate, weigh_distances
-from .camera_changes import features_with_copies, with_copies
+from .camera_changes import features_with_copies, memory_weights, with_copies
 from .checkpoint import Checkpoint, ignored_shares, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .curves import draw_curves
@@ -117,5 +117,6 @@ def learn_normality(
                 training.batch_size,
                 training.seed,
                 report,
+                memory_weights(len(copied), len(sets.trained), training),
             )
     weigh_distances(model, sets.held_out, training)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -24,10 +25,11 @@ def fill_memory(
     batch_size: int,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    weights: Sequence[float] | None = None,
 ) -> None:
     """Fills ``memory`` with K patches of every product's training images; a shared one with K of all of them.
 
-    About ``candidates`` patches are drawn for each K, equally many of every image; then the one farthest from all
+    About ``candidates`` patches are drawn for each K, of every image as its weight says; then the one farthest from all
     that are kept is kept next (k-centre greedy, as PatchCore, arXiv 2106.08265, sec. 3.2, in a random projection).
     With fewer candidates than centres some are kept twice. The memory also learns which part each is of.
 
@@ -41,20 +43,27 @@ def fill_memory(
         batch_size: images at a time.
         seed: of draw and projection.
         progress: called with centres chosen and wanted.
+        weights: how many patches each image gives, relative to the others; equally many if not given.
     """
     rng = np.random.default_rng(seed)
     parts, count = memory.owners.shape
     shown = np.asarray(products) if parts > 1 else np.zeros(len(products), int)
+    shares = np.ones(len(shown)) if weights is None else np.asarray(weights)
     chosen: list[Tensor] = []
     owners: list[Tensor] = []
     for part in range(parts):
         own = np.flatnonzero(shown == part)
-        each = -(-candidates // len(own))
+        each = math.ceil(candidates / shares[own].sum())
         drawn: list[Tensor] = []
         for start in range(0, len(own), batch_size):
             x = patches(features(own[start : start + batch_size].tolist()))  # [B, C, h, w]
             cells = x.flatten(2).transpose(1, 2)  # [B, P, C]
-            drawn += [one[torch.from_numpy(rng.permutation(len(one))[:each]).to(one.device)] for one in cells]
+            # An image that has fewer patches than it may give gives all: what others give is measured by that.
+            counts = np.ceil(shares[own[start : start + batch_size]] * min(each, cells.shape[1])).astype(int)
+            drawn += [
+                one[torch.from_numpy(rng.permutation(len(one))[:drawn_of]).to(one.device)]
+                for one, drawn_of in zip(cells, counts, strict=True)
+            ]
         pool = torch.cat(drawn)  # [candidates, C]
         before = part * count
         kept = farthest_points(pool, count, seed, lambda done, _, b=before: progress(b + done, parts * count))
