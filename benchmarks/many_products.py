@@ -71,7 +71,7 @@ class Variant:
         y, x = np.mgrid[:size, :size]
         wave = np.sin(2 * np.pi * (x * np.cos(self.angle) + y * np.sin(self.angle)) / self.period)
         patterned = placed + (self.contrast * wave)[..., None]
-        return np.clip(np.rint(patterned), 0, 255).astype(np.uint8), where.astype(np.uint8)
+        return np.clip(np.rint(patterned), 0, 255).astype(np.uint8), np.asarray(where, np.uint8)
 
 
 def write_products(root: Path, count: int, *, size: int, train: int, good: int, defective: int) -> None:

@@ -21,6 +21,8 @@ from snl_edge.model.teacher import Teacher
 from snl_edge.progress import progress_bar
 from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import KNOWN
+from snl_edge.training.camera_changes import with_copies
+from snl_edge.training.config import TrainingConfig
 from snl_edge.training.recognition import Array, RecognitionFit, embed, fit_recognition, rounding_noise
 
 from .command import run_command
@@ -39,14 +41,24 @@ def recognition(
     dataset = open_dataset(data)
     config = override(named(preset), settings or [])
     teacher = Teacher(config.teacher)
-    with progress_bar("teacher features") as report:
-        samples = [*dataset.train, *dataset.test]
-        embeddings = embed(teacher, ImageStore(samples, config.size, budget=0), 16, report)
-    noise = rounding_noise(teacher, ImageStore(dataset.train, config.size, budget=0), 16)
-    products = np.array([sample.product for sample in samples])
-    trained = np.arange(len(samples)) < len(dataset.train)
-    good = np.array([sample.is_good for sample in samples])
-    figures = measure(embeddings, products, trained, good, seed, noise)
+    # As training does: with changed copies of its images.
+    learned = with_copies(ImageStore(dataset.train, config.size, budget=0), TrainingConfig(seed=seed))
+    parts: list[Array] = []
+    for store in (learned, ImageStore(dataset.test, config.size, budget=0)):
+        with progress_bar("teacher features") as report:
+            parts.append(embed(teacher, store, 16, report))
+    samples = [*learned.samples, *dataset.test]
+    rows = np.arange(len(samples))
+    trained = rows < len(learned)
+    figures = measure(
+        np.concatenate(parts),
+        np.array([sample.product for sample in samples]),
+        trained,
+        np.array([sample.is_good for sample in samples]),
+        seed,
+        rounding_noise(teacher, learned, 16),
+        np.where(trained, rows % len(dataset.train), rows),
+    )
     path = save_result(
         "recognition",
         name,
@@ -63,8 +75,9 @@ def measure(
     good: NDArray[np.bool_],
     seed: int = 0,
     noise: Array | None = None,
+    groups: NDArray[np.intp] | None = None,
 ) -> dict[str, Any]:
-    """The figures, as fractions, from embeddings ``[N, C]`` and what each image is.
+    """The figures, as fractions, from embeddings ``[N, C]`` and what each image is; the rest as for the fit.
 
     With all products learned: recognition, images beyond the limit among good and defective test images, and
     defective ones that are unknown even if their score is above the threshold.
@@ -72,11 +85,12 @@ def measure(
     even if their score is above the threshold of what they resemble, and how many good test images of the products
     that stayed are beyond their limit.
     """
-    right, unknown, strange = _judge(embeddings, products, trained, np.ones(len(products), bool), seed, noise)
+    images = np.arange(len(products)) if groups is None else groups
+    right, unknown, strange = _judge(embeddings, products, trained, np.ones(len(products), bool), seed, noise, images)
     tested, rows = ~trained, {}
     for product in sorted(set(products.tolist())):
         own, others = products == product, trained & (products != product)
-        _, unseen, alien = _judge(embeddings, products, others, tested & good, seed, noise)
+        _, unseen, alien = _judge(embeddings, products, others, tested & good, seed, noise, images)
         rows[product] = {
             "accuracy": _share(right, tested & good & own),
             "false_unknown_rate": _share(unknown, tested & good & own),
@@ -112,9 +126,12 @@ def _judge(
     judged: NDArray[np.bool_],
     seed: int,
     noise: Array | None,
+    groups: NDArray[np.intp],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Of each ``judged`` image, ``bool [N]``: is it recognised as its product, beyond the limit, beyond any reject?"""
-    names, fit = fit_recognition(embeddings[fitted], products[fitted].tolist(), seed, noise=noise)
+    names, fit = fit_recognition(
+        embeddings[fitted], products[fitted].tolist(), seed, groups[fitted].tolist(), noise=noise
+    )
     right, unknown, strange = (np.zeros(len(products), bool) for _ in range(3))
     nearest, distance = fit.recognise(embeddings[judged])
     right[judged] = np.array(names)[nearest] == products[judged]

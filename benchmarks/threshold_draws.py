@@ -55,7 +55,10 @@ MOST_DEFECTIVE = 20
 def threshold_draws(
     data: Annotated[Path, typer.Argument(help="Data set in MVTec AD or VisA layout, with a test set.")],
     name: Annotated[str, typer.Option(help="Name of the result file.")],
-    sizes: Annotated[str, typer.Option(help="Good images drawn of each product.")] = "3,5,10,20,50,200",
+    sizes: Annotated[
+        str, typer.Option(help="Good images of each product, drawn from the scores of one model.")
+    ] = "2,3,5,10,20,50,150",
+    train_on: Annotated[str, typer.Option(help="Good images of each product that a model is trained on.")] = "5,10,20",
     draws: Annotated[int, typer.Option(min=0, help="Of each size.")] = 2,
     work: Annotated[Path, typer.Option(help="Folder for the scores of each draw.")] = Path("runs/threshold_draws"),
     most: Annotated[
@@ -69,7 +72,7 @@ def threshold_draws(
     revision()  # of the code that starts, whatever is committed meanwhile
     dataset = open_dataset(data)
     config = override(named(preset), [f"height={size}", f"width={size}"])
-    numbers = [int(images) for images in sizes.split(",")]
+    resampled, numbers = ([int(images) for images in text.split(",")] for text in (sizes, train_on))
     wanted = [(WHOLE, 0), *((images, number) for number in range(draws) for images in numbers)]
     settings: dict[str, object] = {
         "preset": preset,
@@ -93,7 +96,12 @@ def threshold_draws(
         typer.echo(f"{len(done)} of {len(wanted)} draws are done; go on with the same command")
         return
     path = save_result(
-        KIND, name, settings={**settings, "draws": draws}, figures=measure_rates(done, numbers), folder=FOLDER
+        KIND,
+        name,
+        settings={**settings, "draws": draws},
+        figures=measure_rates(done, sorted({*resampled, *(numbers if draws else [])})),
+        folder=FOLDER,
+        file=f"{KIND}-{name}.json",
     )
     typer.echo(f"wrote {path}")
 

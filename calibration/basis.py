@@ -50,7 +50,7 @@ def basis_of(threshold: Threshold, budget: float) -> ThresholdBasis:
     expected, likely = (
         order_statistic_rates(exceeding, images)
         if threshold.method == "order statistic"
-        else expected_rates(images, threshold.method == "common tail", budget)
+        else expected_rates(images, budget)
     )
     return ThresholdBasis(
         method=threshold.method,

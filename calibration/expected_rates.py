@@ -17,32 +17,25 @@ class Rates:
     high: float
 
 
-COMMON_TAIL = (
-    Rates(3, 0.007, 0.0, 0.038),
-    Rates(5, 0.015, 0.0, 0.083),
-    Rates(10, 0.009, 0.0, 0.053),
-    Rates(20, 0.009, 0.0, 0.049),
-    Rates(50, 0.010, 0.0, 0.040),
+EXPECTED = (
+    Rates(2, 0.003, 0.0, 0.004),
+    Rates(3, 0.006, 0.0, 0.038),
+    Rates(5, 0.014, 0.0, 0.083),
+    Rates(10, 0.011, 0.0, 0.053),
+    Rates(20, 0.010, 0.0, 0.062),
+    Rates(50, 0.011, 0.0, 0.035),
 )
-"""Ten products together, at a budget of 1 %, resampled from the scores of one model that had learned all images."""
-EXTRAPOLATED = (
-    Rates(3, 0.007, 0.0, 0.006),
-    Rates(5, 0.010, 0.0, 0.042),
-    Rates(10, 0.013, 0.0, 0.023),
-    Rates(20, 0.010, 0.0, 0.028),
-    Rates(50, 0.009, 0.0, 0.030),
-)
-"""Each product by itself, in the same way."""
+"""``resampled`` in benchmarks/results/threshold_draws-real10.json, made by :mod:`snl_edge.benchmarks.threshold_draws`
+(docs/thresholds.md): the larger of the means of products together and alone, and the range that holds both."""
 
 
-def expected_rates(images: int, common_tail: bool, budget: float) -> tuple[float, tuple[float, float]]:
-    """Mean and range of the share of good parts above a threshold that rests on ``images`` of its product.
+def expected_rates(images: int, budget: float) -> tuple[float, tuple[float, float]]:
+    """Mean and range of the share of good parts above a prediction limit that rests on ``images`` of its product.
 
     That of the largest measured number of images that is not above ``images``. Measured for a budget of 1 %; for
     another the odds change by the same factor as the odds of the budget.
     """
-    rows = COMMON_TAIL if common_tail else EXTRAPOLATED
-    own = max((row for row in rows if row.images <= images), key=lambda row: row.images, default=rows[0])
+    own = max((row for row in EXPECTED if row.images <= images), key=lambda row: row.images, default=EXPECTED[0])
     factor = _odds(budget) / _odds(MEASURED_BUDGET)
     mean, low, high = (share * factor / (1 - share + share * factor) for share in (own.mean, own.low, own.high))
     return mean, (low, high)

@@ -60,7 +60,8 @@ def test_faults_end_with_status_1_and_stand_first_on_the_page(tmp_path: Path) ->
     assert "--bits 12" in found["faults"][1]["text"]
     assert [Path(image).name for image in found["faults"][1]["images"]] == ["0.png", "1.png", "2.png"]
     page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
-    assert page.index("bit depth") < page.index("few images")
+    assert page.index("unreadable") < page.index("bit depth")
+    assert page.count("data:image/jpeg") == 3
     (tmp_path / "nut" / "hole.jpg").unlink()
     told = CliRunner().invoke(app, ["check", str(tmp_path / "nut"), "--bits", "12"])
     assert told.exit_code == 0, told.output

@@ -102,6 +102,17 @@ def test_a_test_image_that_is_trained_on_is_named_in_whatever_format(draw: Draw,
     assert kinds(inspect_samples([*good], [other])) == []
 
 
+def test_rigid_parts_with_small_defects_are_not_taken_for_one_picture(draw: Draw) -> None:
+    def shot(seed: int) -> np.ndarray:
+        noise = np.random.default_rng(seed).normal(0, 2, (48, 64, 3))
+        return (part(0) + noise).clip(0, 255).astype(np.uint8)
+
+    scratched = shot(100)
+    scratched[24, 30:36] = 255
+    train = [draw(f"{seed:02}.png", shot(seed)) for seed in range(20)]
+    assert inspect_samples(train, [draw("t0.png", scratched, mask=spot()), draw("t1.png", shot(101))]) == []
+
+
 def test_repeated_training_images_are_counted(draw: Draw, good: list[Sample]) -> None:
     copies = [draw(f"copy{n}.png", part(3)) for n in range(2)]
     abroad = [draw(f"{seed}.png", part(seed), product="bolt") for seed in range(7, 8)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from conftest import SIZE, short_training, small_model
 
 from snl_edge.data.layouts import open_dataset
@@ -16,9 +17,10 @@ from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.data.synthetic import render_part
 from snl_edge.errors import CheckpointError, DataError
-from snl_edge.training.checkpoint import read_checkpoint
-from snl_edge.training.image_record import FILE, find_images, read_run_images
+from snl_edge.training.checkpoint import load_model, read_checkpoint
+from snl_edge.training.image_record import FILE, find_images, read_run_images, role_indices
 from snl_edge.training.loop import train
+from snl_edge.training.recognition import learn_products
 from snl_edge.training.repeats import find_parts, repeat_findings
 from snl_edge.training.review import read_review
 from snl_edge.training.screening import LEAST_PARTS, contamination_findings, standing_out
@@ -113,7 +115,7 @@ def test_what_stands_out_of_its_product_is_named_and_a_burst_counts_once():
     few = standing_out(scores[: LEAST_PARTS - 1], names[: LEAST_PARTS - 1], groups[: LEAST_PARTS - 1])
     assert np.isnan(few).all()
     (finding,) = contamination_findings(samples[: LEAST_PARTS - 1], few, few > 1, trusted=False)
-    assert "whether one is defective cannot be told" in finding.text
+    assert "whether a defective one is among them cannot be told" in finding.text
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +203,26 @@ def test_a_run_that_does_not_say_what_it_was_trained_on_is_refused(run, line, tm
     (tmp_path / "old" / FILE).write_text(text.replace(read_checkpoint(run).weights_sha256, "0" * 64))
     with pytest.raises(CheckpointError, match="is of another model"):
         find_images(tmp_path / "old", open_dataset(line))
+
+
+def test_products_with_few_images_lend_the_held_out_ones_to_other_sets():
+    products, roles = ["a"] * 4 + ["b"] * 2, ["trained", "held_out", "thresholds", "gate", "trained", "held_out"]
+    assert role_indices(products, roles, "gate") == [3, 5]
+    assert role_indices(products, roles, "thresholds") == [2, 5]
+    assert role_indices(products, roles, "held_out") == [1, 5]
+
+
+def test_recognition_never_saw_what_is_held_out(run, line):
+    """How far held-out images lie is the reference against drift: seen ones lie too near."""
+    model, checkpoint = load_model(run)
+    found = find_images(run, open_dataset(line))
+    store = ImageStore(found.of("trained"), model.config.size, 0)
+    kept = model.recognition.prototypes.clone()
+    learn_products(model, store, [found.entries[i].group for i in found.indices("trained")], checkpoint.training)
+    assert torch.allclose(model.recognition.prototypes, kept, atol=1e-5)
+    everything = ImageStore(found.samples, model.config.size, 0)
+    learn_products(model, everything, [entry.group for entry in found.entries], checkpoint.training)
+    assert not torch.allclose(model.recognition.prototypes, kept, atol=1e-3)
 
 
 def _found(run, dataset):

@@ -103,9 +103,12 @@ def survey(train: Sequence[Sample], test: Sequence[Sample], *, progress: Progres
             masks += [look.mask] if look.mask is not None else []
             if progress is not None:
                 progress(done, len(samples))
-    learned = [figures for figures in images[: len(train)] if figures is not None]
-    tested = [figures for figures in images[len(train) :] if figures is not None]
-    refused = [*depth_faults([*learned, *tested]), *set_faults(masks)]
+    too_dark = depth_faults([figures for figures in images if figures is not None])
+    unclear = {path for finding in too_dark for path in finding.images}  # what they look like is not known yet
+    seen = [None if figures is None or figures.sample.path in unclear else figures for figures in images]
+    learned = [figures for figures in seen[: len(train)] if figures is not None]
+    tested = [figures for figures in seen[len(train) :] if figures is not None]
+    refused = [*too_dark, *set_faults(masks)]
     found = [*ignored_files(sample.path for sample in samples), *doubts(learned, tested), *mask_doubts(masks)]
     return Survey(len(samples), unusable, refused, found)
 

@@ -17,8 +17,13 @@ from .folders import name_some
 RECOMMENDED = 20
 """Good images of a product below which little of its variety can have been seen."""
 SAME_PICTURE = 0.6
-"""Root mean square, in grey levels, within which two gists show one picture. On the ten products that the project is
-measured with, a JPEG of quality 60 or better lay within 0.53 of its original, two pictures of two parts beyond 0.97."""
+"""Root mean square, in grey levels, within which two gists may show one picture. On the ten products that the project
+is measured with, a JPEG of quality 60 or better lay within 0.53 of its original."""
+SHARE_OF_USUAL = 0.25
+"""Of the usual distance to the nearest training image, within which they must lie as well: rigid parts in a jig may
+resemble each other more than a picture resembles its JPEG, and a small defect does not show in a gist."""
+COMPARED = 200
+"""Training images of a product that the usual distance is taken of, at most."""
 FAR = 6.0
 """Robust standard deviations from the median of the product that are clear."""
 LEVELS = 25.0
@@ -92,13 +97,14 @@ def _shared(train: Sequence[Figures], test: Sequence[Figures]) -> list[Finding]:
         if product not in learned:
             continue
         gists = np.stack([figures.gist for figures in learned[product]]).astype(np.float32)
+        reach = min(SAME_PICTURE, SHARE_OF_USUAL * _usual_distance(gists))
         digests = {figures.digest: figures for figures in learned[product]}
         for figures in own:
             twin = digests.get(figures.digest)
             if twin is None:
                 distance = np.square(gists - figures.gist.astype(np.float32)).mean(axis=1)
                 nearest = int(distance.argmin())
-                twin = learned[product][nearest] if distance[nearest] <= SAME_PICTURE**2 else None
+                twin = learned[product][nearest] if distance[nearest] <= reach**2 else None
             if twin is not None:
                 pairs.append((figures, twin))
     if not pairs:
@@ -112,6 +118,17 @@ def _shared(train: Sequence[Figures], test: Sequence[Figures]) -> list[Finding]:
         f"{learned_defects}: remove them from one of the two: {named}"
     )
     return [Finding("shared_with_test", text, tuple(path for pair in pairs for path in _paths(pair)))]
+
+
+def _usual_distance(gists: np.ndarray) -> float:
+    """The median distance of gists ``[N, D]`` to the nearest of the others; 0 for a single one."""
+    if len(gists) < 2:
+        return 0.0
+    chosen = gists[:: -(-len(gists) // COMPARED)].astype(np.float64)
+    squares = np.square(chosen).mean(axis=1)
+    apart = squares[:, None] + squares - 2 / chosen.shape[1] * chosen @ chosen.T
+    np.fill_diagonal(apart, np.inf)
+    return float(np.sqrt(max(0.0, np.median(apart.min(axis=1)))))
 
 
 def _repeated(train: Sequence[Figures]) -> list[Finding]:

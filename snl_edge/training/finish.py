@@ -9,6 +9,7 @@ import numpy as np
 
 from snl_edge import provenance
 from snl_edge.calibration.vouching import threshold_findings
+from snl_edge.data.findings import counted
 from snl_edge.data.loader import ImageStore
 from snl_edge.model.snl import Snl
 from snl_edge.progress import console, progress_bar
@@ -61,7 +62,7 @@ def finish(
     products = tuple(sorted({sample.product for sample in store.samples}))
     few = threshold_findings(calibration)
     tight = tight_region_findings(model, (sets.held_out, sets.thresholds), products, training.batch_size)
-    say([*few, *tight])
+    say([*few, *tight], before=len(prepared.findings))
     findings = by_gravity([*prepared.findings, *few, *tight])
     draw_curves(state.history, folder / "losses.png")
     save_reference(sets.held_out.samples, store.size, folder)
@@ -87,7 +88,7 @@ def finish(
     RunImages(weights_sha256=digest, images=prepared.entries).write(folder)
     save_checkpoint(checkpoint, folder)
     if findings:
-        console.print(f"{len(findings)} {'doubt' if len(findings) == 1 else 'doubts'}: see {page}")
+        console.print(f"{counted(len(findings), 'doubt')}: see {page}")
     return checkpoint
 
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snl_edge.data.check import check_samples
+from snl_edge.data.check import inspect_samples
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import ConfigError, SnlEdgeError
@@ -95,7 +95,7 @@ def train(
     device = choose_device(training.device)
     dataset = dataset.with_bits(training.bits)
     with progress_bar("checking images") as report:
-        check_samples(dataset.train, progress=report)
+        checked = [*dataset.findings, *inspect_samples(dataset.train, (), report)]
     verdicts = read_review(review) if review is not None else {}
 
     torch.manual_seed(training.seed)
@@ -117,7 +117,7 @@ def train(
     source = FeatureSource(model, store, training, device, budget - store.cached_bytes)
     with progress_bar("teacher features") as report:
         source.prepare(training.batch_size, report)
-    prepared = prepare_images(dataset, store, source, training, verdicts, start_from)
+    prepared = prepare_images(dataset, store, source, training, verdicts, checked, start_from)
     say(prepared.findings)
     sets, trained = ImageSets.of(store, prepared.groups, prepared.roles), prepared.indices("trained")
     samples = sets.trained.samples

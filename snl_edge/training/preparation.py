@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.data.findings import Finding
+from snl_edge.data.findings import Finding, counted
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.progress import console, progress_bar
@@ -24,8 +24,10 @@ from .split import Role, assign_roles, merged_sets
 
 SAID = 8
 """Doubts that are printed; the others are counted, and stand on the page."""
-GRAVITY = ("suspicious", "thresholds", "few_parts", "repeats")
+GRAVITY = ("suspicious", "repeats", "thresholds", "few_parts")
 """Kinds of findings, the gravest first; others follow."""
+TOLD_BETTER = ("few_images",)
+"""Kinds of findings of the mere files that training itself tells more of, once it has thresholds."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def prepare_images(
     source: FeatureSource,
     training: TrainingConfig,
     verdicts: Mapping[str, Verdict],
+    checked: Sequence[Finding] = (),
     start_from: Path | None = None,
 ) -> Prepared:
     """Groups, judges and divides the training images of ``dataset``.
@@ -63,6 +66,7 @@ def prepare_images(
         source: of their features.
         training: share held out, seed, and whether suspicious images are used.
         verdicts: what a person said of images, by SHA-256; it counts more than how they look.
+        checked: what reading and checking the files left doubtful.
         start_from: a run whose student is trained on: no image that it learned is held out.
 
     Raises:
@@ -115,6 +119,7 @@ def prepare_images(
     findings = [
         *contamination_findings(samples, standing, suspicious, trusted=training.trust),
         *repeat_findings(samples, parts),
+        *(finding for finding in checked if finding.kind not in TOLD_BETTER),
     ]
     return Prepared(parts.groups, tuple(roles), entries, by_gravity(findings), merged_sets(samples, roles))
 
@@ -125,12 +130,13 @@ def by_gravity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: place.get(finding.kind, len(place))))
 
 
-def say(findings: Sequence[Finding]) -> None:
-    """Prints each finding as a line, up to ``SAID``, and counts the others."""
-    for finding in findings[:SAID]:
+def say(findings: Sequence[Finding], before: int = 0) -> None:
+    """Prints each finding as a line, up to ``SAID`` with those said ``before``, and counts the others."""
+    room = max(0, SAID - before)
+    for finding in findings[:room]:
         console.print(f"doubt: {finding.text}", markup=False, highlight=False)
-    if len(findings) > SAID:
-        console.print(f"and {len(findings) - SAID} more doubts")
+    if len(findings) > room:
+        console.print(f"and {counted(len(findings) - room, 'more doubt')}")
 
 
 def _earlier_roles(

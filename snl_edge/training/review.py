@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from snl_edge.atomic import write_text
 from snl_edge.data.findings import Finding
-from snl_edge.data.findings_page import write_findings
+from snl_edge.data.findings_page import show_sample, write_findings
 from snl_edge.data.loader import ImageStore
 from snl_edge.errors import DataError
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input
 from snl_edge.model.snl import Snl
 from snl_edge.runtime.overlay import draw_overlay, ignored_in
 
@@ -91,8 +91,10 @@ def write_review(
         text = "not suspicious, but the strangest that were used: a defective part among them would be taken for good"
         shown.append(Finding("strangest", text, tuple(store.samples[i].path for i in others)))
 
+    plain = show_sample(store.samples)
+
     def read(path: Path) -> NDArray[np.uint8]:
-        return overlays[path] if path in overlays else read_image(path)
+        return overlays[path] if path in overlays else plain(path)
 
     rows = io.StringIO()
     table = csv.writer(rows, lineterminator="\n")

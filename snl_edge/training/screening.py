@@ -155,8 +155,7 @@ def contamination_findings(
                 "few_parts",
                 ", ".join(few[:NAMED])
                 + (f" and {len(few) - NAMED} more products" if len(few) > NAMED else "")
-                + f": fewer than {LEAST_PARTS} different parts to learn from: whether one is defective cannot be told, "
-                "and thresholds are a guess; expect false rejects until there are 20 or more",
+                + f": fewer than {LEAST_PARTS} different parts: whether a defective one is among them cannot be told",
             )
         )
     return findings
