@@ -395,6 +395,9 @@ def test_two_files_for_a_product_and_an_empty_folder_are_refused(line, products,
     labelme(tmp_path, products[0], [])
     with pytest.raises(DataError, match="two files"):
         read_regions(tmp_path, dataset, SIZE)
+    refused = command("train", line, "--ignore", tmp_path, "--size", 64, "--out", tmp_path / "run")
+    assert "two files" in str(refused.exception)  # before anything is learned
+    assert not (tmp_path / "run").exists()
 
 
 def test_pictures_of_different_aspects_have_no_common_region(line, products, tmp_path):
