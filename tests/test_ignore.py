@@ -418,9 +418,10 @@ def test_regions_of_a_product_that_is_not_trained_on_are_refused(products):
     assert MOST < 1
 
 
-def test_the_command_changes_a_run_and_its_bundle_is_refused(ignoring_run, line, products, tmp_path):
+def test_the_command_changes_a_run_and_its_bundle_is_refused(ignoring_run, ignoring_bundle, line, products, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(ignoring_run, folder)
+    assert (folder / ignoring_bundle.name).is_dir()
     data = ("--data", line)
     for arguments, says in (
         (("--clear", *data), "a change needs --product"),
