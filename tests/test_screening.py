@@ -17,6 +17,7 @@ from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.data.synthetic import render_part
 from snl_edge.errors import CheckpointError, DataError
+from snl_edge.training.camera_changes import with_copies
 from snl_edge.training.checkpoint import load_model, read_checkpoint
 from snl_edge.training.image_record import FILE, find_images, read_run_images, role_indices
 from snl_edge.training.loop import train
@@ -216,13 +217,16 @@ def test_recognition_never_saw_what_is_held_out(run, line):
     """How far held-out images lie is the reference against drift: seen ones lie too near."""
     model, checkpoint = load_model(run)
     found = find_images(run, open_dataset(line))
-    store = ImageStore(found.of("trained"), model.config.size, 0)
     kept = model.recognition.prototypes.clone()
-    learn_products(model, store, [found.entries[i].group for i in found.indices("trained")], checkpoint.training)
-    assert torch.allclose(model.recognition.prototypes, kept, atol=1e-5)
-    everything = ImageStore(found.samples, model.config.size, 0)
-    learn_products(model, everything, [entry.group for entry in found.entries], checkpoint.training)
-    assert not torch.allclose(model.recognition.prototypes, kept, atol=1e-3)
+
+    def learn(samples, groups):
+        store = with_copies(ImageStore(samples, model.config.size, 0), checkpoint.training)
+        learn_products(model, store, groups * (len(store) // len(samples)), checkpoint.training)
+
+    learn(found.of("trained"), [found.entries[i].group for i in found.indices("trained")])
+    assert torch.allclose(model.recognition.prototypes, kept, rtol=1e-3, atol=1e-3)
+    learn(found.samples, [entry.group for entry in found.entries])
+    assert not torch.allclose(model.recognition.prototypes, kept, rtol=1e-2, atol=1e-2)
 
 
 def _found(run, dataset):
