@@ -193,7 +193,7 @@ def thresholds_table(results: Mapping[str, Result], name: str) -> str:
                     "–" if drawn is None else f"{cell(drawn['false_reject_rate'])} ± {cell(drawn['standard_error'])}",
                     "–" if drawn is None else cell(drawn["escape_rate"]),
                     "–" if drawn is None else cell(drawn["ideal_escape_rate"]),
-                    cell((drawn if again is None else again)["certified"]),
+                    cell(first[way]["certified"]),
                 ]
             )
     training, model = result.settings["training"], result.settings["model"]
