@@ -10,8 +10,10 @@ export OMP_WAIT_POLICY := PASSIVE
 demo: $(VENV)/ready
 	$(BIN)/snl-edge demo
 
+# A worker for each core, up to four: models are small, so a second thread gains one worker less than a second worker.
+test: export OMP_NUM_THREADS := 1
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/ready build/types
 	$(BIN)/ruff format --check .
