@@ -191,7 +191,7 @@ def test_a_changed_run_has_thresholds_of_what_counts(run, ignoring_run, products
     assert after.reference != before.reference
     np.testing.assert_array_equal(regions_of(ignoring_run)[products[0]], corner())
     assert list(regions_of(ignoring_run)) == [products[0]]
-    drawn = read_image(ignoring_run / "ignored" / f"{products[0]}.png")
+    drawn = read_image(ignoring_run / "ignored-pictures" / f"{products[0]}.png")
     reference = read_image(ignoring_run / "reference" / f"{products[0]}.png")
     np.testing.assert_array_equal((drawn != reference).any(axis=2) & ~corner(), False)
     assert (drawn != reference).any()
@@ -207,7 +207,8 @@ def test_training_with_regions_is_training_and_then_ignoring(ignoring_run, line,
     for name, value in expected.items():
         torch.testing.assert_close(weights[name], value)
     assert trained.calibration.raw_threshold == pytest.approx(changed.calibration.raw_threshold, rel=1e-5)
-    assert (tmp_path / "ignored" / f"{products[0]}.png").is_file()
+    again = read_regions(tmp_path / "ignored", open_dataset(line), corner().shape)
+    np.testing.assert_array_equal(again[products[0]], corner())
 
 
 def test_a_region_beside_which_good_images_are_at_their_worst_is_called_tight(run, line):
@@ -236,6 +237,7 @@ def test_clearing_gives_back_what_was(run, ignoring_run, line, products, tmp_pat
     assert after.ignored == {}
     assert after.calibration.raw_threshold == pytest.approx(before.calibration.raw_threshold, rel=1e-4)
     assert not (folder / "ignored").exists()
+    assert not (folder / "ignored-pictures").exists()
     assert len(list(folder.glob("weights-*"))) == 1
 
 

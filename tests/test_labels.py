@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from snl_edge.data.labels import Role, looks_like_labels, roles_of
+from snl_edge.data.labels import Role, is_unclear, looks_like_labels, roles_of
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.mask_sources import MaskFiles
 from snl_edge.data.samples import Dataset
@@ -256,3 +256,22 @@ def test_the_command_line_says_what_was_left_out(tmp_path: Path, capsys: pytest.
     open_data(tmp_path / "nut", Layout.auto, None)
     told = capsys.readouterr().err
     assert told == f"{tmp_path}/nut: 1 images in folders below good ones count as good: {tmp_path}/nut/good/late\n"
+
+
+@pytest.mark.parametrize(
+    "label", ["", "0.0", "+1", "-", "n/a", "None", "yes", "unknown", "negative", "good_light", "ok (rework)"]
+)
+def test_a_label_that_says_nothing_is_no_type_of_defect(label):
+    assert is_unclear(label)
+
+
+@pytest.mark.parametrize("label", ["good", "NG", "not good", "scratch", "no_screw", "contamination 2", "złe", "hatalı"])
+def test_labels_and_types_of_defect_are_clear(label):
+    assert not is_unclear(label)
+
+
+def test_names_of_files_that_speak_of_defects_are_asked_about(tmp_path):
+    make(tmp_path, "gear/0_ok.png", "gear/1_ok.png", "gear/2_NG.png")
+    with pytest.raises(DataError, match=r"1 training image of gear is named as a defective one: 2_NG\.png"):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path, "folder").train) == 3

@@ -19,7 +19,9 @@ from snl_edge.export.build import build
 from snl_edge.model.config import override
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.training.checkpoint import load_model, read_checkpoint
+from snl_edge.training.image_record import read_run_images
 from snl_edge.training.loop import train
+from snl_edge.training.preparation import _forgotten
 from snl_edge.training.run_folder import require_free
 
 
@@ -91,3 +93,19 @@ def test_a_student_built_otherwise_is_no_start(run, line, tmp_path):
             tmp_path / "new",
             start_from=run,
         )
+
+
+def test_what_a_new_run_forgets_of_the_one_it_starts_from_is_said(run, line):
+    before = read_run_images(run).images
+    kept = [entry for entry in before if entry.product == before[0].product][:3]
+    (found,) = _forgotten(before, [entry.product for entry in kept], [entry.sha256 for entry in kept])
+    other = ({entry.product for entry in before} - {before[0].product}).pop()
+    assert found.text.startswith(f"{len(before) - 3} of the {len(before)} images of the run that is trained on")
+    assert f"it will not know {other} any more" in found.text
+    assert not _forgotten(before, [entry.product for entry in before], [entry.sha256 for entry in before])
+
+
+def test_training_on_takes_the_settings_of_the_run_it_starts_from(snl_edge, run, line, tmp_path):
+    done = snl_edge("train", line, "--start-from", run, "--steps", 1, "--batch-size", 4, "--out", tmp_path / "more")
+    assert done.returncode == 0, done.stderr
+    assert read_checkpoint(tmp_path / "more").model == read_checkpoint(run).model

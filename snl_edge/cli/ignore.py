@@ -75,24 +75,23 @@ def ignore(
     from snl_edge.data.layouts import open_dataset
     from snl_edge.progress import console
     from snl_edge.training.checkpoint import read_checkpoint
-    from snl_edge.training.ignored import FOLDER, change_regions
+    from snl_edge.training.ignored import PICTURES, change_regions
 
     checkpoint = read_checkpoint(run)
     dataset = open_dataset(data, layout.value, list(checkpoint.products))
     region = None if clear else _region(dataset, product, mask, polygon or [], checkpoint.model.size)
     changed, outdated = change_regions(run, dataset, product, region)
     before, after = (own.calibration.product_thresholds[product] for own in (checkpoint, changed))
-    raw = [own.calibration.raw_threshold for own in (checkpoint, changed)]
     share = changed.ignored.get(product, 0.0)
     console.print(
         f"{share:.1%} of the picture of {product} does not count"
-        + (f": look at {run / FOLDER / product}.png" if share else "")
-        + f"; its raw threshold was {before * raw[0]:.4g} and is {after * raw[1]:.4g}"
+        + (f": look at {run / PICTURES / product}.png" if share else "")
+        + f"; its threshold was {before:.3f} and is {after:.3f}"
     )
     for doubt in set(changed.doubts) - set(checkpoint.doubts):
         console.print(f"doubt: {doubt}", markup=False, highlight=False)
     for bundle in outdated:
-        console.print(f"[bold]{bundle} is of the regions before and refused from now on[/bold]")
+        console.print(f"{bundle} is of the regions before and refused from now on", style="bold")
     console.print(f"bundles that lie elsewhere judge as before; build anew: snl-edge build {run}")
 
 
@@ -136,10 +135,10 @@ def _show(path: Path, wanted: str | None) -> None:
     else:
         require_for_run(path)
         from snl_edge.training.checkpoint import read_checkpoint
-        from snl_edge.training.ignored import FOLDER, regions_of
+        from snl_edge.training.ignored import PICTURES, regions_of
 
         regions, products = regions_of(path), read_checkpoint(path).products
-        pictures = {product: path / FOLDER / f"{product}.png" for product in regions}
+        pictures = {product: path / PICTURES / f"{product}.png" for product in regions}
     if wanted is not None and wanted not in products:
         raise ConfigError(f"unknown product {wanted!r}", f"{path} knows {', '.join(products)}", "give one of these")
     for product in products if wanted is None else (wanted,):

@@ -34,8 +34,11 @@ def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="Run folder: checkpoint, loss curves, reference images.")] = RUN,
     preset: Annotated[
-        str, typer.Option(help="edge (EfficientNet-Lite0), balanced (with a larger memory), accurate (WRN-50-2).")
-    ] = "edge",
+        str | None,
+        typer.Option(
+            help="edge (the default, EfficientNet-Lite0), balanced (with a larger memory), accurate (WRN-50-2)."
+        ),
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Teacher's weights: timm, packaged, or a .safetensors or .pth file.")
     ] = None,
@@ -72,7 +75,8 @@ def train(
         bool, typer.Option("--replace", help="Train anew where --out holds a run; it stays until the new one is done.")
     ] = False,
     start_from: Annotated[
-        Path | None, typer.Option(help="Finished run whose student is trained on, with these images and settings.")
+        Path | None,
+        typer.Option(help="Finished run to train on from: DATA needs its images, too, or they are forgotten."),
     ] = None,
     review: Annotated[
         Path | None, typer.Option(help="RUN/review/suspicious.csv with your verdicts: good or defect.")
@@ -87,18 +91,23 @@ def train(
 
     Example: snl-edge train mvtec/ --out runs/line3
 
-    More images or products later: snl-edge train mvtec/ --start-from runs/line3 --steps 400 --out runs/line3-more
+    Later, with new images beside the old ones: snl-edge train mvtec/ --start-from runs/line3 --out runs/more
     """
     require("torch", "timm", "safetensors", "matplotlib", "scipy", *(["sklearn"] if cluster else []), extra="train")
     from snl_edge.calibration.vouching import threshold_lines
+    from snl_edge.data.findings import counted
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset as named
     from snl_edge.progress import console
+    from snl_edge.training.checkpoint import read_checkpoint
     from snl_edge.training.config import CameraConfig, TrainingConfig
+    from snl_edge.training.ignored import PICTURES
     from snl_edge.training.loop import train as run_training
 
     changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
-    config, dataset = override(named(preset), changes), open_data(data, layout, products).with_bits(bits)
+    as_before = start_from is not None and preset is None and not changes
+    config = read_checkpoint(start_from).model if as_before else override(named(preset or "edge"), changes)
+    dataset = open_data(data, layout, products).with_bits(bits)
     if cluster is not None:
         from snl_edge.training.cluster import cluster_products
 
@@ -132,14 +141,15 @@ def train(
         review=review,
     )
     console.print(
-        f"trained on {checkpoint.training_images} good images of {len(checkpoint.products)} products "
+        f"trained on {checkpoint.training_images} good images of {counted(len(checkpoint.products), 'product')} "
         f"in {checkpoint.seconds:.0f} s"
     )
     for product, share in checkpoint.ignored.items():
-        console.print(f"{share:.1%} of the picture of {product} does not count: look at {out / 'ignored'}")
+        console.print(f"{share:.1%} of the picture of {product} does not count: look at {out / PICTURES}")
     for text in threshold_lines(checkpoint.calibration):
         console.print(text)
-    console.print(f"next: snl-edge evaluate {data} --model {out}   or: snl-edge build {out} --precision fp16")
+    measure = f"snl-edge evaluate {data} --model {out}   or: " if dataset.test else ""
+    console.print(f"next: {measure}snl-edge build {out} --precision fp16")
 
 
 @app.command()

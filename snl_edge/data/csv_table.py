@@ -21,7 +21,7 @@ from snl_edge.image import IMAGE_SUFFIXES
 
 from .folders import NAMED, name_some
 from .labelme import LabelmeFile
-from .labels import LABELS, SPLITS, Role, roles_of
+from .labels import LABELS, SPLITS, Role, is_unclear, roles_of
 from .mask_sources import MaskFiles, MaskSource
 from .notes import Notes
 from .product_folders import product_name
@@ -127,7 +127,6 @@ class Table:
 def _fault_of(row: _Row) -> str:
     """Why a line cannot be used; empty if it can."""
     roles, split = roles_of(row.label), roles_of(row.split)
-    number = row.label.isdecimal() or row.label.casefold() in ("true", "false")  # nobody says which of two is good
     masks = {Path(name).suffix.lower() for name in _names(row.mask)}
     outlines = masks == {".json"} and len(_names(row.mask)) == 1
     faults = {
@@ -135,8 +134,7 @@ def _fault_of(row: _Row) -> str:
         "no product": not row.product,
         f"{row.path} is none of {', '.join(sorted(IMAGE_SUFFIXES))}": Path(row.path).suffix.lower()
         not in IMAGE_SUFFIXES,
-        f"label {row.label or 'missing'}: write good, bad or the type of defect": not row.label
-        or number
+        f"label {row.label or 'missing'}: write good, bad or the type of defect": is_unclear(row.label)
         or len(roles) > 1
         or bool(roles - LABELS),
         f"split {row.split}: write train or test, or leave it empty": bool(row.split)

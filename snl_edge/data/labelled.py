@@ -31,7 +31,7 @@ from pathlib import Path
 from snl_edge.errors import DataError
 
 from .folders import name_some
-from .labels import LABELS, SPLITS, Role, one_of, roles_of
+from .labels import LABELS, SPLITS, Role, is_unclear, one_of, roles_of
 from .mask_index import MaskIndex, part_masks, read_annotations
 from .mask_sources import MaskFiles
 from .notes import Notes
@@ -190,6 +190,12 @@ def _sort(product: _Product, own: ProductFolders, notes: Notes) -> None:
 
 def _add(product: _Product, where: Place, parts: Parts, images: Sequence[Path], notes: Notes) -> None:
     if where.label is Role.DEFECT:
+        if images and is_unclear(where.defect):
+            raise DataError(
+                f"nobody says whether the images in {images[0].parent} are good",
+                f"{where.defect!r} is neither a word for good alone nor a type of defect",
+                ASK,
+            )
         product.where |= dict.fromkeys(images, (parts, where.split))
         defective = [Sample(path, product.name, where.defect) for path in images]
         (product.validation if where.split is Role.VALIDATION else product.test).extend(defective)

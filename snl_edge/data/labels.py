@@ -33,13 +33,16 @@ LABELS = frozenset({Role.GOOD, Role.DEFECT})
 
 _NAMES = {
     Role.GOOD: """
-        good ok okay okey normal nominal pass passed accept accepted acceptable conforming conform perfect flawless
+        good ok okay okey correct healthy intact clean approved go
+        normal nominal pass passed accept accepted acceptable conforming conform perfect flawless
         faultless golden goods oks defectfree faultfree errorfree
         gut gute guter gutes gutteil gutteile io inordnung einwandfrei fehlerfrei fehlerlos
         bueno buenos buena buenas correcto correctos conforme conformes aceptado aceptados
         buono buoni buona buone bon bons bonne bonnes bom boa boas aprovado aprovados goed dobry dobre iyi bra
-        良 良品 良好 合格 合格品 正常 正常品 正品 양품 정상 합격""",
+        godkand godkant hyva hyvat jo tot dat baik saglam хорошие хороший годные годный годен καλα جيد سليم ดี
+        好 可 无缺陷 无瑕疵 没问题 良 良品 良好 合格 合格品 正常 正常品 正品 양품 정상 합격""",
     Role.DEFECT: """
+        incorrect denied sick nogo unhealthy unclean unapproved rework
         bad ng nok ko nio notok nogood nonconforming defect defects defective defectives anomaly anomalies anomalous
         abnormal abnormals abnormality abnormalities fault faults faulty reject rejects rejected fail fails failed
         failure failures scrap scrapped error errors flaw flaws flawed outlier outliers unacceptable
@@ -49,6 +52,8 @@ _NAMES = {
         difetto difetti difettoso difettosi scarto scarti anomalia anomalias
         defaut defauts defectueux mauvais rebut rebuts
         defeito defeitos defeituoso ruim reprovado reprovados rejeitado slecht afkeur zly zle wada wady brak hatali
+        underkand underkant huono huonot rossz loi rusak hatali плохие плохой брак негодные дефект дефекты ελαττωματικα
+        معيب เสีย 坏 不可 有缺陷 有瑕疵 有问题
         不良 不良品 不合格 不合格品 异常 異常 异常品 異常品 缺陷 欠陥 欠陥品 瑕疵 次品 废品
         불량 불량품 비정상 이상 결함 불합격""",
     Role.TRAIN: "train training trains trn learn learning entrenamiento entrainement addestramento 训练 訓練 学習",
@@ -80,14 +85,19 @@ _KINDS = """
     kratzer riss risse delle dellen bruch gebrochen fleck flecken verschmutzt verschmutzung rost grat lunker fehlt
     rayure rayures fissure fissures aranazo rayado grieta mancha graffio graffi crepa macchia
     划痕 划伤 裂纹 傷 キズ 汚れ"""
-_AMBIGUOUS = "positive positives negative negatives pos neg"
+_AMBIGUOUS = "positive positives negative negatives pos neg 正 负 負"
+# What tables hold where nobody wrote a label, or one of two whose meaning nobody says.
+_EMPTY = "yes no y n t f true false none null nil nan na unknown undefined todo tbd"
 # Names of two folders that together are an answer to a question nobody wrote down.
 _ANSWERS = ({"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"}, {"ja", "nein"}, {"si", "no"}, {"oui", "non"})
 
 
+_STROKES = str.maketrans("ıłøđ", "ilod")  # letters that no decomposition takes apart
+
+
 def _plain(text: str) -> str:
     """Without case, accents and widths: ``"Défaut"`` is ``"defaut"``."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_STROKES))
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
@@ -98,6 +108,7 @@ def _table(*texts: str) -> frozenset[str]:
 _ROLES = {word: role for role, names in _NAMES.items() for word in _table(names)}
 _LONE = {word: role for role, names in _ALONE.items() for word in _table(names)}
 _FILLER, _NEGATION, _KIND, _UNCLEAR = (_table(text) for text in (_FILLERS, _NEGATIONS, _KINDS, _AMBIGUOUS))
+_SAYS_NOTHING = _UNCLEAR | _FILLER | _table(_EMPTY)
 _OPPOSITE = {Role.GOOD: Role.DEFECT, Role.DEFECT: Role.GOOD}
 _CASE_CHANGE = re.compile(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -154,9 +165,25 @@ def _role_of(word: str) -> Role | None:
     return next((_ROLES[stem] for stem in stems if stem in _ROLES), None)
 
 
+def called_defective(stem: str) -> bool:
+    """Whether the name of a file says that it shows a defective part: ``017_NG``."""
+    return Role.DEFECT in roles_of(stem) or any(_ROLES.get(word) is Role.DEFECT for word in words_of(stem))
+
+
 def speaks_of_defects(name: str) -> bool:
     """Whether a name holds a word for defects, or for a label that could be either: ``gear_bad``, ``rust``, ``neg``."""
     return any(_ROLES.get(word) is Role.DEFECT or word in _KIND or word in _UNCLEAR for word in words_of(name))
+
+
+def is_unclear(label: str) -> bool:
+    """Whether a label can neither be told to be good nor taken for a type of defect: ``0.0``, ``none``, ``good_light``.
+
+    One that says both, as ``ok (rework)``, cannot either.
+    """
+    if len(roles_of(label) & LABELS) == 1:
+        return False
+    words = words_of(label)
+    return all(word in _SAYS_NOTHING for word in words) or any(_ROLES.get(word) is Role.GOOD for word in words)
 
 
 def looks_like_labels(names: Sequence[str]) -> list[str]:

@@ -13,9 +13,11 @@ from typing import Literal, Protocol
 from snl_edge.errors import DataError
 
 from .csv_table import SUFFIXES, open_table
+from .findings import counted
 from .folder import open_folder
 from .folders import name_some
 from .labelled import open_labelled
+from .labels import called_defective
 from .samples import Dataset, Reading
 from .tree import Tree, read_tree
 from .visa import open_visa
@@ -91,6 +93,8 @@ def open_dataset(
         reading = opened.read(chosen)
         if trains:
             _require_training(root, chosen, reading)
+            if layout == "auto" and name != TABLE:
+                _check_file_names(reading)
     except OSError as error:
         raise DataError(
             f"cannot read {error.filename or root}", error.strerror or str(error), "check path and permissions"
@@ -133,6 +137,20 @@ def _require_training(root: Path, products: Sequence[str], reading: Reading) -> 
             f"there are defective ones ({name_some(defects)}), and no good ones but for tests" if defects else "",
             "put images of good parts under train/good (docs/data.md), or choose other products with --products",
         )
+
+
+def _check_file_names(reading: Reading) -> None:
+    """Inspection stations write the label into the name of the file: what is called NG there is not learned as good."""
+    for product in sorted({sample.product for sample in reading.train}):
+        odd = [s.path.name for s in reading.train if s.product == product and called_defective(s.path.stem)]
+        if odd:
+            raise DataError(
+                f"{counted(len(odd), 'training image')} of {product} {'is' if len(odd) == 1 else 'are'} named as a "
+                f"defective one: {name_some(odd)}",
+                "nobody says whether it is good",
+                "move such images into a folder named bad, list all in a table (docs/data.md), or, if they are good, "
+                "name the layout with --layout",
+            )
 
 
 def _check_names(root: Path, products: Sequence[str]) -> None:

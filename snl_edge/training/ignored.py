@@ -25,8 +25,8 @@ from .checkpoint import Checkpoint, read_checkpoint, verify_checkpoint
 from .reference import FOLDER as REFERENCE
 from .run_folder import remove_outdated
 
-FOLDER = "ignored"
-"""Of pictures in a run folder that show what its products ignore."""
+FOLDER, PICTURES = "ignored", "ignored-pictures"
+"""Of masks in a run folder, which `--ignore` takes again, and of pictures that show what its products ignore."""
 
 
 def stack_regions(ignored: Mapping[str, NDArray[np.bool_]], products: Sequence[str], size: tuple[int, int]) -> Tensor:
@@ -103,17 +103,20 @@ def warn_of_forgotten_regions(
             continue  # none yet, or one that is replaced because it cannot be read
         if lost := [product for product in products if product in before and product not in ignored]:
             console.print(
-                f"[bold]the run in {run} ignores regions of {', '.join(lost)}; this training does not: "
-                "give them with --ignore[/bold]"
+                f"the run in {run} ignores regions of {', '.join(lost)}; this training does not: "
+                f"give them with --ignore {run / FOLDER}",
+                style="bold",
             )
 
 
 def draw_regions(run: Path, regions: Mapping[str, NDArray[np.bool_]]) -> None:
-    """Writes a picture per product with ignored regions into ``run``: over its reference image, where it has one."""
-    folder = run / FOLDER
-    shutil.rmtree(folder, ignore_errors=True)
+    """Writes what products ignore into ``run``, as masks and as pictures: over a reference image where there is one."""
+    for folder in (FOLDER, PICTURES):
+        shutil.rmtree(run / folder, ignore_errors=True)
     for product, region in regions.items():
         reference = run / REFERENCE / f"{product}.png"
         picture = read_image(reference) if reference.is_file() else np.full((*region.shape, 3), 255, np.uint8)
-        with replacing(folder / f"{product}.png") as temporary:
-            cv2.imwrite(str(temporary), cv2.cvtColor(draw_ignored(picture, region), cv2.COLOR_RGB2BGR))
+        drawn = cv2.cvtColor(draw_ignored(picture, region), cv2.COLOR_RGB2BGR)
+        for folder, pixels in ((FOLDER, region.astype(np.uint8) * 255), (PICTURES, drawn)):
+            with replacing(run / folder / f"{product}.png") as temporary:
+                cv2.imwrite(str(temporary), pixels)

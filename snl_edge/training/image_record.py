@@ -131,7 +131,7 @@ def find_images(run: Path, dataset: Dataset) -> FoundImages:
     for sample, digest in zip(dataset.train, digests(dataset.train), strict=True):
         if own := left.get((sample.product, digest)):
             samples.append(sample)
-            entries.append(own.pop() if len(own) > 1 else own[0])
+            entries.append(own.pop())  # a copy stands for no other image
     if not samples:
         raise DataError(
             f"{dataset.root} holds none of the images that {run} was trained on",

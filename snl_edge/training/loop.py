@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snl_edge.data.check import inspect_samples
+from snl_edge.data.findings import counted
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import ConfigError, SnlEdgeError
@@ -123,12 +124,13 @@ def train(
     samples = sets.trained.samples
     source.measure_statistics(trained, training.batch_size)
 
-    identity = run_identity(config, training, samples, regions)
+    identity = run_identity(config, training, samples, [prepared.entries[i].sha256 for i in trained], regions)
     state = load_state(folder, identity, model, optimiser) if resume else RunState(0, [], 0.0)
     save_state(folder, identity, state, model, optimiser)  # a place that cannot be written fails now, not at the end
     draw = batch_sampler(samples, training, sets.trained_groups.tolist())
     console.print(
-        f"training on {len(samples)} images of {len(products)} products ({device}, batch {training.batch_size}); "
+        f"training on {len(samples)} images of {counted(len(products), 'product')} "
+        f"({device}, batch {training.batch_size}); "
         f"{sum(role in ('held_out', 'thresholds', 'gate') for role in prepared.roles)} more are kept out of training"
     )
     if prepared.merged:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge.data.findings import Finding, counted
+from snl_edge.data.folders import name_some
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.progress import console, progress_bar
@@ -24,7 +25,7 @@ from .split import Role, assign_roles, merged_sets
 
 SAID = 8
 """Doubts that are printed; the others are counted, and stand on the page."""
-GRAVITY = ("suspicious", "repeats", "thresholds", "few_parts")
+GRAVITY = ("called_both", "forgotten", "suspicious", "repeats", "thresholds", "few_parts")
 """Kinds of findings, the gravest first; others follow."""
 TOLD_BETTER = ("few_images",)
 """Kinds of findings of the mere files that training itself tells more of, once it has thresholds."""
@@ -93,14 +94,21 @@ def prepare_images(
         )
     standing = standing_out(scores, names, parts.groups)
     hashes = digests(samples)
-    said = np.array([verdicts.get(digest, "") for digest in hashes])
+    # What the same data set calls defective is a defect, wherever else it lies.
+    condemned = set(digests([sample for sample in dataset.test if not sample.is_good]))
+    said = np.array([verdicts.get(digest, "defect" if digest in condemned else "") for digest in hashes])
+    twofold = _called_both(
+        [s for s, digest in zip(samples, hashes, strict=True) if digest in condemned - set(verdicts)]
+    )
     suspicious = ((standing > 1) & (said != "good")) | (said == "defect")
     excluded = (suspicious & (not training.trust)) | (said == "defect")
     if verdicts:
         unknown = len(set(verdicts) - set(hashes))
         lost = f"; {unknown} more are not among these images" if unknown else ""
-        console.print(f"verdicts of the review on {int((said != '').sum())} images{lost}")
-    earlier = None if start_from is None else _earlier_roles(start_from, names, hashes, parts.groups)
+        console.print(f"verdicts of the review on {len(set(verdicts) & set(hashes))} images{lost}")
+    before = () if start_from is None else read_run_images(start_from).images
+    earlier = None if start_from is None else _earlier_roles(before, names, hashes, parts.groups)
+    forgotten = _forgotten(before, names, hashes)
     roles = assign_roles(samples, parts.groups, excluded, training.holdout, training.seed, earlier)
     entries = tuple(
         ImageEntry(
@@ -117,7 +125,10 @@ def prepare_images(
         )
     )
     findings = [
-        *contamination_findings(samples, standing, suspicious, trusted=training.trust),
+        *twofold,
+        *forgotten,
+        # What a person said is no doubt any more.
+        *contamination_findings(samples, standing, suspicious & (said == ""), trusted=training.trust),
         *repeat_findings(samples, parts),
         *(finding for finding in checked if finding.kind not in TOLD_BETTER),
     ]
@@ -139,13 +150,43 @@ def say(findings: Sequence[Finding], before: int = 0) -> None:
         console.print(f"and {counted(len(findings) - room, 'more doubt')}")
 
 
+def _called_both(samples: Sequence[Sample]) -> list[Finding]:
+    """What is to be said of training images that the same data set also calls defective."""
+    if not samples:
+        return []
+    return [
+        Finding(
+            "called_both",
+            f"{counted(len(samples), 'training image')} also lie among the defective ones, and were left out: "
+            f"{name_some([sample.path.name for sample in samples])}",
+            tuple(sample.path for sample in samples),
+        )
+    ]
+
+
+def _forgotten(before: Sequence[ImageEntry], products: Sequence[str], hashes: Sequence[str]) -> list[Finding]:
+    """What a run learned before that is not among the images now: memory and thresholds are made of these alone."""
+    here = set(zip(products, hashes, strict=True))
+    used = [entry for entry in before if entry.role != "excluded"]
+    missing = sum((entry.product, entry.sha256) not in here for entry in used)
+    if not missing:
+        return []
+    gone = sorted({entry.product for entry in used} - set(products))
+    unlearned = f"; it will not know {', '.join(gone)} any more" if gone else ""
+    return [
+        Finding(
+            "forgotten",
+            f"{missing} of the {len(used)} images of the run that is trained on are not here, and what they show is "
+            f"forgotten{unlearned}: give the old images beside the new ones",
+        )
+    ]
+
+
 def _earlier_roles(
-    run: Path, products: Sequence[str], hashes: Sequence[str], groups: NDArray[np.intp]
+    before: Sequence[ImageEntry], products: Sequence[str], hashes: Sequence[str], groups: NDArray[np.intp]
 ) -> dict[int, Role]:
-    """What parts were used for in ``run``, by group; a part with one image that was trained on is trained."""
-    known: dict[tuple[str, str], Role] = {
-        (entry.product, entry.sha256): entry.role for entry in read_run_images(run).images
-    }
+    """What parts were used for in an earlier run, by group; a part with one image that was trained on is trained."""
+    known: dict[tuple[str, str], Role] = {(entry.product, entry.sha256): entry.role for entry in before}
     roles: dict[int, Role] = {}
     for product, digest, part in zip(products, hashes, groups.tolist(), strict=True):
         role = known.get((product, digest))

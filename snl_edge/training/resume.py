@@ -34,14 +34,19 @@ class RunState:
 
 
 def run_identity(
-    model: SnlConfig, training: TrainingConfig, samples: Sequence[Sample], ignored: Tensor | None = None
+    model: SnlConfig,
+    training: TrainingConfig,
+    samples: Sequence[Sample],
+    digests: Sequence[str],
+    ignored: Tensor | None = None,
 ) -> str:
     """A hash of everything that must be the same for a run to be continued.
 
+    ``digests`` are the SHA-256 of the files of ``samples``: a picture taken anew may have the name and size of the old.
     ``ignored``, ``bool [K, H, W]``, is what does not count; where all pixels do, the hash is that of before there
     were ignored regions.
     """
-    files = [[s.product, s.path.name, s.path.stat().st_size] for s in samples]
+    files = [[s.product, s.path.name, digest] for s, digest in zip(samples, digests, strict=True)]
     text = json.dumps([model.model_dump(), training.model_dump(exclude={"device", "cache_gib"}), files], sort_keys=True)
     regions = b"" if ignored is None or not ignored.any() else ignored.numpy().tobytes()
     return hashlib.sha256(text.encode() + regions).hexdigest()

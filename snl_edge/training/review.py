@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
@@ -28,6 +29,9 @@ FOLDER, PAGE, TABLE = "review", "index.html", "suspicious.csv"
 COLUMNS = ("image", "product", "standing", "verdict", "sha256")
 STRANGEST = 12
 """Images that are shown, and listed in the table, in all, beside the suspicious ones."""
+
+STRANGE = 0.75
+"""Of an image's largest value, what its heatmap's contour surrounds where the threshold lies higher."""
 
 Verdict = Literal["good", "defect"]
 
@@ -54,8 +58,21 @@ def read_review(path: Path) -> dict[str, Verdict]:
                 f"line {rows.line_num} of {path} has the verdict {row['verdict']!r}",
                 fix="write good or defect, or leave it empty",
             )
-        if verdict:
-            verdicts[(row["sha256"] or "").strip()] = cast(Verdict, verdict)
+        digest = (row["sha256"] or "").strip().lower()
+        beside = [cell for cell in row.get(None) or () if cell.strip()]  # pyright: ignore[reportArgumentType,reportCallIssue]
+        if beside or (verdict and not re.fullmatch("[0-9a-f]{64}", digest)):
+            raise DataError(
+                f"line {rows.line_num} of {path} cannot be read",
+                "it has a cell too many" if beside else f"{digest or 'nothing'} is no SHA-256",
+                "change the verdict column alone",
+            )
+        if verdict and verdicts.setdefault(digest, cast(Verdict, verdict)) != verdict:
+            raise DataError(
+                f"line {rows.line_num} of {path} calls an image {verdict} that another line calls {verdicts[digest]}",
+                fix="give one verdict on each image",
+            )
+    if not verdicts:
+        raise DataError(f"{path} has no verdict", fix="write good or defect into its verdict column")
     return verdicts
 
 
@@ -138,8 +155,9 @@ def _overlays(
         left_out = torch.tensor([images[i].group], dtype=torch.int32, device=device)
         heat = model(pixels, left_out if model.memory is not None else None)[0][0].cpu().numpy() * calibration.gain
         path = store.samples[i].path
-        limit = calibration.product_thresholds.get(images[i].product, 0.5)
         finite = np.nan_to_num(heat, nan=0.0, posinf=10.0)
+        # Why an image stands out must be seen of one below the threshold, too: its strangest place is always hot.
+        limit = min(calibration.product_thresholds.get(images[i].product, 0.5), STRANGE * float(finite.max()) + 1e-6)
         ignored = ignored_in(finite) if checkpoint.ignored else None
         drawn[path] = draw_overlay(fit_to_input(store.samples[i].read(), store.size), finite, limit, ignored)
     return drawn

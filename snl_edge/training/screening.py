@@ -34,9 +34,9 @@ UPPER = (0.75, 0.9)
 FENCE = 1.6
 """An image is suspicious beyond the higher of these scores and so many times their distance, on a logarithmic scale.
 
-With a tail that falls off as an exponential, 2 % of good parts would lie there; most tails fall off faster. What is left
-out of good parts is missing from the thresholds, too: a nearer fence names more defects and costs false rejects. The
-fence and these shares were chosen on five of ten real products (docs/snl.md), together with the number of passes.
+With a tail that falls off as an exponential, 2 % of good parts would lie there; most tails fall off faster. What is
+left out of good parts is missing from the thresholds, too: a nearer fence names more defects and costs false rejects.
+The fence and these shares were chosen on five of ten real products (docs/snl.md), together with the number of passes.
 """
 LEAST_FENCE = 2.0
 """Spreads above the median at least, where the tail is shorter than below."""
