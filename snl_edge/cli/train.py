@@ -105,8 +105,10 @@ def train(
     from snl_edge.training.loop import train as run_training
 
     changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
-    as_before = start_from is not None and preset is None and not changes
-    config = read_checkpoint(start_from).model if as_before else override(named(preset or "edge"), changes)
+    if start_from is not None and preset is None and not changes:
+        config = read_checkpoint(start_from).model
+    else:
+        config = override(named(preset or "edge"), changes)
     dataset = open_data(data, layout, products).with_bits(bits)
     if cluster is not None:
         from snl_edge.training.cluster import cluster_products

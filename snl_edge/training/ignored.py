@@ -97,8 +97,10 @@ def warn_of_forgotten_regions(
 ) -> None:
     """Says where a run in ``earlier`` ignores regions of one of ``products`` that the new one does not."""
     for run in earlier:
+        if run is None:
+            continue
         try:
-            before = read_checkpoint(run).ignored if run else {}
+            before = read_checkpoint(run).ignored
         except CheckpointError:
             continue  # none yet, or one that is replaced because it cannot be read
         if lost := [product for product in products if product in before and product not in ignored]:
