@@ -23,26 +23,28 @@ from .command import run_command
 from .results import save_result
 from .runs import comparable, trained
 
-WAYS = {"without": None, "with": CameraConfig()}
-"""Training as it was before there were camera changes, and as it is."""
+WAYS = {"without": None, "with": CameraConfig(), "thresholds": CameraConfig(thresholds=True)}
+"""Training as it was before there were camera changes, as it is, and with thresholds set on changed copies, too."""
 
 
 def robustness(
     data: Annotated[Path, typer.Argument(help="Data set in MVTec AD or VisA layout.")],
     name: Annotated[str, typer.Option(help="Name of the result file.")],
-    run: Annotated[Path, typer.Option(help="Folder of the two run folders.")] = Path("runs/robustness"),
+    run: Annotated[Path, typer.Option(help="Folder of the run folders.")] = Path("runs/robustness"),
     preset: Annotated[str, typer.Option()] = "edge",
     settings: Annotated[list[str] | None, typer.Option("--set", help="Model settings, as for train.")] = None,
     steps: Annotated[int, typer.Option()] = 600,
     batch_size: Annotated[int, typer.Option()] = 16,
     seed: Annotated[int, typer.Option()] = 0,
+    ways: Annotated[str, typer.Option(help="Which, separated by commas.")] = ",".join(WAYS),
 ) -> None:
-    """Trains both ways on DATA, judges its test images under every change, and writes what it measured."""
+    """Trains each way on DATA, judges its test images under every change, and writes what it measured."""
     revision()  # of the code that starts, whatever is committed meanwhile
     dataset, config = open_dataset(data), override(named(preset), settings or [])
     training = TrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
     figures: dict[str, Any] = {}
-    for way, camera in WAYS.items():
+    for way in ways.split(","):
+        camera = WAYS[way]
         started = time.monotonic()
         trained(config, training.model_copy(update={"camera": camera}), dataset, run / way)
         seconds = time.monotonic() - started

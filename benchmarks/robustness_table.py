@@ -9,8 +9,15 @@ from .results import Result, find_result
 from .study_tables import CHOICE_PRODUCTS, NOTHING_YET
 from .tables import cell, table
 
-METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO", "pixel_ap": "pixel AP"}
-WAYS = {"without": "without", "with": "with camera changes"}
+METRICS = {
+    "escape_rate": "escapes at the thresholds",
+    "image_auroc": "image AUROC",
+    "pixel_auroc": "pixel AUROC",
+    "aupro": "AUPRO",
+    "pixel_ap": "pixel AP",
+}
+THRESHOLDS = "copies, thresholds too"
+WAYS = {"without": "no copies", "with": "copies", "thresholds": THRESHOLDS}
 
 
 def robustness_table(results: Mapping[str, Result], name: str) -> str:
@@ -23,13 +30,17 @@ def robustness_table(results: Mapping[str, Result], name: str) -> str:
         return NOTHING_YET
     figures = found[1].figures
     headings = ["pictures changed by"]
-    for words in WAYS.values():
+    ways = _ways(found[1])
+    for words in ways.values():
         headings += [f"{words}: good stopped, chosen on", "others", "caught"]
     body = [
-        [change, *(text for way in WAYS for text in _figures(figures[way]["changes"][change]["products"]))]
-        for change in figures["with"]["changes"]
+        [change, *(text for way in ways for text in _figures(figures[way]["changes"][change]["products"]))]
+        for change in figures[next(iter(ways))]["changes"]
     ]
-    metrics = [[WAYS[way], *(cell(figures[way]["evaluation"]["mean"][metric]) for metric in METRICS)] for way in WAYS]
+    metrics = [
+        [words, *(cell(figures[way]["evaluation"]["mean"][metric]) for metric in METRICS)]
+        for way, words in ways.items()
+    ]
     return (
         table(headings, body)
         + "\n"
@@ -38,6 +49,17 @@ def robustness_table(results: Mapping[str, Result], name: str) -> str:
         + _source(found[1])
         + "\n"
     )
+
+
+def _ways(result: Result) -> dict[str, str]:
+    """The ways that were measured, and what they are called.
+
+    In results from before `CameraConfig.thresholds`, copies always went into the thresholds.
+    """
+    called = dict(WAYS)
+    if "thresholds" not in (result.settings["training"]["camera"] or {}):
+        called["with"] = THRESHOLDS
+    return {way: words for way, words in called.items() if way in result.figures}
 
 
 def _figures(products: Mapping[str, Mapping[str, Any]]) -> tuple[str, str, str]:
@@ -58,7 +80,7 @@ def _rate(products: Mapping[str, Mapping[str, Any]], chosen: Collection[str], sh
 
 def _source(result: Result) -> str:
     training, model = result.settings["training"], result.settings["model"]
-    seconds = [f"{result.figures[way]['seconds'] / 60:.0f}" for way in WAYS]
+    seconds = [f"{result.figures[way]['seconds'] / 60:.0f}" for way in _ways(result)]
     return (
         f"<sub>{result.settings['preset']} preset at {model['height']}×{model['width']}, {training['steps']} steps of "
         f"{training['batch_size']}, seed {training['seed']}; {seconds[0]} minutes of training without camera changes, "

@@ -72,7 +72,9 @@ def test_copies_stand_behind_the_images_and_are_always_the_same(line):
     np.testing.assert_array_equal(everything[:3], store.batch(range(3)))
     np.testing.assert_array_equal(everything[[7]], CameraCopies(store, CameraConfig(), seed=0).batch([7]))
     assert len({image.tobytes() for image in everything}) == 9
-    moments = at_any_moment(store, short_training())  # by turns as it is, as its first copy, as its second
+    assert at_any_moment(store, short_training()) is store
+    every = short_training(camera=CameraConfig(thresholds=True))
+    moments = at_any_moment(store, every)  # by turns as it is, as its first copy, as its second
     np.testing.assert_array_equal(moments.batch(range(3)), everything[[0, 4, 8]])
     still = short_training(camera=None)
     assert with_copies(store, still) is store

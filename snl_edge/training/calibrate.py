@@ -81,8 +81,7 @@ def good_scores(
     """Raw scores of good parts, by product: of images kept for thresholds, and of those trained on, left out.
 
     The latter where the model has a memory that can leave them out: ten times as many. Several images of one part
-    count once. Each image is judged at one moment of the camera (:func:`.camera_changes.at_any_moment`), so that the
-    budget holds whatever it changes.
+    count once. Each image is judged as it is, or at one moment of the camera (:func:`.camera_changes.at_any_moment`).
     """
     with progress_bar("judging images for thresholds") as report:
         new = measure_appearance(model, at_any_moment(sets.thresholds, training), training.batch_size, report)

@@ -53,10 +53,13 @@ def with_copies(store: ImageStore, training: TrainingConfig) -> ImageStore:
 
 
 def at_any_moment(store: ImageStore, training: TrainingConfig) -> ImageStore:
-    """Each image of the store once, by turns as it is and as one of its copies; as it is where there are none.
+    """What thresholds are set on: each image of the store once, as it is.
 
-    What is measured on these holds for a part that the camera shows at any of its moments.
+    With ``camera.thresholds`` by turns as it is and as one of its copies: what is measured on these holds for a part
+    that the camera shows at any of its moments.
     """
+    if training.camera is None or not training.camera.thresholds:
+        return store
     copied, count = with_copies(store, training), len(store)
     moments = len(copied) // count
     return copied.part([index % moments * count + index for index in range(count)])
