@@ -80,10 +80,13 @@ def _rate(products: Mapping[str, Mapping[str, Any]], chosen: Collection[str], sh
 
 def _source(result: Result) -> str:
     training, model = result.settings["training"], result.settings["model"]
-    seconds = [f"{result.figures[way]['seconds'] / 60:.0f}" for way in _ways(result)]
+    ways = _ways(result)
+    # A run that was there only had its thresholds set anew: what that took tells nothing of training.
+    minutes = [f"{words}: {result.figures[way]['seconds'] / 60:.0f} minutes of training" for way, words in ways.items()]
+    told = f"{'; '.join(minutes)}; " if len(ways) > 1 else ""
     return (
         f"<sub>{result.settings['preset']} preset at {model['height']}×{model['width']}, {training['steps']} steps of "
-        f"{training['batch_size']}, seed {training['seed']}; {seconds[0]} minutes of training without camera changes, "
-        f"{seconds[1]} with them; {result.machine['processor']}, {result.machine['cores']} cores, "
+        f"{training['batch_size']}, seed {training['seed']}; {told}"
+        f"{result.machine['processor']}, {result.machine['cores']} cores, "
         f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
     )
