@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +108,15 @@ def test_table_shows_a_run_or_awaits_one(outcome: Result) -> None:
     text = gpu_table({"a": Result.model_validate({**json.loads(outcome.model_dump_json()), **real})}, "all")
     assert "| `edge` | fp16" not in text
     assert "TensorRT-RTX did not run" in text
+
+
+def test_what_the_device_needs_travels_or_is_there():
+    """A package that the base install gained and no half brings would end the proof at its first import."""
+    from snl_edge.benchmarks.gpu_proof.pack import LACKING
+
+    there = {"numpy", "onnxruntime", "opencv-python-headless", "rich", "typer"} | {
+        "jinja2",
+        "pillow",
+    }  # with PyTorch, timm
+    needed = [package for package in requires("snl-edge") or () if "extra ==" not in package]
+    assert {re.split("[<>=; ]", package)[0] for package in needed} - there <= set(LACKING)

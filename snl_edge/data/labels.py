@@ -52,7 +52,7 @@ _NAMES = {
         difetto difetti difettoso difettosi scarto scarti anomalia anomalias
         defaut defauts defectueux mauvais rebut rebuts
         defeito defeitos defeituoso ruim reprovado reprovados rejeitado slecht afkeur zly zle wada wady brak hatali
-        underkand underkant huono huonot rossz loi rusak hatali плохие плохой брак негодные дефект дефекты ελαττωματικα
+        underkand underkant huono huonot rossz loi rusak плохие плохой брак негодные дефект дефекты ελαττωματικα
         معيب เสีย 坏 不可 有缺陷 有瑕疵 有问题
         不良 不良品 不合格 不合格品 异常 異常 异常品 異常品 缺陷 欠陥 欠陥品 瑕疵 次品 废品
         불량 불량품 비정상 이상 결함 불합격""",
