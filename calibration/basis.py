@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from snl_edge.evaluation.intervals import upper_bound
 from snl_edge.evaluation.threshold import Method, Threshold
 
 from .expected_rates import expected_rates
@@ -67,18 +68,13 @@ def certified_bound(exceeding: int, images: int) -> float:
     One-sided, with 95 % confidence; exact for an order statistic whatever the distribution of scores is (its share
     follows a beta distribution), at any number of images.
     """
-    from scipy.stats import beta
-
-    return float(beta.ppf(CONFIDENCE, exceeding + 1, images - exceeding)) if exceeding < images else 1.0
+    return upper_bound(exceeding, images, 1 - CONFIDENCE) if exceeding < images else 1.0
 
 
 def order_statistic_rates(exceeding: int, images: int) -> tuple[float, tuple[float, float]]:
     """Mean and range of the share of new parts above an order statistic that ``exceeding`` of ``images`` exceed."""
-    from scipy.stats import beta
-
-    share = beta(exceeding + 1, images - exceeding)
-    low, high = share.ppf([(1 - RANGE) / 2, (1 + RANGE) / 2])
-    return float(share.mean()), (float(low), float(high))
+    low, high = (upper_bound(exceeding, images, 1 - share) for share in ((1 - RANGE) / 2, (1 + RANGE) / 2))
+    return (exceeding + 1) / (images + 1), (low, high)
 
 
 def percent(share: float) -> str:

@@ -17,7 +17,7 @@ from snl_edge.evaluation.report import write_report
 from snl_edge.evaluation.robustness import CHANGES, UNTOUCHED, measure_robustness
 from snl_edge.evaluation.run import open_subject
 from snl_edge.image import read_image
-from snl_edge.training.camera_changes import CameraCopies, at_any_moment, draw_change, with_copies
+from snl_edge.training.camera_changes import CameraCopies, draw_change, threshold_images, with_copies
 from snl_edge.training.checkpoint import Checkpoint, load_model, read_checkpoint
 from snl_edge.training.config import CameraConfig
 from snl_edge.training.image_record import find_images
@@ -72,13 +72,13 @@ def test_copies_stand_behind_the_images_and_are_always_the_same(line):
     np.testing.assert_array_equal(everything[:3], store.batch(range(3)))
     np.testing.assert_array_equal(everything[[7]], CameraCopies(store, CameraConfig(), seed=0).batch([7]))
     assert len({image.tobytes() for image in everything}) == 9
-    assert at_any_moment(store, short_training()) is store
+    assert threshold_images(store, short_training()) is store
     every = short_training(camera=CameraConfig(thresholds=True))
-    moments = at_any_moment(store, every)  # by turns as it is, as its first copy, as its second
+    moments = threshold_images(store, every)  # by turns as it is, as its first copy, as its second
     np.testing.assert_array_equal(moments.batch(range(3)), everything[[0, 4, 8]])
     still = short_training(camera=None)
     assert with_copies(store, still) is store
-    np.testing.assert_array_equal(at_any_moment(store, still).batch(range(3)), everything[:3])
+    np.testing.assert_array_equal(threshold_images(store, still).batch(range(3)), everything[:3])
 
 
 def test_changes_stay_within_what_was_asked_for():

@@ -50,13 +50,16 @@ def clopper_pearson(count: int, total: int) -> tuple[float, float]:
     if total == 0:
         return math.nan, math.nan
     tail = (1 - CONFIDENCE) / 2
-    low = 0.0 if count == 0 else 1 - _upper(total - count, total, tail)
-    high = 1.0 if count == total else _upper(count, total, tail)
+    low = 0.0 if count == 0 else 1 - upper_bound(total - count, total, tail)
+    high = 1.0 if count == total else upper_bound(count, total, tail)
     return low, high
 
 
-def _upper(count: int, total: int, tail: float) -> float:
-    """The rate at which at most ``count < total`` would be seen with probability ``tail``."""
+def upper_bound(count: int, total: int, tail: float) -> float:
+    """The rate at which at most ``count < total`` would be seen with probability ``tail``.
+
+    One-sided Clopper-Pearson: the quantile ``1 - tail`` of a beta distribution of ``count + 1``, ``total - count``.
+    """
     # Logarithms: the binomial coefficients of a thousand parts are no floats.
     seen = np.arange(count + 1)
     factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, total + 1)))])

@@ -20,7 +20,7 @@ from snl_edge.progress import progress_bar
 from snl_edge.runtime.manifest import ProductReference
 
 from .appearance import measure_appearance, reference_of
-from .camera_changes import at_any_moment
+from .camera_changes import threshold_images
 from .checkpoint import Checkpoint, ignored_shares, load_model, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .image_record import FoundImages, find_images, read_run_images, role_indices
@@ -81,12 +81,13 @@ def good_scores(
     """Raw scores of good parts, by product: of images kept for thresholds, and of those trained on, left out.
 
     The latter where the model has a memory that can leave them out: ten times as many. Several images of one part
-    count once. Each image is judged as it is, or at one moment of the camera (:func:`.camera_changes.at_any_moment`).
+    count once. Each image is judged as it is, or at one moment of the camera
+    (:func:`.camera_changes.threshold_images`).
     """
     with progress_bar("judging images for thresholds") as report:
-        new = measure_appearance(model, at_any_moment(sets.thresholds, training), training.batch_size, report)
+        new = measure_appearance(model, threshold_images(sets.thresholds, training), training.batch_size, report)
     with progress_bar("judging training images") as report:
-        trained = at_any_moment(sets.trained, training)
+        trained = threshold_images(sets.trained, training)
         left_out = leave_one_out(model, trained, sets.trained_groups, training.batch_size, report)
     shown = np.array([sample.product for sample in sets.thresholds.samples])
     unseen = {product: of_parts(own["score"], sets.threshold_groups[shown == product]) for product, own in new.items()}

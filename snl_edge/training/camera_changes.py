@@ -52,7 +52,7 @@ def with_copies(store: ImageStore, training: TrainingConfig) -> ImageStore:
     return store if training.camera is None else CameraCopies(store, training.camera, training.seed)
 
 
-def at_any_moment(store: ImageStore, training: TrainingConfig) -> ImageStore:
+def threshold_images(store: ImageStore, training: TrainingConfig) -> ImageStore:
     """What thresholds are set on: each image of the store once, as it is.
 
     With ``camera.thresholds`` by turns as it is and as one of its copies: what is measured on these holds for a part

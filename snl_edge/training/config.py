@@ -10,6 +10,8 @@ from snl_edge.bit_depth import Bits
 
 CHECKPOINT = "checkpoint.json"
 """The file that makes a folder a run folder."""
+IMAGES = "images.json"
+"""What a run used each of its images for, by content."""
 
 
 class CameraConfig(BaseModel):

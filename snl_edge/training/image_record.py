@@ -17,9 +17,8 @@ from snl_edge.progress import console
 from snl_edge.runtime.manifest import sha256_of
 
 from .checkpoint import read_checkpoint
+from .config import IMAGES
 from .split import Role
-
-FILE = "images.json"
 
 
 class ImageEntry(BaseModel):
@@ -56,7 +55,7 @@ class RunImages(BaseModel):
         Raises:
             OutputError: it cannot be written.
         """
-        write_text(run / FILE, self.model_dump_json(indent=1) + "\n")
+        write_text(run / IMAGES, self.model_dump_json(indent=1) + "\n")
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,11 @@ def read_run_images(run: Path) -> RunImages:
     Raises:
         CheckpointError: the run has none, as it is from an earlier version, or it is damaged or of another model.
     """
-    path = run / FILE
+    path = run / IMAGES
     if not path.is_file():
         raise CheckpointError(
             f"{run} does not say which images it was trained on",
-            f"{FILE} is missing: the run is from an earlier version, or incomplete",
+            f"{IMAGES} is missing: the run is from an earlier version, or incomplete",
             "train again",
         )
     try:
