@@ -11,9 +11,10 @@ demo: $(VENV)/ready
 	$(BIN)/snl-edge demo
 
 # A worker for each core, up to four: models are small, so a second thread gains one worker less than a second worker.
+# A worker that dies ends the run: started again, it leaves the rest of its file waiting, and the run with it.
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile
 
 lint: $(VENV)/ready build/types
 	$(BIN)/ruff format --check .

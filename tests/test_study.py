@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -111,7 +110,7 @@ def test_an_interrupted_study_goes_on_with_the_same_command(call, trainings, mon
     def stop_at_four(*arguments):
         calls.append(1)
         if len(calls) == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return original(*arguments)
 
     monkeypatch.setattr(loop, "snl_loss", stop_at_four)
@@ -125,7 +124,7 @@ def test_an_interrupted_study_goes_on_with_the_same_command(call, trainings, mon
 
 def test_a_state_of_other_settings_is_not_resumed(call, trainings, monkeypatch):
     original = loop.snl_loss
-    monkeypatch.setattr(loop, "snl_loss", lambda *a: os.kill(os.getpid(), signal.SIGINT) or original(*a))
+    monkeypatch.setattr(loop, "snl_loss", lambda *a: signal.raise_signal(signal.SIGINT) or original(*a))
     with pytest.raises(TrainingInterruptedError):
         call(rows="rd")
     monkeypatch.setattr(loop, "snl_loss", original)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -85,7 +84,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(line, tmp_path, monkeypatc
     def stop_at_four(terms, *rest):
         stop_at_four.calls += 1
         if stop_at_four.calls == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return original(terms, *rest)
 
     stop_at_four.calls = 0
@@ -134,7 +133,7 @@ def test_resume_refuses_other_settings_and_nothing(line, tmp_path, monkeypatch):
         train(small_model(), short_training(), open_dataset(line), tmp_path, resume=True)
 
     def stop(*arguments):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         return loss(*arguments)
 
     loss = loop.snl_loss
