@@ -152,8 +152,8 @@ def test_unknown_product_is_neither_good_nor_reject_whatever_its_score(tmp_path:
             (verdict,) = detector.detect(_bright(255))
             assert (verdict.kind, verdict.product, verdict.reject, verdict.good) == ("unknown", None, False, False)
             assert verdict.product_distance == pytest.approx(2.0)
-            # Who names the product takes the responsibility.
-            (named,) = detector.detect(_bright(255), product="bolt")
+            # Who names the product and forgoes the comparison takes the responsibility.
+            (named,) = detector.detect(_bright(255), product="bolt", compare=False)
             assert (named.kind, named.product) == ("reject" if threshold < 1 else "good", "bolt")
     assert detector.detect([]) == []
 
@@ -170,6 +170,22 @@ def test_a_high_score_makes_a_reject_of_what_is_nearer_to_its_product_than_to_th
     assert [decide(manifest, "fp32", below, bolt, d).kind for d in (0.9, 1.1, 1.6)] == ["good", "unknown", "unknown"]
     one = manifest.model_copy(update={"products": ("bolt",), "reject_limits": {}})
     assert [decide(one, "fp32", score, 0, 99.0).kind for score in (above, below)] == ["reject", "unknown"]
+
+
+def test_a_named_product_is_held_against_the_recognised_one(tmp_path: Path) -> None:
+    """Naming a product makes good of nothing that recognition takes for another one or for none."""
+    write_contract_bundle(tmp_path / "line").set_threshold(1e9)
+    with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+        for level, kind, objection in ((10, "good", None), (120, "unknown", "mismatch"), (255, "unknown", "unlearned")):
+            (verdict,) = detector.detect(_bright(level), product="bolt")
+            assert (verdict.kind, verdict.objection) == (kind, objection)
+            assert verdict.recognised == ("bolt" if level < 64 else "washer")
+            assert detector.detect(_bright(level), product="bolt", compare=False)[0].good
+        assert "taken for washer, not for bolt" in detector.detect(_bright(120), product="bolt")[0].doubt
+        assert "the limit is 1" in detector.detect(_bright(255), product="bolt")[0].doubt
+        # A defect is the named product's, whatever it was taken for.
+        (defect,) = detector.detect(_bright(120), product="bolt", threshold=1e-9)
+        assert (defect.kind, defect.product, defect.objection) == ("reject", "bolt", "mismatch")
 
 
 def test_unknown_limit_is_adjustable_and_itself_known(tmp_path: Path) -> None:

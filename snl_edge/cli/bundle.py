@@ -26,6 +26,10 @@ def infer(
         typer.Option(help="One threshold for all, for this call; the bundle's own, of each product, if not given."),
     ] = None,
     product: Annotated[str | None, typer.Option(help="The product shown; recognised if not given.")] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(help="Hold --product against what is recognised; without it parts of other products may be good."),
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per image on stdout.")] = False,
 ) -> None:
     """Give a verdict and a heatmap for each image. Leaves with 1 if an image could not be read.
@@ -35,7 +39,15 @@ def infer(
     from snl_edge.runtime.batch import infer_files
 
     failed = infer_files(
-        images, bundle, out, backend=backend, precision=precision, threshold=threshold, product=product, as_json=as_json
+        images,
+        bundle,
+        out,
+        backend=backend,
+        precision=precision,
+        threshold=threshold,
+        product=product,
+        as_json=as_json,
+        compare=compare,
     )
     if failed:
         raise typer.Exit(1)

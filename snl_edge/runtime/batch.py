@@ -36,6 +36,7 @@ def infer_files(
     threshold: float | None,
     product: str | None,
     as_json: bool,
+    compare: bool = True,
 ) -> int:
     """Judges every image that ``arguments`` (files, folders, globs) name; returns how many could not be read.
 
@@ -61,7 +62,7 @@ def infer_files(
         depth = DepthWatch()
         for done, path in enumerate(paths, start=1):
             target = out and out / names[path]
-            lines.append(_judge(detector, path, target, depth, threshold=threshold, product=product))
+            lines.append(_judge(detector, path, target, depth, threshold=threshold, product=product, compare=compare))
             if as_json:
                 print(json.dumps(lines[-1]), flush=True)  # noqa: T201
             report(done, len(paths))
@@ -116,6 +117,7 @@ def _judge(
     *,
     threshold: float | None,
     product: str | None,
+    compare: bool,
 ) -> dict[str, object]:
     takes = detector.bundle.manifest.input
     try:
@@ -125,14 +127,16 @@ def _judge(
         frame = image if takes.frame is None else as_images(image, takes)
     except DataError as error:
         return {"path": str(path), "error": str(error)}
-    verdict = detector.detect([frame], product, threshold=threshold)[0]
+    verdict = detector.detect([frame], product, threshold=threshold, compare=compare)[0]
     line: dict[str, object] = {
         "path": str(path),
         "verdict": verdict.kind,
         "product": verdict.product,
+        "recognised": verdict.recognised,
         "product_distance": round(verdict.product_distance, 6),
         "score": round(verdict.score, 6),
         "threshold": verdict.threshold,
+        **({"reason": verdict.objection} if verdict.objection else {}),
         **({"doubt": verdict.doubt} if verdict.doubt else {}),
     }
     if target is not None:

@@ -95,6 +95,7 @@ class Detector:
         product: str | None = None,
         *,
         threshold: float | None = None,
+        compare: bool = True,
         out: Prediction | None = None,
     ) -> list[Verdict]:
         """Judges frames of any size, each ``uint8 [h, w, 3]`` RGB, in batches.
@@ -104,9 +105,11 @@ class Detector:
 
         Args:
             images: a sequence of frames, or an array ``[B, h, w, 3]``.
-            product: what the frames show; its threshold decides then and nothing is unknown. If not given, each
-                frame's product is recognised, and its threshold decides.
+            product: what the frames show: its threshold decides. If not given, each frame's product is recognised, and
+                its threshold decides.
             threshold: decides instead of those of the bundle.
+            compare: whether ``product`` is compared with what is recognised, so that parts of other products are
+                ``unknown``; without it they pass as ``product`` if their score is low.
             out: as for `predict`; the maps of the verdicts are then views of it.
 
         Raises:
@@ -129,7 +132,7 @@ class Detector:
             self._run(ready, whole.part(start, start + step))
         self._check_outputs(whole)
         ran = self.bundle.manifest, self.backend.precision
-        return [judge(*ran, whole, index, product, threshold) for index in range(count)]
+        return [judge(*ran, whole, index, product, threshold, compare=compare) for index in range(count)]
 
     def _made_ready(self, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """One batch as the backend takes it: frames fitted to the input, or as they are where the graph does that."""

@@ -53,6 +53,9 @@ class CameraSettings(Settings):
     """What says that a part is there."""
     product: str | None = None
     """What it always sees; recognised in each picture if not given."""
+    compare_product: bool = True
+    """Hold ``product`` against what is recognised, so that parts of other products do not pass. false: they pass if
+    their score is low, and the health page says so for as long as it is."""
     region: Region | None = None
     """The inspected rectangle of its picture, in pixels; all of it if not given."""
     rotation: Rotation = 0

@@ -13,6 +13,7 @@ from .inference import Engine
 from .judging import Judge
 from .outputs import Outputs
 from .recorder import Recorder
+from .standing import standing_warnings
 from .state import LineState
 from .watchdog import WatchdogSettings
 
@@ -38,6 +39,7 @@ class Health:
         found += [engine.check(self.limits.stuck_after_s) for engine in self.engines]
         found += [self.recorder.check(), *self.outputs.checks()]
         found += [Check(f"rejects {camera}", "warning", text) for camera, text in self.judge.alarms().items()]
+        found += standing_warnings([camera.settings for camera in self.cameras], self.judge.rules)
         found += self.drift.checks(self.state.recipe.bundle.manifest)
         fault = self.fault()
         return found if fault is None else [Check("line", "failed", f"{fault}: restart the service"), *found]

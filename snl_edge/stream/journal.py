@@ -23,7 +23,7 @@ from .record import Blob, Entry, Record
 
 Outcome = Literal["done", "late", "failed"]
 FILE = "journal.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _COLUMNS = tuple(field.name for field in fields(Record))
 _SCHEMA = """
 CREATE TABLE journal (id TEXT NOT NULL, schema_version INTEGER NOT NULL);
@@ -36,6 +36,7 @@ CREATE TABLE verdict (
   latency_ms REAL NOT NULL, verdict TEXT NOT NULL, action TEXT NOT NULL, reason TEXT, part TEXT, encoder INTEGER,
   product TEXT, product_distance REAL, score REAL, threshold REAL, blobs TEXT NOT NULL, engine TEXT NOT NULL,
   recipe TEXT NOT NULL, threshold_version INTEGER NOT NULL, shadow INTEGER NOT NULL, image TEXT, heatmap TEXT,
+  recognised TEXT,
   UNIQUE (run, camera, sequence)
 );
 CREATE INDEX verdict_kind ON verdict (verdict, id);
@@ -51,6 +52,8 @@ CREATE TABLE actuation (
 );
 CREATE INDEX actuation_part ON actuation (run, camera, sequence);
 """
+_UPGRADES = {1: "ALTER TABLE verdict ADD COLUMN recognised TEXT;"}
+"""From each earlier version to the next."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +266,11 @@ def _prepare(connection: sqlite3.Connection) -> str:
         connection.executescript(_SCHEMA)
         connection.execute("INSERT INTO journal VALUES (?, ?)", (uuid.uuid4().hex, SCHEMA_VERSION))
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    elif version != SCHEMA_VERSION:
+        version = SCHEMA_VERSION
+    while version in _UPGRADES:  # each whole or not at all, so that a kill in between leaves one that can go on
+        connection.executescript(f"BEGIN; {_UPGRADES[version]} PRAGMA user_version = {version + 1}; COMMIT;")
+        version += 1
+    if version != SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"schema version {version}, this snl-edge writes {SCHEMA_VERSION}")
     return connection.execute("SELECT id FROM journal").fetchone()[0]
 

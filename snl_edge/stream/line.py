@@ -61,7 +61,8 @@ class RunningLine:
         recipe = self._load(config.bundle)
         self.state = LineState(recipe, shadow=config.shadow)
         products = {camera.name: camera.product for camera in config.cameras}
-        self._judge = Judge(config.rules, self.state, products)
+        uncompared = [camera.name for camera in config.cameras if not camera.compare_product]
+        self._judge = Judge(config.rules, self.state, products, uncompared)
         self._admit(recipe)
         self.journal = Journal(config.journal.folder)
         self._drift = Drift(config.drift)

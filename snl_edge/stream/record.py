@@ -7,6 +7,8 @@ from typing import Literal
 
 VerdictName = Literal["good", "reject", "unknown", "failsafe"]
 Action = Literal["pass", "reject", "hold"]
+FOREIGN = ("mismatch", "unlearned", "region")
+"""Reasons by which recognition stops a part of a camera that always sees one product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Record:
     """What the line is to do with the part."""
     reason: str | None = None
     """Why the verdict is ``failsafe`` (deadline, dropped, camera, engine, frozen, black, …), a reject passes
-    (``unconfirmed``), or a part of a named product is ``unknown`` (``region``); None otherwise."""
+    (``unconfirmed``), or what recognition holds against the camera's product (``mismatch``: taken for another one;
+    ``unlearned``: like none that was learned; ``region``: a defect may be hidden); None otherwise."""
     part: str | None = None
     """The part's id, as it came with the trigger."""
     encoder: int | None = None
@@ -68,6 +71,8 @@ class Record:
     image: str | None = None
     """Path of the part's picture below the journal's folder; None if none was kept."""
     heatmap: str | None = None
+    recognised: str | None = None
+    """The learned product that it looked most like, whatever the camera's product; None where nothing was judged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,13 @@ class Message(BaseModel):
     verdict: VerdictName
     action: Action = Field(description="What the line was to do with the part.")
     shadow: bool = Field(description="Decided, but not acted upon.")
-    reason: str | None = Field(description="Why the verdict is failsafe.")
+    reason: str | None = Field(
+        description="Why it is failsafe, why a reject passes, or what recognition holds against the camera's product."
+    )
     part: str | None = Field(description="The part's id, as it came with the trigger.")
     encoder: int | None
     product: str | None
+    recognised: str | None = Field(description="The learned product it looked most like, whatever the camera's own.")
     product_distance: float | None
     score: float | None = Field(
         description="Calibrated, to be held against `threshold`. Null where nothing was judged."
@@ -77,6 +80,7 @@ def message(entry: Entry) -> Message:
         part=record.part,
         encoder=record.encoder,
         product=record.product,
+        recognised=record.recognised,
         product_distance=record.product_distance,
         score=record.score,
         threshold=record.threshold,

@@ -4,7 +4,8 @@ import { WORDS, h, moment, number, score, svg, toggle, verdictIcon } from "./dom
 
 function facts(entry) {
   const rows = [
-    ["Product", entry.product || "not learned"],
+    ["Product", entry.product || (entry.reason === "mismatch" ? "another than the camera's" : "not learned")],
+    ["Recognised", entry.recognised !== entry.product ? entry.recognised : null],
     ["Score", entry.score == null ? null : `${score(entry.score)}  (limit ${score(entry.threshold)}, version ${entry.threshold_version})`],
     ["Product distance", entry.product_distance == null ? null : number(entry.product_distance, 2)],
     ["Reason", entry.reason],
