@@ -137,6 +137,9 @@ def test_triggers_faster_than_pictures_are_dropped_by_the_declared_policy(bundle
             line.trigger("camera", f"P{number}", None)
         write_parts(tmp_path / "parts", 4)
         wait_for(lambda: line.recorder.committed == 10)
+        parts = next(check for check in line.status().checks if check.name == "parts")
+    assert parts.light == "failed"
+    assert parts.text.startswith("6 of the last 10 parts of camera camera were dropped: the engine is slower")
     found = sorted(records(line), key=lambda record: record.sequence)
     assert [record.reason for record in found] == ["dropped"] * 6 + [None] * 4
     assert line.status().dropped == 6

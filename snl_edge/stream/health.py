@@ -13,6 +13,7 @@ from .inference import Engine
 from .judging import Judge
 from .outputs import Outputs
 from .recorder import Recorder
+from .shares import Shares
 from .standing import standing_warnings
 from .state import LineState
 from .watchdog import WatchdogSettings
@@ -28,6 +29,7 @@ class Health:
     recorder: Recorder
     outputs: Outputs
     judge: Judge
+    shares: Shares
     drift: Drift
     limits: WatchdogSettings
     threads: Sequence[threading.Thread]
@@ -37,7 +39,7 @@ class Health:
         """One line each."""
         found = [camera.check() for camera in self.cameras]
         found += [engine.check(self.limits.stuck_after_s) for engine in self.engines]
-        found += [self.recorder.check(), *self.outputs.checks()]
+        found += [self.shares.check(), self.recorder.check(), *self.outputs.checks()]
         found += [Check(f"rejects {camera}", "warning", text) for camera, text in self.judge.alarms().items()]
         found += standing_warnings([camera.settings for camera in self.cameras], self.judge.rules)
         found += self.drift.checks(self.state.recipe.bundle.manifest)

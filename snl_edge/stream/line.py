@@ -31,6 +31,7 @@ from .prepare import check_region, ignored_pixels
 from .recipe import InForce, Recipe
 from .record import Record
 from .recorder import Recorder
+from .shares import Shares
 from .state import LineState
 from .tally import Tally
 from .thresholds import set_threshold, thresholds_in_force
@@ -66,6 +67,7 @@ class RunningLine:
         self._admit(recipe)
         self.journal = Journal(config.journal.folder)
         self._drift = Drift(config.drift)
+        self._shares = Shares(config.shares)
         self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode, self._fault)
         self.recorder = Recorder(
             self.journal, config.journal, self._outputs.act, self._outputs.wake, tuple(self._outputs.backlogs())
@@ -104,6 +106,7 @@ class RunningLine:
             self.recorder,
             self._outputs,
             self._judge,
+            self._shares,
             self._drift,
             config.watchdog,
             (self._deadlines, self._judgement),
@@ -194,6 +197,7 @@ class RunningLine:
         """Every part comes by here exactly once."""
         try:
             self.tally.count(record)
+            self._shares.take(record)
             self.metrics.count(part, record)
             self._drift.take(part, record)
         finally:
