@@ -159,9 +159,15 @@ def test_threshold_pause_shadow_and_recipe_change_while_it_runs(bundle: Path, tm
 
         first = judged(0, spot=True)
         assert (first.verdict, first.threshold, first.threshold_version) == ("reject", 0.5, 1)
-        line.set_threshold(99.0, "gear", "anna")
+        with pytest.raises(ConfigError, match="198 times the calibrated threshold of gear"):
+            line.set_threshold(99.0, "gear", "anna")
+        assert first.warning is None
+        assert not [check for check in line.status().checks if check.name.startswith("threshold")]
+        line.set_threshold(99.0, "gear", "anna", confirmed=True)
+        assert light(line, "threshold gear") == "warning"
         second = judged(1, spot=True)
         assert (second.verdict, second.threshold, second.threshold_version) == ("good", 99.0, 2)
+        assert second.warning == "threshold"
         with pytest.raises(ConfigError, match="unknown product"):
             line.set_threshold(0.5, "wheel", "anna")
         line.pause(True, "anna")
@@ -205,7 +211,7 @@ def test_a_change_that_cannot_be_audited_is_not_made(bundle: Path, tmp_path: Pat
     with running(line_config(own.path, tmp_path, camera=watched)) as line:
         line.journal._writer.execute("PRAGMA query_only = ON")
         with pytest.raises(OutputError, match="nothing was changed"):
-            line.set_threshold(0.9, None, "anna")
+            line.set_threshold(0.6, None, "anna")
         with pytest.raises(OutputError):
             line.pause(True, "anna")
         assert line.status().threshold == 0.5
@@ -257,7 +263,9 @@ def test_a_journal_of_before_goes_on(bundle: Path, tmp_path: Path) -> None:
     write_parts(tmp_path / "parts", 2)
     run_to_end(line_config(bundle, tmp_path))
     with sqlite3.connect(tmp_path / "journal" / "journal.sqlite") as connection:
-        connection.executescript("ALTER TABLE verdict DROP COLUMN recognised; PRAGMA user_version = 1;")
+        for column in ("recognised", "warning"):
+            connection.execute(f"ALTER TABLE verdict DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version = 1")
     found = records(run_to_end(line_config(bundle, tmp_path)))
     assert [record.recognised for record in found] == [None, None, "gear", "gear"]
     assert check_journal(tmp_path / "journal").consistent

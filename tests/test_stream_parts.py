@@ -308,6 +308,8 @@ def test_one_light_for_parts_that_were_not_judged_as_they_should_be() -> None:
         "warning",
         "4 of the last 200 parts of camera top are of no learned product: wrong parts, or another recipe",
     )
+    with pytest.raises(ValidationError, match="finite number"):
+        LineConfig.model_validate({"bundle": "b", "cameras": [], "deadline_ms": float("inf")})
     with pytest.raises(ValidationError, match="not above failed"):
         SharesSettings.model_validate({"late": {"warning": 0.2, "failed": 0.1}})
 

@@ -20,7 +20,9 @@ from snl_edge.table import number_column, print_table, text_column
 from ..opencv import cv2
 from .detector import Detector
 from .frame import as_images
+from .manifest import require_threshold
 from .overlay import draw_overlay, draw_unknown, ignored_in, is_kept_heatmap
+from .tuning import unusual
 
 LONGEST_TABLE = 12
 """Rows printed for people; more are summed up, and all are in the JSON lines."""
@@ -48,8 +50,11 @@ def infer_files(
     Raises:
         DataError: an argument names nothing, or all are heatmaps.
         BundleError, BackendError, EngineError: the bundle cannot be loaded or run.
+        ConfigError: the threshold cannot be one, or the product is unknown.
         OutputError: ``out`` cannot be written.
     """
+    if threshold is not None:
+        require_threshold(threshold)
     paths, heatmaps = _apart(find_images(arguments))
     if heatmaps:
         console.print(f"left out: {len(heatmaps)} heatmaps that a line keeps beside its pictures")
@@ -59,6 +64,10 @@ def infer_files(
     one = Detector.load(bundle, backend=backend, precision=precision, max_batch=1)
     with one as detector, progress_bar("inspecting") as report:
         console.print(detector.backend_reason)
+        manifest = detector.bundle.manifest
+        for name in () if threshold is None else manifest.products if product is None else (product,):
+            if odd := unusual(manifest, name, threshold):
+                console.print(f"doubtful: {odd}", soft_wrap=True)
         depth = DepthWatch()
         for done, path in enumerate(paths, start=1):
             target = out and out / names[path]

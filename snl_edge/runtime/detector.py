@@ -13,11 +13,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, DataError, ResultError
+from ..errors import DataError, ResultError
 from ..image import Fitter
 from .backend import Backend
 from .bundle import Bundle
 from .frame import misfit
+from .manifest import require_threshold
 from .prediction import Prediction, Scores
 from .selection import select_backend
 from .verdict import Verdict, judge
@@ -114,11 +115,11 @@ class Detector:
 
         Raises:
             DataError: a frame has another type or shape, or another size than the bundle was built for.
-            ConfigError: the product is unknown, or the threshold is no finite number above 0.
+            ConfigError: the product is unknown, or the threshold cannot be one.
             EngineError: the backend failed, or its result is no number.
         """
-        if threshold is not None and not 0 < threshold < np.inf:
-            raise ConfigError(f"{threshold} is no threshold", "nothing would be above it, or all", "give one above 0")
+        if threshold is not None:
+            require_threshold(threshold)
         self.bundle.manifest.threshold_for(product)  # refuses a product that was not learned, frames or none
         count, step = len(images), self.backend.max_batch
         for index, image in enumerate(images):

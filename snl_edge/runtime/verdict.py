@@ -82,7 +82,7 @@ def decide(
     """
     product = manifest.products[nearest] if named is None else named
     limit = manifest.threshold_for(product, precision) if threshold is None else threshold
-    above = float(score) > limit
+    above = not float(score) <= limit  # what is no number is not below anything
     # A defect moves a picture, too. What is nearer to its product than to the next one is that product's reject; what
     # may be neither a reject nor known never passes.
     furthest = max(manifest.unknown_limit, manifest.reject_limit(product)) if above else manifest.unknown_limit
@@ -104,7 +104,7 @@ def _objection(
 ) -> tuple[Objection | None, str]:
     """What recognition holds against ``named``, and what is doubtful in one line."""
     doubt = _misplaced(manifest, recognised, named)
-    if compare and distance > manifest.unknown_limit:
+    if compare and not distance <= manifest.unknown_limit:
         far = f"like no learned product: {distance:.3g} from {recognised}, the limit is {manifest.unknown_limit:g}"
         return "unlearned", doubt or far
     if compare and recognised != named:

@@ -41,8 +41,9 @@ class Health:
         found += [engine.check(self.limits.stuck_after_s) for engine in self.engines]
         found += [self.shares.check(), self.recorder.check(), *self.outputs.checks()]
         found += [Check(f"rejects {camera}", "warning", text) for camera, text in self.judge.alarms().items()]
-        found += standing_warnings([camera.settings for camera in self.cameras], self.judge.rules)
-        found += self.drift.checks(self.state.recipe.bundle.manifest)
+        manifest = self.state.recipe.bundle.manifest
+        found += standing_warnings([camera.settings for camera in self.cameras], self.judge.rules, manifest)
+        found += self.drift.checks(manifest)
         fault = self.fault()
         return found if fault is None else [Check("line", "failed", f"{fault}: restart the service"), *found]
 

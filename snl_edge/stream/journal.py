@@ -36,7 +36,7 @@ CREATE TABLE verdict (
   latency_ms REAL NOT NULL, verdict TEXT NOT NULL, action TEXT NOT NULL, reason TEXT, part TEXT, encoder INTEGER,
   product TEXT, product_distance REAL, score REAL, threshold REAL, blobs TEXT NOT NULL, engine TEXT NOT NULL,
   recipe TEXT NOT NULL, threshold_version INTEGER NOT NULL, shadow INTEGER NOT NULL, image TEXT, heatmap TEXT,
-  recognised TEXT,
+  recognised TEXT, warning TEXT,
   UNIQUE (run, camera, sequence)
 );
 CREATE INDEX verdict_kind ON verdict (verdict, id);
@@ -52,7 +52,7 @@ CREATE TABLE actuation (
 );
 CREATE INDEX actuation_part ON actuation (run, camera, sequence);
 """
-_UPGRADES = {1: "ALTER TABLE verdict ADD COLUMN recognised TEXT;"}
+_UPGRADES = {1: "ALTER TABLE verdict ADD COLUMN recognised TEXT; ALTER TABLE verdict ADD COLUMN warning TEXT;"}
 """From each earlier version to the next."""
 
 

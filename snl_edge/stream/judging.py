@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ..opencv import cv2
+from ..runtime.tuning import UNKNOWN, standing_doubts
 from ..runtime.verdict import Decision, decide
 from .part import Part
+from .recipe import InForce
 from .record import Action, Blob, Record
 from .settings import FailsafeAction, Settings
 from .state import LineState
@@ -73,6 +75,7 @@ class Judge:
         self._ignored: dict[tuple[str, tuple[int, int]], NDArray[np.bool_] | None] = {}
         self._products = products
         self._uncompared = frozenset(uncompared)
+        self._doubted: tuple[InForce | None, frozenset[str]] = (None, frozenset())
         longest = max(rule.of if rule else 1 for rule in (rules.confirm, rules.alarm))
         self._recent = {camera: deque[bool](maxlen=longest) for camera in products}
 
@@ -114,6 +117,7 @@ class Judge:
             threshold=decision.threshold,
             blobs=blobs,
             recognised=decision.recognised,
+            warning=self._warning(part, decision),
         )
 
     def _ignores(self, part: Part) -> NDArray[np.bool_] | None:
@@ -126,6 +130,15 @@ class Judge:
         manifest, named = part.in_force.bundle.manifest, self._products[part.camera]
         compare = part.camera not in self._uncompared
         return decide(manifest, part.recipe.precision, score, nearest, distance, named, compare=compare)
+
+    def _warning(self, part: Part, decision: Decision) -> str | None:
+        assert part.in_force is not None
+        manifest, named = part.in_force.bundle.manifest, self._products[part.camera]
+        if part.in_force is not self._doubted[0]:
+            self._doubted = part.in_force, frozenset(standing_doubts(manifest))
+        odd = (decision.product or named or decision.recognised) in self._doubted[1] or UNKNOWN in self._doubted[1]
+        trusted = named is not None and part.camera in self._uncompared
+        return ", ".join([*(["threshold"] if odd else []), *(["not compared"] if trusted else [])]) or None
 
     def failsafe(self, part: Part, reason: str) -> Record:
         """The record of a part that cannot be judged."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..errors import ConfigError, OutputError
+from ..runtime.tuning import usual_range
 from .camera import Camera
 from .config import LineConfig
 from .control import Check, Latest, State, Status
@@ -238,13 +239,14 @@ class RunningLine:
             latency_p50_ms=median,
             latency_p99_ms=p99,
             checks=tuple(self._checks()),
+            usual_thresholds={name: usual_range(manifest, name) for name in (None, *manifest.products)},
         )
 
-    def set_threshold(self, value: float, product: str | None, actor: str) -> None:
+    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> None:
         """See `control.Line`."""
         with self._changing, _audited():
             recipe = self.state.recipe
-            changed = set_threshold(self.journal, recipe.bundle, value, product, actor)
+            changed = set_threshold(self.journal, recipe.bundle, value, product, actor, confirmed=confirmed)
             recipe.in_force = InForce(changed, recipe.in_force.version + 1)
 
     def pause(self, paused: bool, actor: str) -> None:

@@ -73,6 +73,9 @@ class Record:
     heatmap: str | None = None
     recognised: str | None = None
     """The learned product that it looked most like, whatever the camera's product; None where nothing was judged."""
+    warning: str | None = None
+    """Under which standing warning it was judged: ``threshold`` (far from that of training), ``not compared`` (the
+    camera's product was taken on trust), or both; None under none."""
 
 
 @dataclass(frozen=True, slots=True)

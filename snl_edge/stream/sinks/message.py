@@ -55,6 +55,7 @@ class Message(BaseModel):
     )
     threshold: float | None = Field(description="The one that applied.")
     threshold_version: int
+    warning: str | None = Field(description="Standing warning under which it was judged.")
     regions: tuple[Region, ...]
     recipe: str
     engine: str = Field(description="SHA-256 of the engine or graph that ran.")
@@ -85,6 +86,7 @@ def message(entry: Entry) -> Message:
         score=record.score,
         threshold=record.threshold,
         threshold_version=record.threshold_version,
+        warning=record.warning,
         regions=tuple(
             Region(x=blob.x, y=blob.y, width=blob.width, height=blob.height, area=blob.area, peak=blob.peak)
             for blob in record.blobs

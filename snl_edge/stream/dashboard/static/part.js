@@ -9,6 +9,7 @@ function facts(entry) {
     ["Score", entry.score == null ? null : `${score(entry.score)}  (limit ${score(entry.threshold)}, version ${entry.threshold_version})`],
     ["Product distance", entry.product_distance == null ? null : number(entry.product_distance, 2)],
     ["Reason", entry.reason],
+    ["Warning", entry.warning],
     ["Action", entry.shadow ? `${entry.action} (shadow: not done)` : entry.action],
     ["Part id", entry.part],
     ["Encoder", entry.encoder],
