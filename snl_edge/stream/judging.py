@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from ..runtime.tuning import UNKNOWN, standing_doubts
 from ..runtime.verdict import Decision, decide
 from .part import Part
 from .recipe import InForce
-from .record import Action, Blob, Record
+from .record import Action, Blob, PictureFile, Record
 from .settings import FailsafeAction, Settings
 from .state import LineState
 
@@ -173,6 +174,7 @@ class Judge:
             recipe=recipe.name,
             threshold_version=threshold_version,
             shadow=self._state.shadow,
+            **({} if part.file is None else _of_file(part.file)),
         )
 
     def _action(self, camera: str, decision: Decision) -> tuple[Action, str | None]:
@@ -194,6 +196,10 @@ class Judge:
         if decision.objection is None:
             return rules.unknown
         return rules.mismatch or ("hold" if rules.unknown == "pass" else rules.unknown)
+
+
+def _of_file(file: PictureFile) -> dict[str, Any]:
+    return {"file": file.name, "file_size": file.size, "file_mtime_ns": file.mtime_ns}
 
 
 def find_blobs(anomaly_map: NDArray[np.float32], threshold: float) -> tuple[Blob, ...]:

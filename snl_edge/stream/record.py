@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 VerdictName = Literal["good", "reject", "unknown", "failsafe"]
 Action = Literal["pass", "reject", "hold"]
@@ -28,6 +28,17 @@ class Blob:
     """Share of the region that the blob covers."""
     peak: float
     """Largest value of the map in it."""
+
+
+class PictureFile(NamedTuple):
+    """The file that a part's picture was read from: a file that was written to since is another one."""
+
+    name: str
+    """Without its folder."""
+    size: int
+    """In bytes."""
+    mtime_ns: int
+    """When it was last written to, nanoseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,11 @@ class Record:
     warning: str | None = None
     """Under which standing warning it was judged: ``threshold`` (far from that of training), ``not compared`` (the
     camera's product was taken on trust), or both; None under none."""
+    file: str | None = None
+    """Name of the file that the picture came from, where the camera is a folder."""
+    file_size: int | None = None
+    file_mtime_ns: int | None = None
+    """As in `PictureFile`."""
 
 
 @dataclass(frozen=True, slots=True)

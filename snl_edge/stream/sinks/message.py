@@ -47,6 +47,7 @@ class Message(BaseModel):
     )
     part: str | None = Field(description="The part's id, as it came with the trigger.")
     encoder: int | None
+    file: str | None = Field(description="Name of the file that the picture came from, where the camera is a folder.")
     product: str | None
     recognised: str | None = Field(description="The learned product it looked most like, whatever the camera's own.")
     product_distance: float | None
@@ -80,6 +81,7 @@ def message(entry: Entry) -> Message:
         reason=record.reason,
         part=record.part,
         encoder=record.encoder,
+        file=record.file,
         product=record.product,
         recognised=record.recognised,
         product_distance=record.product_distance,

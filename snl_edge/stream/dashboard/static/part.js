@@ -13,6 +13,7 @@ function facts(entry) {
     ["Action", entry.shadow ? `${entry.action} (shadow: not done)` : entry.action],
     ["Part id", entry.part],
     ["Encoder", entry.encoder],
+    ["File", entry.file],
     ["Camera", `${entry.camera}, trigger ${entry.sequence}`],
     ["Captured", moment(entry.captured)],
     ["Decided after", `${number(entry.latency_ms, 1)} ms`],
