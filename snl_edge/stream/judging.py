@@ -189,8 +189,8 @@ class Judge:
             return self._unknown(decision), decision.objection
         if decision.good:
             return "pass", None
-        if decision.objection == "mismatch":  # another part between the right ones: no second picture will confirm it
-            return "reject", "mismatch"
+        if decision.objection in ("mismatch", "unlearned"):  # no second part will confirm it
+            return "reject", decision.objection
         confirm = self.rules.confirm
         if confirm is not None and sum(list(recent)[-confirm.of :]) < confirm.rejects:
             return "pass", "unconfirmed"
