@@ -17,6 +17,7 @@ from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.data.synthetic import render_part
 from snl_edge.errors import CheckpointError, DataError
+from snl_edge.model.config import SnlConfig
 from snl_edge.training.camera_changes import with_copies
 from snl_edge.training.checkpoint import load_model, read_checkpoint
 from snl_edge.training.config import IMAGES
@@ -25,7 +26,7 @@ from snl_edge.training.loop import train
 from snl_edge.training.recognition import learn_products
 from snl_edge.training.repeats import find_parts, repeat_findings
 from snl_edge.training.review import read_review
-from snl_edge.training.screening import LEAST_PARTS, contamination_findings, standing_out
+from snl_edge.training.screening import LEAST_PARTS, contamination_findings, screen, standing_out
 from snl_edge.training.split import ENOUGH_PARTS, assign_roles, merged_sets
 
 
@@ -118,6 +119,32 @@ def test_what_stands_out_of_its_product_is_named_and_a_burst_counts_once():
     assert np.isnan(few).all()
     (finding,) = contamination_findings(samples[: LEAST_PARTS - 1], few, few > 1, trusted=False)
     assert "whether a defective one is among them cannot be told" in finding.text
+
+
+def test_defects_that_look_alike_do_not_excuse_each_other_for_good():
+    rng = np.random.default_rng(0)
+    levels = [torch.from_numpy(rng.normal(0, 0.1, (40, 4, side, side)).astype(np.float32)) for side in (16, 8, 4)]
+    levels[1][7, 0, :3, :3] += 3.0
+    for level in levels:
+        level[21] = level[7] + torch.from_numpy(rng.normal(0, 0.05, level[7].shape).astype(np.float32))  # the same defect once more
+    levels[1][21, 1, 5:, 5:] += 6.0  # and another, which no other part excuses
+
+    def screened(**said):
+        return screen(
+            lambda indices: [level[list(indices)] for level in levels],
+            [4, 4, 4],
+            np.zeros(40, np.intp),
+            np.arange(40),
+            SnlConfig(height=64, width=64),
+            16,
+            0,
+            **said,
+        )
+
+    assert set(np.flatnonzero(screened() > 1)) == {7, 21}
+    # What a person calls good excuses it; what a person calls defective excuses nothing, from the first round on.
+    assert set(np.flatnonzero(screened(good=np.arange(40) == 21) > 1)) == {21}
+    assert set(np.flatnonzero(screened(defective=np.arange(40) == 21) > 1)) == {7, 21}
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from .feature_cache import FeatureSource
 from .image_record import ImageEntry, digests, read_run_images, role_indices
 from .repeats import find_parts, repeat_findings
 from .review import Verdict
-from .screening import contamination_findings, standing_out, strangeness
+from .screening import contamination_findings, screen
 from .split import Role, assign_roles, merged_sets
 
 SAID = 8
@@ -79,9 +79,13 @@ def prepare_images(
         parts = find_parts(store, training.seed, report)
     names = [sample.product for sample in samples]
     products = np.array([dataset.products.index(name) for name in names])
+    hashes = digests(samples)
+    # What the same data set calls defective is a defect, wherever else it lies.
+    condemned = set(digests([sample for sample in dataset.test if not sample.is_good]))
+    said = np.array([verdicts.get(digest, "defect" if digest in condemned else "") for digest in hashes])
     with progress_bar("looking for defective parts") as report:
         model = source.model
-        scores = strangeness(
+        standing = screen(
             source.features,
             model.teacher.channels,
             products,
@@ -91,12 +95,9 @@ def prepare_images(
             training.seed,
             report,
             model.anomaly_map.counting,
+            good=said == "good",
+            defective=said == "defect",
         )
-    standing = standing_out(scores, names, parts.groups)
-    hashes = digests(samples)
-    # What the same data set calls defective is a defect, wherever else it lies.
-    condemned = set(digests([sample for sample in dataset.test if not sample.is_good]))
-    said = np.array([verdicts.get(digest, "defect" if digest in condemned else "") for digest in hashes])
     twofold = _called_both(
         [s for s, digest in zip(samples, hashes, strict=True) if digest in condemned - set(verdicts)]
     )
