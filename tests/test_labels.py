@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from snl_edge.data.labels import Role, is_unclear, looks_like_labels, roles_of
+from snl_edge.data.labels import Role, called_defective, is_unclear, looks_like_labels, roles_of
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.mask_sources import MaskFiles
 from snl_edge.data.samples import Dataset
@@ -71,6 +71,8 @@ def test_names_that_are_perhaps_labels() -> None:
     assert looks_like_labels(["rust", "nut", "neg"]) == ["neg", "rust"]
     assert looks_like_labels(["class_0", "class_1"]) == ["class_0", "class_1"]
     assert looks_like_labels(["Yes", "No"]) == ["No", "Yes"]
+    assert looks_like_labels(["gear_ok", "gear_not_ok", "nut"]) == ["gear_not_ok", "gear_ok"]
+    assert looks_like_labels(["gear_not_ok", "nut"]) == ["gear_not_ok"]
 
 
 @pytest.mark.parametrize(
@@ -275,3 +277,13 @@ def test_names_of_files_that_speak_of_defects_are_asked_about(tmp_path):
     with pytest.raises(DataError, match=r"1 training image of gear is named as a defective one: 2_NG\.png"):
         open_dataset(tmp_path)
     assert len(open_dataset(tmp_path, "folder").train) == 3
+
+
+def test_names_of_files_are_read_by_the_rule_of_folders(tmp_path):
+    make(tmp_path, "gear/no_defect_{1,2}.png", "gear/gear_defect_free_3.png", "gear/4 nicht fehlerhaft.png")
+    assert len(open_dataset(tmp_path).train) == 4
+    bad = "017_NG gear_ng_3 gear_not_ok_3 cam1_nicht_io no_1_NG No.3_NG teil_nicht_in_ordnung n.i.O._7 defect_no_3"
+    assert [name for name in bad.split() if not called_defective(name)] == []
+    good = "no_defect_1 NoDefect2 gear_defect-free_1 gear_ohne_Fehler_2 in_Ordnung_3 No_3_ok goodyear 0815"
+    assert [name for name in good.split() if called_defective(name)] == []
+    assert roles_of("No_3_NG") == frozenset()  # number 3, or not 3? A folder of that name is asked about
