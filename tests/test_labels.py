@@ -240,7 +240,27 @@ def test_thumbnails_of_a_storage_are_no_parts(tmp_path: Path) -> None:
 def test_a_link_that_leads_back_up_is_not_followed_for_ever(tmp_path: Path) -> None:
     make(tmp_path, "nut/good/0.png")
     (tmp_path / "nut" / "good" / "again").symlink_to(tmp_path)
-    assert len(open_dataset(tmp_path).train) == 1
+    dataset = open_dataset(tmp_path)
+    assert len(dataset.train) == 1
+    assert said(dataset) == {"left_out": f"left out: 1 link back to a folder above: {tmp_path}/nut/good/again"}
+
+
+def test_what_is_left_out_of_a_folder_is_counted(tmp_path: Path) -> None:
+    make(tmp_path, "nut/good/{0,.1,._0}.png", "nut/good/.trash/old/{2,3}.png", "nut/good/{.DS_Store,.hidden.txt}")
+    make(tmp_path, "nut/good/000001-cam-0000000{1,2}-heatmap.jpg", "nut/good/000001-cam-00000001.jpg")
+    hidden, heatmaps = open_dataset(tmp_path).findings[::-1]
+    assert hidden.text.startswith("left out: 4 hidden images: ")
+    assert heatmaps.text.startswith("2 heatmaps that a line kept beside its pictures, no pictures of parts, left out: ")
+    assert (hidden.doubtful, heatmaps.doubtful) == (False, False)
+    (tmp_path / "nut" / "good" / "4.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "cap").symlink_to(tmp_path / "unmounted")
+    dataset = open_dataset(tmp_path)
+    assert [sample.path.name for sample in dataset.train] == ["0.png", "000001-cam-00000001.jpg"]
+    assert dataset.findings[-1].doubtful  # behind them there were perhaps images
+    assert said(dataset)["left_out"].startswith(f"left out: 2 links that lead nowhere, 4 hidden images: {tmp_path}/cap")
+    make(tmp_path / "kept", "pictures/000001-cam-00000001-heatmap.jpg")
+    with pytest.raises(DataError, match="has no known layout: .*1 heatmap that a line kept beside its pictures"):
+        open_dataset(tmp_path / "kept")
 
 
 def test_a_model_may_be_measured_on_a_set_without_training_images(tmp_path: Path) -> None:
@@ -257,7 +277,7 @@ def test_the_command_line_says_what_was_left_out(tmp_path: Path, capsys: pytest.
     make(tmp_path / "nut", "good/0.png", "good/late/1.png")
     open_data(tmp_path / "nut", Layout.auto, None)
     told = capsys.readouterr().err
-    assert told == f"{tmp_path}/nut: 1 images in folders below good ones count as good: {tmp_path}/nut/good/late\n"
+    assert told == f"doubt: 1 images in folders below good ones count as good: {tmp_path}/nut/good/late\n"
 
 
 @pytest.mark.parametrize(

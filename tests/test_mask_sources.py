@@ -75,6 +75,7 @@ def test_a_mask_that_fits_two_images_marks_neither(tmp_path: Path) -> None:
     assert masks(tmp_path) == {"0": None}
     told = said(open_dataset(tmp_path))
     assert told["shared_masks"].startswith("2 defective images share their mask")
+    assert not told.keys() & {"no_mask", "forgotten_masks"}  # said once, with its reason
     assert "9_mask.png" in told["unused_masks"]
 
 
@@ -177,7 +178,7 @@ def test_outlines_of_coco(tmp_path: Path, file: str, names: str) -> None:
         assert [isinstance(found[stem], CocoOutlines) for stem in "1234"] == [True, True, False, False]
         assert box(found["1"]) == (10, 20, 5, 15)
         assert box(found["2"]) == (7, 7, 2, 4)
-        assert "2 defective images have no mask" in said(open_dataset(root))["no_mask"]
+        assert "2 defective images have no mask" in said(open_dataset(root))["forgotten_masks"]
 
 
 def test_packed_runs_of_coco_are_those_of_pycocotools() -> None:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from lines import light, line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
@@ -225,7 +226,12 @@ def test_self_test_at_start_pauses_a_line_that_judges_samples_wrongly(bundle: Pa
     write_picture(tmp_path / "golden" / "reject", "b", picture(1, spot=True))
     write_parts(tmp_path / "parts", 1)
     golden = {"folder": tmp_path / "golden", "pause_on_failure": True}
-    line = run_to_end(line_config(bundle, tmp_path / "one", golden=golden, camera=_folder(tmp_path)))
+    cv2.imwrite(str(tmp_path / "golden" / "good" / "000001-cam-00000001-heatmap.jpg"), picture(2, spot=True))
+    with running(line_config(bundle, tmp_path / "one", golden=golden, camera=_folder(tmp_path))) as line:
+        assert next(check for check in line.status().checks if check.name == "self-test").text == (
+            "2 samples judged rightly; heatmaps beside them left out: 1"
+        )
+        wait_for(lambda: line.ended)
     assert records(line)[0].verdict == "good"
     write_picture(tmp_path / "golden" / "good", "c", picture(2, spot=True))
     with running(line_config(bundle, tmp_path / "two", golden=golden, camera=_folder(tmp_path))) as line:
