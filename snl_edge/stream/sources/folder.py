@@ -90,7 +90,7 @@ class FolderSource:
             self._told = True
             _log.warning("%s: %d heatmaps that a line kept are left out", self._settings.path, len(listing.heatmaps))
         self._waiting.extend(path for path in listing.images if path not in self._seen)
-        self._seen = set(listing.images)  # files that were taken away are forgotten: a watched folder may run for months
+        self._seen = set(listing.images)  # forgets what was taken away: a watched folder may run for months
 
     def close(self) -> None:
         """Holds nothing."""
