@@ -186,6 +186,7 @@ def _said_in(name: str) -> tuple[Role | None, ...]:
     return (*said, None) if negated else tuple(said)
 
 
+@lru_cache(maxsize=4096)
 def _role_of(word: str) -> Role | None:
     """Of one word, which may have a filler grown to it, as ``testset`` and ``NG品`` have."""
     if word in _ROLES:
