@@ -14,6 +14,7 @@ from snl_edge.atomic import replacing, write_text
 from snl_edge.bit_depth import DepthWatch, to_uint8
 from snl_edge.errors import DataError
 from snl_edge.image import IMAGE_SUFFIXES, load_image
+from snl_edge.image_files import is_kept_heatmap
 from snl_edge.progress import console, progress_bar
 from snl_edge.table import number_column, print_table, text_column
 
@@ -21,7 +22,7 @@ from ..opencv import cv2
 from .detector import Detector
 from .frame import as_images
 from .manifest import require_threshold
-from .overlay import draw_overlay, draw_unknown, ignored_in, is_kept_heatmap
+from .overlay import draw_overlay, draw_unknown, ignored_in
 from .tuning import unusual
 
 LONGEST_TABLE = 12

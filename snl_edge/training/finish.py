@@ -63,7 +63,7 @@ def finish(
     few = threshold_findings(calibration)
     tight = tight_region_findings(model, (sets.held_out, sets.thresholds), products, training.batch_size)
     say([*few, *tight], before=len(prepared.findings))
-    findings = by_gravity([*prepared.findings, *few, *tight])
+    findings = by_gravity([*prepared.findings, *prepared.read, *few, *tight])
     draw_curves(state.history, folder / "losses.png")
     save_reference(sets.held_out.samples, store.size, folder)
     weights, digest = save_weights(model, folder)

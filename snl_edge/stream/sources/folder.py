@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
@@ -14,17 +15,20 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from ...errors import CameraError, DataError
-from ...image import list_images, load_image
+from ...image import load_image
+from ...image_files import list_folder
 from ..record import PictureFile
 from ..settings import Seconds, Settings
 from .base import Colour, EndOfPictures, PictureError
+
+_log = logging.getLogger(__name__)
 
 Judged = Callable[[Sequence[PictureFile]], Set[PictureFile]]
 """Which of these files have a verdict already."""
 
 
 class FolderSettings(Settings):
-    """Image files in a folder, in the order of their names."""
+    """Image files in a folder, in the order of their names; heatmaps that a line kept are left out."""
 
     type: Literal["folder"] = "folder"
     path: Path
@@ -77,6 +81,7 @@ class FolderSource:
         self._known: dict[Path, PictureFile] = {}
         self._arriving: dict[Path, _Still] = {}
         self._waiting: deque[tuple[Path, _Still]] = deque()
+        self._told = False
 
     def open(self) -> None:
         """Looks into the folder."""
@@ -119,11 +124,15 @@ class FolderSource:
 
     def _look(self) -> None:
         try:
-            present = list_images(self._settings.path)
+            listing = list_folder(self._settings.path)
         except OSError as error:
             raise CameraError(
                 f"cannot look into {self._settings.path}", error.strerror or str(error), "check the path"
             ) from error
+        if listing.heatmaps and not self._told:
+            self._told = True
+            _log.warning("%s: %d heatmaps that a line kept are left out", self._settings.path, len(listing.heatmaps))
+        present = listing.images
         # Files that were taken away are forgotten: a watched folder may run for months.
         self._known = {path: self._known[path] for path in present if path in self._known}
         self._arriving = {path: self._arriving[path] for path in present if path in self._arriving}
