@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -28,7 +29,10 @@ from snl_edge.stream.journal import Journal
 from snl_edge.stream.journal_report import check_journal
 from snl_edge.stream.line import RunningLine
 from snl_edge.stream.pictures import Pictures, PictureSettings
+from snl_edge.stream.prepare import PictureChecks, PictureFaults
 from snl_edge.stream.settings import EngineSettings
+from snl_edge.stream.sources import open_source
+from snl_edge.stream.sources.gstreamer import GStreamerSettings
 
 SOFTWARE = {"trigger": {"type": "software"}}
 
@@ -153,6 +157,73 @@ def test_pictures_that_cannot_be_judged(bundle: Path, tmp_path: Path, reason: st
     found = sorted(records(line), key=lambda record: record.sequence)
     assert [record.reason for record in found] == [None, None, reason, None]
     assert (found[2].verdict, found[2].action, found[2].score) == ("failsafe", "reject", None)
+
+
+def _compressed(path: Path, moving: int, repeated: int) -> None:
+    """A stream with a group of pictures: a textured part that moves in front of a noisy sensor, then hangs."""
+    rng = np.random.default_rng(0)
+    texture = cv2.resize(rng.integers(60, 180, (32, 32, 3)).astype(np.uint8), (128, 128), interpolation=cv2.INTER_CUBIC)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp2v"), 25, (128, 128))
+    assert writer.isOpened()
+    for number in range(moving):
+        shown = np.clip(texture + rng.normal(0, 8, texture.shape), 0, 255).astype(np.uint8)
+        left = 8 + number * 14 % 96
+        shown[60:76, left : left + 16] = 40
+        writer.write(shown)
+    for _ in range(repeated):
+        writer.write(shown)  # pyright: ignore[reportPossiblyUnboundVariable]
+    writer.release()
+
+
+def test_a_frozen_camera_is_seen_through_compression(bundle: Path, tmp_path: Path) -> None:
+    """A repeated picture differs by its place in the group of pictures; a part that moves before noise does not count
+    as one."""
+    _compressed(tmp_path / "hung.avi", 12, 28)
+
+    def reasons(folder: str, checks: dict) -> tuple[list[str | None], str]:
+        camera = {"source": {"type": "video", "path": tmp_path / "hung.avi"}, "checks": checks}
+        with running(line_config(bundle, tmp_path / folder, camera=camera)) as line:
+            wait_for(lambda: line.ended)
+            found = {check.name: check.light for check in line.status().checks}
+        in_order = sorted(records(line), key=lambda record: record.sequence)
+        return [record.reason for record in in_order], found.get("frozen camera", "ok")
+
+    found, told = reasons("fields", {})
+    assert len(found) == 40
+    assert found[:12] == [None] * 12
+    assert found[16:] == ["frozen"] * 24
+    assert told == "ok"
+    found, told = reasons("bytes", {"frozen_within": 0})
+    assert None in found[16:]  # what it is about: bytes do not tell
+    assert told == "warning"
+    found, told = reasons("off", {"frozen_after": None})
+    assert found == [None] * 40
+    assert told == "warning"
+
+
+def test_a_coarse_key_picture_does_not_let_a_frozen_camera_go() -> None:
+    """Frozen at three in a row; then it takes twice the change to count as live, and a slow one counts, too."""
+    faults = PictureFaults(PictureChecks(), video=True)
+    levels = [100, 100, 100, 107, 100, 109, 109, 109, 112, 115, 118, 121]
+    found = [faults.of_input(np.full((70, 90, 3), level, np.uint8), 100.0) for level in levels]
+    assert found == [None, None, *["frozen"] * 3, None, None, *["frozen"] * 3, None, None]
+    faults = PictureFaults(PictureChecks(), video=True)
+    drifting = [faults.of_input(np.full((64, 64, 3), level, np.uint8), 100.0) for level in range(100, 160, 3)]
+    assert drifting == [None] * 20
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "video"),
+    [
+        ("rtspsrc location=x ! rtph264depay ! h264parse ! nvv4l2decoder ! nvvidconv ! appsink", True),
+        ("uridecodebin uri=x ! videoconvert ! appsink", True),
+        ("v4l2src ! image/jpeg ! jpegdec ! videoconvert ! appsink", False),
+        ("v4l2src ! avdec_mjpeg ! appsink", False),
+        ("videotestsrc ! video/x-raw,format=BGR ! appsink", False),
+    ],
+)
+def test_pipelines_that_decode_video_are_known(pipeline: str, video: bool) -> None:
+    assert open_source(GStreamerSettings(pipeline=pipeline)).video == video
 
 
 def test_a_part_without_a_picture_gets_its_verdict_at_the_deadline(bundle: Path, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ class Camera(threading.Thread):
         self._parts = parts
         self._waiting = waiting
         self._recorder = recorder
-        self._faults = PictureFaults(settings.checks)
+        self._faults = PictureFaults(settings.checks, video=self._source.video)
         self._focus_every = focus_every
         self._limit = waiting_limit
         self._triggered: deque[Part] = deque()
@@ -324,6 +324,6 @@ class Camera(threading.Thread):
 
 FAULTS = {
     "black": "the picture is black: check lamp, lens cap and exposure",
-    "frozen": "the picture is frozen: restart the camera",
+    "frozen": "the picture does not change: restart the camera; if what it sees stands still, set checks.frozen_within",
     "size": "the picture has another size than the first: someone changed the camera; set it back or restart",
 }

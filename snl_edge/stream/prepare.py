@@ -19,6 +19,17 @@ from .settings import Settings, Share
 Rotation: TypeAlias = Literal[0, 90, 180, 270]
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _FROZEN_GRID = 4
+"""Of pictures that come byte for byte, each so many-th row and column is compared."""
+_FIELDS = 32
+"""Fields each way whose mean brightness is compared where pictures come through video compression."""
+_ROWS = 256
+"""Rows of a picture that are enough for them."""
+COMPRESSION = 4
+"""Grey levels by which such a mean may differ between compressed pictures of one repeated picture (measured:
+docs/stream.md, "A frozen camera")."""
+_RELEASE = 2
+"""A frozen camera counts as well again when a mean differs by so many times the limit: what one coarse key picture
+moves must let no part through."""
 
 
 class Region(Settings):
@@ -53,7 +64,12 @@ class PictureChecks(Settings):
     black_below: float | None = Field(default=3.0, ge=0, le=255)
     """Mean brightness (0 to 255) below which the picture counts as black: lamp or camera dead. null: no check."""
     frozen_after: int | None = Field(default=3, ge=2)
-    """So many identical pictures in a row mean a frozen camera, as sensors have noise. null: no check."""
+    """So many pictures of parts in a row that are the same mean a frozen camera. null: no check, and the health page
+    says so."""
+    frozen_within: int | None = Field(default=None, ge=0, le=255)
+    """Pictures are the same if the mean brightness of no field (some 32 x 32) differs by more grey levels. 0: byte
+    for byte, as sensors have noise. If not given, 4 for sources with video compression (``rtsp``, ``video``, a
+    ``gstreamer`` pipeline that decodes), where a repeated picture is not the same byte for byte; else 0."""
     fixed_size: bool = True
     """A picture of another size than the first is refused: someone changed the camera."""
 
@@ -158,13 +174,23 @@ def ignored_pixels(
     return ignored
 
 
-class PictureFaults:
-    """Finds what makes a picture unfit to be judged. One for each camera."""
+def frozen_within(checks: PictureChecks, video: bool) -> int:
+    """The limit that applies: ``checks.frozen_within``, or what suits a source with or without video compression."""
+    return checks.frozen_within if checks.frozen_within is not None else COMPRESSION * video
 
-    def __init__(self, checks: PictureChecks) -> None:
+
+class PictureFaults:
+    """Finds what makes a picture unfit to be judged. One for each camera.
+
+    Args:
+        video: pictures come through compression that spans them, see `Source`.
+    """
+
+    def __init__(self, checks: PictureChecks, *, video: bool = False) -> None:
         self._checks = checks
+        self._within = frozen_within(checks, video)
         self._size: tuple[int, ...] | None = None
-        self._last: NDArray[np.uint8] | None = None
+        self._first: NDArray[np.uint8] | None = None
         self._same = 1
 
     def of_camera(self, picture: NDArray[np.uint8]) -> str | None:
@@ -179,12 +205,30 @@ class PictureFaults:
             return "black"
         if self._checks.frozen_after is None:
             return None
-        sample = prepared[::_FROZEN_GRID, ::_FROZEN_GRID]
-        if self._last is None or self._last.shape != sample.shape:
-            self._last, self._same = sample.copy(), 1
-        elif np.array_equal(sample, self._last):
+        sample = _fields(prepared) if self._within else prepared[::_FROZEN_GRID, ::_FROZEN_GRID]
+        if self._is_first(sample):
             self._same += 1
         else:
-            np.copyto(self._last, sample)
-            self._same = 1
+            self._first, self._same = sample.copy(), 1
         return "frozen" if self._same >= self._checks.frozen_after else None
+
+    def _is_first(self, sample: NDArray[np.uint8]) -> bool:
+        """Whether it is the picture that came first; not the last, or what moves slowly would never count as moving."""
+        if self._first is None or self._first.shape != sample.shape:
+            return False
+        if not self._within:
+            return np.array_equal(sample, self._first)
+        frozen = self._same >= (self._checks.frozen_after or 0)
+        return bool(cv2.absdiff(sample, self._first).max() <= self._within * (_RELEASE if frozen else 1))
+
+
+def _fields(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Mean brightness of each field ``uint8 [h, w]``, about 32 each way, of a picture ``uint8 [H, W, 3]``."""
+    rows = picture[:: max(1, picture.shape[0] // _ROWS)]
+    # Whole pixels to each field: OpenCV takes four times as long to share pixels out. Less than a field is left at the
+    # edges. Either order of colours will do, as pictures of one camera are compared.
+    field = [max(1, side // _FIELDS) for side in rows.shape[:2]]
+    height, width = (side // pixels for side, pixels in zip(rows.shape[:2], field, strict=True))
+    whole = rows[: height * field[0], : width * field[1]]
+    means = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(means, cv2.COLOR_RGB2GRAY)  # pyright: ignore[reportReturnType]

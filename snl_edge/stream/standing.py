@@ -9,6 +9,8 @@ from ..runtime.tuning import standing_doubts
 from .camera import CameraSettings
 from .control import Check
 from .judging import Rules
+from .prepare import frozen_within
+from .sources import open_source
 
 
 def standing_warnings(cameras: Sequence[CameraSettings], rules: Rules, manifest: Manifest) -> Iterator[Check]:
@@ -17,7 +19,20 @@ def standing_warnings(cameras: Sequence[CameraSettings], rules: Rules, manifest:
         if camera.product is not None and not camera.compare_product:
             text = f"parts of other products pass as {camera.product} if their score is low: compare_product is false"
             yield Check(f"product {camera.name}", "warning", text)
+        if text := _frozen_unseen(camera):
+            yield Check(
+                f"frozen {camera.name}", "warning", f"a frozen camera passes its last picture for each part: {text}"
+            )
     if rules.unknown == "pass" and any(camera.product is None for camera in cameras):
         yield Check("unknown products", "warning", "they pass: rules.unknown is pass")
     for product, odd in standing_doubts(manifest).items():
         yield Check(f"threshold {product}", "warning", odd)
+
+
+def _frozen_unseen(camera: CameraSettings) -> str | None:
+    """The setting by which a frozen camera is not seen; None where it is."""
+    if camera.checks.frozen_after is None:
+        return "checks.frozen_after is null"
+    if open_source(camera.source).video and not frozen_within(camera.checks, video=True):
+        return "checks.frozen_within is 0, and in compressed video a repeated picture is not the same byte for byte"
+    return None

@@ -27,6 +27,9 @@ class Source(Protocol):
     """Whether pictures come whether wanted or not (a camera), so that old ones must not pile up; else (files) the
     next picture is read when a part needs one."""
     colour: Colour
+    video: bool
+    """Whether pictures come through compression that spans them (H.264 and the like): one that is repeated then
+    differs by its place in the stream."""
 
     def open(self) -> None:
         """Opens it; may be called again after `close`.

@@ -70,6 +70,7 @@ class FolderSource:
     """
 
     live = False
+    video = False
     colour: Colour = "rgb"
 
     def __init__(self, settings: FolderSettings) -> None:

@@ -48,6 +48,7 @@ class GenicamSource:
     """One camera of one producer."""
 
     live = True
+    video = False
     colour: Colour = "bgr"
 
     def __init__(self, settings: GenicamSettings) -> None:

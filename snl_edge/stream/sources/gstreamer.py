@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -11,6 +12,8 @@ from ..settings import Settings
 from .opencv import OpenCvSource, require_gstreamer
 
 _APPSINK = "appsink drop=true max-buffers=1 sync=false"
+_DECODES = re.compile(r"26[3456]|vp[89]|av1|theora|mpeg|nvv4l2decoder|avdec_(?!mjpeg)|decodebin|playbin|rtsp")
+"""What stands in a pipeline that decodes video, by GStreamer's names of elements and formats; JPEG is no video."""
 
 
 class GStreamerSettings(Settings):
@@ -75,4 +78,4 @@ def open_gstreamer(settings: GStreamerSettings | CsiSettings) -> OpenCvSource:
         name, remedy = f"CSI camera {settings.sensor}", "check the ribbon cable and `systemctl status nvargus-daemon`"
     else:
         name, remedy = "the GStreamer pipeline", f"try it: gst-launch-1.0 {settings.pipeline}"
-    return OpenCvSource(name, opener, live=True, remedy=remedy)
+    return OpenCvSource(name, opener, live=True, remedy=remedy, video=bool(_DECODES.search(settings.pipeline)))

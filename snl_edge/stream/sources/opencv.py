@@ -24,12 +24,16 @@ class OpenCvSource:
         opener: opens it, every time anew.
         live: see `Source`.
         remedy: what to do when it cannot be opened.
+        video: see `Source`.
     """
 
     colour: Colour = "bgr"
 
-    def __init__(self, name: str, opener: Callable[[], cv2.VideoCapture], *, live: bool, remedy: str) -> None:
+    def __init__(
+        self, name: str, opener: Callable[[], cv2.VideoCapture], *, live: bool, remedy: str, video: bool = False
+    ) -> None:
         self.live = live
+        self.video = video
         self.name = name
         self._opener = opener
         self._remedy = remedy

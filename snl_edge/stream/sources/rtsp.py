@@ -54,7 +54,11 @@ def open_rtsp(settings: RtspSettings) -> OpenCvSource:
         )
 
     return OpenCvSource(
-        settings.url, opener, live=True, remedy=f"check network, user and password; try it: ffplay {settings.url}"
+        settings.url,
+        opener,
+        live=True,
+        video=True,
+        remedy=f"check network, user and password; try it: ffplay {settings.url}",
     )
 
 

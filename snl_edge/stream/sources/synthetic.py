@@ -51,6 +51,7 @@ class SyntheticSettings(Settings):
 class SyntheticSource:
     """Shows pictures that are drawn once, when it is first opened."""
 
+    video = False
     colour: Colour = "rgb"
 
     def __init__(self, settings: SyntheticSettings) -> None:

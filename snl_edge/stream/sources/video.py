@@ -33,6 +33,7 @@ class VideoSource(OpenCvSource):
             f"video {settings.path}",
             lambda: cv2.VideoCapture(str(settings.path), cv2.CAP_FFMPEG),
             live=False,
+            video=True,
             remedy="check the path, and that ffmpeg can play it",
         )
         self._repeat = settings.repeat
