@@ -32,7 +32,9 @@ from snl_edge.stream.pictures import Pictures, PictureSettings
 from snl_edge.stream.prepare import PictureChecks, PictureFaults
 from snl_edge.stream.settings import EngineSettings
 from snl_edge.stream.sources import open_source
+from snl_edge.stream.sources.arrival import Arrivals
 from snl_edge.stream.sources.gstreamer import GStreamerSettings
+from snl_edge.stream.sources.opencv import OpenCvSource
 
 SOFTWARE = {"trigger": {"type": "software"}}
 
@@ -224,6 +226,85 @@ def test_a_coarse_key_picture_does_not_let_a_frozen_camera_go() -> None:
 )
 def test_pipelines_that_decode_video_are_known(pipeline: str, video: bool) -> None:
     assert open_source(GStreamerSettings(pipeline=pipeline)).video == video
+
+
+@pytest.mark.parametrize(("delay_ms", "answer"), [(0, 1), (70, 2)])
+def test_a_trigger_is_not_answered_by_a_picture_from_before_it(
+    bundle: Path, tmp_path: Path, delay_ms: float, answer: int
+) -> None:
+    """The trigger comes between a picture's arrival and its use: the part gets the next picture, or a later one."""
+    source = {"type": "synthetic", "rate": 20, "pictures": 4, "size": 64}
+    with running(line_config(bundle, tmp_path, camera={"source": source, "delay_ms": delay_ms, **SOFTWARE})) as line:
+        wait_for(lambda: light(line, "camera camera") == "ok")
+        camera = line.cameras["camera"]
+        read, hand_over = camera._source.read, camera._hand_over
+        shown: list[np.ndarray] = []
+        used: list[np.ndarray] = []
+
+        def read_and_trigger() -> np.ndarray:
+            picture = read()
+            shown.append(picture)
+            if len(shown) == 1:
+                line.trigger("camera", "A", None)
+            return picture
+
+        camera._hand_over = lambda part, picture: (used.append(picture), hand_over(part, picture))
+        camera._source.read = read_and_trigger
+        wait_for(lambda: line.recorder.committed == 1)
+    assert used[0] is shown[answer]
+    (record,) = records(line)
+    assert record.part == "A"
+    assert record.reason is None
+    assert 0 < record.picture_age_ms < record.latency_ms  # pyright: ignore[reportOptionalOperand]
+
+
+def test_a_picture_that_waited_in_a_buffer_keeps_the_time_it_came() -> None:
+    """By the camera's time stamps; a clock that drifts, stands still or begins anew makes no picture seem old."""
+    arrivals = Arrivals()
+    on_time = [arrivals.of(7.0 + number / 25, 100 + number / 25) for number in range(25)]
+    assert on_time == pytest.approx([100 + number / 25 for number in range(25)])
+    late = [arrivals.of(8.0 + number / 25, 101.5 + number / 250) for number in range(8)]  # after half a second's stall
+    assert late == pytest.approx([101 + number / 25 for number in range(8)])
+    assert arrivals.of(8.28, 102.0) == 102.0
+    assert arrivals.of(None, 103.0) == 103.0
+    assert arrivals.of(0.04, 104.0) == 104.0
+    slow = [(read, arrivals.of(0.1 + read * 0.999, 104 + read)) for read in np.arange(0, 60, 0.04)]
+    assert max(104 + read - received for read, received in slow) < 0.0101
+
+
+def test_a_backlog_of_a_camera_is_told_from_what_comes_now() -> None:
+    class Buffered:
+        """Stands for a stream that FFmpeg reads: pictures wait in the socket while nobody reads."""
+
+        def __init__(self) -> None:
+            self.begun = time.monotonic()
+            self.number = 0
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def read(self) -> tuple[bool, np.ndarray]:
+            self.number += 1
+            time.sleep(max(0.0, self.begun + self.number * 0.02 - time.monotonic()))
+            return True, picture(self.number)
+
+        def get(self, prop: int) -> float:
+            return 20.0 * self.number
+
+        def release(self) -> None:
+            pass
+
+    source = OpenCvSource("camera", Buffered, live=True, remedy="", stamped=True)  # pyright: ignore[reportArgumentType]
+    source.open()
+    for _ in range(5):
+        source.read()
+    time.sleep(0.3)
+    triggered = time.monotonic()
+    stale = 0
+    while source.read() is not None and (source.received or 0.0) < triggered:
+        stale += 1
+    assert 12 <= stale <= 16
+    assert time.monotonic() - triggered < 0.2
 
 
 def test_a_part_without_a_picture_gets_its_verdict_at_the_deadline(bundle: Path, tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ class CameraSettings(Settings):
     """Rectangles in which anomalies do not count."""
     checks: PictureChecks = PictureChecks()
     """When a picture cannot be judged."""
+    delay_ms: float = Field(default=0.0, ge=0)
+    """What a picture takes from its exposure until it is received (encoder, network). A trigger is answered by one that
+    is received so much later or more, so that it does not show what was there before."""
     reconnect: Reconnect = Reconnect()
     """What happens when it has gone."""
     silent_after_s: Seconds = 10.0
@@ -243,14 +246,23 @@ class Camera(threading.Thread):
             return part if part is not None and not part.decided else None
         with self._wanted:
             while self._triggered:
-                part = self._triggered.popleft()
+                part = self._triggered[0]
+                if not part.decided and self._came_before(part):
+                    return None  # the part waits for the next picture
+                self._triggered.popleft()
                 if not part.decided:
                     part.file = None if folder is None else folder.file
                     return part
         return None
 
+    def _came_before(self, part: Part) -> bool:
+        """Whether the picture just read shows what was there before the part's trigger."""
+        received = self._source.received
+        return received is not None and received < part.started + self.settings.delay_ms / 1000
+
     def _hand_over(self, part: Part, stored: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
         begun = time.monotonic()
+        part.received = self._source.received
         recipe = self._state.recipe
         picture, fault = self._in_8_bits(stored, recipe.takes)
         if picture is not None and fault is None:

@@ -23,7 +23,7 @@ from .record import Blob, Entry, PictureFile, Record
 
 Outcome = Literal["done", "late", "failed"]
 FILE = "journal.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _COLUMNS = tuple(field.name for field in fields(Record))
 _SCHEMA = """
 CREATE TABLE journal (id TEXT NOT NULL, schema_version INTEGER NOT NULL);
@@ -37,6 +37,7 @@ CREATE TABLE verdict (
   product TEXT, product_distance REAL, score REAL, threshold REAL, blobs TEXT NOT NULL, engine TEXT NOT NULL,
   recipe TEXT NOT NULL, threshold_version INTEGER NOT NULL, shadow INTEGER NOT NULL, image TEXT, heatmap TEXT,
   recognised TEXT, warning TEXT, file TEXT, file_size INTEGER, file_mtime_ns INTEGER,
+  picture_age_ms REAL,
   UNIQUE (run, camera, sequence)
 );
 CREATE INDEX verdict_kind ON verdict (verdict, id);
@@ -61,7 +62,8 @@ ALTER TABLE verdict ADD COLUMN file TEXT;
 ALTER TABLE verdict ADD COLUMN file_size INTEGER;
 ALTER TABLE verdict ADD COLUMN file_mtime_ns INTEGER;
 CREATE INDEX verdict_file ON verdict (camera, file) WHERE file IS NOT NULL;
-"""
+""",
+    2: "ALTER TABLE verdict ADD COLUMN picture_age_ms REAL;",
 }
 """From each earlier version to the next."""
 

@@ -165,12 +165,13 @@ class Judge:
 
     def _base(self, part: Part, threshold_version: int) -> Record:
         recipe = part.recipe or self._state.recipe
+        now = time.monotonic()
         return Record(
             camera=part.camera,
             sequence=part.sequence,
             captured=part.captured,
             decided=time.time(),
-            latency_ms=(time.monotonic() - part.started) * 1000,
+            latency_ms=(now - part.started) * 1000,
             verdict="failsafe",
             action="reject",
             part=part.id,
@@ -179,6 +180,7 @@ class Judge:
             recipe=recipe.name,
             threshold_version=threshold_version,
             shadow=self._state.shadow or part.old,
+            picture_age_ms=None if part.received is None else (now - part.received) * 1000,
             **({} if part.file is None else _of_file(part.file)),
         )
 

@@ -43,6 +43,8 @@ class Part:
     in_force: InForce | None = None
     """What decides, as it was when the picture was inspected: what is asked of the engine and what is made of its
     answer must not fall on both sides of a change."""
+    received: float | None = None
+    """Monotonic clock when its picture was received; None where it has none, or it was fetched for the part."""
     brightness: float | None = None
     focus: float | None = None
     queued: float = 0.0

@@ -92,6 +92,9 @@ class Record:
     file_size: int | None = None
     file_mtime_ns: int | None = None
     """As in `PictureFile`."""
+    picture_age_ms: float | None = None
+    """Since its picture was received, when the verdict stood; None where it had none, or the picture was fetched for it
+    (a file)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ class Source(Protocol):
     video: bool
     """Whether pictures come through compression that spans them (H.264 and the like): one that is repeated then
     differs by its place in the stream."""
+    received: float | None
+    """When the picture that was read last was received (monotonic clock), before it waited in a buffer. None where a
+    picture is fetched when it is read."""
 
     def open(self) -> None:
         """Opens it; may be called again after `close`.

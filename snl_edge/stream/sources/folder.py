@@ -71,6 +71,7 @@ class FolderSource:
 
     live = False
     video = False
+    received = None
     colour: Colour = "rgb"
 
     def __init__(self, settings: FolderSettings) -> None:

@@ -5,6 +5,7 @@ Written after Harvester's documentation (https://github.com/genicam/harvesters);
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +56,7 @@ class GenicamSource:
         self._settings = settings
         self._harvester: Any = None
         self._acquirer: Any = None
+        self.received: float | None = None
 
     def open(self) -> None:
         """Loads the producer, finds the camera, sets its features and starts it."""
@@ -96,6 +98,7 @@ class GenicamSource:
         if buffer is None:
             return None
         with buffer:
+            self.received = time.monotonic()
             component = buffer.payload.components[0]
             return to_bgr(component.data, component.data_format, component.height, component.width)
 

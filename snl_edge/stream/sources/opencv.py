@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import CameraError
 from ...opencv import OpenCv, cv2, opencv
+from .arrival import Arrivals
 from .base import Colour
 
 _WAITED_S = 1.0
@@ -25,15 +26,26 @@ class OpenCvSource:
         live: see `Source`.
         remedy: what to do when it cannot be opened.
         video: see `Source`.
+        stamped: ``CAP_PROP_POS_MSEC`` is the camera's or driver's time of the picture that was read.
     """
 
     colour: Colour = "bgr"
 
     def __init__(
-        self, name: str, opener: Callable[[], cv2.VideoCapture], *, live: bool, remedy: str, video: bool = False
+        self,
+        name: str,
+        opener: Callable[[], cv2.VideoCapture],
+        *,
+        live: bool,
+        remedy: str,
+        video: bool = False,
+        stamped: bool = False,
     ) -> None:
         self.live = live
         self.video = video
+        self.received: float | None = None
+        self._stamped = stamped
+        self._arrivals = Arrivals()
         self.name = name
         self._opener = opener
         self._remedy = remedy
@@ -50,6 +62,7 @@ class OpenCvSource:
             capture.release()
             raise CameraError(f"cannot open {self.name}", "OpenCV says no more than that", self._remedy)
         self._capture = capture
+        self._arrivals = Arrivals()
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next picture; OpenCV allocates it."""
@@ -64,6 +77,9 @@ class OpenCvSource:
             if self.live and time.monotonic() - asked >= _WAITED_S:
                 return None  # OpenCV's own timeout: a camera that waits for its trigger, or has fallen silent
             raise CameraError(f"{self.name} gives no picture", "it was there before", "check cable, power and network")
+        if self.live:
+            stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) if self._stamped else 0
+            self.received = self._arrivals.of(stamp / 1000 if stamp > 0 else None)
         return picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)  # pyright: ignore[reportReturnType]
 
     def close(self) -> None:

@@ -58,6 +58,7 @@ def open_rtsp(settings: RtspSettings) -> OpenCvSource:
         opener,
         live=True,
         video=True,
+        stamped=True,
         remedy=f"check network, user and password; try it: ffplay {settings.url}",
     )
 

@@ -57,6 +57,7 @@ class SyntheticSource:
     def __init__(self, settings: SyntheticSettings) -> None:
         self._settings = settings
         self.live = settings.rate is not None
+        self.received: float | None = None
         self._pictures: Sequence[NDArray[np.uint8]] = ()
         self._order = np.random.default_rng(settings.seed)
         self._left: list[int] = []
@@ -77,6 +78,7 @@ class SyntheticSource:
             self._next = max(self._next, time.monotonic() - 1 / self._settings.rate)
             time.sleep(max(0.0, self._next - time.monotonic()))
             self._next += 1 / self._settings.rate
+            self.received = time.monotonic()
         if not self._left:
             self._left = self._order.permutation(len(self._pictures)).tolist()
         self._shown += 1

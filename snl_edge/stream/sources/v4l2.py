@@ -60,7 +60,7 @@ def open_v4l2(settings: V4l2Settings) -> OpenCvSource:
         return capture
 
     remedy = "check the cable, `v4l2-ctl --list-devices` and `--list-formats-ext`, and that the user is in group video"
-    return OpenCvSource(name, opener, live=True, remedy=remedy)
+    return OpenCvSource(name, opener, live=True, remedy=remedy, stamped=True)
 
 
 def _code(fourcc: str | None) -> int | None:
