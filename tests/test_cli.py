@@ -63,7 +63,7 @@ def test_infer_judges_and_goes_on_after_a_broken_image(snl_edge, line, bundle, t
     lines = [json.loads(text) for text in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()]
     assert [("error" in entry) for entry in lines] == [False, False, False, True, True]
     for entry in lines[:3]:
-        decided = "-" if entry["verdict"] == "unknown" else f"{entry['threshold']:.3f}"
+        decided = "-" if entry["threshold"] is None else f"{entry['threshold']:.3f}"
         row = next(row.split() for row in result.stdout.splitlines() if row.startswith(entry["path"]))
         assert (row[1], row[-2], row[-1]) == (entry["verdict"], f"{entry['score']:.3f}", decided)
     overlay = cv2.imread(

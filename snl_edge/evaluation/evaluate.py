@@ -111,7 +111,7 @@ def _by_threshold(
 def _result(cases: Sequence[Case], pixels: PixelMetrics) -> ProductResult:
     scores = [case.score for case in cases]
     defective = [not case.sample.is_good for case in cases]
-    (threshold,) = {case.named.threshold for case in cases if case.named is not None}
+    (threshold,) = {case.named.threshold for case in cases if case.named and case.named.threshold is not None}
     without_mask = sum(not case.sample.is_good and case.sample.mask is None for case in cases)
     image, pixel = rank_images(scores, defective), pixels.compute()
     return ProductResult(

@@ -103,7 +103,7 @@ def _record(case: Case) -> dict[str, Any]:
         "defect": case.sample.defect,
         "score": case.score,
         "verdict": case.verdict.kind,
-        "threshold": None if case.verdict.kind == "unknown" else case.verdict.threshold,
+        "threshold": case.verdict.threshold,
         "verdict_if_named": case.named.kind if case.named else None,
         "nearest_product": case.nearest,
         "product_distance": case.product_distance,
@@ -162,7 +162,7 @@ def histogram(cases: Sequence[Case], threshold: float, name: str) -> Markup:
 
 def _figure(picture: Picture, ignores: bool) -> dict[str, Any]:
     case, verdict = picture.case, picture.case.verdict
-    if verdict.kind == "unknown":
+    if verdict.kind == "unknown" or verdict.threshold is None:
         # A heat map shows the distance from what is normal for a product; of an unknown one it would say nothing.
         said, drawn = f"unknown product, distance {case.product_distance:.2f}", draw_unknown(picture.image)
     else:

@@ -22,8 +22,9 @@ class Decision:
     """``unknown``: like no product that the model learned, so neither good nor a reject of one; or taken for another
     one than the caller named, and something was left out that counts."""
     score: float
-    threshold: float
-    """The one that applied: that of the product where it is known, else the bundle's."""
+    threshold: float | None
+    """What the score was held against: the threshold of the product, or the caller's. It tells ``reject`` from ``good``,
+    and from ``unknown`` near a product; None so far from every product that no score makes a reject of it."""
     product: str | None
     """As named by the caller, else as recognised; None where it is unknown."""
     product_distance: float
@@ -74,16 +75,16 @@ def decide(
     above = float(score) > limit
     # A defect moves a picture, too. What is nearer to its product than to the next one is that product's reject; what
     # may be neither a reject nor known never passes.
-    furthest = max(manifest.unknown_limit, manifest.reject_limit(product)) if above else manifest.unknown_limit
+    furthest = max(manifest.unknown_limit, manifest.reject_limit(product))
     # A distance is compared as the float32 it is: 1.0 from the graph is not above 1.0.
-    known = named is not None or float(distance) <= furthest
+    judged = named is not None or float(distance) <= furthest
+    known = judged and (above or named is not None or float(distance) <= manifest.unknown_limit)
     kind: VerdictKind = "unknown" if not known else "reject" if above else "good"
-    if not known and threshold is None:
-        limit = manifest.threshold_for(None, precision)
     doubt = "" if named is None else _misplaced(manifest, manifest.products[nearest], named)
     if kind == "good" and manifest.hides_more(manifest.products[nearest], product):
         kind = "unknown"
-    return Decision(kind, float(score), limit, None if kind == "unknown" else product, float(distance), doubt)
+    shown = None if kind == "unknown" else product
+    return Decision(kind, float(score), limit if judged else None, shown, float(distance), doubt)
 
 
 def _misplaced(manifest: Manifest, recognised: str, named: str) -> str:
