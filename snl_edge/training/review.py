@@ -25,7 +25,9 @@ from snl_edge.runtime.overlay import draw_overlay, ignored_in
 from .checkpoint import Checkpoint
 from .image_record import ImageEntry
 
-FOLDER, PAGE, TABLE = "review", "index.html", "suspicious.csv"
+FOLDER, TABLE = "review", "suspicious.csv"
+PLACE = Path(FOLDER, "index.html")
+"""Of the page in a run folder."""
 COLUMNS = ("image", "product", "standing", "verdict", "sha256")
 STRANGEST = 12
 """Images that are shown, and listed in the table, in all, beside the suspicious ones."""
@@ -78,17 +80,19 @@ def read_review(path: Path) -> dict[str, Verdict]:
 
 def write_review(
     run: Path,
+    target: Path,
     checkpoint: Checkpoint,
     model: Snl,
     store: ImageStore,
     images: Sequence[ImageEntry],
     findings: Sequence[Finding],
     verdicts: Mapping[str, Verdict],
-) -> Path:
-    """Writes the page of all ``findings`` and the table of the images that stand out most; returns the page's path.
+) -> None:
+    """Writes the page of all ``findings`` and the table of the images that stand out most.
 
     Args:
-        run: the run folder.
+        run: the run folder, by which the page calls its files.
+        target: below which they are written.
         checkpoint: of the finished run.
         model: in evaluation mode; its heatmaps show why an image stands out.
         store: the training images, in the order of ``images``.
@@ -120,10 +124,10 @@ def write_review(
         entry = images[i]
         verdict = verdicts.get(entry.sha256, "")
         table.writerow([entry.file, entry.product, f"{entry.standing or 0:.2f}", verdict, entry.sha256])
-    write_text(run / FOLDER / TABLE, rows.getvalue())
-    return write_findings(
+    write_text(target / FOLDER / TABLE, rows.getvalue())
+    write_findings(
         shown,
-        run / FOLDER / PAGE,
+        target / PLACE,
         title=f"What to look at: {run.resolve().name}",
         summary=(
             f"{len(flagged)} of {len(images)} training images are suspicious. Write good or defect into the "
