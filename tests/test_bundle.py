@@ -178,6 +178,31 @@ def test_bundle_replaces_a_bundle_as_a_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["line"]
 
 
+def test_what_people_keep_in_a_bundle_outlives_a_build_but_not_a_report_of_another_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = tmp_path / "line"
+    write_contract_bundle(line, weights_sha256="a" * 64)
+    for name in ("notes.txt", "report/index.html", "report/metrics.json", "verdicts/1.png", "engines/x.engine"):
+        (line / name).parent.mkdir(exist_ok=True)
+        (line / name).write_text(name)
+    write_contract_bundle(line, weights_sha256="a" * 64)
+    kept = {path.relative_to(line).as_posix() for path in line.rglob("*") if path.is_file()}
+    assert kept >= {"notes.txt", "report/index.html", "report/metrics.json", "verdicts/1.png"}
+    assert "engines/x.engine" not in kept
+    assert "report is kept: the same model" in " ".join(capsys.readouterr().err.split())
+    write_contract_bundle(line, weights_sha256="b" * 64)
+    assert "report is removed: it tells of another model" in " ".join(capsys.readouterr().err.split())
+    assert not (line / "report").exists()
+    assert (line / "verdicts" / "1.png").read_text() == "verdicts/1.png"
+    (line / "int8.onnx").write_text("somebody's own")
+    before = Bundle.open(line)
+    with pytest.raises(BundleError, match=r"int8\.onnx is none of the bundle's files"):
+        write_contract_bundle(line, attachments={"int8.onnx": "x"})
+    assert Bundle.open(line) == before
+    assert (line / "int8.onnx").read_text() == "somebody's own"
+
+
 def test_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "line").mkdir()
     (tmp_path / "line" / "photo.png").write_bytes(b"precious")
