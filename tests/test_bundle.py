@@ -15,6 +15,7 @@ import pytest
 from contract_graph import write_contract_bundle, write_contract_graph
 
 from snl_edge.errors import BundleError, ConfigError, EngineError, OutputError
+from snl_edge.inspection import describe
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.engine_record import EngineRecord, Profile, pack, read_engine
@@ -201,6 +202,26 @@ def test_what_people_keep_in_a_bundle_outlives_a_build_but_not_a_report_of_anoth
         write_contract_bundle(line, attachments={"int8.onnx": "x"})
     assert Bundle.open(line) == before
     assert (line / "int8.onnx").read_text() == "somebody's own"
+
+
+def test_a_bundle_of_an_earlier_model_is_shown_and_said_to_be_refused(tmp_path: Path) -> None:
+    doubt = "gear: 2 of 40 training images look unlike all others"
+    bundle = write_contract_bundle(tmp_path / "run" / "bundle", weights_sha256="a" * 64, doubts=(doubt,))
+    whole = describe(bundle.path)
+    assert whole.record["refused"] is None
+    assert (whole.lines[0], whole.lines[2:4]) == (f"bundle {bundle.path}: intact", ["1 doubt:", f"  {doubt}"])
+    headings = [line for line in whole.lines if line and not line.startswith(" ")]
+    assert headings[2:5] == ["products and thresholds, for a budget of 1.0 % false rejects", "unknown products", "input"]
+    assert any(line.split()[:2] == ["bolt", "0.500"] for line in whole.lines)
+    later = {"calibration": bundle.manifest.calibration.model_dump(), "weights_sha256": "b" * 64}
+    (tmp_path / "run" / "checkpoint.json").write_text(json.dumps(later))
+    with pytest.raises(BundleError, match="is not of the model"):
+        Bundle.open(bundle.path)
+    stale = describe(bundle.path)
+    assert stale.lines[0].startswith("refused for use: it is not of the model in")
+    assert "the run was trained anew since" in stale.lines[0]
+    assert stale.lines[1:] == whole.lines
+    assert stale.record["refused"] in stale.lines[0]
 
 
 def test_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:

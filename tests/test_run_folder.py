@@ -20,6 +20,7 @@ from snl_edge.cli.app import app
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import BundleError, ConfigError, OutputError
 from snl_edge.export.build import build
+from snl_edge.inspection import describe
 from snl_edge.model.config import override
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.training.checkpoint import load_model, read_checkpoint, save_weights
@@ -111,6 +112,18 @@ def test_what_a_new_run_forgets_of_the_one_it_starts_from_is_said(run, line):
     assert not _forgotten(before, [entry.product for entry in before], [entry.sha256 for entry in before])
     renamed = ["wheel" if entry.product == other else entry.product for entry in before]
     assert not _forgotten(before, renamed, [entry.sha256 for entry in before])
+
+
+def test_inspect_tells_doubts_products_and_what_was_trained_on(run):
+    found, checkpoint = describe(run), read_checkpoint(run)
+    assert found.record["training"]["camera"]["copies"] == 2
+    assert found.lines[:3] == [f"run {run}: intact", "", f"{len(checkpoint.doubts)} doubts:"]
+    text = "\n".join(found.lines)
+    assert text.index("products and thresholds") < text.index("trained on 14 good images of 2 products")
+    assert f"  {checkpoint.products[0]}".ljust(14) + "7 trained on, 1 held out" in text
+    assert "student.cram  centres 8" in text
+    assert max(map(len, found.lines)) < 400
+    assert len(found.lines) < 50
 
 
 def test_what_a_run_learned_is_not_held_out_where_its_product_has_another_name(run):
