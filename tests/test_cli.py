@@ -13,7 +13,9 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from snl_edge.cli.app import app
 from snl_edge.data.layouts import open_dataset
 
 COMMANDS = (
@@ -144,8 +146,8 @@ def test_evaluate_writes_its_report(snl_edge, line, bundle, tmp_path):
 
 def test_inspect_knows_every_kind(snl_edge, run, bundle, tmp_path):
     for path, kind in ((run, "run"), (bundle, "bundle"), (bundle / "fp16.onnx", "ONNX graph")):
-        result = snl_edge("inspect", path, "--json")
-        assert result.returncode == 0, result.stderr
+        result = CliRunner().invoke(app, ["inspect", str(path), "--json"])
+        assert result.exit_code == 0, result.exception
         assert json.loads(result.stdout)["kind"] == kind
     assert "nothing that snl-edge wrote" in failed_with_one_line(snl_edge("inspect", tmp_path))
 

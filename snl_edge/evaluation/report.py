@@ -17,6 +17,7 @@ from snl_edge.runtime.overlay import draw_overlay, draw_unknown, ignored_in
 
 from .cases import Case, Kind, Picture
 from .intervals import Share
+from .other_thresholds import NOTE
 from .results import METRICS, Evaluation
 from .wording import INTERVALS, in_short, interval, of_parts, percent, recognition_line, stranger_lines
 
@@ -77,6 +78,7 @@ def write_report(
         outcome=evaluation.outcome(),
         named=evaluation.outcome(named=True),
         strangers=list(stranger_lines(evaluation)),
+        other_thresholds_note=NOTE,
         recognition=recognition_line(evaluation) if evaluation.recognises else "",
         confidence=INTERVALS,
         headings=HEADINGS,
@@ -118,6 +120,7 @@ def _product(evaluation: Evaluation, name: str) -> dict[str, Any]:
         "threshold": result.threshold,
         "metrics": [getattr(result, metric) for metric in METRICS],
         "point": result.at_threshold,
+        "others": result.other_thresholds,
         "outcome": evaluation.outcome(name),
         "histogram": histogram(cases, result.threshold, name),
         "detections": [_figure(p, evaluation.ignores) for p in evaluation.gallery[name] if p.case.kind == "detection"],
