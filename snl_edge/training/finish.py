@@ -97,7 +97,9 @@ def finish(
         write_review(folder, stage, checkpoint, model, store, prepared.entries, findings, verdicts)
         switch(checkpoint, stage, folder, (REFERENCE, REGIONS, PICTURES))
     if findings:
-        console.print(f"{counted(len(findings), 'doubt')}: see {folder / PLACE}")
+        suspicious = any(entry.suspicious and entry.sha256 not in verdicts for entry in prepared.entries)
+        how = ", which says what to do about suspicious images" if suspicious else ""
+        console.print(f"{counted(len(findings), 'doubt')}: see {folder / PLACE}{how}")
     return checkpoint
 
 

@@ -128,10 +128,12 @@ def train(
     state = load_state(folder, identity, model, optimiser) if resume else RunState(0, [], 0.0)
     save_state(folder, identity, state, model, optimiser)  # a place that cannot be written fails now, not at the end
     draw = batch_sampler(samples, training, sets.trained_groups.tolist())
+    excluded = prepared.roles.count("excluded")
     console.print(
         f"training on {len(samples)} images of {counted(len(products), 'product')} "
         f"({device}, batch {training.batch_size}); "
-        f"{sum(role in ('held_out', 'thresholds', 'gate') for role in prepared.roles)} more are kept out of training"
+        f"{len(prepared.roles) - len(samples) - excluded} more judge what it learns"
+        + (f", {excluded} left out" if excluded else "")
     )
     if prepared.merged:
         console.print(prepared.merged)
