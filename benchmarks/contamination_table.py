@@ -9,6 +9,7 @@ from .results import Result, require_result
 from .tables import cell, table
 
 HEADINGS = ("product", "planted", "named", "falsely named, clean")
+ATTAINABLE = "named by the best fence that names 2 % falsely"
 ESCAPES = {
     "clean_escape_rate": "escapes, clean",
     "planted_escape_rate": "escapes, planted",
@@ -30,14 +31,17 @@ def contamination_table(results: Mapping[str, Result], name: str) -> str:
     rows = list(figures["products"].items())
     means = {"all": "**mean**", "chosen_on": "the rule was chosen on", "others": "the others"}
     rows += [(title, figures[key]) for key, title in means.items() if key in figures]
-    body = [[product, *_cells(own), *(cell(own[rate]) for rate in escapes)] for product, own in rows]
+    best = ["attainable_rate"] if "attainable_rate" in figures["all"] else []
+    body = [[product, *_cells(own), *(cell(own[rate]) for rate in (*best, *escapes))] for product, own in rows]
     size = f"{result.settings['model']['height']}×{result.settings['model']['width']}"
     trained = f"{training['steps']} steps of {training['batch_size']}" if training else "nothing trained"
+    draws = result.settings.get("draws", 1)
+    seeds = f"seed {result.settings['seed']}" if draws == 1 else f"{draws} draws from seed {result.settings['seed']}"
     note = (
-        f"<sub>{result.settings['preset']} preset, {size}, {trained}, seed {result.settings['seed']}, "
+        f"<sub>{result.settings['preset']} preset, {size}, {trained}, {seeds}, "
         f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
     )
-    return table([*HEADINGS, *escapes.values()], body) + "\n" + note + "\n"
+    return table([*HEADINGS, *(ATTAINABLE for _ in best), *escapes.values()], body) + "\n" + note + "\n"
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from snl_edge.data.findings import counted
 from snl_edge.evaluation.intervals import upper_bound
 from snl_edge.evaluation.threshold import Method, Threshold
 
@@ -40,7 +41,7 @@ class ThresholdBasis(BaseModel):
     def __str__(self) -> str:
         certain, about, least, most = map(percent, (self.certified, self.expected, *self.expected_range))
         return (
-            f"from {count(self.images, 'good image')}; at most {certain} false rejects are certain (95 %), "
+            f"from {counted(self.images, 'good image')}; at most {certain} false rejects are certain (95 %), "
             f"about {about} expected ({least} to {most}, {self.method})"
         )
 
@@ -81,8 +82,3 @@ def percent(share: float) -> str:
     """A share in percent, with as many digits as it deserves."""
     value = 100 * share
     return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 0.095 else f"{value:.2g} %"
-
-
-def count(number: int, noun: str) -> str:
-    """A number and its noun, in the plural where it is one."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

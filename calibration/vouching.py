@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from snl_edge.data.findings import Finding
+from snl_edge.data.findings import Finding, counted
 
-from .basis import ThresholdBasis, count, percent
+from .basis import ThresholdBasis, percent
 from .score import ScoreCalibration
 
 ENOUGH = 20
@@ -21,7 +21,7 @@ def threshold_findings(calibration: ScoreCalibration) -> list[Finding]:
     return [
         Finding(
             KIND,
-            f"product {product}: its threshold rests on only {count(basis.images, 'good image')}: expect "
+            f"product {product}: its threshold rests on only {counted(basis.images, 'good image')}: expect "
             f"{percent(basis.expected_range[0])} to {percent(basis.expected_range[1])} of good parts to be stopped "
             f"at a budget of {budget}, and more defects to escape than with more images; give at least {ENOUGH}",
         )
@@ -34,11 +34,11 @@ def threshold_lines(calibration: ScoreCalibration) -> list[str]:
     """What the thresholds rest on, those of the fewest images by name."""
     bases = _least_sure(calibration)
     if not bases:
-        return [f"thresholds from {count(calibration.good_images, 'good image')} ({calibration.method})"]
+        return [f"thresholds from {counted(calibration.good_images, 'good image')} ({calibration.method})"]
     products = f"{len(bases)} products" if len(bases) > 1 else "one product"
     lines = [
         f"thresholds for a budget of {percent(calibration.false_reject_budget)} false rejects, from "
-        f"{count(calibration.good_images, 'good image')} of {products}:"
+        f"{counted(calibration.good_images, 'good image')} of {products}:"
     ]
     lines += [f"  {product}: {calibration.product_thresholds[product]:.3f} {basis}" for product, basis in bases[:NAMED]]
     if rest := bases[NAMED:]:

@@ -231,7 +231,7 @@ def _admit(made: Graphs, precision: Literal["fp16", "int8"], qualified: Qualifie
 
 def reference_samples(run: Path) -> list[Sample]:
     """The reference images that every run keeps, one per product."""
-    from snl_edge.image import list_images
+    from snl_edge.image_files import list_images
     from snl_edge.training.reference import FOLDER
 
     return [Sample(path, path.stem, "good") for path in list_images(run / FOLDER)]

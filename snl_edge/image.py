@@ -113,12 +113,3 @@ def focus(picture: NDArray[np.uint8]) -> float:
 def brightness(picture: NDArray[np.uint8]) -> float:
     """Mean of ``uint8 [H, W, 3]``, 0 to 255."""
     return sum(cv2.mean(picture)[:3]) / 3
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The image files directly in ``folder``, sorted by name; hidden files and other suffixes are left out."""
-    return sorted(
-        path
-        for path in Path(folder).iterdir()
-        if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )

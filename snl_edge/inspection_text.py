@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .calibration.basis import count, percent
+from .calibration.basis import percent
 from .calibration.score import ScoreCalibration
+from .data.findings import counted
 from .runtime.bundle import Bundle
 from .runtime.engine_record import EngineRecord
 from .runtime.manifest import GateName, InputSpec, Manifest, Precision
@@ -37,7 +38,7 @@ def run_lines(run: Path, checkpoint: Checkpoint, images: Sequence[ImageEntry], u
         *_thresholds(threshold_rows(checkpoint.products, calibration), calibration),
         *_group("ignored", [(name, f"{share:.1%} of the picture") for name, share in checkpoint.ignored.items()]),
         "",
-        f"trained on {count(checkpoint.training_images, 'good image')} of {count(len(uses), 'product')}",
+        f"trained on {counted(checkpoint.training_images, 'good image')} of {counted(len(uses), 'product')}",
         *_columns([("images", unknown)] if unknown else trained_on),
         *_group("training", settings(training)),
         *_group("model", settings(checkpoint.model.model_dump(mode="json"))),
@@ -60,9 +61,9 @@ def bundle_lines(bundle: Bundle, refused: str, engines: Sequence[tuple[EngineRec
     manifest = bundle.manifest
     odd = list(filter(None, (far_from_calibrated(manifest, name) for name in manifest.products)))
     limits = [f"{name} up to {limit:.3f}" for name, limit in manifest.reject_limits.items()]
-    held_out = count(len(manifest.held_out), "good image")
+    held_out = counted(len(manifest.held_out), "good image")
     broken = sum(own != "intact" for _, own in engines)
-    state = f"{broken} of {count(len(engines), 'engine')} cannot be used" if broken else "intact"
+    state = f"{broken} of {counted(len(engines), 'engine')} cannot be used" if broken else "intact"
     return [
         *([f"refused for use: {refused}"] if refused else []),
         f"bundle {bundle.path}: {state}",
@@ -134,7 +135,7 @@ def settings(record: Mapping[str, Any], name: str = "") -> list[tuple[str, str]]
 
 
 def _doubts(doubts: Sequence[str]) -> list[str]:
-    return ["", f"{count(len(doubts), 'doubt')}:", *(f"  {text}" for text in doubts)] if doubts else ["no doubts"]
+    return ["", f"{counted(len(doubts), 'doubt')}:", *(f"  {text}" for text in doubts)] if doubts else ["no doubts"]
 
 
 def _thresholds(table: Sequence[str], calibration: ScoreCalibration) -> list[str]:

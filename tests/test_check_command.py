@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -35,15 +36,18 @@ def test_doubts_end_with_status_0_a_summary_and_a_page(tmp_path: Path) -> None:
         save(tmp_path / "parts" / "nut" / f"{seed:02}.png", part(seed))
     save(tmp_path / "parts" / "nut" / "again.bmp", part(3))
     (tmp_path / "parts" / "nut" / "21.heic").touch()
+    shutil.copy(tmp_path / "parts/nut/00.png", tmp_path / "parts/nut/000001-cam-00000007-heatmap.jpg")
     done = CliRunner().invoke(app, ["check", str(tmp_path / "parts"), "--out", str(tmp_path / "page")])
     assert done.exit_code == 0, done.output
     lines = done.stdout.strip().splitlines()
-    assert [line.partition(":")[0] for line in lines[:-1]] == ["doubt", "doubt"]
+    assert [line.partition(":")[0] for line in lines[:-1]] == ["doubt", "doubt", "note"]
     assert "1 file not read (1 .heic)" in lines[0]
     assert "1 training image pixel for pixel the same as another" in lines[1]
+    assert "1 heatmap that a line kept beside its pictures" in lines[2]
     assert lines[-1] == "1 product, 21 good images, 0 defective (21 to train on): 0 faults, 2 doubts"
     page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 2
+    assert page.index("How it was read") < page.index("1 heatmap that a line kept")
     assert "cannot be shown" in page  # the HEIC file is empty
 
 

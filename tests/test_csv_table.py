@@ -69,10 +69,11 @@ def test_a_table_of_few_columns_and_other_delimiters(tmp_path: Path) -> None:
         ([HEADER, "a/0.png,good,nut,,m/3.png"], "line 2: a/0.png is good and has a mask"),
         ([HEADER, "a/0.png,bad,nut,,m/3.txt"], "line 2: mask m/3.txt: name images, or one JSON file"),
         ([HEADER, "a/0.txt,good,nut,,"], "line 2: a/0.txt is none of"),
+        ([HEADER, "000001-cam-00000007-heatmap.jpg,bad,nut,,"], "line 2: .*is a heatmap that a line kept"),
         ([HEADER, ",good,nut,,"], "line 2: no path"),
         ([HEADER, "a/0.png,good,nut,,", "./a/0.png,bad,nut,,"], "line 3: ./a/0.png is on line 2 already"),
         ([HEADER, "a/0.png,good,a,b,c,d"], "line 2 has 6 cells for 5 columns"),
-        ([HEADER, "a/9.png,good,nut,,"], r"1 images named by .*parts\.csv are missing: .*9\.png"),
+        ([HEADER, "a/9.png,good,nut,,"], r"1 image named by .*parts\.csv is missing: .*9\.png"),
         ([HEADER, "a/0.png,good,../nut,,"], r"product named '\.\./nut'"),
         ([HEADER, "a/0.png,good,,,"], "line 2: no product"),
         ([HEADER, "a/0.png,good,nut,,", "a/1.png,good,NUT,,"], "products NUT and nut"),
@@ -105,3 +106,4 @@ def test_a_mask_that_is_missing_does_not_stop_training(tmp_path: Path) -> None:
     dataset = open_dataset(table(tmp_path, HEADER, "a/0.png,good,nut,,", "a/1.png,bad,nut,,m/1.png"))
     assert dataset.test[0].mask is None
     assert said(dataset)["missing_masks"].startswith("1 defective images name a mask that is missing")
+    assert "no_mask" not in said(dataset)  # said once, with its reason

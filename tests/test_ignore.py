@@ -366,7 +366,12 @@ def mask_of(shape, rows):
         ("{}.png", mask_of((64, 96), 9), "is for pictures of 96x64 pixels: images of product"),
         ("{}.jpg", mask_of((64, 64), 9), "says nothing of ignored regions"),
         ("{}.json", {"size": [64, 64]}, "polygons is missing"),
-        ("{}.json", {"polygons": [[[0, 0], [9, 9]]], "size": [64, 64]}, "three corners"),
+        ("{}.json", {"polygons": [[[0, 0], [9, 9]]], "size": [64, 64]}, "is none: it has 2 different corners"),
+        (
+            "{}.json",
+            {"polygons": [[[0, 0], [9, 0], [9, 9]], [[0, 0], [9, 9], [20, 20]]], "size": [64, 64]},
+            "is none: its corners lie on one line",
+        ),
         ("{}.json", {"polygons": [[[0, 0], [90, 9], [9, 9]]], "size": [64, 64]}, "reaches beyond the picture"),
         ("{}.json", {"polygons": [], "size": [64, 64]}, "marks nothing"),
         (

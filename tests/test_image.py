@@ -13,7 +13,8 @@ from PIL import Image
 
 from snl_edge.bit_depth import DepthWatch
 from snl_edge.errors import DataError
-from snl_edge.image import Fitter, fit_to_input, list_images, read_image
+from snl_edge.image import Fitter, fit_to_input, read_image
+from snl_edge.image_files import list_images
 
 
 def picture() -> np.ndarray:

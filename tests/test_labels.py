@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from snl_edge.data.labels import Role, is_unclear, looks_like_labels, roles_of
+from snl_edge.data.labels import Role, called_defective, is_unclear, looks_like_labels, roles_of
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.mask_sources import MaskFiles
 from snl_edge.data.samples import Dataset
@@ -71,6 +71,8 @@ def test_names_that_are_perhaps_labels() -> None:
     assert looks_like_labels(["rust", "nut", "neg"]) == ["neg", "rust"]
     assert looks_like_labels(["class_0", "class_1"]) == ["class_0", "class_1"]
     assert looks_like_labels(["Yes", "No"]) == ["No", "Yes"]
+    assert looks_like_labels(["gear_ok", "gear_not_ok", "nut"]) == ["gear_not_ok", "gear_ok"]
+    assert looks_like_labels(["gear_not_ok", "nut"]) == ["gear_not_ok"]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +240,27 @@ def test_thumbnails_of_a_storage_are_no_parts(tmp_path: Path) -> None:
 def test_a_link_that_leads_back_up_is_not_followed_for_ever(tmp_path: Path) -> None:
     make(tmp_path, "nut/good/0.png")
     (tmp_path / "nut" / "good" / "again").symlink_to(tmp_path)
-    assert len(open_dataset(tmp_path).train) == 1
+    dataset = open_dataset(tmp_path)
+    assert len(dataset.train) == 1
+    assert said(dataset) == {"left_out": f"left out: 1 link back to a folder above: {tmp_path}/nut/good/again"}
+
+
+def test_what_is_left_out_of_a_folder_is_counted(tmp_path: Path) -> None:
+    make(tmp_path, "nut/good/{0,.1,._0}.png", "nut/good/.trash/old/{2,3}.png", "nut/good/{.DS_Store,.hidden.txt}")
+    make(tmp_path, "nut/good/000001-cam-0000000{1,2}-heatmap.jpg", "nut/good/000001-cam-00000001.jpg")
+    hidden, heatmaps = open_dataset(tmp_path).findings[::-1]
+    assert hidden.text.startswith("left out: 4 hidden images: ")
+    assert heatmaps.text.startswith("2 heatmaps that a line kept beside its pictures, no pictures of parts, left out: ")
+    assert (hidden.doubtful, heatmaps.doubtful) == (False, False)
+    (tmp_path / "nut" / "good" / "4.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "cap").symlink_to(tmp_path / "unmounted")
+    dataset = open_dataset(tmp_path)
+    assert [sample.path.name for sample in dataset.train] == ["0.png", "000001-cam-00000001.jpg"]
+    assert dataset.findings[-1].doubtful  # behind them there were perhaps images
+    assert said(dataset)["left_out"].startswith(f"left out: 2 links that lead nowhere, 4 hidden images: {tmp_path}/cap")
+    make(tmp_path / "kept", "pictures/000001-cam-00000001-heatmap.jpg")
+    with pytest.raises(DataError, match="has no known layout: .*1 heatmap that a line kept beside its pictures"):
+        open_dataset(tmp_path / "kept")
 
 
 def test_a_model_may_be_measured_on_a_set_without_training_images(tmp_path: Path) -> None:
@@ -255,7 +277,7 @@ def test_the_command_line_says_what_was_left_out(tmp_path: Path, capsys: pytest.
     make(tmp_path / "nut", "good/0.png", "good/late/1.png")
     open_data(tmp_path / "nut", Layout.auto, None)
     told = capsys.readouterr().err
-    assert told == f"{tmp_path}/nut: 1 images in folders below good ones count as good: {tmp_path}/nut/good/late\n"
+    assert told == f"doubt: 1 images in folders below good ones count as good: {tmp_path}/nut/good/late\n"
 
 
 @pytest.mark.parametrize(
@@ -275,3 +297,13 @@ def test_names_of_files_that_speak_of_defects_are_asked_about(tmp_path):
     with pytest.raises(DataError, match=r"1 training image of gear is named as a defective one: 2_NG\.png"):
         open_dataset(tmp_path)
     assert len(open_dataset(tmp_path, "folder").train) == 3
+
+
+def test_names_of_files_are_read_by_the_rule_of_folders(tmp_path):
+    make(tmp_path, "gear/no_defect_{1,2}.png", "gear/gear_defect_free_3.png", "gear/4 nicht fehlerhaft.png")
+    assert len(open_dataset(tmp_path).train) == 4
+    bad = "017_NG gear_ng_3 gear_not_ok_3 cam1_nicht_io no_1_NG No.3_NG teil_nicht_in_ordnung n.i.O._7 defect_no_3"
+    assert [name for name in bad.split() if not called_defective(name)] == []
+    good = "no_defect_1 NoDefect2 gear_defect-free_1 gear_ohne_Fehler_2 in_Ordnung_3 No_3_ok goodyear 0815"
+    assert [name for name in good.split() if called_defective(name)] == []
+    assert roles_of("No_3_NG") == frozenset()  # number 3, or not 3? A folder of that name is asked about

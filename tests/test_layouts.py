@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,10 @@ def test_mvtec(tmp_path: Path) -> None:
     assert crack.defect == "crack"
     assert crack.mask == MaskFiles((tmp_path / "nut" / "ground_truth" / "crack" / "000_mask.png",))
     assert [sample.defect for sample in dataset.test if sample.product == "bottle"] == ["crack", "good"]
-    assert dataset.findings == ()
+    (found,) = dataset.findings
+    assert (found.kind, found.doubtful) == ("products", False)
+    each = "3 images to train on, 2 to test"
+    assert found.text == f"folders taken for 2 products: bottle ({each}), nut ({each})"
 
 
 def test_a_single_mvtec_product_may_be_the_root(tmp_path: Path) -> None:
@@ -171,7 +175,20 @@ def test_defects_without_masks_are_test_images_and_are_counted(tmp_path: Path) -
     touch(*(make_mvtec(tmp_path, "nut") / "nut" / "test" / "bent" / f"{i}.png" for i in range(7)))
     dataset = open_dataset(tmp_path)
     assert [(sample.is_good, sample.mask) for sample in dataset.test[:7]] == [(False, None)] * 7
-    assert re.match(r"7 defective images have no mask .*bent/0\.png.* and 2 more", said(dataset)["no_mask"])
+    assert re.match(
+        r"7 defective images have no mask .*while others .*bent/0\.png.* and 2 more$", said(dataset)["forgotten_masks"]
+    )
+    assert [finding.doubtful for finding in dataset.findings] == [True]  # one of them may have been forgotten
+
+
+def test_who_has_labels_for_images_alone_is_told_once_and_nothing_is_doubted(tmp_path: Path) -> None:
+    make_mvtec(tmp_path, "nut", "cap")
+    touch(*(tmp_path / "nut" / "test" / "bent" / f"{i}.png" for i in range(7)))
+    shutil.rmtree(tmp_path / "nut" / "ground_truth")
+    dataset = open_dataset(tmp_path)
+    noted = {finding.kind: finding.text for finding in dataset.findings if not finding.doubtful}
+    assert set(noted) == set(said(dataset)) == {"products", "no_mask"}
+    assert noted["no_mask"].startswith("8 defective images have no mask and count as whole images only")
 
 
 def test_without_its_split_file_visa_trains_on_all_that_is_normal(tmp_path: Path) -> None:
@@ -190,9 +207,9 @@ def test_without_its_split_file_visa_trains_on_all_that_is_normal(tmp_path: Path
 def test_files_missing_from_visa(tmp_path: Path) -> None:
     make_visa(tmp_path, "candle")
     (tmp_path / "candle" / "Data" / "Masks" / "Anomaly" / "000.png").unlink()
-    assert "1 defective images have no mask" in said(open_dataset(tmp_path))["no_mask"]
+    assert said(open_dataset(tmp_path))["no_mask"].startswith("1 defective image has no mask")
     (tmp_path / "candle" / "Data" / "Images" / "Anomaly" / "000.JPG").unlink()
-    with pytest.raises(DataError, match=r"1 files named by .*1cls\.csv are missing: .*Anomaly/000\.JPG"):
+    with pytest.raises(DataError, match=r"1 image named by .*1cls\.csv is missing: .*Anomaly/000\.JPG"):
         open_dataset(tmp_path)
 
 

@@ -75,6 +75,7 @@ def test_a_mask_that_fits_two_images_marks_neither(tmp_path: Path) -> None:
     assert masks(tmp_path) == {"0": None}
     told = said(open_dataset(tmp_path))
     assert told["shared_masks"].startswith("2 defective images share their mask")
+    assert not told.keys() & {"no_mask", "forgotten_masks"}  # said once, with its reason
     assert "9_mask.png" in told["unused_masks"]
 
 
@@ -117,6 +118,19 @@ def test_outlines_of_labelme(tmp_path: Path) -> None:
         (
             '{"shapes": [{"shape_type": "mask", "points": [[0, 0]], "mask": "?"}], "imageHeight": 4, "imageWidth": 4}',
             "its mask is no base64",
+        ),
+        (
+            '{"shapes": [{"points": [[0, 0], [4, 0], [0, 4]]}, {"points": [[0, 0], [2, 2], [3, 3], [1, 1]]}], '
+            '"imageHeight": 4, "imageWidth": 4}',
+            r"0\.json holds no outlines.*shape 2: .*its corners lie on one line, and so it has no area",
+        ),
+        (
+            '{"shapes": [{"shape_type": "rectangle", "points": [[1, 1], [1, 1]]}], "imageHeight": 4, "imageWidth": 4}',
+            "shape 1: .*it has 1 different corners, and so no area",
+        ),
+        (
+            '{"shapes": [{"shape_type": "circle", "points": [[1, 1], [1, 1]]}], "imageHeight": 4, "imageWidth": 4}',
+            "shape 1: .*it has no radius, and so no area",
         ),
     ],
 )
@@ -164,7 +178,7 @@ def test_outlines_of_coco(tmp_path: Path, file: str, names: str) -> None:
         assert [isinstance(found[stem], CocoOutlines) for stem in "1234"] == [True, True, False, False]
         assert box(found["1"]) == (10, 20, 5, 15)
         assert box(found["2"]) == (7, 7, 2, 4)
-        assert "2 defective images have no mask" in said(open_dataset(root))["no_mask"]
+        assert "2 defective images have no mask" in said(open_dataset(root))["forgotten_masks"]
 
 
 def test_packed_runs_of_coco_are_those_of_pycocotools() -> None:
@@ -180,6 +194,23 @@ def test_packed_runs_of_coco_are_those_of_pycocotools() -> None:
 def test_outlines_that_are_none_of_coco(segment: object) -> None:
     with pytest.raises(DataError, match=r"a\.json holds an outline of image 0 that is none of COCO's"):
         CocoOutlines(Path("a.json"), 0, (30, 20), (segment,)).read()
+
+
+@pytest.mark.parametrize(
+    ("segment", "words"),
+    [
+        ([[1, 1, 9, 1, 9, 9], [1, 1, 5, 5, 9, 9]], "polygon 2 of the image: its corners lie on one line"),
+        ([[1, 1, 9, 9, 1, 1, 9, 9]], "polygon 1 of the image: it has 2 different corners"),
+        ([[]], "polygon 1 of the image: it has 0 different corners"),
+        ([[1, 1, float("nan"), 1, 9, 9]], "polygon 1 of the image: a corner of it lies beyond any picture"),
+        ({"counts": [600], "size": [30, 20]}, "annotation 2 of the image: its runs mark no pixel"),
+    ],
+)
+def test_outlines_of_coco_without_an_area_are_named(segment: object, words: str) -> None:
+    with pytest.raises(DataError, match=rf"a\.json holds an outline of image 7 .*{words}"):
+        CocoOutlines(Path("a.json"), 7, (30, 20), (SQUARE, segment)).read()
+    bow = [[1, 1, 9, 9, 9, 1, 1, 9]]  # crosses itself: its signed area is 0, and it marks something all the same
+    assert CocoOutlines(Path("a.json"), 7, (30, 20), (bow,)).read().any()
 
 
 def test_annotations_that_cannot_be_read_are_said_and_do_not_stop_training(tmp_path: Path) -> None:

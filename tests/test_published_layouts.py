@@ -86,7 +86,7 @@ def test_btad(tmp_path: Path) -> None:
         "02/test/ko/0001.bmp": ["02/ground_truth/ko/0001.bmp"],
     }
     dataset = open_dataset(tmp_path)
-    assert (dataset.products, dataset.findings) == (("01", "02"), ())
+    assert (dataset.products, [finding.kind for finding in dataset.findings]) == (("01", "02"), ["products"])
 
 
 def test_what_defects_are_called_in_mvtec_ad_stays_a_type_of_defect(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.data.synthetic import render_part
 from snl_edge.errors import CheckpointError, DataError
+from snl_edge.model.config import SnlConfig
+from snl_edge.progress import console
 from snl_edge.training.camera_changes import with_copies
 from snl_edge.training.checkpoint import load_model, read_checkpoint
 from snl_edge.training.config import image_list
@@ -25,7 +27,7 @@ from snl_edge.training.loop import train
 from snl_edge.training.recognition import learn_products
 from snl_edge.training.repeats import find_parts, repeat_findings
 from snl_edge.training.review import read_review
-from snl_edge.training.screening import LEAST_PARTS, contamination_findings, standing_out
+from snl_edge.training.screening import LEAST_PARTS, contamination_findings, screen, standing_out
 from snl_edge.training.split import ENOUGH_PARTS, assign_roles, merged_sets
 
 
@@ -120,6 +122,33 @@ def test_what_stands_out_of_its_product_is_named_and_a_burst_counts_once():
     assert "whether a defective one is among them cannot be told" in finding.text
 
 
+def test_defects_that_look_alike_do_not_excuse_each_other_for_good():
+    rng = np.random.default_rng(0)
+    levels = [torch.from_numpy(rng.normal(0, 0.1, (40, 4, side, side)).astype(np.float32)) for side in (16, 8, 4)]
+    levels[1][7, 0, :3, :3] += 3.0
+    for level in levels:
+        # The same defect once more, not the very same picture.
+        level[21] = level[7] + torch.from_numpy(rng.normal(0, 0.05, level[7].shape).astype(np.float32))
+    levels[1][21, 1, 5:, 5:] += 6.0  # and another, which no other part excuses
+
+    def screened(**said):
+        return screen(
+            lambda indices: [level[list(indices)] for level in levels],
+            [4, 4, 4],
+            np.zeros(40, np.intp),
+            np.arange(40),
+            SnlConfig(height=64, width=64),
+            16,
+            0,
+            **said,
+        )
+
+    assert set(np.flatnonzero(screened() > 1)) == {7, 21}
+    # What a person calls good excuses it; what a person calls defective excuses nothing, from the first round on.
+    assert set(np.flatnonzero(screened(good=np.arange(40) == 21) > 1)) == {21}
+    assert set(np.flatnonzero(screened(defective=np.arange(40) == 21) > 1)) == {7, 21}
+
+
 @pytest.fixture(scope="module")
 def contaminated(line, tmp_path_factory) -> tuple[Path, Path]:
     """The line with a defective part among the good ones of its first product, and a run that was trained on it."""
@@ -130,7 +159,12 @@ def contaminated(line, tmp_path_factory) -> tuple[Path, Path]:
     image = cv2.imread(str(next(s.path for s in dataset.train if s.product == first)))
     cv2.rectangle(image, (8, 8), (40, 40), (0, 0, 255), -1)
     cv2.imwrite(str(root / "line" / first / "train" / "good" / "zz.png"), image)
-    train(small_model(), short_training(steps=2), open_dataset(root / "line"), root / "run")
+    other = next(s.path for s in dataset.train if s.product != first)
+    shutil.copy(other, other.with_name("copy.png"))
+    shutil.copy(next((root / "line").glob("*/ground_truth/*/*.png")), root / "line" / first / "ground_truth" / "0.png")
+    with console.capture() as told:
+        train(small_model(), short_training(steps=2), open_dataset(root / "line"), root / "run")
+    (root / "told.txt").write_text(told.get())
     return root / "line", root / "run"
 
 
@@ -140,7 +174,7 @@ def test_a_planted_defect_is_named_and_not_learned(contaminated):
     assert [entry.file for entry in record.images if entry.suspicious] == ["blister/train/good/zz.png"]
     assert {entry.role for entry in record.images if entry.suspicious} == {"excluded"}
     checkpoint = read_checkpoint(run)
-    assert checkpoint.training_images == 14
+    assert checkpoint.training_images == 15  # a copy of one among them
     assert "look unlike all others, as defective parts would, and were left out: zz.png" in checkpoint.doubts[0]
     page = (run / "review" / "index.html").read_text()
     assert checkpoint.doubts[0] in page
@@ -148,6 +182,20 @@ def test_a_planted_defect_is_named_and_not_learned(contaminated):
     assert f"--review {run / 'review' / 'suspicious.csv'} and --replace" in page
     assert "zz.png" in page
     assert "cannot be shown" not in page
+
+
+def test_each_doubt_is_said_once(contaminated):
+    _, run = contaminated
+    doubts = read_checkpoint(run).doubts
+    assert sum("unlike all others" in text for text in doubts) == 1
+    assert sum("show a part again" in text for text in doubts) == 1
+    assert not any("pixel for pixel" in text or "fewer than 20 good" in text for text in doubts)  # told better
+    assert sum("masks belong to no defective test image" in text for text in doubts) == 1
+    told = (run.parent / "told.txt").read_text()
+    assert "masks belong" not in told  # said when the data set was opened
+    printed = [line for line in told.splitlines() if line.startswith("doubt: ")]
+    assert len(printed) == len(set(printed)) == len(doubts) - 1
+    assert f"{len(doubts)} doubts: see" in told
 
 
 def test_a_review_decides(contaminated, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from lines import light, line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
@@ -16,6 +17,7 @@ from lines import light, line_config, picture, records, run_to_end, running, wai
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import ConfigError, DataError, OutputError
 from snl_edge.runtime.batch import infer_files
+from snl_edge.stream.check import check_line
 from snl_edge.stream.journal_report import check_journal, export_journal
 
 SOFTWARE = {"trigger": {"type": "software"}}
@@ -220,13 +222,25 @@ def test_confirm_rule_and_alarm(bundle: Path, tmp_path: Path) -> None:
     assert [record.reason for record in found if record.verdict == "reject"] == ["unconfirmed", "unconfirmed", None]
 
 
-def test_self_test_at_start_pauses_a_line_that_judges_samples_wrongly(bundle: Path, tmp_path: Path) -> None:
+def test_self_test_at_start_pauses_a_line_that_judges_samples_wrongly(
+    bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write_picture(tmp_path / "golden" / "good", "a", picture(0))
     write_picture(tmp_path / "golden" / "reject", "b", picture(1, spot=True))
     write_parts(tmp_path / "parts", 1)
     golden = {"folder": tmp_path / "golden", "pause_on_failure": True}
-    line = run_to_end(line_config(bundle, tmp_path / "one", golden=golden, camera=_folder(tmp_path)))
-    assert records(line)[0].verdict == "good"
+    for folder in (tmp_path / "golden" / "good", tmp_path / "parts"):  # copied there with the pictures that were kept
+        cv2.imwrite(str(folder / "000001-cam-00000001-heatmap.jpg"), picture(2, spot=True))
+    config = line_config(bundle, tmp_path / "one", golden=golden, camera=_folder(tmp_path))
+    told = next(found.text for found in check_line(config, connect=False) if found.subject == "self-test")
+    assert told == "1 good and 1 reject samples, judged at start and on demand; heatmaps beside them left out: 1"
+    with running(config) as line:
+        assert next(check for check in line.status().checks if check.name == "self-test").text == (
+            "2 samples judged rightly; heatmaps beside them left out: 1"
+        )
+        wait_for(lambda: line.ended)
+    assert [record.verdict for record in records(line)] == ["good"]
+    assert "parts: 1 heatmaps that a line kept are left out" in caplog.text
     write_picture(tmp_path / "golden" / "good", "c", picture(2, spot=True))
     with running(line_config(bundle, tmp_path / "two", golden=golden, camera=_folder(tmp_path))) as line:
         check = next(check for check in line.status().checks if check.name == "self-test")

@@ -40,7 +40,8 @@ def check(
     dataset = open_dataset(data, layout.value, chosen_products(products), trains=False).with_bits(bits)
     with progress_bar("checking images") as report:
         found = survey(dataset.train, dataset.test, progress=report)
-    doubts = [*dataset.findings, *found.doubts]
+    notes = [finding for finding in dataset.findings if not finding.doubtful]
+    doubts = [finding for finding in (*dataset.findings, *found.doubts) if finding.doubtful]
     good = sum(sample.is_good for sample in (*dataset.train, *dataset.test))
     names = {sample.product for sample in (*dataset.train, *dataset.test)}
     summary = (
@@ -48,9 +49,10 @@ def check(
         f"({len(dataset.train)} to train on): {counted(len(found.faults), 'fault')}, {counted(len(doubts), 'doubt')}"
     )
     if as_json:
-        print(json.dumps({"summary": summary, "faults": _plain(found.faults), "doubts": _plain(doubts)}, indent=2))
+        told = {"faults": found.faults, "doubts": doubts, "notes": notes}
+        print(json.dumps({"summary": summary} | {name: _plain(own) for name, own in told.items()}, indent=2))
     else:
-        for word, findings in (("fault", found.faults), ("doubt", doubts)):
+        for word, findings in (("fault", found.faults), ("doubt", doubts), ("note", notes)):
             for finding in findings:
                 print(f"{word}: {finding.text}")
         print(summary)
@@ -61,6 +63,7 @@ def check(
             title=f"What to look at: {data.resolve().name}",
             summary=summary,
             refused=found.faults,
+            notes=notes,
             provenance={"data": f"{data} ({dataset.layout} layout)", "created": provenance.now()},
             read=show_sample([*dataset.train, *dataset.test]),
         )

@@ -133,7 +133,7 @@ def chosen_products(products: str | None) -> list[str] | None:
 
 
 def open_data(data: Path, layout: Layout, products: str | None, *, trains: bool = True) -> Dataset:
-    """The data set in ``data``, of all products or of those named, separated by commas; says what was left out.
+    """The data set in ``data``, of all products or of those named, separated by commas; says how it was read.
 
     ``trains`` says whether each product needs images to train on.
     """
@@ -142,5 +142,5 @@ def open_data(data: Path, layout: Layout, products: str | None, *, trains: bool 
 
     dataset = open_dataset(data, layout.value, chosen_products(products), trains=trains)
     for finding in dataset.findings:
-        console.print(f"{data}: {finding.text}", markup=False, highlight=False)
+        console.print(f"{'doubt' if finding.doubtful else data}: {finding.text}", markup=False, highlight=False)
     return dataset

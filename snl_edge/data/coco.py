@@ -35,21 +35,24 @@ class CocoOutlines:
         """What the outlines mark, ``bool [H, W]``.
 
         Raises:
-            DataError: an outline is none of COCO's.
+            DataError: an outline is none of COCO's, or has no area.
         """
         mask = np.zeros(self.size, np.uint8)
+        shape = ""
         try:
-            for segment in self.segments:
+            for number, segment in enumerate(self.segments, start=1):
+                shape = f"annotation {number}"
                 if isinstance(segment, dict):
                     mask |= _from_runs(segment, self.size)
-                else:
-                    for polygon in segment:
-                        fill_polygon(mask, np.reshape(np.asarray(polygon, np.float64), (-1, 2)).tolist())
+                    continue
+                for part, polygon in enumerate(segment, start=1):
+                    shape = f"annotation {number}, polygon {part}"
+                    fill_polygon(mask, np.reshape(np.asarray(polygon, np.float64), (-1, 2)).tolist())
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise DataError(
                 f"{self.path} holds an outline of image {self.image_id} that is none of COCO's",
-                str(error),
-                "export the annotations again, as polygons",
+                f"{shape} of the image: {error}",
+                "draw it again or remove it, and export polygons",
             ) from error
         return mask.astype(bool)
 
@@ -102,6 +105,8 @@ def _from_runs(segment: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.
         raise ValueError(f"its runs are of {width}x{height} pixels, its image of {size[1]}x{size[0]}")
     if min(runs, default=0) < 0 or sum(runs) != height * width:
         raise ValueError(f"its runs do not fill {width}x{height} pixels")
+    if not any(runs[1::2]):
+        raise ValueError("its runs mark no pixel")
     return np.repeat((np.arange(len(runs)) % 2).astype(np.uint8), runs).reshape(width, height).T
 
 

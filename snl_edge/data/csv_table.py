@@ -18,10 +18,12 @@ from pathlib import Path
 
 from snl_edge.errors import DataError
 from snl_edge.image import IMAGE_SUFFIXES
+from snl_edge.image_files import is_kept_heatmap
 
 from .folders import NAMED, name_some
 from .labelme import LabelmeFile
 from .labels import LABELS, SPLITS, Role, is_unclear, roles_of
+from .listed import require_listed
 from .mask_sources import MaskFiles, MaskSource
 from .notes import Notes
 from .product_folders import product_name
@@ -32,7 +34,6 @@ COLUMNS = ("path", "label", "product", "split", "mask")
 TEXTS = {
     "product_name": "the table has no column product: all images are of {names}",
     "missing_masks": "{count} defective images name a mask that is missing and count as whole images only: {files}",
-    "no_mask": "{count} defective images have no mask and count as whole images only: {files}",
     "no_good_test": "no good test image of {names}, so false rejects cannot be measured: give some the split test",
 }
 
@@ -96,13 +97,7 @@ class Table:
                 sample = self._sample(row, notes)
                 tests = Role.TEST in roles_of(row.split) or Role.VALIDATION in roles_of(row.split)
                 (test if tests or not sample.is_good else train).append(sample)
-        missing = [sample.path for sample in train + test if not sample.path.is_file()]
-        if missing:
-            raise DataError(
-                f"{len(missing)} images named by {self.path} are missing",
-                name_some(missing),
-                "paths are relative to the table's folder",
-            )
+        require_listed([*train, *test], self.path, "paths are relative to the table's folder")
         if not self.names_products:
             notes.name("product_name", *self.products)
         counts = Counter((sample.product, sample.is_good) for sample in test)
@@ -119,8 +114,6 @@ class Table:
             notes.add("missing_masks", [path])
         elif masks:
             source = LabelmeFile(masks[0]) if masks[0].suffix.lower() == ".json" else MaskFiles(tuple(masks))
-        else:
-            notes.add("no_mask", [path])
         return Sample(path, row.product, row.label, source)
 
 
@@ -134,6 +127,7 @@ def _fault_of(row: _Row) -> str:
         "no product": not row.product,
         f"{row.path} is none of {', '.join(sorted(IMAGE_SUFFIXES))}": Path(row.path).suffix.lower()
         not in IMAGE_SUFFIXES,
+        f"{row.path} is a heatmap that a line kept beside a picture: list the picture": is_kept_heatmap(Path(row.path)),
         f"label {row.label or 'missing'}: write good, bad or the type of defect": is_unclear(row.label)
         or len(roles) > 1
         or bool(roles - LABELS),

@@ -135,15 +135,23 @@ def _repeated(train: Sequence[Figures]) -> list[Finding]:
     alike: dict[bytes, list[Figures]] = defaultdict(list)
     for figures in train:
         alike[figures.digest].append(figures)
-    groups = [group for group in alike.values() if len(group) > 1]
-    if not groups:
-        return []
-    surplus = sum(len(group) - 1 for group in groups)
-    crossing = sum(len({figures.sample.product for figures in group}) > 1 for group in groups)
-    across = f", {crossing} of them under several products" if crossing else ""
-    named = name_some([" = ".join(str(figures.sample.path) for figures in group[:2]) for group in groups])
-    text = f"{counted(surplus, 'training image')} pixel for pixel the same as another{across}, adding nothing: {named}"
-    return [Finding("repeated", text, tuple(path for group in groups for path in _paths(group)))]
+    found: list[Finding] = []
+    within = [own for group in alike.values() for own in by_product(group).values() if len(own) > 1]
+    if within:
+        surplus = sum(len(own) - 1 for own in within)
+        images = counted(surplus, "training image")
+        text = f"{images} pixel for pixel the same as another, adding nothing: {_pairs(within)}"
+        found.append(Finding("repeated", text, tuple(path for own in within for path in _paths(own))))
+    across = [[own[0] for own in by_product(group).values()] for group in alike.values()]
+    if across := [group for group in across if len(group) > 1]:
+        pictures = counted(len(across), "picture")
+        text = f"{pictures} trained under several products, at most one of them right: {_pairs(across)}"
+        found.append(Finding("two_products", text, tuple(path for group in across for path in _paths(group))))
+    return found
+
+
+def _pairs(groups: Sequence[Sequence[Figures]]) -> str:
+    return name_some([" = ".join(str(figures.sample.path) for figures in group[:2]) for group in groups])
 
 
 def _few(train: Sequence[Figures]) -> list[Finding]:

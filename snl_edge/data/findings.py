@@ -1,4 +1,4 @@
-"""What a check of images found doubtful: one line each, and the images that show it."""
+"""What is to be said of a data set, doubts and plain notes: one line each, and the images that show it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def counted(number: int, noun: str) -> str:
-    """As in ``1 image`` and ``2 images``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """As in ``1 image`` and ``2,000 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a person should look at before trusting what was learned from these images."""
+    """Something that a person should look at before trusting what was learned from these images, or should know."""
 
     kind: str
     """A short name of the kind of doubt, such as ``repeats``; the same for every finding of the kind."""
@@ -21,3 +21,5 @@ class Finding:
     """One line: what is doubtful, where, and what to do."""
     images: tuple[Path, ...] = ()
     """What shows it, the clearest first."""
+    doubtful: bool = True
+    """Whether to look at it; else it is a note, said once: how the data set was read, of which nothing is doubted."""

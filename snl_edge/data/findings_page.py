@@ -29,6 +29,7 @@ def write_findings(
     title: str,
     summary: str = "",
     refused: Sequence[Finding] = (),
+    notes: Sequence[Finding] = (),
     provenance: Mapping[str, str] | None = None,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
 ) -> Path:
@@ -40,6 +41,7 @@ def write_findings(
         title: the page's heading.
         summary: one line below it.
         refused: what cannot be used at all; stands first.
+        notes: how the data set was read; stands last, without pictures.
         provenance: where this came from, name and value.
         read: gives ``uint8 [H, W, 3]`` RGB of a finding's image, or raises `DataError`.
 
@@ -52,7 +54,7 @@ def write_findings(
     groups = {"refused": _by_kind(refused, read), "doubtful": _by_kind(findings, read)}
     environment = Environment(loader=PackageLoader("snl_edge.data", "."), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("findings.html.jinja").render(
-        title=title, summary=summary, groups=groups, provenance=dict(provenance or {})
+        title=title, summary=summary, groups=groups, notes=notes, provenance=dict(provenance or {})
     )
     write_text(target, page)
     return target

@@ -107,7 +107,9 @@ class PlainFolders:
             if not (top.images or below):
                 raise DataError(
                     f"no good images of {product} in {top.path}",
-                    f"no {', '.join(sorted(IMAGE_SUFFIXES))} file there",
+                    "only heatmaps that a line kept beside its pictures"
+                    if top.listing.heatmaps
+                    else f"no {', '.join(sorted(IMAGE_SUFFIXES))} file there",
                     "add images, remove the folder, or choose other products with --products",
                 )
             for folder in (top, *below):

@@ -53,7 +53,6 @@ TEXTS = {
     "annotations": "annotations are left out: {names}",
     "unused_masks": "{count} masks belong to no defective test image: {files}",
     "shared_masks": "{count} defective images share their mask with others and count as having none: {files}",
-    "no_mask": "{count} defective images have no mask and count as whole images only: {files}",
     "no_good_test": "no good test image of {names}, so false rejects cannot be measured: put some under test/good",
 }
 
@@ -146,7 +145,6 @@ class LabelledFolders:
         for product in read:
             if product.test and not any(sample.is_good for sample in product.test):
                 notes.name("no_good_test", product.name)
-        notes.add("no_mask", [s.path for s in test if not s.is_good and s.mask is None])
         return Reading(tuple(train), tuple(test), notes.findings(TEXTS))
 
     def _product(self, product: _Product, notes: Notes) -> _Product:

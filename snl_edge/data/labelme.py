@@ -34,10 +34,12 @@ class LabelmeFile:
         Raises:
             DataError: the file is not Labelme's, or holds a shape without an area.
         """
+        where = ""
         try:
             annotation: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
             mask = np.zeros((int(annotation["imageHeight"]), int(annotation["imageWidth"])), np.uint8)
-            for shape in annotation["shapes"]:
+            for number, shape in enumerate(annotation["shapes"], start=1):
+                where = f"shape {number}: "
                 _draw(mask, shape)
         except OSError as error:
             raise DataError(
@@ -46,7 +48,7 @@ class LabelmeFile:
         except (ValueError, KeyError, TypeError, IndexError, cv2.error) as error:
             raise DataError(
                 f"{self.path} holds no outlines as Labelme writes them",
-                f"{type(error).__name__} {error}" if str(error) else type(error).__name__,
+                where + (f"{type(error).__name__} {error}" if str(error) else type(error).__name__),
                 "save it again with Labelme as polygons, rectangles or circles",
             ) from error
         return mask.astype(bool)
@@ -78,6 +80,8 @@ def _paste(mask: NDArray[np.uint8], encoded: str, points: list[list[float]]) -> 
         raise ValueError("its mask is no image")
     left, top = (round(value) for value in points[0])
     target = mask[top : top + drawn.shape[0], left : left + drawn.shape[1]]
+    if not drawn.any():
+        raise ValueError("its mask marks no pixel")
     if left < 0 or top < 0 or target.shape != drawn.shape:
         raise ValueError("its mask lies outside the image")
     target[drawn > 0] = 1

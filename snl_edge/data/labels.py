@@ -109,6 +109,8 @@ _ROLES = {word: role for role, names in _NAMES.items() for word in _table(names)
 _LONE = {word: role for role, names in _ALONE.items() for word in _table(names)}
 _FILLER, _NEGATION, _KIND, _UNCLEAR = (_table(text) for text in (_FILLERS, _NEGATIONS, _KINDS, _AMBIGUOUS))
 _SAYS_NOTHING = _UNCLEAR | _FILLER | _table(_EMPTY)
+_MOST_JOINED = 3
+"""Words that may be one when joined, as ``nicht in Ordnung``."""
 _OPPOSITE = {Role.GOOD: Role.DEFECT, Role.DEFECT: Role.GOOD}
 _CASE_CHANGE = re.compile(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -116,18 +118,24 @@ _CASE_CHANGE = re.compile(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])|(?<=[A-Z])(?=[A-Z][a
 @lru_cache(maxsize=4096)
 def words_of(name: str) -> tuple[str, ...]:
     """The words of a folder's name, plain and without numbers; letters that stand alone are one word (n.i.O.)."""
-    words: list[str] = []
+    return tuple(word for word, _ in _pieces(name))
+
+
+@lru_cache(maxsize=4096)
+def _pieces(name: str) -> tuple[tuple[str, bool], ...]:
+    """The words of a name, each with whether a number follows it: ``No. 3`` is no negation of what comes then."""
+    pieces: list[tuple[str, bool]] = []
     single = False
-    for word in re.split(r"[\W\d_]+", _CASE_CHANGE.sub(" ", name)):
+    for word in re.findall(r"\d+|[^\W\d_]+", _CASE_CHANGE.sub(" ", name)):
         plain = _plain(word)
-        if not plain:
-            continue
-        if single and len(plain) == 1 and plain.isascii():
-            words[-1] += plain
-        else:
-            words.append(plain)
+        if word.isdecimal():
+            pieces[-1:] = [(last, True) for last, _ in pieces[-1:]]
+        elif single and len(plain) == 1 and plain.isascii():
+            pieces[-1] = (pieces[-1][0] + plain, False)
+        elif plain:
+            pieces.append((plain, False))
             single = len(plain) == 1 and plain.isascii()
-    return tuple(words)
+    return tuple(pieces)
 
 
 @lru_cache(maxsize=4096)
@@ -142,21 +150,43 @@ def roles_of(name: str) -> frozenset[Role]:
     for joined in ("".join(words), "".join(telling)):
         if joined in _ROLES:
             return frozenset({_ROLES[joined]})
-    roles: set[Role] = set()
+    said = _said_in(name)
+    if None in said:
+        return frozenset({_LONE[words[0]]}) if len(words) == 1 and words[0] in _LONE else frozenset()
+    roles = {role for role in said if role is not None}
+    return frozenset(roles or {_LONE[word] for word in words if word in _LONE})
+
+
+@lru_cache(maxsize=4096)
+def _said_in(name: str) -> tuple[Role | None, ...]:
+    """What the words of a name say one by one, fillers left out: a word that is not known, or negates nothing, is None.
+
+    A negation turns the word behind it, unless a number stands between them; words that are one when joined
+    (``defect free``, ``in Ordnung``) count as one.
+    """
+    pieces = [piece for piece in _pieces(name) if piece[0] not in _FILLER]
+    said: list[Role | None] = []
     negated = False
-    for word in telling:
-        if word in _NEGATION:
-            negated = True
-        elif (role := _role_of(word)) is None:
-            return frozenset({_LONE[word]}) if len(words) == 1 and word in _LONE else frozenset()
-        else:
-            roles.add(_OPPOSITE.get(role, role) if negated else role)
-            negated = False
-    if negated:
-        return frozenset()
-    return frozenset(roles or {_LONE[word] for word in words if word in _LONE} if words else ())
+    at = 0
+    while at < len(pieces):
+        word, numbered = pieces[at]
+        ends = range(min(len(pieces), at + _MOST_JOINED), at + 1, -1)
+        joined = ("".join(word for word, _ in pieces[at:end]) for end in ends)
+        length, role = next(
+            ((end - at, _ROLES[one]) for end, one in zip(ends, joined, strict=True) if one in _ROLES),
+            (1, _role_of(word)),
+        )
+        at += length
+        if role is None and word in _NEGATION:
+            said += [None] if negated or numbered else []
+            negated = not numbered
+            continue
+        said.append(role if role is None or not negated else _OPPOSITE.get(role, role))
+        negated = False
+    return (*said, None) if negated else tuple(said)
 
 
+@lru_cache(maxsize=4096)
 def _role_of(word: str) -> Role | None:
     """Of one word, which may have a filler grown to it, as ``testset`` and ``NG品`` have."""
     if word in _ROLES:
@@ -166,13 +196,18 @@ def _role_of(word: str) -> Role | None:
 
 
 def called_defective(stem: str) -> bool:
-    """Whether the name of a file says that it shows a defective part: ``017_NG``."""
-    return Role.DEFECT in roles_of(stem) or any(_ROLES.get(word) is Role.DEFECT for word in words_of(stem))
+    """Whether the name of a file says that it shows a defective part: ``017_NG``, ``gear_not_ok``; not ``no_defect``.
+
+    Unlike a folder's it may hold any other words.
+    """
+    return Role.DEFECT in roles_of(stem) or Role.DEFECT in _said_in(stem)
 
 
 def speaks_of_defects(name: str) -> bool:
     """Whether a name holds a word for defects, or for a label that could be either: ``gear_bad``, ``rust``, ``neg``."""
-    return any(_ROLES.get(word) is Role.DEFECT or word in _KIND or word in _UNCLEAR for word in words_of(name))
+    return Role.DEFECT in _said_in(name) or any(
+        _ROLES.get(word) is Role.DEFECT or word in _KIND or word in _UNCLEAR for word in words_of(name)
+    )
 
 
 def is_unclear(label: str) -> bool:
@@ -196,8 +231,9 @@ def looks_like_labels(names: Sequence[str]) -> list[str]:
     if sorted(map(_number_alone, names)) == [0, 1] or {_plain(name) for name in names} in _ANSWERS:
         return sorted(names)  # two classes, and nobody says which is good
     alike: dict[tuple[str, ...], list[str]] = {}
+    saying = _ROLES.keys() | _FILLER | _NEGATION
     for name in names:
-        alike.setdefault(tuple(w for w in words_of(name) if w not in _ROLES and w not in _FILLER), []).append(name)
+        alike.setdefault(tuple(word for word in words_of(name) if word not in saying), []).append(name)
     for rest, group in alike.items():
         # gear_ok beside gear_test: one product, its labels in the names.
         if rest and len(group) > 1 and any(word in _ROLES for name in group for word in words_of(name)):

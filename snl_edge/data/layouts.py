@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,17 +14,23 @@ from typing import Literal, Protocol
 from snl_edge.errors import DataError
 
 from .csv_table import SUFFIXES, open_table
-from .findings import counted
+from .findings import Finding, counted
 from .folder import open_folder
 from .folders import name_some
 from .labelled import open_labelled
 from .labels import called_defective
+from .left_out import left_out
 from .samples import Dataset, Reading
 from .tree import Tree, read_tree
+from .unmarked import unmarked
 from .visa import open_visa
 
 LayoutName = Literal["visa", "mvtec", "ok_ng", "folder"]
 TABLE = "csv"
+FOLDERS_ARE_PRODUCTS = frozenset({"mvtec", "ok_ng", "folder"})
+"""Layouts in which the names of folders alone tell products apart."""
+MASK_KINDS = frozenset({"missing_masks", "shared_masks"})
+"""Kinds of findings that say why a defective image has no mask."""
 LONGEST_NAME = 200  # bytes; file systems take 255, and a file of this name needs an ending
 
 
@@ -87,7 +94,8 @@ def open_dataset(
     if is_table and layout != "auto":
         raise DataError(f"{root} is a table, which has no {layout} layout", fix="leave out --layout")
     try:
-        name, opened = (TABLE, open_table(root)) if is_table else _open(read_tree(root), layout)
+        tree = None if is_table else read_tree(root)
+        name, opened = (TABLE, open_table(root)) if tree is None else _open(tree, layout)
         chosen = _select(root, opened.products, products)
         _check_names(root, chosen)
         reading = opened.read(chosen)
@@ -95,11 +103,14 @@ def open_dataset(
             _require_training(root, chosen, reading)
             if layout == "auto" and name != TABLE:
                 _check_file_names(reading)
+        beside = () if tree is None else left_out(tree)
     except OSError as error:
         raise DataError(
             f"cannot read {error.filename or root}", error.strerror or str(error), "check path and permissions"
         ) from error
-    return Dataset(root, name, reading.train, reading.test, reading.findings)
+    told = {path for finding in reading.findings if finding.kind in MASK_KINDS for path in finding.images}
+    findings = (*_products_found(name, reading), *reading.findings, *unmarked(reading.test, told), *beside)
+    return Dataset(root, name, reading.train, reading.test, findings)
 
 
 def _open(tree: Tree, layout: Literal["auto"] | LayoutName) -> tuple[str, Opened]:
@@ -110,11 +121,30 @@ def _open(tree: Tree, layout: Literal["auto"] | LayoutName) -> tuple[str, Opened
             return name, opened
     raise DataError(
         f"{tree.root} has no {'known' if layout == 'auto' else layout} layout",
-        "looked for " + "; ".join(LAYOUTS[name].looks_for for name in candidates),
+        "looked for "
+        + "; ".join(LAYOUTS[name].looks_for for name in candidates)
+        + "".join(f"; {finding.text}" for finding in left_out(tree)),
         "give the folder above the products, or name another layout with --layout"
         if layout != "auto"
         else "arrange the images in one of these layouts (docs/data.md), or give the folder that has one",
     )
+
+
+def _products_found(name: str, reading: Reading) -> tuple[Finding, ...]:
+    """Which folders count as products: of folders named ``A`` and ``B`` nobody else says whether they are."""
+    if name not in FOLDERS_ARE_PRODUCTS:
+        return ()
+    train, every = (Counter(s.product for s in own) for own in (reading.train, (*reading.train, *reading.test)))
+    if len(every) < 2:
+        return ()
+    named = name_some(
+        [
+            f"{product} ({counted(train[product], 'image')} to train on"
+            + (f", {count - train[product]:,} to test)" if count > train[product] else ")")
+            for product, count in sorted(every.items())
+        ]
+    )
+    return (Finding("products", f"folders taken for {len(every)} products: {named}", doubtful=False),)
 
 
 def _select(root: Path, present: Sequence[str], products: Sequence[str] | None) -> Sequence[str]:

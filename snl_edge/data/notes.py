@@ -9,6 +9,9 @@ from pathlib import Path
 from .findings import Finding
 from .folders import name_some
 
+PLAIN = frozenset({"product_name", "validation_trains", "validation_tests", "depth"})
+"""Kinds that only say how a data set was read; all others are doubts."""
+
 
 @dataclass
 class Notes:
@@ -38,5 +41,5 @@ class Notes:
                 words = text.format(
                     count=len(images), files=name_some(images), folders=name_some(folders), names=name_some(names)
                 )
-                found.append(Finding(kind, words, tuple(images)))
+                found.append(Finding(kind, words, tuple(images), kind not in PLAIN))
         return tuple(found)

@@ -14,7 +14,7 @@ from snl_edge.errors import DataError
 
 from .labelme import LabelmeFile
 from .masks import fit_mask, read_mask
-from .outlines import fill_polygon
+from .outlines import fill_polygon, require_area
 from .samples import Dataset
 
 Polygon = NDArray[np.float64]
@@ -173,17 +173,19 @@ def draw_polygons(polygons: Sequence[Polygon], size: tuple[int, int], source: st
     """Which pixels ``bool [height, width]`` lie in one of the polygons.
 
     Raises:
-        DataError: one has fewer than three corners, or reaches beyond the picture.
+        DataError: one has fewer than three different corners or no area, or reaches beyond the picture.
     """
     height, width = size
     drawn = np.zeros(size, np.uint8)
-    for polygon in polygons:
-        if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not np.isfinite(polygon).all():
-            raise DataError(f"a polygon of {source} is none", "it needs three corners or more", "draw it again")
+    for number, polygon in enumerate(polygons, start=1):
+        try:
+            require_area(polygon)
+        except ValueError as error:
+            raise DataError(f"polygon {number} of {source} is none", str(error), "draw it again") from error
         low, high = polygon.min(axis=0), polygon.max(axis=0)
         if min(low) < -1 or high[0] > width + 1 or high[1] > height + 1:
             raise DataError(
-                f"a polygon of {source} reaches beyond the picture",
+                f"polygon {number} of {source} reaches beyond the picture",
                 f"it spans x {low[0]:g} to {high[0]:g}, y {low[1]:g} to {high[1]:g}, the picture is {_words(size)}",
                 "give corners in pixels of the product's images",
             )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from snl_edge.image import list_images
+from snl_edge.image_files import Listing, list_folder
 
 from .folders import subfolders
 
@@ -18,9 +18,14 @@ class Folder:
     path: Path
     parts: tuple[str, ...]
     """Names from the root down to it; empty for the root itself."""
-    images: tuple[Path, ...]
+    listing: Listing
     annotations: tuple[Path, ...]
     """JSON files, which may hold outlines of defects."""
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The pictures that count."""
+        return self.listing.images
 
 
 @dataclass(frozen=True)
@@ -29,18 +34,22 @@ class Tree:
 
     root: Path
     folders: tuple[Folder, ...]
+    circular: tuple[Path, ...]
+    """Links to a folder above them, which are not followed."""
 
 
 def read_tree(root: Path) -> Tree:
     """Lists ``root`` and all below it; links to folders are followed, but never back up."""
-    return Tree(root, tuple(_walk(root, (), frozenset())))
+    circular: list[Path] = []
+    return Tree(root, tuple(_walk(root, (), frozenset(), circular)), tuple(circular))
 
 
-def _walk(path: Path, parts: tuple[str, ...], above: frozenset[Path]) -> Iterator[Folder]:
+def _walk(path: Path, parts: tuple[str, ...], above: frozenset[Path], circular: list[Path]) -> Iterator[Folder]:
     real = path.resolve()
     if real in above:
-        return  # a link to a folder that holds it
+        circular.append(path)
+        return
     annotations = sorted(p for p in path.glob("*.json") if p.is_file() and not p.name.startswith("."))
-    yield Folder(path, parts, tuple(list_images(path)), tuple(annotations))
+    yield Folder(path, parts, list_folder(path), tuple(annotations))
     for folder in subfolders(path):
-        yield from _walk(folder, (*parts, folder.name), above | {real})
+        yield from _walk(folder, (*parts, folder.name), above | {real}, circular)

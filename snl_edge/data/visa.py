@@ -15,16 +15,15 @@ from pathlib import Path
 
 from snl_edge.errors import DataError
 
-from .folders import name_some, subfolders
+from .folders import subfolders
+from .listed import require_listed
 from .mask_sources import MaskFiles
-from .notes import Notes
 from .samples import GOOD, Reading, Sample
 from .tree import Tree
 
 SPLIT = Path("split_csv") / "1cls.csv"
 COLUMNS = ("object", "split", "label", "image", "mask")
 DEFECT = "anomaly"
-TEXTS = {"no_mask": "{count} defective images have no mask and count as whole images only: {files}"}
 
 
 def open_visa(tree: Tree, asked: bool) -> Visa | None:
@@ -58,7 +57,7 @@ class Visa:
         Raises:
             DataError: the split file is unreadable, or names missing images.
         """
-        split, notes = self.root / SPLIT, Notes()
+        split = self.root / SPLIT
         samples: dict[str, list[Sample]] = {"train": [], "test": []}
         for line, row in _rows(split):
             if row["object"] not in products:
@@ -73,11 +72,11 @@ class Visa:
                 )
             path, mask = self.root / row["image"], self.root / row["mask"]
             marked = not good and bool(row["mask"]) and mask.is_file()
-            notes.add("no_mask", () if good or marked else [path])
             source = MaskFiles((mask,)) if marked else None
             samples[row["split"]].append(Sample(path, row["object"], GOOD if good else DEFECT, source))
-        _require_complete(split, samples["train"], samples["test"])
-        return Reading(tuple(samples["train"]), tuple(samples["test"]), notes.findings(TEXTS))
+        fix = "copy the whole download, or choose complete products with --products"
+        require_listed([*samples["train"], *samples["test"]], split, fix)
+        return Reading(tuple(samples["train"]), tuple(samples["test"]))
 
 
 def _rows(split: Path) -> list[tuple[int, dict[str, str]]]:
@@ -90,13 +89,3 @@ def _rows(split: Path) -> list[tuple[int, dict[str, str]]]:
             return [(reader.line_num, {column: row[column].strip() for column in COLUMNS}) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{split} is no readable CSV file", str(error), "take the original split file") from error
-
-
-def _require_complete(split: Path, train: list[Sample], test: list[Sample]) -> None:
-    missing = [sample.path for sample in train + test if not sample.path.is_file()]
-    if missing:
-        raise DataError(
-            f"{len(missing)} files named by {split} are missing",
-            name_some(missing),
-            "copy the whole download, or choose complete products with --products",
-        )

@@ -14,13 +14,14 @@ from snl_edge.atomic import replacing, write_text
 from snl_edge.bit_depth import DepthWatch, to_uint8
 from snl_edge.errors import DataError
 from snl_edge.image import IMAGE_SUFFIXES, load_image
+from snl_edge.image_files import is_kept_heatmap
 from snl_edge.progress import console, progress_bar
 from snl_edge.table import number_column, print_table, text_column
 
 from ..opencv import cv2
 from .detector import Detector
 from .frame import as_images
-from .overlay import draw_overlay, draw_unknown, ignored_in, is_kept_heatmap
+from .overlay import draw_overlay, draw_unknown, ignored_in
 
 LONGEST_TABLE = 12
 """Rows printed for people; more are summed up, and all are in the JSON lines."""

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..opencv import cv2
-
-HEATMAP = "-heatmap.jpg"
-"""What a line puts behind the name of a kept picture for the heatmap beside it."""
-_KEPT_HEATMAP = re.compile(rf"\d{{6,}}-.+-\d{{8,}}{re.escape(HEATMAP)}")
 
 # In fractions of the threshold: below the first the picture stays untouched, at the last the heat is fullest.
 _VISIBLE_FROM = 0.5
@@ -23,11 +16,6 @@ _CONTOUR = (255, 255, 255)
 _CONTOUR_EDGE = (0, 0, 0)
 _UNKNOWN = (214, 51, 194)
 _HATCH = (70, 130, 180)
-
-
-def is_kept_heatmap(path: Path) -> bool:
-    """Whether a line named this file, as the heatmap beside a picture that it kept: no picture of a part."""
-    return _KEPT_HEATMAP.fullmatch(path.name) is not None
 
 
 def draw_overlay(

@@ -6,7 +6,6 @@ import importlib.util
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.text import Text
@@ -21,6 +20,7 @@ from ..table import print_table, text_column
 from .actuators import ModbusActuator
 from .camera import CameraSettings
 from .config import LineConfig
+from .golden import golden_samples, leaving_out
 from .journal import FILE
 from .prepare import check_region, ignored_pixels, inspected
 from .recipe import Recipe
@@ -235,14 +235,11 @@ def _dashboard(config: LineConfig) -> str:
 
 def _golden(config: LineConfig) -> str:
     assert config.golden is not None
-    counts = {name: _images(config.golden.folder / name) for name in ("good", "reject")}
+    found = {name: golden_samples(config.golden, name) for name in ("good", "reject")}
+    counts = {name: len(listing.images) for name, listing in found.items()}
     if not any(counts.values()):
         raise CameraError(f"{config.golden.folder} holds no samples", fix="put pictures below good and reject there")
     when = "at start and on demand" if config.golden.at_start else "on demand"
-    return f"{counts['good']} good and {counts['reject']} reject samples, judged {when}"
-
-
-def _images(folder: Path) -> int:
-    from ..image import list_images
-
-    return len(list_images(folder)) if folder.is_dir() else 0
+    return f"{counts['good']} good and {counts['reject']} reject samples, judged {when}" + leaving_out(
+        sum(len(listing.heatmaps) for listing in found.values())
+    )

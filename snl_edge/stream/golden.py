@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import SnlEdgeError
-from ..image import list_images, read_image
+from ..image import read_image
+from ..image_files import Listing, list_folder
 from .control import Check
 from .recipe import Recipe
 from .settings import Settings
@@ -30,11 +31,12 @@ class GoldenSettings(Settings):
 def self_test(recipe: Recipe, settings: GoldenSettings) -> Check:
     """Judges all samples with the recipe's engine, between two batches of the line; never raises."""
     wrong: list[str] = []
-    count = 0
+    count = heatmaps = 0
     try:
         for expected in ("good", "reject"):
-            folder = settings.folder / expected
-            for path in list_images(folder) if folder.is_dir() else []:
+            samples = golden_samples(settings, expected)
+            heatmaps += len(samples.heatmaps)
+            for path in samples.images:
                 count += 1
                 verdict = recipe.judge(read_image(path, recipe.takes.bits), settings.product)
                 if verdict.kind != expected:
@@ -42,8 +44,25 @@ def self_test(recipe: Recipe, settings: GoldenSettings) -> Check:
     except (SnlEdgeError, OSError) as error:
         return Check(NAME, "failed", str(error))
     if not count:
-        return Check(NAME, "failed", f"{settings.folder} holds no pictures below good and reject")
+        return Check(
+            NAME, "failed", f"{settings.folder} holds no pictures below good and reject{leaving_out(heatmaps)}"
+        )
     if wrong:
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         return Check(NAME, "failed", f"{len(wrong)} of {count} samples: {', '.join(wrong[:_NAMED])}{more}")
-    return Check(NAME, "ok", f"{count} samples judged rightly")
+    return Check(NAME, "ok", f"{count} samples judged rightly{leaving_out(heatmaps)}")
+
+
+def golden_samples(settings: GoldenSettings, expected: str) -> Listing:
+    """The pictures below ``good`` or ``reject``, and what is left out there.
+
+    Raises:
+        OSError: the folder is there and cannot be read.
+    """
+    folder = settings.folder / expected
+    return list_folder(folder) if folder.is_dir() else Listing((), (), (), ())
+
+
+def leaving_out(heatmaps: int) -> str:
+    """What is to be said of heatmaps that were copied there with their pictures."""
+    return f"; heatmaps beside them left out: {heatmaps}" if heatmaps else ""

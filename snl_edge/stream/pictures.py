@@ -13,10 +13,11 @@ from pydantic import Field
 
 from ..atomic import replacing
 from ..errors import OutputError
+from ..image_files import HEATMAP
 from ..opencv import cv2
 from ..runtime.frame import swapped
 from ..runtime.manifest import Colours
-from ..runtime.overlay import HEATMAP, draw_overlay, draw_unknown, ignored_in
+from ..runtime.overlay import draw_overlay, draw_unknown, ignored_in
 from .clock import Clock
 from .journal import Journal
 from .record import Record, VerdictName

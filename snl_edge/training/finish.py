@@ -70,7 +70,7 @@ def finish(
     few = threshold_findings(calibration)
     tight = tight_region_findings(model, (sets.held_out, sets.thresholds), products, training.batch_size)
     say([*few, *tight], before=len(prepared.findings))
-    findings = by_gravity([*prepared.findings, *few, *tight])
+    findings = by_gravity([*prepared.findings, *prepared.read, *few, *tight])
     weights, digest = save_weights(model, folder)
     checkpoint = Checkpoint(
         model=model.config,

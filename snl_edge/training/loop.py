@@ -70,7 +70,7 @@ def train(
     Args:
         config: the model.
         training: how it is trained.
-        dataset: its training images are used.
+        dataset: its training images are used; its findings are taken as said.
         folder: the run's.
         resume: go on with the interrupted run in ``folder``.
         replace: train anew where a run lies already; it stays valid until the new one is finished.
@@ -96,7 +96,7 @@ def train(
     device = choose_device(training.device)
     dataset = dataset.with_bits(training.bits)
     with progress_bar("checking images") as report:
-        checked = [*dataset.findings, *inspect_samples(dataset.train, (), report)]
+        checked = inspect_samples(dataset.train, (), report)
     verdicts = read_review(review) if review is not None else {}
 
     torch.manual_seed(training.seed)

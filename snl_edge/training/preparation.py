@@ -21,15 +21,15 @@ from .feature_cache import FeatureSource
 from .image_record import ImageEntry, digests, read_run_images, role_indices
 from .repeats import find_parts, repeat_findings
 from .review import Verdict
-from .screening import contamination_findings, standing_out, strangeness
+from .screening import contamination_findings, screen
 from .split import Role, assign_roles, merged_sets
 
 SAID = 8
 """Doubts that are printed; the others are counted, and stand on the page."""
 GRAVITY = ("called_both", "forgotten", "suspicious", "repeats", "thresholds", "few_parts")
 """Kinds of findings, the gravest first; others follow."""
-TOLD_BETTER = ("few_images",)
-"""Kinds of findings of the mere files that training itself tells more of, once it has thresholds."""
+TOLD_BETTER = ("few_images", "repeated")
+"""Kinds of findings of the mere files of which training tells more: by thresholds, and by the parts it sees."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,10 @@ class Prepared:
     roles: tuple[Role, ...]
     entries: tuple[ImageEntry, ...]
     """What the run keeps of each image."""
+    read: tuple[Finding, ...]
+    """What reading the data set left doubtful: who opened it has said that."""
     findings: tuple[Finding, ...]
-    """What is doubtful, the gravest first."""
+    """What else is doubtful, the gravest first."""
     merged: str
     """Of which products one set serves for all, in words; empty if of none."""
 
@@ -68,7 +70,7 @@ def prepare_images(
         source: of their features.
         training: share held out, seed, and whether suspicious images are used.
         verdicts: what a person said of images, by SHA-256; it counts more than how they look.
-        checked: what reading and checking the files left doubtful.
+        checked: what checking the files left doubtful.
         start_from: a run whose student is trained on: no image that it learned is held out.
 
     Raises:
@@ -80,9 +82,13 @@ def prepare_images(
         parts = find_parts(store, training.seed, report)
     names = [sample.product for sample in samples]
     products = np.array([dataset.products.index(name) for name in names])
+    hashes = digests(samples)
+    # What the same data set calls defective is a defect, wherever else it lies.
+    condemned = set(digests([sample for sample in dataset.test if not sample.is_good]))
+    said = np.array([verdicts.get(digest, "defect" if digest in condemned else "") for digest in hashes])
     with progress_bar("looking for defective parts") as report:
         model = source.model
-        scores = strangeness(
+        standing = screen(
             source.features,
             model.teacher.channels,
             products,
@@ -92,12 +98,9 @@ def prepare_images(
             training.seed,
             report,
             model.anomaly_map.counting,
+            good=said == "good",
+            defective=said == "defect",
         )
-    standing = standing_out(scores, names, parts.groups)
-    hashes = digests(samples)
-    # What the same data set calls defective is a defect, wherever else it lies.
-    condemned = set(digests([sample for sample in dataset.test if not sample.is_good]))
-    said = np.array([verdicts.get(digest, "defect" if digest in condemned else "") for digest in hashes])
     twofold = _called_both(
         [s for s, digest in zip(samples, hashes, strict=True) if digest in condemned - set(verdicts)]
     )
@@ -133,7 +136,8 @@ def prepare_images(
         *repeat_findings(samples, parts),
         *(finding for finding in checked if finding.kind not in TOLD_BETTER),
     ]
-    return Prepared(parts.groups, tuple(roles), entries, by_gravity(findings), merged_sets(samples, roles))
+    read = tuple(finding for finding in dataset.findings if finding.doubtful)
+    return Prepared(parts.groups, tuple(roles), entries, read, by_gravity(findings), merged_sets(samples, roles))
 
 
 def by_gravity(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from snl_edge.atomic import replacing
 from snl_edge.data.samples import Sample
 from snl_edge.errors import CheckpointError
-from snl_edge.image import fit_to_input, list_images, read_image
+from snl_edge.image import fit_to_input, read_image
+from snl_edge.image_files import list_images
 
 FOLDER = "reference"
 MOST = 16

@@ -1,7 +1,8 @@
 """Training images that look like no other of their product: defective parts that slipped in among the good ones.
 
 They are looked for before anything is learned, so nothing has to be unlearned: each image is judged by a memory of
-patches of the other images, which by itself detects as well as the whole model does (docs/ablation.md).
+patches of the other images, which by itself detects as well as the whole model does (docs/ablation.md). Defective parts
+that look alike excuse each other, so what is found vouches for no other image, and its product is judged again.
 """
 
 from __future__ import annotations
@@ -42,11 +43,12 @@ LEAST_FENCE = 2.0
 """Spreads above the median at least, where the tail is shorter than below."""
 PASSES = 2
 """Times that the scores' spread is measured, the later ones without what was suspicious before: defects widen it."""
+ROUNDS = 3
+"""Times that a product is judged at most, each but the first without what was suspicious before."""
 NAMED = 4
 
 
-@torch.no_grad()
-def strangeness(
+def screen(
     features: Callable[[Sequence[int]], list[Tensor]],
     channels: list[int],
     products: NDArray[np.intp],
@@ -56,8 +58,13 @@ def strangeness(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
     counting: Callable[[Tensor], Tensor | None] = lambda products: None,
+    good: NDArray[np.bool_] | None = None,
+    defective: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """How far the strangest place of each image is from everything that the *other* parts of its product show, ``[N]``.
+    """How far each image stands out of its product, as :func:`standing_out` measures it: suspicious above 1, ``[N]``.
+
+    A part that was suspicious in one round stays so: without its like, a rare good part may widen the spread in which
+    others are measured.
 
     Args:
         features: teacher features ``[B, C_l, h_l, w_l]`` of the images at these indices.
@@ -67,16 +74,71 @@ def strangeness(
         config: size and smoothing of the anomaly map.
         batch_size: images at a time.
         seed: of the choice of patches.
-        progress: called with images judged and wanted.
+        progress: called with images judged and wanted, as far as is known.
         counting: of numbers of products ``int32 [B]``, which pixels of their maps count
             (:meth:`snl_edge.model.anomaly_map.AnomalyMap.counting`).
+        good: images that vouch for others however they look, ``bool [N]``.
+        defective: images that vouch for none, ``bool [N]``.
+    """
+    none = np.zeros(len(products), bool)
+    good, vouching = none if good is None else good, ~(none if defective is None else defective)
+    standing, own, before = np.full(len(products), np.nan), np.arange(len(products)), 0
+    for _ in range(ROUNDS):
+        numbers, renumbered = np.unique(products[own], return_inverse=True)
+        shown = torch.from_numpy(numbers)
+        scores = _strangeness(
+            lambda indices, own=own: features(own[indices].tolist()),
+            channels,
+            renumbered,
+            groups[own],
+            config,
+            batch_size,
+            seed,
+            lambda done, total, before=before: progress(before + done, before + total),
+            lambda products, shown=shown: counting(shown[products.long().cpu()].to(products)),
+            np.flatnonzero(vouching[own]),
+        )
+        before += len(own)
+        standing[own] = np.fmax(standing[own], standing_out(scores, renumbered, groups[own]))
+        found = vouching & (standing > 1) & ~good
+        vouching &= ~found
+        own = np.flatnonzero(np.isin(products, products[found]))
+        if not len(own):
+            break
+    return standing
+
+
+@torch.no_grad()
+def _strangeness(
+    features: Callable[[Sequence[int]], list[Tensor]],
+    channels: list[int],
+    products: NDArray[np.intp],
+    groups: NDArray[np.intp],
+    config: SnlConfig,
+    batch_size: int,
+    seed: int,
+    progress: Callable[[int, int], None],
+    counting: Callable[[Tensor], Tensor | None],
+    vouching: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """How far the strangest place of each image is from everything that the *other* parts of its product show, ``[N]``.
+
+    Compared with the images ``vouching`` alone; the other arguments are those of :func:`screen`.
     """
     wide = channels[1] + channels[2]
     own = MemoryConfig(centres=CENTRES, candidates=CANDIDATES, dimensions=WIDEST if wide > WIDEST else None)
     count, first = len(products), features([0])[1]
     device = first.device
     memory = Memory(channels, own, int(products.max()) + 1).to(device)
-    fill_memory(memory, features, products.tolist(), groups.tolist(), own.candidates, batch_size, seed)
+    fill_memory(
+        memory,
+        lambda indices: features(vouching[indices].tolist()),
+        products[vouching].tolist(),
+        groups[vouching].tolist(),
+        own.candidates,
+        batch_size,
+        seed,
+    )
     rows, columns = (
         smooth_upsampling(*sides, config.anomaly_map.sigma).to(device)
         for sides in ((first.shape[2], config.height), (first.shape[3], config.width))
@@ -94,7 +156,9 @@ def strangeness(
     return scores
 
 
-def standing_out(scores: NDArray[np.float64], products: Sequence[str], groups: NDArray[np.intp]) -> NDArray[np.float64]:
+def standing_out(
+    scores: NDArray[np.float64], products: Sequence[str] | NDArray[np.intp], groups: NDArray[np.intp]
+) -> NDArray[np.float64]:
     """How far each image of ``scores`` ``[N]`` stands out of its product: 0 at the median, suspicious above 1.
 
     On a logarithmic scale, by quantiles of the product's parts, of which each counts once: a fence as Tukey's (1977),

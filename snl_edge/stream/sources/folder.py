@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from pathlib import Path
@@ -12,13 +13,16 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from ...errors import CameraError, DataError
-from ...image import list_images, load_image
+from ...image import load_image
+from ...image_files import list_folder
 from ..settings import Seconds, Settings
 from .base import Colour, EndOfPictures, PictureError
 
+_log = logging.getLogger(__name__)
+
 
 class FolderSettings(Settings):
-    """Image files in a folder, in the order of their names."""
+    """Image files in a folder, in the order of their names; heatmaps that a line kept are left out."""
 
     type: Literal["folder"] = "folder"
     path: Path
@@ -47,6 +51,7 @@ class FolderSource:
         self._settings = settings
         self._seen: set[Path] = set()
         self._waiting: deque[Path] = deque()
+        self._told = False
 
     def open(self) -> None:
         """Looks into the folder."""
@@ -76,13 +81,16 @@ class FolderSource:
 
     def _look(self) -> None:
         try:
-            present = list_images(self._settings.path)
+            listing = list_folder(self._settings.path)
         except OSError as error:
             raise CameraError(
                 f"cannot look into {self._settings.path}", error.strerror or str(error), "check the path"
             ) from error
-        self._waiting.extend(path for path in present if path not in self._seen)
-        self._seen = set(present)  # files that were taken away are forgotten: a watched folder may run for months
+        if listing.heatmaps and not self._told:
+            self._told = True
+            _log.warning("%s: %d heatmaps that a line kept are left out", self._settings.path, len(listing.heatmaps))
+        self._waiting.extend(path for path in listing.images if path not in self._seen)
+        self._seen = set(listing.images)  # forgets what was taken away: a watched folder may run for months
 
     def close(self) -> None:
         """Holds nothing."""

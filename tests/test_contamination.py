@@ -1,0 +1,47 @@
+"""Planting defects among the training images, and what is counted of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from snl_edge.benchmarks.contamination import Draw, figures_of, plant
+from snl_edge.data.layouts import open_dataset
+from snl_edge.errors import DataError
+from snl_edge.training.image_record import ImageEntry
+
+
+def entry(name: str, standing: float | None) -> ImageEntry:
+    return ImageEntry(
+        file=name,
+        sha256=name,
+        product="screw",
+        role="trained",
+        group=0,
+        standing=standing,
+        suspicious=standing is not None and standing > 1,
+    )
+
+
+def test_planted_defects_leave_the_test_set_and_are_called_good(line):
+    dataset = open_dataset(line)
+    clean, spoilt, planted = plant(dataset, 0.25, 0)
+    assert clean.train == dataset.train
+    assert len(spoilt.train) == len(dataset.train) + 4
+    assert all(sample.is_good and sample.mask is None for sample in spoilt.train)
+    assert {product: len(own) for product, own in planted.items()} == dict.fromkeys(dataset.products, 2)
+    assert len(clean.test) == len(spoilt.test) == len(dataset.test) - 4
+    assert not {sample.path for sample in spoilt.train} & {sample.path for sample in spoilt.test}
+    with pytest.raises(DataError, match="4 defective test images, 8 would be planted"):
+        plant(dataset, 1.0, 0)
+
+
+def test_all_draws_count_and_the_best_fence_names_what_the_scores_can_tell_apart():
+    good = [entry(f"good{i}", i / 50) for i in range(52)]  # the last one is named falsely
+    draws = [
+        Draw({"screw": {"a", "b"}}, [*good, entry("a", 3.0), entry("b", 0.2)]),
+        Draw({"screw": {"c", "d"}}, [*good, entry("c", 1.01), entry("d", None)]),
+    ]
+    own = figures_of(good, draws, {})["products"]["screw"]
+    assert (own["planted"], own["named"], own["named_rate"]) == (4, 2, 0.5)
+    assert (own["images"], own["falsely_named"], own["falsely_named_beside_planted"]) == (52, 1, 2)
+    assert own["attainable_rate"] == 0.5  # 1.01 lies beyond all but one of the good ones
