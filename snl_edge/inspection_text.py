@@ -14,7 +14,7 @@ from .runtime.bundle import Bundle
 from .runtime.engine_record import EngineRecord
 from .runtime.manifest import GateName, InputSpec, Manifest, Precision
 from .runtime.threshold_table import threshold_rows, threshold_table
-from .runtime.tuning import far_from_calibrated
+from .runtime.tuning import standing_doubts
 
 if TYPE_CHECKING:
     from .training.checkpoint import Checkpoint
@@ -59,7 +59,6 @@ def run_lines(run: Path, checkpoint: Checkpoint, images: Sequence[ImageEntry], u
 def bundle_lines(bundle: Bundle, refused: str, engines: Sequence[tuple[EngineRecord, str]]) -> list[str]:
     """A bundle whose files are as they were written; ``refused`` says why nothing may use it, ``engines`` their state."""
     manifest = bundle.manifest
-    odd = list(filter(None, (far_from_calibrated(manifest, name) for name in manifest.products)))
     limits = [f"{name} up to {limit:.3f}" for name, limit in manifest.reject_limits.items()]
     held_out = counted(len(manifest.held_out), "good image")
     broken = sum(own != "intact" for _, own in engines)
@@ -67,7 +66,7 @@ def bundle_lines(bundle: Bundle, refused: str, engines: Sequence[tuple[EngineRec
     return [
         *([f"refused for use: {refused}"] if refused else []),
         f"bundle {bundle.path}: {state}",
-        *_doubts((*manifest.doubts, *odd)),
+        *_doubts((*manifest.doubts, *standing_doubts(manifest).values())),
         *_thresholds(threshold_table(manifest), manifest.calibration),
         *_group(
             "unknown products",

@@ -88,7 +88,7 @@ class DrawnLine:
     def latest(self, camera: str) -> Latest | None:
         return self._latest.get(camera)
 
-    def set_threshold(self, value: float, product: str | None, actor: str) -> None:
+    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> None:
         with self._lock:
             if product is not None and product not in self.products:
                 raise ConfigError(f"unknown product {product!r}", fix=f"give one of {', '.join(self.products)}")

@@ -19,7 +19,7 @@ from snl_edge.inspection import describe
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.engine_record import EngineRecord, Profile, pack, read_engine
-from snl_edge.runtime.manifest import FILE, Manifest, sha256_of
+from snl_edge.runtime.manifest import FILE, Manifest, require_threshold, sha256_of
 
 
 def _edit_manifest(folder: Path, **changes: Any) -> None:
@@ -119,12 +119,23 @@ def test_threshold_is_kept_and_can_differ_by_product(tmp_path: Path) -> None:
 
 def test_threshold_that_cannot_be_leaves_the_manifest_alone(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
-    for value in (0.0, -0.5, float("nan"), float("inf")):
+    for value in (0.0, -0.5, float("nan"), float("inf"), 1e300):
         with pytest.raises(ConfigError, match="cannot be a threshold"):
             bundle.set_threshold(value)
+        with pytest.raises(ConfigError, match="is no threshold"):
+            require_threshold(value)
     with pytest.raises(ConfigError, match="unknown product 'nut'.*bolt, washer"):
         bundle.set_threshold(0.5, "nut")
     assert Bundle.open(tmp_path / "line") == bundle
+
+
+def test_a_threshold_that_passes_everything_is_refused_wherever_it_was_written(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    for change in ({"threshold": 1e300}, {"product_thresholds": {"bolt": 1e300}}, {"unknown_limit": 1e300}):
+        written = json.loads(bundle.manifest.model_dump_json()) | change
+        (tmp_path / "line" / FILE).write_text(json.dumps(written))
+        with pytest.raises(BundleError, match="less than or equal to 100"):
+            Bundle.open(tmp_path / "line")
 
 
 def test_unknown_limit_is_kept_and_must_be_a_distance(tmp_path: Path) -> None:

@@ -156,14 +156,21 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, bundle, tmp_path)
     copy = tmp_path / "bundle"
     shutil.copytree(bundle, copy)
     product = json.loads((copy / "manifest.json").read_text())["products"][0]
-    assert snl_edge("threshold", copy, "0.71", "--product", product).returncode == 0
+    untouched = (copy / "manifest.json").read_bytes()
+    refused = failed_with_one_line(snl_edge("threshold", copy, "0.71", "--product", product))
+    assert re.search(
+        r"0\.71 is [\d.]+ times the calibrated threshold of .*few defects will be rejected.*--confirm", refused
+    )
+    assert "confirm" in failed_with_one_line(snl_edge("threshold", copy, "--unknown", "9"))
+    assert (copy / "manifest.json").read_bytes() == untouched
+    assert snl_edge("threshold", copy, "0.71", "--product", product, "--confirm").returncode == 0
     output = snl_edge("threshold", copy).stdout
     table = [line.split("  ")[0] for line in output.splitlines()]
     changed = output.splitlines()[table.index(product)]
     assert re.search(r" 0\.710 .* set by hand \(training chose \d\.\d{3}\)$", changed)
     assert "certain (95 %): at most" in output.splitlines()[0]
     assert "Name one with --product" in failed_with_one_line(snl_edge("threshold", copy, "0.71"))
-    assert "few defects will be rejected" in snl_edge("threshold", copy, "7", "--product", product).stderr
+    assert "doubtful: 0.71 is" in snl_edge("threshold", copy).stderr
     reset = snl_edge("threshold", copy, "--reset").stdout
     assert "training chose" not in reset
     assert re.search(r" 8 .* extrapolated$", reset.splitlines()[table.index(product)])

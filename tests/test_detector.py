@@ -133,12 +133,12 @@ def _bright(level: int) -> np.ndarray:
 
 def test_recognised_product_decides_by_its_own_threshold(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
-    bundle.set_threshold(1e9).set_threshold(1e-9, "bolt")
+    bundle.set_threshold(99.0).set_threshold(1e-9, "bolt")
     with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
         (dark,) = detector.detect(_bright(10))
         (grey,) = detector.detect(_bright(120))
     assert (dark.product, dark.kind, dark.threshold) == ("bolt", "reject", 1e-9)
-    assert (grey.product, grey.kind, grey.threshold) == ("washer", "good", 1e9)
+    assert (grey.product, grey.kind, grey.threshold) == ("washer", "good", 99.0)
     assert dark.reject
     assert grey.good
     assert dark.product_distance == pytest.approx(10 / 63.75, rel=1e-5)
@@ -146,14 +146,14 @@ def test_recognised_product_decides_by_its_own_threshold(tmp_path: Path) -> None
 
 def test_unknown_product_is_neither_good_nor_reject_whatever_its_score(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
-    for threshold in (1e-9, 1e9):
+    for threshold in (1e-9, 99.0):
         bundle.set_threshold(threshold)
         with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
             (verdict,) = detector.detect(_bright(255))
             assert (verdict.kind, verdict.product, verdict.reject, verdict.good) == ("unknown", None, False, False)
             assert verdict.product_distance == pytest.approx(2.0)
-            # Who names the product takes the responsibility.
-            (named,) = detector.detect(_bright(255), product="bolt")
+            # Who names the product and forgoes the comparison takes the responsibility.
+            (named,) = detector.detect(_bright(255), product="bolt", compare=False)
             assert (named.kind, named.product) == ("reject" if threshold < 1 else "good", "bolt")
     assert detector.detect([]) == []
 
@@ -179,8 +179,31 @@ def test_a_high_score_makes_a_reject_of_what_is_nearer_to_its_product_than_to_th
     assert [decide(one, "fp32", score, 0, 99.0).kind for score in (above, below)] == ["reject", "unknown"]
 
 
+def test_a_named_product_is_held_against_the_recognised_one(tmp_path: Path) -> None:
+    """Naming a product makes good of nothing that recognition takes for another one or for none."""
+    write_contract_bundle(tmp_path / "line").set_threshold(99.0)
+    with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
+        for level, kind, objection in ((10, "good", None), (120, "unknown", "mismatch"), (255, "unknown", "unlearned")):
+            (verdict,) = detector.detect(_bright(level), product="bolt")
+            assert (verdict.kind, verdict.objection) == (kind, objection)
+            assert verdict.recognised == ("bolt" if level < 64 else "washer")
+            assert detector.detect(_bright(level), product="bolt", compare=False)[0].good
+        assert "taken for washer, not for bolt" in detector.detect(_bright(120), product="bolt")[0].doubt
+        assert "the limit is 1" in detector.detect(_bright(255), product="bolt")[0].doubt
+        # A defect is the named product's, whatever it was taken for.
+        (defect,) = detector.detect(_bright(120), product="bolt", threshold=1e-9)
+        assert (defect.kind, defect.product, defect.objection) == ("reject", "bolt", "mismatch")
+
+
+def test_what_is_no_number_is_never_good(tmp_path: Path) -> None:
+    manifest = write_contract_bundle(tmp_path / "line").manifest
+    assert not decide(manifest, "fp32", 0.1, 0, 0.2, threshold=float("nan")).good
+    assert not decide(manifest, "fp32", float("nan"), 0, 0.2).good
+    assert not decide(manifest, "fp32", 0.1, 0, float("nan"), named="bolt").good
+
+
 def test_unknown_limit_is_adjustable_and_itself_known(tmp_path: Path) -> None:
-    bundle = write_contract_bundle(tmp_path / "line").set_threshold(1e9)
+    bundle = write_contract_bundle(tmp_path / "line").set_threshold(99.0)
     for limit, kind in ((1.9, "unknown"), (2.0, "good"), (2.1, "good")):
         bundle.set_unknown_limit(limit)
         with Detector.load(tmp_path / "line", backend="onnxruntime") as detector:
@@ -292,7 +315,7 @@ def test_closing_twice_is_harmless(folder: Path) -> None:
     detector.close()
 
 
-@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), 0.0, -1.0])
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), 1e300, 0.0, -1.0])
 def test_a_threshold_that_nothing_or_all_is_above_is_refused(detector: Detector, threshold: float) -> None:
     with pytest.raises(ConfigError, match="is no threshold"):
         detector.detect(contract_images(1), threshold=threshold)

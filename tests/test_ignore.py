@@ -273,21 +273,21 @@ def test_a_product_taken_for_one_that_ignores_more_is_not_good(ignoring_bundle, 
     manifest = Bundle.open(ignoring_bundle).manifest
     ignoring, plain = products
     low = 0.01, 0, 0.2  # scores well, recognised as the product with the region
-    told = decide(manifest, "fp32", *low, named=plain)
-    assert (told.kind, told.product) == ("unknown", None)
+    told = decide(manifest, "fp32", *low, named=plain, compare=False)
+    assert (told.kind, told.product, told.objection) == ("unknown", None, "region")
     assert f"taken for {ignoring}, whose ignored regions were left out: a defect of {plain} may lie there" in told.doubt
     high = decide(manifest, "fp32", 9.0, 0, 0.2, named=plain)
     assert (high.kind, high.product) == ("reject", plain)
     assert decide(manifest, "fp32", *low, named=ignoring).good
     assert decide(manifest, "fp32", *low).good
     # The other way round everything was looked at: at worst too much.
-    other = decide(manifest, "fp32", 0.01, 1, 0.2, named=ignoring)
+    other = decide(manifest, "fp32", 0.01, 1, 0.2, named=ignoring, compare=False)
     assert other.good
     assert f"the ignored regions of {ignoring} were not left out" in other.doubt
     # Both ignore the very same pixels: nothing is hidden.
     same = manifest.model_copy(update={"ignored": dict.fromkeys(products, manifest.ignored[ignoring])})
-    assert decide(same, "fp32", *low, named=plain).good
-    assert not decide(same, "fp32", *low, named=plain).doubt
+    assert decide(same, "fp32", *low, named=plain, compare=False).good
+    assert not decide(same, "fp32", *low, named=plain, compare=False).doubt
 
 
 def test_infer_says_what_it_cannot_vouch_for(ignoring_bundle, line, products, tmp_path):
@@ -460,7 +460,7 @@ def test_a_line_composes_both_and_passes_no_part_that_another_region_may_hide(
     own = {"ignore": [{"x": 0, "y": 0.5, "width": 1, "height": 0.5}]}
     cameras = [
         {"name": name, "source": {"type": "folder", "path": tmp_path / name}, **settings}
-        for name, settings in (("own", own), ("other", {"product": products[1]}))
+        for name, settings in (("own", own), ("other", {"product": products[1], "compare_product": False}))
     ]
     kept = {"pictures": {"min_free_gib": 0, "of": ["good", "unknown"]}}
     line = run_to_end(line_config(tmp_path / "bundle", tmp_path, cameras=cameras, journal=kept))

@@ -43,6 +43,57 @@ def watched(tmp_path: Path, **camera: object) -> dict:
     return {"source": source, "reconnect": {"first_s": 0.05, "most_s": 0.1}, **camera}
 
 
+def test_a_watched_folder_goes_on_where_it_was(bundle: Path, tmp_path: Path) -> None:
+    """Old parts are not judged again at a start; a file of the same name with other content is another part."""
+    config = line_config(bundle, tmp_path, camera=watched(tmp_path))
+    write_parts(tmp_path / "parts", 3, spots=(1,))
+    with running(config) as line:
+        wait_for(lambda: line.recorder.committed == 3)
+    with running(config) as line:
+        write_picture(tmp_path / "parts", "00001", picture(1))
+        write_picture(tmp_path / "parts", "00003", picture(3, spot=True))
+        wait_for(lambda: line.recorder.committed == 2)
+        time.sleep(0.1)
+        assert line.recorder.committed == 2
+    found = sorted(records(line), key=lambda record: record.captured)
+    assert [(record.file, record.verdict) for record in found] == [
+        ("00000.png", "good"),
+        ("00001.png", "reject"),
+        ("00002.png", "good"),
+        ("00001.png", "good"),
+        ("00003.png", "reject"),
+    ]
+    write_parts(tmp_path / "once", 1)
+    once = {"source": {"type": "folder", "path": tmp_path / "once"}}
+    (record,) = records(run_to_end(line_config(bundle, tmp_path / "other", camera=once)))
+    assert record.file == "00000.png"
+
+
+def test_a_file_that_is_still_being_written_is_no_corrupt_part(bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    content = write_picture(tmp_path / "aside", "whole", picture(0)).read_bytes()
+    folder.mkdir()
+    camera = watched(tmp_path)
+    camera["source"]["settle_s"] = 0.6
+    with running(line_config(bundle, tmp_path, camera=camera)) as line:
+        with (folder / "slow.png").open("wb") as file:
+            for start in range(0, len(content), len(content) // 4 + 1):
+                file.write(content[start : start + len(content) // 4 + 1])
+                file.flush()
+                time.sleep(0.15)  # longer than two looks
+        wait_for(lambda: line.recorder.committed == 1)
+        (folder / "cut.png").write_bytes(content[:-40])
+        wait_for(lambda: line.recorder.committed == 2)
+        (folder / "cut.png").write_bytes(content)
+        wait_for(lambda: line.recorder.committed == 3)
+    found = [(record.file, record.verdict, record.reason) for record in records(line)]
+    assert found == [
+        ("slow.png", "good", None),
+        ("cut.png", "failsafe", "corrupt"),
+        ("cut.png", "good", None),
+    ]
+
+
 def test_camera_gone_and_back(bundle: Path, tmp_path: Path) -> None:
     write_parts(tmp_path / "parts", 2)
     with running(line_config(bundle, tmp_path, camera=watched(tmp_path, **SOFTWARE))) as line:

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from contract_graph import write_contract_bundle
 from lines import light, line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
@@ -19,6 +20,7 @@ from snl_edge.errors import ConfigError, DataError, OutputError
 from snl_edge.runtime.batch import infer_files
 from snl_edge.stream.check import check_line
 from snl_edge.stream.journal_report import check_journal, export_journal
+from snl_edge.stream.line import RunningLine
 
 SOFTWARE = {"trigger": {"type": "software"}}
 
@@ -137,6 +139,9 @@ def test_triggers_faster_than_pictures_are_dropped_by_the_declared_policy(bundle
             line.trigger("camera", f"P{number}", None)
         write_parts(tmp_path / "parts", 4)
         wait_for(lambda: line.recorder.committed == 10)
+        parts = next(check for check in line.status().checks if check.name == "parts")
+    assert parts.light == "failed"
+    assert parts.text.startswith("6 of the last 10 parts of camera camera were dropped: the engine is slower")
     found = sorted(records(line), key=lambda record: record.sequence)
     assert [record.reason for record in found] == ["dropped"] * 6 + [None] * 4
     assert line.status().dropped == 6
@@ -156,9 +161,15 @@ def test_threshold_pause_shadow_and_recipe_change_while_it_runs(bundle: Path, tm
 
         first = judged(0, spot=True)
         assert (first.verdict, first.threshold, first.threshold_version) == ("reject", 0.5, 1)
-        line.set_threshold(99.0, "gear", "anna")
+        with pytest.raises(ConfigError, match="198 times the calibrated threshold of gear"):
+            line.set_threshold(99.0, "gear", "anna")
+        assert first.warning is None
+        assert not [check for check in line.status().checks if check.name.startswith("threshold")]
+        line.set_threshold(99.0, "gear", "anna", confirmed=True)
+        assert light(line, "threshold gear") == "warning"
         second = judged(1, spot=True)
         assert (second.verdict, second.threshold, second.threshold_version) == ("good", 99.0, 2)
+        assert second.warning == "threshold"
         with pytest.raises(ConfigError, match="unknown product"):
             line.set_threshold(0.5, "wheel", "anna")
         line.pause(True, "anna")
@@ -202,13 +213,65 @@ def test_a_change_that_cannot_be_audited_is_not_made(bundle: Path, tmp_path: Pat
     with running(line_config(own.path, tmp_path, camera=watched)) as line:
         line.journal._writer.execute("PRAGMA query_only = ON")
         with pytest.raises(OutputError, match="nothing was changed"):
-            line.set_threshold(0.9, None, "anna")
+            line.set_threshold(0.6, None, "anna")
         with pytest.raises(OutputError):
             line.pause(True, "anna")
         assert line.status().threshold == 0.5
         assert line.status().state == "running"
         line.journal._writer.execute("PRAGMA query_only = OFF")
     assert '"threshold": 0.5' in (own.path / "manifest.json").read_text()
+
+
+def test_a_camera_with_a_fixed_product_stops_parts_of_others(tmp_path: Path) -> None:
+    """Bolts are black; a washer between them and a part of no product pass only where the comparison is off."""
+    bundle = write_contract_bundle(tmp_path / "contract").set_threshold(99.0).path
+    for number, level in enumerate((10, 12, 120, 252)):
+        write_picture(tmp_path / "parts", str(number), picture(number, level=level))
+    fixed = _folder(tmp_path) | {"product": "bolt"}
+    rules = {"unknown": "pass", "confirm": {"rejects": 2, "of": 2}}
+
+    def judged(folder: str, **changes: bool) -> tuple[RunningLine, list[tuple[Any, ...]], str]:
+        with running(line_config(bundle, tmp_path / folder, camera=fixed | changes, rules=rules)) as line:
+            wait_for(lambda: line.ended)
+            lights = {check.name: check.light for check in line.status().checks}
+        found = sorted(records(line), key=lambda record: record.sequence)
+        rows = [(record.verdict, record.action, record.reason, record.recognised) for record in found]
+        return line, rows, lights.get("product camera", "ok")
+
+    line, found, light = judged("compared")
+    assert found == [
+        ("good", "pass", None, "bolt"),
+        ("good", "pass", None, "bolt"),
+        ("unknown", "hold", "mismatch", "washer"),
+        ("unknown", "hold", "unlearned", "washer"),
+    ]
+    assert light == "ok"
+    foreign = {reason: {"camera": "camera", "reason": reason} for reason in ("mismatch", "unlearned")}
+    assert [line.metrics.registry.get_sample_value("snl_edge_foreign_total", at) for at in foreign.values()] == [1, 1]
+    _, found, light = judged("not compared", compare_product=False)
+    assert [row[:3] for row in found] == [("good", "pass", None)] * 4
+    assert light == "warning"
+
+
+def test_a_part_of_another_product_with_a_high_score_waits_for_no_second_one(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "contract").set_threshold(1e-6).path
+    write_picture(tmp_path / "parts", "washer", picture(0, level=120))
+    camera, confirm = {"product": "bolt"}, {"confirm": {"rejects": 2, "of": 3}}
+    (found,) = records(run_to_end(line_config(bundle, tmp_path, camera=camera, rules=confirm)))
+    assert (found.verdict, found.action, found.reason) == ("reject", "reject", "mismatch")
+
+
+def test_a_journal_of_before_goes_on(bundle: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 2)
+    run_to_end(line_config(bundle, tmp_path))
+    with sqlite3.connect(tmp_path / "journal" / "journal.sqlite") as connection:
+        connection.execute("DROP INDEX verdict_file")
+        for column in ("recognised", "warning", "file", "file_size", "file_mtime_ns"):
+            connection.execute(f"ALTER TABLE verdict DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version = 1")
+    found = records(run_to_end(line_config(bundle, tmp_path)))
+    assert [record.recognised for record in found] == [None, None, "gear", "gear"]
+    assert check_journal(tmp_path / "journal").consistent
 
 
 def test_confirm_rule_and_alarm(bundle: Path, tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from journals import record
 from lines import light, line_config, records, run_to_end, running, wait_for, write_parts
 from prometheus_client import generate_latest
+from pydantic import ValidationError
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import CameraError, ConfigError
@@ -34,6 +36,7 @@ from snl_edge.stream.journal import Journal
 from snl_edge.stream.judging import find_blobs
 from snl_edge.stream.prepare import IgnoredRectangle, ignored_pixels
 from snl_edge.stream.settings_table import rows
+from snl_edge.stream.shares import Shares, SharesSettings
 from snl_edge.stream.sources import open_source
 from snl_edge.stream.sources.base import EndOfPictures
 from snl_edge.stream.sources.genicam import to_bgr
@@ -276,6 +279,39 @@ def test_drift_is_seen_against_the_reference_in_the_bundle(small: Path, tmp_path
     assert seen["as trained"].light == "ok"
     assert seen["darker"].light == "warning"
     assert "brightness is 120, in training 180" in seen["darker"].text
+
+
+def test_one_light_for_parts_that_were_not_judged_as_they_should_be() -> None:
+    """Shares of the last parts of each camera, by kind; few parts count as a hundred, a pause as none."""
+    shares = Shares(SharesSettings(window=200))
+
+    def after(count: int, **changes: object) -> tuple[str, str]:
+        for _ in range(count):
+            shares.take(record(0, **{"camera": "top", "verdict": "good", "reason": None, **changes}))
+        check = shares.check()
+        return check.light, check.text
+
+    failsafe = {"verdict": "failsafe", "product": None, "score": None}
+    assert after(50)[0] == "ok"
+    assert after(50, **failsafe, reason="paused")[0] == "ok"
+    assert after(1, **failsafe, reason="camera") == (
+        "warning",
+        "1 of the last 51 parts of camera top got the fail-safe verdict, most for 'camera'",
+    )
+    assert after(4, **failsafe, reason="deadline")[0] == "failed"
+    assert "verdict, most for 'deadline' (and 1 more)" in after(1, **failsafe, reason="deadline")[1]
+    assert "(and 2 more)" in after(4, camera="side", verdict="unknown", reason="mismatch", product=None)[1]
+    assert after(200)[0] == "warning"  # the other camera's wrong parts are still there
+    assert "4 of the last 4 parts of camera side are not the camera's product" in shares.check().text
+    assert after(200, camera="side")[0] == "ok"
+    assert after(4, verdict="unknown", product=None) == (
+        "warning",
+        "4 of the last 200 parts of camera top are of no learned product: wrong parts, or another recipe",
+    )
+    with pytest.raises(ValidationError, match="finite number"):
+        LineConfig.model_validate({"bundle": "b", "cameras": [], "deadline_ms": float("inf")})
+    with pytest.raises(ValidationError, match="not above failed"):
+        SharesSettings.model_validate({"late": {"warning": 0.2, "failed": 0.1}})
 
 
 def test_training_leaves_the_reference_in_the_bundle(bundle: Path) -> None:

@@ -26,6 +26,10 @@ def infer(
         typer.Option(help="One threshold for all, for this call; the bundle's own, of each product, if not given."),
     ] = None,
     product: Annotated[str | None, typer.Option(help="The product shown; recognised if not given.")] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(help="Hold --product against what is recognised; without it parts of other products may be good."),
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per image on stdout.")] = False,
 ) -> None:
     """Give a verdict and a heatmap for each image. Leaves with 1 if an image could not be read.
@@ -35,7 +39,15 @@ def infer(
     from snl_edge.runtime.batch import infer_files
 
     failed = infer_files(
-        images, bundle, out, backend=backend, precision=precision, threshold=threshold, product=product, as_json=as_json
+        images,
+        bundle,
+        out,
+        backend=backend,
+        precision=precision,
+        threshold=threshold,
+        product=product,
+        as_json=as_json,
+        compare=compare,
     )
     if failed:
         raise typer.Exit(1)
@@ -49,6 +61,9 @@ def threshold(
     unknown: Annotated[
         float | None, typer.Option(help="New limit of the product distance: above it a product is unknown.")
     ] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Set a value far from that of training, which is refused otherwise.")
+    ] = False,
     reset: Annotated[
         bool, typer.Option("--reset", help="Back to what training chose, of --product or of all that was changed.")
     ] = False,
@@ -62,7 +77,7 @@ def threshold(
     from snl_edge.progress import console
     from snl_edge.runtime.bundle import Bundle
     from snl_edge.runtime.threshold_table import threshold_table
-    from snl_edge.runtime.tuning import far_from_calibrated
+    from snl_edge.runtime.tuning import require_confirmed, standing_doubts, unusual, unusual_limit
 
     opened = Bundle.open(bundle)
     products = opened.manifest.products
@@ -76,16 +91,19 @@ def threshold(
                 f"name one with --product: {', '.join(products)}",
             )
         product = next(iter(products))
-    if reset:
-        opened = opened.with_tuning_reset(product).save()
+    changed = opened.with_tuning_reset(product) if reset else opened
     if value is not None:
-        opened = opened.set_threshold(value, product)
+        changed = changed.with_threshold(value, product)
+        require_confirmed(unusual(opened.manifest, product, value), confirm)
     if unknown is not None:
-        opened = opened.set_unknown_limit(unknown)
+        changed = changed.with_unknown_limit(unknown)
+        require_confirmed(unusual_limit(unknown), confirm)
+    if changed is not opened:
+        opened = changed.save()
     for text in threshold_table(opened.manifest):
         print(text)
     print(f"(unknown product, above distance): {opened.manifest.unknown_limit:.3f}")
-    for odd in filter(None, (far_from_calibrated(opened.manifest, name) for name in products)):
+    for odd in standing_doubts(opened.manifest).values():
         console.print(f"doubtful: {odd}")
 
 

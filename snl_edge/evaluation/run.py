@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,13 +15,13 @@ from snl_edge import provenance
 from snl_edge.data.check import check_samples
 from snl_edge.data.folders import name_some
 from snl_edge.data.samples import Dataset, Sample
-from snl_edge.errors import BundleError, ConfigError, DataError
+from snl_edge.errors import BundleError, DataError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.frame import as_images
 from snl_edge.runtime.ignored import read_ignored, region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import InputSpec, Manifest
+from snl_edge.runtime.manifest import InputSpec, Manifest, require_threshold
 from snl_edge.runtime.prediction import Prediction
 from snl_edge.training.config import CHECKPOINT
 
@@ -49,7 +48,7 @@ def evaluate_model(
     Raises:
         DataError: there is no test set, the model learned none of its products, or an image or mask cannot be used.
         BundleError, BackendError, CheckpointError: the model cannot be loaded.
-        ConfigError: the threshold is no finite number above 0.
+        ConfigError: the threshold cannot be one.
         ResultError: the model gives no finite numbers.
     """
     if not dataset.test:
@@ -58,8 +57,8 @@ def evaluate_model(
             "what is caught and falsely stopped is counted on parts that are known to be good or defective",
             "put some under test/good and test/bad of each product, with or without masks, or list them in a CSV file",
         )
-    if threshold is not None and not 0 < threshold < math.inf:
-        raise ConfigError(f"{threshold} is no threshold", "nothing would be above it, or all", "give one above 0")
+    if threshold is not None:
+        require_threshold(threshold)
     subject = open_subject(model, backend)
     samples, remarks = match_products(dataset.with_bits(subject.bits), subject.products)
     with progress_bar("checking images") as report:

@@ -21,7 +21,9 @@ from snl_edge.table import number_column, print_table, text_column
 from ..opencv import cv2
 from .detector import Detector
 from .frame import as_images
+from .manifest import require_threshold
 from .overlay import draw_overlay, draw_unknown, ignored_in
+from .tuning import unusual
 
 LONGEST_TABLE = 12
 """Rows printed for people; more are summed up, and all are in the JSON lines."""
@@ -37,6 +39,7 @@ def infer_files(
     threshold: float | None,
     product: str | None,
     as_json: bool,
+    compare: bool = True,
 ) -> int:
     """Judges every image that ``arguments`` (files, folders, globs) name; returns how many could not be read.
 
@@ -48,8 +51,11 @@ def infer_files(
     Raises:
         DataError: an argument names nothing, or all are heatmaps.
         BundleError, BackendError, EngineError: the bundle cannot be loaded or run.
+        ConfigError: the threshold cannot be one, or the product is unknown.
         OutputError: ``out`` cannot be written.
     """
+    if threshold is not None:
+        require_threshold(threshold)
     paths, heatmaps = _apart(find_images(arguments))
     if heatmaps:
         console.print(f"left out: {len(heatmaps)} heatmaps that a line keeps beside its pictures")
@@ -59,10 +65,14 @@ def infer_files(
     one = Detector.load(bundle, backend=backend, precision=precision, max_batch=1)
     with one as detector, progress_bar("inspecting") as report:
         console.print(detector.backend_reason)
+        manifest = detector.bundle.manifest
+        for name in () if threshold is None else manifest.products if product is None else (product,):
+            if odd := unusual(manifest, name, threshold):
+                console.print(f"doubtful: {odd}", soft_wrap=True)
         depth = DepthWatch()
         for done, path in enumerate(paths, start=1):
             target = out and out / names[path]
-            lines.append(_judge(detector, path, target, depth, threshold=threshold, product=product))
+            lines.append(_judge(detector, path, target, depth, threshold=threshold, product=product, compare=compare))
             if as_json:
                 print(json.dumps(lines[-1]), flush=True)  # noqa: T201
             report(done, len(paths))
@@ -117,6 +127,7 @@ def _judge(
     *,
     threshold: float | None,
     product: str | None,
+    compare: bool,
 ) -> dict[str, object]:
     takes = detector.bundle.manifest.input
     try:
@@ -126,14 +137,16 @@ def _judge(
         frame = image if takes.frame is None else as_images(image, takes)
     except DataError as error:
         return {"path": str(path), "error": str(error)}
-    verdict = detector.detect([frame], product, threshold=threshold)[0]
+    verdict = detector.detect([frame], product, threshold=threshold, compare=compare)[0]
     line: dict[str, object] = {
         "path": str(path),
         "verdict": verdict.kind,
         "product": verdict.product,
+        "recognised": verdict.recognised,
         "product_distance": round(verdict.product_distance, 6),
         "score": round(verdict.score, 6),
         "threshold": verdict.threshold,
+        **({"reason": verdict.objection} if verdict.objection else {}),
         **({"doubt": verdict.doubt} if verdict.doubt else {}),
     }
     if target is not None:

@@ -13,7 +13,7 @@ from snl_edge.calibration.score import DECISION
 from ..atomic import write_text
 from ..errors import BundleError, ConfigError
 from .engine_record import EngineRecord, read_record
-from .manifest import FILE, KNOWN, Manifest, Precision, first_faults, read_manifest, sha256_of
+from .manifest import FILE, HIGHEST, KNOWN, Manifest, Precision, first_faults, read_manifest, sha256_of
 from .origin import check_origin
 
 ENGINES = "engines"
@@ -87,7 +87,7 @@ class Bundle:
         A running detector keeps the threshold it was loaded with.
 
         Raises:
-            ConfigError: the value is not positive and finite, or the product is unknown.
+            ConfigError: the value is not above 0 and up to ``HIGHEST``, or the product is unknown.
             OutputError: the bundle cannot be written.
         """
         return self.with_threshold(value, product).save()
@@ -96,7 +96,7 @@ class Bundle:
         """The bundle as `set_threshold` makes it, not yet written.
 
         Raises:
-            ConfigError: the value is not positive and finite, or the product is unknown.
+            ConfigError: the value is not above 0 and up to ``HIGHEST``, or the product is unknown.
         """
         manifest = self.manifest
         manifest.threshold_for(product)  # refuses a product that was not learned
@@ -105,17 +105,27 @@ class Bundle:
             if product is None
             else {"product_thresholds": {**manifest.product_thresholds, product: value}}
         )
-        return self._with(change, f"{value} cannot be a threshold", "give a number above 0, such as 0.5")
+        return self._with(
+            change, f"{value} cannot be a threshold", f"give a number above 0 and up to {HIGHEST:g}, such as 0.5"
+        )
 
     def set_unknown_limit(self, value: float) -> Bundle:
         """Sets the product distance above which a product is unknown, as `set_threshold` sets a threshold.
 
         Raises:
-            ConfigError: the value is not positive and finite.
+            ConfigError: the value is not above 0 and up to ``HIGHEST``.
             OutputError: the bundle cannot be written.
         """
+        return self.with_unknown_limit(value).save()
+
+    def with_unknown_limit(self, value: float) -> Bundle:
+        """The bundle as `set_unknown_limit` makes it, not yet written.
+
+        Raises:
+            ConfigError: the value is not above 0 and up to ``HIGHEST``.
+        """
         wrong = f"{value} cannot be the limit of unknown products"
-        return self._with({"unknown_limit": value}, wrong, "give a number above 0, such as 1.0").save()
+        return self._with({"unknown_limit": value}, wrong, f"give a number above 0 and up to {HIGHEST:g}, such as 1.0")
 
     def with_tuning_reset(self, product: str | None = None) -> Bundle:
         """The bundle with the thresholds that training chose, of ``product`` or all of them; not yet written.

@@ -13,11 +13,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, DataError, ResultError
+from ..errors import DataError, ResultError
 from ..image import Fitter
 from .backend import Backend
 from .bundle import Bundle
 from .frame import misfit
+from .manifest import require_threshold
 from .prediction import Prediction, Scores
 from .selection import select_backend
 from .verdict import Verdict, judge
@@ -95,6 +96,7 @@ class Detector:
         product: str | None = None,
         *,
         threshold: float | None = None,
+        compare: bool = True,
         out: Prediction | None = None,
     ) -> list[Verdict]:
         """Judges frames of any size, each ``uint8 [h, w, 3]`` RGB, in batches.
@@ -104,18 +106,20 @@ class Detector:
 
         Args:
             images: a sequence of frames, or an array ``[B, h, w, 3]``.
-            product: what the frames show; its threshold decides then and nothing is unknown. If not given, each
-                frame's product is recognised, and its threshold decides.
+            product: what the frames show: its threshold decides. If not given, each frame's product is recognised, and
+                its threshold decides.
             threshold: decides instead of those of the bundle.
+            compare: whether ``product`` is compared with what is recognised, so that parts of other products are
+                ``unknown``; without it they pass as ``product`` if their score is low.
             out: as for `predict`; the maps of the verdicts are then views of it.
 
         Raises:
             DataError: a frame has another type or shape, or another size than the bundle was built for.
-            ConfigError: the product is unknown, or the threshold is no finite number above 0.
+            ConfigError: the product is unknown, or the threshold cannot be one.
             EngineError: the backend failed, or its result is no number.
         """
-        if threshold is not None and not 0 < threshold < np.inf:
-            raise ConfigError(f"{threshold} is no threshold", "nothing would be above it, or all", "give one above 0")
+        if threshold is not None:
+            require_threshold(threshold)
         self.bundle.manifest.threshold_for(product)  # refuses a product that was not learned, frames or none
         count, step = len(images), self.backend.max_batch
         for index, image in enumerate(images):
@@ -129,7 +133,7 @@ class Detector:
             self._run(ready, whole.part(start, start + step))
         self._check_outputs(whole)
         ran = self.bundle.manifest, self.backend.precision
-        return [judge(*ran, whole, index, product, threshold) for index in range(count)]
+        return [judge(*ran, whole, index, product, threshold, compare=compare) for index in range(count)]
 
     def _made_ready(self, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """One batch as the backend takes it: frames fitted to the input, or as they are where the graph does that."""

@@ -52,6 +52,9 @@ def _inside(path: str) -> str:
 RelativePath = Annotated[str, AfterValidator(_inside)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 PositiveFinite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+HIGHEST = 100.0
+"""No threshold and no limit is above it: 200 times what decides by default, where no picture scores any more."""
+Limit = Annotated[float, Field(gt=0, le=HIGHEST, allow_inf_nan=False)]
 
 
 class FrameSpec(BaseModel):
@@ -159,9 +162,9 @@ class Manifest(BaseModel):
     created: str
     input: InputSpec
     products: tuple[str, ...] = Field(min_length=1)
-    threshold: PositiveFinite = DECISION
-    product_thresholds: dict[str, PositiveFinite] = {}
-    unknown_limit: PositiveFinite = KNOWN
+    threshold: Limit = DECISION
+    product_thresholds: dict[str, Limit] = {}
+    unknown_limit: Limit = KNOWN
     """A product distance above it is that of an unknown product."""
     reject_limits: dict[str, PositiveFinite] = {}
     """Product distances up to which a part whose score is above the threshold is a reject of the nearest product, not
@@ -248,6 +251,17 @@ class Manifest(BaseModel):
         )
         shift = own / common if own and common else 1.0
         return shift * self.product_thresholds.get(product, self.threshold)
+
+
+def require_threshold(value: float) -> None:
+    """Refuses what cannot be a threshold on the calibrated scale.
+
+    Raises:
+        ConfigError: it is no number, not above 0, or above ``HIGHEST``.
+    """
+    if not 0 < value <= HIGHEST:
+        why = "all parts would be above it, or none"
+        raise ConfigError(f"{value} is no threshold", why, f"give a number above 0 and up to {HIGHEST:g}, such as 0.5")
 
 
 def sha256_of(path: Path) -> str:

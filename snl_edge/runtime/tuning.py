@@ -7,10 +7,15 @@ from typing import Any
 
 from snl_edge.calibration.score import DECISION
 
+from ..errors import ConfigError
 from .manifest import KNOWN, Manifest
 
+UNKNOWN = "(unknown product)"
+LOWEST, LARGEST = 1 / 3, 1.5
+"""Usual thresholds, in calibrated ones. Far below most good parts are stopped, which is soon seen; above, defects pass
+unseen, and a picture of anything at all may score no more than a few times the calibrated threshold."""
 FAR = 3.0
-"""A threshold so many times the calibrated one, or its inverse, decides nearly every part alike."""
+"""An unknown limit so many times the default, or its inverse, is not a usual one."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,50 @@ def tuning_of(manifest: Manifest) -> Tuning:
     )
 
 
-def far_from_calibrated(manifest: Manifest, product: str) -> str:
-    """What is odd about the threshold in force for ``product``, in words; nothing where nothing is."""
-    ratio = manifest.threshold_for(product) / calibrated_threshold(manifest, product)
-    if 1 / FAR <= ratio <= FAR:
+def usual_range(manifest: Manifest, product: str | None) -> tuple[float, float]:
+    """Between which thresholds of ``product`` (None: of products without one) nobody needs to be asked twice."""
+    calibrated = DECISION if product is None else calibrated_threshold(manifest, product)
+    return LOWEST * calibrated, LARGEST * calibrated
+
+
+def unusual(manifest: Manifest, product: str | None, value: float | None = None) -> str:
+    """What is odd about a threshold of ``product``, in words; nothing where nothing is.
+
+    Args:
+        manifest: of the bundle.
+        product: None for that of products without one of their own.
+        value: the threshold; that in force if not given.
+    """
+    value = manifest.threshold_for(product) if value is None else value
+    lowest, largest = usual_range(manifest, product)
+    if lowest <= value <= largest:
         return ""
-    verdict = "few defects will be rejected" if ratio > 1 else "most good parts will be rejected"
-    return f"{ratio:.3g} times the calibrated threshold of {product}: {verdict}"
+    verdict = "few defects will be rejected" if value > largest else "most good parts will be rejected"
+    ratio = value / (largest / LARGEST)
+    return f"{value:.3g} is {ratio:.3g} times the calibrated threshold of {product or 'unknown products'}: {verdict}"
+
+
+def unusual_limit(value: float) -> str:
+    """What is odd about a limit of unknown products, in words; nothing where nothing is."""
+    if KNOWN / FAR <= value <= KNOWN * FAR:
+        return ""
+    verdict = "parts of other products will not be unknown" if value > KNOWN else "most good parts will be unknown"
+    return f"{value:.3g} is far from {KNOWN:g}, the limit of training: {verdict}"
+
+
+def standing_doubts(manifest: Manifest) -> dict[str, str]:
+    """What is odd about the thresholds in force, by product; the limit of unknown products under its own name."""
+    found = {product: unusual(manifest, product) for product in manifest.products}
+    return {name: odd for name, odd in (found | {UNKNOWN: unusual_limit(manifest.unknown_limit)}).items() if odd}
+
+
+def require_confirmed(odd: str, confirmed: bool) -> None:
+    """Refuses an odd value that nobody has confirmed.
+
+    Raises:
+        ConfigError: ``odd`` says something, and it is not confirmed.
+    """
+    if odd and not confirmed:
+        raise ConfigError(
+            odd, "nothing was changed", "confirm it (--confirm; over HTTP confirmed: true), or take another"
+        )

@@ -12,6 +12,9 @@ from .manifest import Manifest, Precision
 from .prediction import Prediction
 
 VerdictKind = Literal["good", "reject", "unknown"]
+Objection = Literal["mismatch", "unlearned", "region"]
+"""What recognition holds against a named product: taken for another one, like none that the model learned, or taken for
+one whose ignored regions may hide a defect (where the two are not compared)."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,8 @@ class Decision:
     """What is decided about one frame; score and threshold are on the calibrated scale."""
 
     kind: VerdictKind
-    """``unknown``: like no product that the model learned, so neither good nor a reject of one; or taken for another
-    one than the caller named, and something was left out that counts."""
+    """``unknown``: like no product that the model learned, or taken for another one than the caller named, so neither
+    good nor a reject of one."""
     score: float
     threshold: float | None
     """What the score was held against: the threshold of the product, or the caller's. It tells ``reject`` from ``good``,
@@ -29,6 +32,10 @@ class Decision:
     """As named by the caller, else as recognised; None where it is unknown."""
     product_distance: float
     """From the nearest product that the model learned; 1 is the default limit of what is known."""
+    recognised: str | None = None
+    """The product that the graph saw, whatever the caller named; None where nothing recognises products."""
+    objection: Objection | None = None
+    """Why a part of a named product is not ``good``, whatever its score."""
     doubt: str = ""
     """Why it may not be trusted as it stands, in one line; empty where it may."""
 
@@ -59,6 +66,8 @@ def decide(
     distance: float | np.float32,
     named: str | None = None,
     threshold: float | None = None,
+    *,
+    compare: bool = True,
 ) -> Decision:
     """What follows from the graph's scores for one picture, by the thresholds in force in ``manifest``.
 
@@ -66,25 +75,42 @@ def decide(
         manifest: of the bundle that ran.
         precision: of the graph or engine that ran.
         score, nearest, distance: the graph's outputs.
-        named: the product, where the caller knows it; then nothing is unknown, but what the graph took for another
-            product, whose ignored regions it left out: no defect was seen, and one may lie there.
+        named: the product, where the caller knows it: its threshold decides, and what is above it is its reject.
         threshold: decides instead of those of the manifest.
+        compare: whether a named product is compared with the recognised one. Then nothing is good that would not be
+            without the name, nor what the graph took for another product. Without it the caller's word is taken, but
+            where a picture was taken for a product whose ignored regions may hide a defect: it is never good.
     """
     product = manifest.products[nearest] if named is None else named
     limit = manifest.threshold_for(product, precision) if threshold is None else threshold
-    above = float(score) > limit
+    above = not float(score) <= limit  # what is no number is not below anything
     # A defect moves a picture, too. What is nearer to its product than to the next one is that product's reject; what
     # may be neither a reject nor known never passes.
     furthest = max(manifest.unknown_limit, manifest.reject_limit(product))
     # A distance is compared as the float32 it is: 1.0 from the graph is not above 1.0.
     judged = named is not None or float(distance) <= furthest
     known = judged and (above or named is not None or float(distance) <= manifest.unknown_limit)
-    kind: VerdictKind = "unknown" if not known else "reject" if above else "good"
-    doubt = "" if named is None else _misplaced(manifest, manifest.products[nearest], named)
-    if kind == "good" and manifest.hides_more(manifest.products[nearest], product):
-        kind = "unknown"
-    shown = None if kind == "unknown" else product
-    return Decision(kind, float(score), limit if judged else None, shown, float(distance), doubt)
+    recognised = manifest.products[nearest]
+    objection, doubt = None, ""
+    if named is not None:
+        objection, doubt = _objection(manifest, recognised, float(distance), named, compare)
+    kind: VerdictKind = "unknown" if not known else "reject" if above else "unknown" if objection else "good"
+    told = None if kind == "unknown" else product
+    held = limit if judged else None
+    return Decision(kind, float(score), held, told, float(distance), recognised, objection, doubt)
+
+
+def _objection(
+    manifest: Manifest, recognised: str, distance: float, named: str, compare: bool
+) -> tuple[Objection | None, str]:
+    """What recognition holds against ``named``, and what is doubtful in one line."""
+    doubt = _misplaced(manifest, recognised, named)
+    if compare and not distance <= manifest.unknown_limit:
+        far = f"like no learned product: {distance:.3g} from {recognised}, the limit is {manifest.unknown_limit:g}"
+        return "unlearned", doubt or far
+    if compare and recognised != named:
+        return "mismatch", doubt or f"taken for {recognised}, not for {named}"
+    return "region" if manifest.hides_more(recognised, named) else None, doubt
 
 
 def _misplaced(manifest: Manifest, recognised: str, named: str) -> str:
@@ -103,8 +129,10 @@ def judge(
     index: int,
     named: str | None = None,
     threshold: float | None = None,
+    *,
+    compare: bool = True,
 ) -> Verdict:
     """The verdict on image ``index`` of a prediction; the other arguments as `decide`."""
     score, nearest, distance = (output[index] for output in prediction.scores)
-    decision = decide(manifest, precision, score, nearest, distance, named, threshold)
+    decision = decide(manifest, precision, score, nearest, distance, named, threshold, compare=compare)
     return Verdict(**vars(decision), anomaly_map=prediction.anomaly_map[index])

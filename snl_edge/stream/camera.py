@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..bit_depth import DepthWatch, to_uint8
 from ..errors import CameraError, ConfigError, DataError
@@ -24,6 +24,7 @@ from .recorder import Recorder
 from .settings import Seconds, Settings
 from .sources import SourceSettings, open_source
 from .sources.base import EndOfPictures, PictureError, Source
+from .sources.folder import FolderSettings, FolderSource
 from .state import LineState
 from .triggers import EveryFrame, Hardware, TriggerSettings, firing
 from .waiting import Waiting
@@ -53,6 +54,9 @@ class CameraSettings(Settings):
     """What says that a part is there."""
     product: str | None = None
     """What it always sees; recognised in each picture if not given."""
+    compare_product: bool = True
+    """Hold ``product`` against what is recognised, so that parts of other products do not pass. false: they pass if
+    their score is low, and the health page says so for as long as it is."""
     region: Region | None = None
     """The inspected rectangle of its picture, in pixels; all of it if not given."""
     rotation: Rotation = 0
@@ -67,6 +71,13 @@ class CameraSettings(Settings):
     """What happens when it has gone."""
     silent_after_s: Seconds = 10.0
     """Without a picture for so long, a camera whose pictures should keep coming counts as gone."""
+
+    @model_validator(mode="after")
+    def _each_file_is_a_part(self) -> CameraSettings:
+        watched = isinstance(self.source, FolderSettings) and self.source.watch
+        if watched and isinstance(self.trigger, EveryFrame) and self.trigger.every > 1:
+            raise ValueError("each file of a watched folder is a part: leave out trigger.every")
+        return self
 
 
 class Camera(threading.Thread):
@@ -98,6 +109,8 @@ class Camera(threading.Thread):
         self.pictures = 0
         self._firing = firing(settings.trigger, self.trigger)
         self._source: Source = open_source(settings.source)
+        if isinstance(self._source, FolderSource):
+            self._source.judged = lambda files: recorder.judged_files(settings.name, files)
         self._by_frame = isinstance(settings.trigger, EveryFrame | Hardware)
         self._every = settings.trigger.every if isinstance(settings.trigger, EveryFrame) else 1
         self._state = state
@@ -220,8 +233,11 @@ class Camera(threading.Thread):
 
     def _next_part(self) -> Part | None:
         """The part that the picture just read belongs to."""
+        file = self._source.file if isinstance(self._source, FolderSource) else None
         if self._by_frame:
             part = self._parts.open(self.settings.name)
+            if part is not None:
+                part.file = file
             if part is not None and (reason := self._refusal()):
                 self._parts.fail(part, reason)
             return part if part is not None and not part.decided else None
@@ -229,6 +245,7 @@ class Camera(threading.Thread):
             while self._triggered:
                 part = self._triggered.popleft()
                 if not part.decided:
+                    part.file = file
                     return part
         return None
 

@@ -17,6 +17,7 @@ from .golden import GoldenSettings
 from .judging import Rules
 from .recorder import JournalSettings
 from .settings import EngineSettings, Settings
+from .shares import SharesSettings
 from .sinks import Sinks
 from .waiting import QueuePolicy
 from .watchdog import WatchdogSettings
@@ -60,6 +61,8 @@ class LineConfig(Settings):
     """What moves for rejects, in time."""
     dashboard: DashboardSettings | None = DashboardSettings()  # pyright: ignore[reportCallIssue]
     """The web page with health and metrics; null: none."""
+    shares: SharesSettings = SharesSettings()
+    """When too many of a camera's last parts were not judged as they should be."""
     drift: DriftSettings = DriftSettings()
     """When parts count as having drifted from what the model was trained on."""
     golden: GoldenSettings | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -63,6 +63,8 @@ class Status:
     latency_p99_ms: float
     """From trigger to verdict, over the last 1,000 parts."""
     checks: tuple[Check, ...]
+    usual_thresholds: dict[str | None, tuple[float, float]] = field(default_factory=dict)
+    """By product, None for those without a threshold of their own: what is set without a confirmation."""
 
 
 class Line(Protocol):
@@ -83,8 +85,12 @@ class Line(Protocol):
         """
         ...
 
-    def set_threshold(self, value: float, product: str | None, actor: str) -> None:
-        """Sets a threshold in the bundle, from the next part on; raises `ConfigError` for an unknown product."""
+    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> None:
+        """Sets a threshold in the bundle, from the next part on.
+
+        Raises `ConfigError` for an unknown product, and for a value outside `Status.usual_thresholds` that was not
+        confirmed.
+        """
         ...
 
     def pause(self, paused: bool, actor: str) -> None:

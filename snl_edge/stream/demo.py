@@ -40,6 +40,7 @@ def demo_config(folder: Path, bundle: Path, rate: float, port: int, count: int |
             "bundle": bundle,
             "cameras": [camera("left", known, 1), camera("right", [*known, *stranger], 2)],
             "deadline_ms": 3000,
+            "shares": {"unknown": None},  # one of the products is unknown on purpose
             "journal": {"folder": folder / "journal", "pictures": {"keep_gib": 0.5, "good_every": 20}},
             "sinks": [{"type": "jsonlines", "folder": folder / "verdicts"}],
             "dashboard": {"port": port, "bundles": bundle.parent},

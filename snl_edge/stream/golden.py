@@ -22,6 +22,8 @@ class GoldenSettings(Settings):
     """Holds the folders ``good`` and ``reject``; a picture that the journal kept can be copied there."""
     product: str | None = None
     """What they show; recognised in each picture if not given."""
+    compare_product: bool = True
+    """As that of the camera whose pictures they are."""
     at_start: bool = True
     """Judge them before the first part."""
     pause_on_failure: bool = False
@@ -38,7 +40,8 @@ def self_test(recipe: Recipe, settings: GoldenSettings) -> Check:
             heatmaps += len(samples.heatmaps)
             for path in samples.images:
                 count += 1
-                verdict = recipe.judge(read_image(path, recipe.takes.bits), settings.product)
+                image = read_image(path, recipe.takes.bits)
+                verdict = recipe.judge(image, settings.product, compare=settings.compare_product)
                 if verdict.kind != expected:
                     wrong.append(f"{expected}/{path.name} is {verdict.kind} ({verdict.score:.3f})")
     except (SnlEdgeError, OSError) as error:

@@ -13,6 +13,8 @@ from .inference import Engine
 from .judging import Judge
 from .outputs import Outputs
 from .recorder import Recorder
+from .shares import Shares
+from .standing import standing_warnings
 from .state import LineState
 from .watchdog import WatchdogSettings
 
@@ -27,6 +29,7 @@ class Health:
     recorder: Recorder
     outputs: Outputs
     judge: Judge
+    shares: Shares
     drift: Drift
     limits: WatchdogSettings
     threads: Sequence[threading.Thread]
@@ -36,9 +39,11 @@ class Health:
         """One line each."""
         found = [camera.check() for camera in self.cameras]
         found += [engine.check(self.limits.stuck_after_s) for engine in self.engines]
-        found += [self.recorder.check(), *self.outputs.checks()]
+        found += [self.shares.check(), self.recorder.check(), *self.outputs.checks()]
         found += [Check(f"rejects {camera}", "warning", text) for camera, text in self.judge.alarms().items()]
-        found += self.drift.checks(self.state.recipe.bundle.manifest)
+        manifest = self.state.recipe.bundle.manifest
+        found += standing_warnings([camera.settings for camera in self.cameras], self.judge.rules, manifest)
+        found += self.drift.checks(manifest)
         fault = self.fault()
         return found if fault is None else [Check("line", "failed", f"{fault}: restart the service"), *found]
 

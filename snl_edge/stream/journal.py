@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import OutputError
-from .record import Blob, Entry, Record
+from .record import Blob, Entry, PictureFile, Record
 
 Outcome = Literal["done", "late", "failed"]
 FILE = "journal.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _COLUMNS = tuple(field.name for field in fields(Record))
 _SCHEMA = """
 CREATE TABLE journal (id TEXT NOT NULL, schema_version INTEGER NOT NULL);
@@ -36,9 +36,11 @@ CREATE TABLE verdict (
   latency_ms REAL NOT NULL, verdict TEXT NOT NULL, action TEXT NOT NULL, reason TEXT, part TEXT, encoder INTEGER,
   product TEXT, product_distance REAL, score REAL, threshold REAL, blobs TEXT NOT NULL, engine TEXT NOT NULL,
   recipe TEXT NOT NULL, threshold_version INTEGER NOT NULL, shadow INTEGER NOT NULL, image TEXT, heatmap TEXT,
+  recognised TEXT, warning TEXT, file TEXT, file_size INTEGER, file_mtime_ns INTEGER,
   UNIQUE (run, camera, sequence)
 );
 CREATE INDEX verdict_kind ON verdict (verdict, id);
+CREATE INDEX verdict_file ON verdict (camera, file) WHERE file IS NOT NULL;
 CREATE INDEX verdict_picture ON verdict (id) WHERE image IS NOT NULL;
 CREATE TABLE reader (name TEXT PRIMARY KEY, position INTEGER NOT NULL);
 CREATE TABLE audit (
@@ -51,6 +53,17 @@ CREATE TABLE actuation (
 );
 CREATE INDEX actuation_part ON actuation (run, camera, sequence);
 """
+_UPGRADES = {
+    1: """
+ALTER TABLE verdict ADD COLUMN recognised TEXT;
+ALTER TABLE verdict ADD COLUMN warning TEXT;
+ALTER TABLE verdict ADD COLUMN file TEXT;
+ALTER TABLE verdict ADD COLUMN file_size INTEGER;
+ALTER TABLE verdict ADD COLUMN file_mtime_ns INTEGER;
+CREATE INDEX verdict_file ON verdict (camera, file) WHERE file IS NOT NULL;
+"""
+}
+"""From each earlier version to the next."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +226,16 @@ class Journal:
                 "DELETE FROM verdict WHERE id < ? AND captured < ?", (first + limit + _OUT_OF_ORDER, until)
             ).rowcount
 
+    def judged_files(self, camera: str, files: Sequence[PictureFile]) -> set[PictureFile]:
+        """Which of these files have a verdict of this camera; one that was written to since has none."""
+        found: set[PictureFile] = set()
+        with self.reading() as connection:
+            for start in range(0, len(files), _NAMES):
+                names = [file.name for file in files[start : start + _NAMES]]
+                query = _JUDGED_FILES.format(names=", ".join("?" * len(names)))
+                found |= {PictureFile(*row) for row in connection.execute(query, (camera, *names))}
+        return found.intersection(files)
+
     def actuations(self, limit: int = 100) -> list[Actuation]:
         """The latest, newest first."""
         query = f"SELECT {', '.join(_ACTUATION)} FROM actuation ORDER BY id DESC LIMIT ?"
@@ -246,6 +269,10 @@ _INSERT_ACTUATION = f"INSERT INTO actuation ({', '.join(_ACTUATION)}) VALUES ({'
 _OLDEST_UNDELIVERED = """
 SELECT MIN(captured) FROM verdict WHERE id > (SELECT MIN(position) FROM reader WHERE name IN ({readers}))
 """
+_NAMES = 500
+_JUDGED_FILES = """
+SELECT file, file_size, file_mtime_ns FROM verdict WHERE camera = ? AND file IS NOT NULL AND file IN ({names})
+"""
 _OUT_OF_ORDER = 20_000
 """Verdicts may stand in another order than their triggers, but not by more than this."""
 
@@ -263,7 +290,11 @@ def _prepare(connection: sqlite3.Connection) -> str:
         connection.executescript(_SCHEMA)
         connection.execute("INSERT INTO journal VALUES (?, ?)", (uuid.uuid4().hex, SCHEMA_VERSION))
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    elif version != SCHEMA_VERSION:
+        version = SCHEMA_VERSION
+    while version in _UPGRADES:  # each whole or not at all, so that a kill in between leaves one that can go on
+        connection.executescript(f"BEGIN; {_UPGRADES[version]} PRAGMA user_version = {version + 1}; COMMIT;")
+        version += 1
+    if version != SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"schema version {version}, this snl-edge writes {SCHEMA_VERSION}")
     return connection.execute("SELECT id FROM journal").fetchone()[0]
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ..opencv import cv2
+from ..runtime.tuning import UNKNOWN, standing_doubts
 from ..runtime.verdict import Decision, decide
 from .part import Part
-from .record import Action, Blob, Record
+from .recipe import InForce
+from .record import Action, Blob, PictureFile, Record
 from .settings import FailsafeAction, Settings
 from .state import LineState
 
@@ -42,6 +45,9 @@ class Rules(Settings):
 
     unknown: Action = "hold"
     """What the line does with an unknown product."""
+    mismatch: FailsafeAction | None = None
+    """What it does with a part that is not, or may not be, the camera's ``product`` (reason ``mismatch``, ``unlearned``
+    or ``region``); as ``unknown`` if not given, but hold where that is pass."""
     failsafe: FailsafeAction = "reject"
     """What the line does with a part that could not be judged."""
     confirm: NofM | None = None
@@ -54,15 +60,23 @@ class Rules(Settings):
 class Judge:
     """Makes records. Only one thread calls `record`; any may call `needs_map` and `failsafe`.
 
+    Attributes:
+        rules: what follows from a verdict.
+
     Args:
         products: by camera, what it always sees.
+        uncompared: cameras whose product is not held against what is recognised.
     """
 
-    def __init__(self, rules: Rules, state: LineState, products: dict[str, str | None]) -> None:
-        self._rules = rules
+    def __init__(
+        self, rules: Rules, state: LineState, products: Mapping[str, str | None], uncompared: Collection[str] = ()
+    ) -> None:
+        self.rules = rules
         self._state = state
         self._ignored: dict[tuple[str, tuple[int, int]], NDArray[np.bool_] | None] = {}
         self._products = products
+        self._uncompared = frozenset(uncompared)
+        self._doubted: tuple[InForce | None, frozenset[str]] = (None, frozenset())
         longest = max(rule.of if rule else 1 for rule in (rules.confirm, rules.alarm))
         self._recent = {camera: deque[bool](maxlen=longest) for camera in products}
 
@@ -103,6 +117,8 @@ class Judge:
             score=decision.score,
             threshold=decision.threshold,
             blobs=blobs,
+            recognised=decision.recognised,
+            warning=self._warning(part, decision),
         )
 
     def _ignores(self, part: Part) -> NDArray[np.bool_] | None:
@@ -113,16 +129,26 @@ class Judge:
         assert part.recipe is not None
         assert part.in_force is not None
         manifest, named = part.in_force.bundle.manifest, self._products[part.camera]
-        return decide(manifest, part.recipe.precision, score, nearest, distance, named)
+        compare = part.camera not in self._uncompared
+        return decide(manifest, part.recipe.precision, score, nearest, distance, named, compare=compare)
+
+    def _warning(self, part: Part, decision: Decision) -> str | None:
+        assert part.in_force is not None
+        manifest, named = part.in_force.bundle.manifest, self._products[part.camera]
+        if part.in_force is not self._doubted[0]:
+            self._doubted = part.in_force, frozenset(standing_doubts(manifest))
+        odd = (decision.product or named or decision.recognised) in self._doubted[1] or UNKNOWN in self._doubted[1]
+        trusted = named is not None and part.camera in self._uncompared
+        return ", ".join([*(["threshold"] if odd else []), *(["not compared"] if trusted else [])]) or None
 
     def failsafe(self, part: Part, reason: str) -> Record:
         """The record of a part that cannot be judged."""
         version = (part.recipe or self._state.recipe).in_force.version
-        return replace(self._base(part, version), reason=reason, action=self._rules.failsafe)
+        return replace(self._base(part, version), reason=reason, action=self.rules.failsafe)
 
     def alarms(self) -> dict[str, str]:
         """By camera, what is wrong where rejects pile up."""
-        rule = self._rules.alarm
+        rule = self.rules.alarm
         if rule is None:
             return {}
         counts = {camera: sum(list(recent)[-rule.of :]) for camera, recent in self._recent.items()}
@@ -148,19 +174,32 @@ class Judge:
             recipe=recipe.name,
             threshold_version=threshold_version,
             shadow=self._state.shadow,
+            **({} if part.file is None else _of_file(part.file)),
         )
 
-    def _action(self, camera: str, decision: Decision) -> tuple[Action, Literal["unconfirmed", "region"] | None]:
+    def _action(self, camera: str, decision: Decision) -> tuple[Action, str | None]:
         recent = self._recent[camera]
         recent.append(decision.reject)
         if decision.kind == "unknown":
-            return self._rules.unknown, "region" if decision.doubt else None
+            return self._unknown(decision), decision.objection
         if decision.good:
             return "pass", None
-        confirm = self._rules.confirm
+        if decision.objection == "mismatch":  # another part between the right ones: no second picture will confirm it
+            return "reject", "mismatch"
+        confirm = self.rules.confirm
         if confirm is not None and sum(list(recent)[-confirm.of :]) < confirm.rejects:
             return "pass", "unconfirmed"
         return "reject", None
+
+    def _unknown(self, decision: Decision) -> Action:
+        rules = self.rules
+        if decision.objection is None:
+            return rules.unknown
+        return rules.mismatch or ("hold" if rules.unknown == "pass" else rules.unknown)
+
+
+def _of_file(file: PictureFile) -> dict[str, Any]:
+    return {"file": file.name, "file_size": file.size, "file_mtime_ns": file.mtime_ns}
 
 
 def find_blobs(anomaly_map: NDArray[np.float32], threshold: float) -> tuple[Blob, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..errors import ConfigError, OutputError
+from ..runtime.tuning import usual_range
 from .camera import Camera
 from .config import LineConfig
 from .control import Check, Latest, State, Status
@@ -31,6 +32,7 @@ from .prepare import check_region, ignored_pixels
 from .recipe import InForce, Recipe
 from .record import Record
 from .recorder import Recorder
+from .shares import Shares
 from .state import LineState
 from .tally import Tally
 from .thresholds import set_threshold, thresholds_in_force
@@ -61,10 +63,12 @@ class RunningLine:
         recipe = self._load(config.bundle)
         self.state = LineState(recipe, shadow=config.shadow)
         products = {camera.name: camera.product for camera in config.cameras}
-        self._judge = Judge(config.rules, self.state, products)
+        uncompared = [camera.name for camera in config.cameras if not camera.compare_product]
+        self._judge = Judge(config.rules, self.state, products, uncompared)
         self._admit(recipe)
         self.journal = Journal(config.journal.folder)
         self._drift = Drift(config.drift)
+        self._shares = Shares(config.shares)
         self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode, self._fault)
         self.recorder = Recorder(
             self.journal, config.journal, self._outputs.act, self._outputs.wake, tuple(self._outputs.backlogs())
@@ -103,6 +107,7 @@ class RunningLine:
             self.recorder,
             self._outputs,
             self._judge,
+            self._shares,
             self._drift,
             config.watchdog,
             (self._deadlines, self._judgement),
@@ -193,6 +198,7 @@ class RunningLine:
         """Every part comes by here exactly once."""
         try:
             self.tally.count(record)
+            self._shares.take(record)
             self.metrics.count(part, record)
             self._drift.take(part, record)
         finally:
@@ -233,13 +239,14 @@ class RunningLine:
             latency_p50_ms=median,
             latency_p99_ms=p99,
             checks=tuple(self._checks()),
+            usual_thresholds={name: usual_range(manifest, name) for name in (None, *manifest.products)},
         )
 
-    def set_threshold(self, value: float, product: str | None, actor: str) -> None:
+    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> None:
         """See `control.Line`."""
         with self._changing, _audited():
             recipe = self.state.recipe
-            changed = set_threshold(self.journal, recipe.bundle, value, product, actor)
+            changed = set_threshold(self.journal, recipe.bundle, value, product, actor, confirmed=confirmed)
             recipe.in_force = InForce(changed, recipe.in_force.version + 1)
 
     def pause(self, paused: bool, actor: str) -> None:

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from .. import __version__
 from .control import Status
 from .part import Part
-from .record import Record
+from .record import FOREIGN, Record
 from .sensors import powers, temperatures
 from .tally import Tally
 
@@ -48,6 +48,12 @@ class Metrics:
         self._failsafe = Counter(
             "snl_edge_failsafe", "Fail-safe verdicts", ["camera", "reason"], registry=self.registry
         )
+        self._foreign = Counter(
+            "snl_edge_foreign",
+            "Parts that recognition did not take for their camera's product",
+            ["camera", "reason"],
+            registry=self.registry,
+        )
         self._latency = Histogram(
             "snl_edge_latency_seconds", "From trigger to verdict", ["camera"], buckets=_BUCKETS, registry=self.registry
         )
@@ -61,6 +67,8 @@ class Metrics:
         self._parts.labels(record.camera, record.verdict).inc()
         if record.verdict == "failsafe":
             self._failsafe.labels(record.camera, record.reason or "").inc()
+        elif record.reason in FOREIGN:
+            self._foreign.labels(record.camera, record.reason).inc()
         self._latency.labels(record.camera).observe(record.latency_ms / 1000)
         for stage, seconds in tuple(part.stages.items()):  # another thread may still add to them
             self._stages.labels(stage).observe(seconds)

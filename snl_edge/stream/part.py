@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..runtime.manifest import Colours
 from .due import DueList
 from .recipe import InForce, Recipe
-from .record import Record
+from .record import PictureFile, Record
 
 NO_DEADLINE = 1e9
 
@@ -31,6 +31,8 @@ class Part:
     """Monotonic clock at the trigger."""
     id: str | None = None
     encoder: int | None = None
+    file: PictureFile | None = None
+    """Where its picture came from, if from a folder."""
     frame: NDArray[np.uint8] | None = None
     """The inspected region, ``uint8 [h, w, 3]`` in ``colours``; it may be the source's own memory: never written to."""
     recipe: Recipe | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 VerdictName = Literal["good", "reject", "unknown", "failsafe"]
 Action = Literal["pass", "reject", "hold"]
+FOREIGN = ("mismatch", "unlearned", "region")
+"""Reasons by which recognition stops a part of a camera that always sees one product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,17 @@ class Blob:
     """Largest value of the map in it."""
 
 
+class PictureFile(NamedTuple):
+    """The file that a part's picture was read from: a file that was written to since is another one."""
+
+    name: str
+    """Without its folder."""
+    size: int
+    """In bytes."""
+    mtime_ns: int
+    """When it was last written to, nanoseconds since 1970."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One triggered part. Every part has exactly one, also where there was no picture or no time."""
@@ -46,7 +59,8 @@ class Record:
     """What the line is to do with the part."""
     reason: str | None = None
     """Why the verdict is ``failsafe`` (deadline, dropped, camera, engine, frozen, black, …), a reject passes
-    (``unconfirmed``), or a part of a named product is ``unknown`` (``region``); None otherwise."""
+    (``unconfirmed``), or what recognition holds against the camera's product (``mismatch``: taken for another one;
+    ``unlearned``: like none that was learned; ``region``: a defect may be hidden); None otherwise."""
     part: str | None = None
     """The part's id, as it came with the trigger."""
     encoder: int | None = None
@@ -69,6 +83,16 @@ class Record:
     image: str | None = None
     """Path of the part's picture below the journal's folder; None if none was kept."""
     heatmap: str | None = None
+    recognised: str | None = None
+    """The learned product that it looked most like, whatever the camera's product; None where nothing was judged."""
+    warning: str | None = None
+    """Under which standing warning it was judged: ``threshold`` (far from that of training), ``not compared`` (the
+    camera's product was taken on trust), or both; None under none."""
+    file: str | None = None
+    """Name of the file that the picture came from, where the camera is a folder."""
+    file_size: int | None = None
+    file_mtime_ns: int | None = None
+    """As in `PictureFile`."""
 
 
 @dataclass(frozen=True, slots=True)

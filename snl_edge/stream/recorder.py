@@ -26,7 +26,7 @@ from .journal import Journal
 from .part import Part
 from .pending import Pending, Screen
 from .pictures import Pictures, PictureSettings
-from .record import Entry, Record
+from .record import Entry, PictureFile, Record
 from .retention import Retention
 from .settings import Milliseconds, Settings
 
@@ -140,6 +140,10 @@ class Recorder:
     def wants_map(self, camera: str) -> bool:
         """Whether a good part's anomaly map is wanted, for the screen or a kept picture."""
         return self.pictures.keeps_good or self._screen.due(camera)
+
+    def judged_files(self, camera: str, files: Sequence[PictureFile]) -> set[PictureFile]:
+        """See `Journal.judged_files`."""
+        return self._journal.judged_files(camera, files)
 
     @property
     def backlog(self) -> int:

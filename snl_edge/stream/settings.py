@@ -13,9 +13,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Settings(BaseModel):
-    """A block of ``line.yaml``: a name it does not know is an error, not silence."""
+    """A block of ``line.yaml``: a name it does not know is an error, not silence, and so is a number that is none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class EngineSettings(Settings):

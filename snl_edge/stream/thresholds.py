@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..runtime.bundle import Bundle
+from ..runtime.tuning import require_confirmed, unusual
 from .journal import Journal
 
 ACTION = "threshold"
@@ -22,16 +23,22 @@ def thresholds_in_force(journal: Journal, bundle: Bundle, actor: str) -> int:
     return journal.count_audits(ACTION)
 
 
-def set_threshold(journal: Journal, bundle: Bundle, value: float, product: str | None, actor: str) -> Bundle:
+def set_threshold(
+    journal: Journal, bundle: Bundle, value: float, product: str | None, actor: str, confirmed: bool
+) -> Bundle:
     """Sets a threshold and puts the change on record: first the record, so that no change goes without.
 
     Raises:
-        ConfigError: the value or the product cannot be.
+        ConfigError: the value or the product cannot be, or the value is not a usual one and was not confirmed.
         OutputError: the bundle cannot be written; the record then says so, too.
         sqlite3.Error: the record cannot be written; nothing has changed.
     """
     changed = bundle.with_threshold(value, product)
-    journal.audit(actor, ACTION, **_thresholds(changed), product=product, value=value)
+    odd = unusual(bundle.manifest, product, value)
+    require_confirmed(odd, confirmed)
+    journal.audit(
+        actor, ACTION, **_thresholds(changed), product=product, value=value, **({"confirmed": odd} if odd else {})
+    )
     try:
         changed.save()
     except BaseException:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
+from ...runtime.manifest import HIGHEST
 from ..control import Line
 from .guard import refuse
 from .recipes import bundle_path
@@ -23,8 +24,10 @@ class _Body(BaseModel):
 class Threshold(_Body):
     """A new threshold for a product, or for all that have none of their own."""
 
-    value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    value: Annotated[float, Field(gt=0, le=HIGHEST, allow_inf_nan=False)]
     product: Annotated[str, Field(max_length=200)] | None
+    confirmed: StrictBool = False
+    """Of a value that is far from that of training, and refused otherwise."""
 
 
 class Pause(_Body):
@@ -60,7 +63,7 @@ def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
 
     @router.post("/threshold")
     def threshold(request: Request, body: Threshold) -> dict[str, Any]:
-        line.set_threshold(body.value, body.product, request.state.actor)
+        line.set_threshold(body.value, body.product, request.state.actor, confirmed=body.confirmed)
         return {"value": body.value, "product": body.product}
 
     @router.post("/pause")

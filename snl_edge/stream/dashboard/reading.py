@@ -90,6 +90,7 @@ def reading_routes(
         return {
             "threshold": status.threshold if product is None else own.get(product, status.threshold),
             "own_threshold": product in own,
+            "usual": status.usual_thresholds.get(product),
             "version": status.threshold_version,
             "parts": [asdict(one) for one in found],
         }

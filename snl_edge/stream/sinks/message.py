@@ -42,16 +42,21 @@ class Message(BaseModel):
     verdict: VerdictName
     action: Action = Field(description="What the line was to do with the part.")
     shadow: bool = Field(description="Decided, but not acted upon.")
-    reason: str | None = Field(description="Why the verdict is failsafe.")
+    reason: str | None = Field(
+        description="Why it is failsafe, why a reject passes, or what recognition holds against the camera's product."
+    )
     part: str | None = Field(description="The part's id, as it came with the trigger.")
     encoder: int | None
+    file: str | None = Field(description="Name of the file that the picture came from, where the camera is a folder.")
     product: str | None
+    recognised: str | None = Field(description="The learned product it looked most like, whatever the camera's own.")
     product_distance: float | None
     score: float | None = Field(
         description="Calibrated, to be held against `threshold`. Null where nothing was judged."
     )
     threshold: float | None = Field(description="The one that applied. Null where none did.")
     threshold_version: int
+    warning: str | None = Field(description="Standing warning under which it was judged.")
     regions: tuple[Region, ...]
     recipe: str
     engine: str = Field(description="SHA-256 of the engine or graph that ran.")
@@ -76,11 +81,14 @@ def message(entry: Entry) -> Message:
         reason=record.reason,
         part=record.part,
         encoder=record.encoder,
+        file=record.file,
         product=record.product,
+        recognised=record.recognised,
         product_distance=record.product_distance,
         score=record.score,
         threshold=record.threshold,
         threshold_version=record.threshold_version,
+        warning=record.warning,
         regions=tuple(
             Region(x=blob.x, y=blob.y, width=blob.width, height=blob.height, area=blob.area, peak=blob.peak)
             for blob in record.blobs

@@ -21,6 +21,8 @@ function fill(element, attributes, children) {
 }
 
 export const VERDICTS = ["good", "reject", "unknown", "failsafe"];
+// What is said of a part besides its verdict: why it was not judged, what it was taken for, or its product.
+export const subject = (part) => part.verdict === "failsafe" ? part.reason : part.reason === "mismatch" ? `taken for ${part.recognised}` : part.product || "not learned";
 export const WORDS = { good: "GOOD", reject: "REJECT", unknown: "UNKNOWN", failsafe: "FAIL-SAFE" };
 const LIGHTS = { ok: "good", warning: "failsafe", failed: "reject" };
 

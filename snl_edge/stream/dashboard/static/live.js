@@ -1,7 +1,7 @@
 // Live: each camera's last part with its verdict. Picture and verdict change together, so they always belong together.
 
 import { since } from "./api.js";
-import { VERDICTS, WORDS, age, h, number, score, toggle, verdictIcon } from "./dom.js";
+import { VERDICTS, WORDS, age, h, number, score, subject, toggle, verdictIcon } from "./dom.js";
 
 class Camera {
   constructor(name, session) {
@@ -46,7 +46,7 @@ class Camera {
     this.empty.textContent = text;
     this.element.dataset.verdict = part.verdict;
     this.verdict.className = `verdict v-${part.verdict}`;
-    const who = part.verdict === "failsafe" ? part.reason : part.product || "not learned";
+    const who = subject(part);
     this.verdict.replaceChildren(verdictIcon(part.verdict), h("strong", {}, WORDS[part.verdict]),
       h("div", { class: "who" }, h("b", {}, who || "–"), h("span", {}, part.part ? `Part ${part.part}` : `No. ${part.sequence}`)));
     this.bar.replaceChildren(...bullet(part));

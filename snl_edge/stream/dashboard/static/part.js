@@ -4,13 +4,16 @@ import { WORDS, h, moment, number, score, svg, toggle, verdictIcon } from "./dom
 
 function facts(entry) {
   const rows = [
-    ["Product", entry.product || "not learned"],
+    ["Product", entry.product || (entry.reason === "mismatch" ? "another than the camera's" : "not learned")],
+    ["Recognised", entry.recognised !== entry.product ? entry.recognised : null],
     ["Score", entry.score == null ? null : `${score(entry.score)}  (limit ${score(entry.threshold)}, version ${entry.threshold_version})`],
     ["Product distance", entry.product_distance == null ? null : number(entry.product_distance, 2)],
     ["Reason", entry.reason],
+    ["Warning", entry.warning],
     ["Action", entry.shadow ? `${entry.action} (shadow: not done)` : entry.action],
     ["Part id", entry.part],
     ["Encoder", entry.encoder],
+    ["File", entry.file],
     ["Camera", `${entry.camera}, trigger ${entry.sequence}`],
     ["Captured", moment(entry.captured)],
     ["Decided after", `${number(entry.latency_ms, 1)} ms`],

@@ -1,7 +1,7 @@
 // Parts: rejects, unknown products and fail-safes as the journal kept them.
 
 import { get } from "./api.js";
-import { VERDICTS, WORDS, choice, h, moment, number, score, toggle, verdictIcon } from "./dom.js";
+import { VERDICTS, WORDS, choice, h, moment, number, score, subject, toggle, verdictIcon } from "./dom.js";
 import { openPart } from "./part.js";
 
 const PAGE = 24;
@@ -41,7 +41,7 @@ export async function partsPage({ page, line, listen, query }) {
     return h("button", { type: "button", class: "card", "data-id": entry.id, onclick: () => openPart(shown, shown.indexOf(entry), heatmap) },
       h("div", { class: "well" }, kind ? h("img", { src: `/api/parts/${entry.id}/${kind}?size=small`, alt: "", loading: "lazy" }) : h("span", { class: "empty" }, "No picture kept")),
       h("div", { class: `tab v-${entry.verdict}` }, verdictIcon(entry.verdict), h("b", {}, WORDS[entry.verdict])),
-      h("div", { class: "about" }, h("b", {}, entry.verdict === "failsafe" ? entry.reason : entry.product || "not learned"), h("span", {}, entry.score == null ? "" : score(entry.score)),
+      h("div", { class: "about" }, h("b", {}, subject(entry)), h("span", {}, entry.score == null ? "" : score(entry.score)),
         h("span", { class: "muted" }, moment(entry.captured)), h("span", { class: "muted" }, entry.camera)));
   };
 

@@ -89,7 +89,7 @@ export async function scoresPage({ page, line, listen, query }) {
     }
   }
 
-  function draw({ parts, threshold: inForce, own_threshold: own, version }) {
+  function draw({ parts, threshold: inForce, own_threshold: own, usual, version }) {
     drawn = version;
     if (!parts.length) {
       body.replaceChildren(h("section", { class: "panel" }, h("p", { class: "muted" }, "No part of this product has been judged lately by the recipe that is running.")));
@@ -130,10 +130,12 @@ export async function scoresPage({ page, line, listen, query }) {
     async function ask() {
       const then = rejectsAt(parts, chosen);
       const whom = product || "all products without a threshold of their own";
+      const unusual = usual && (chosen < usual[0] || chosen > usual[1]);
       const sure = await confirm("Set the threshold?", [`${whom}: ${score(inForce)} → ${score(chosen)}`,
-        `Of the last ${number(parts.length)} parts, ${number(then)} would be rejected instead of ${number(now)}. It applies from the next part on.`],
-      `Set ${score(chosen)}`, then < now);
-      if (sure && await change("/api/threshold", { value: chosen, product: product || null })) {
+        `Of the last ${number(parts.length)} parts, ${number(then)} would be rejected instead of ${number(now)}. It applies from the next part on.`,
+        ...(unusual ? [`This is far from what training chose, whose usual range is ${score(usual[0])} to ${score(usual[1])}. The health page will show a warning for as long as it is so.`] : [])],
+      `Set ${score(chosen)}`, then < now || unusual);
+      if (sure && await change("/api/threshold", { value: chosen, product: product || null, confirmed: Boolean(unusual) })) {
         toast(`Threshold of ${whom} is ${score(chosen)}`);
         load();
       }
