@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .calibration.basis import percent
-from .calibration.score import ScoreCalibration
+from snl_edge.calibration.basis import percent
+from snl_edge.calibration.score import ScoreCalibration
+
 from .data.findings import counted
 from .runtime.bundle import Bundle
 from .runtime.engine_record import EngineRecord
@@ -57,7 +58,7 @@ def run_lines(run: Path, checkpoint: Checkpoint, images: Sequence[ImageEntry], u
 
 
 def bundle_lines(bundle: Bundle, refused: str, engines: Sequence[tuple[EngineRecord, str]]) -> list[str]:
-    """A bundle whose files are as they were written; ``refused`` says why nothing may use it, ``engines`` their state."""
+    """A bundle whose files are as they were written; ``refused`` says why nothing may use it; with engines' state."""
     manifest = bundle.manifest
     limits = [f"{name} up to {limit:.3f}" for name, limit in manifest.reject_limits.items()]
     held_out = counted(len(manifest.held_out), "good image")
@@ -72,7 +73,11 @@ def bundle_lines(bundle: Bundle, refused: str, engines: Sequence[tuple[EngineRec
             "unknown products",
             [
                 ("unknown", f"above a product distance of {manifest.unknown_limit:.3f}: nothing is good there"),
-                *([("reject", f"all the same, with a score above its threshold: {', '.join(limits)}")] if limits else []),
+                *(
+                    [("reject", f"all the same, with a score above its threshold: {', '.join(limits)}")]
+                    if limits
+                    else []
+                ),
             ],
         ),
         *_group("ignored", [(p, f"{r.share:.1%} of the picture: {r.picture}") for p, r in manifest.ignored.items()]),
@@ -102,7 +107,8 @@ def graph_lines(path: Path, found: Mapping[str, Any], said: Mapping[str, Any]) -
         *(_thresholds(threshold_rows(products, calibration), calibration) if calibration else []),
         *_group("it says of itself", settings(rest)),
         *_group(
-            "graph", [("opset", str(found["opset"])), ("nodes", str(found["nodes"])), ("kinds", _said(found["operators"]))]
+            "graph",
+            [("opset", str(found["opset"])), ("nodes", str(found["nodes"])), ("kinds", _said(found["operators"]))],
         ),
     ]
 

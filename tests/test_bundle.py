@@ -222,7 +222,11 @@ def test_a_bundle_of_an_earlier_model_is_shown_and_said_to_be_refused(tmp_path: 
     assert whole.record["refused"] is None
     assert (whole.lines[0], whole.lines[2:4]) == (f"bundle {bundle.path}: intact", ["1 doubt:", f"  {doubt}"])
     headings = [line for line in whole.lines if line and not line.startswith(" ")]
-    assert headings[2:5] == ["products and thresholds, for a budget of 1.0 % false rejects", "unknown products", "input"]
+    assert headings[2:5] == [
+        "products and thresholds, for a budget of 1.0 % false rejects",
+        "unknown products",
+        "input",
+    ]
     assert any(line.split()[:2] == ["bolt", "0.500"] for line in whole.lines)
     later = {"calibration": bundle.manifest.calibration.model_dump(), "weights_sha256": "b" * 64}
     (tmp_path / "run" / "checkpoint.json").write_text(json.dumps(later))

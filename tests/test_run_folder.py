@@ -169,7 +169,7 @@ def test_a_kill_leaves_the_whole_old_run_or_the_whole_new_one(run, tmp_path, mon
             killed = True
         monkeypatch.setattr(Path, "replace", renamed)
         _, loaded = load_model(folder)
-        assert loaded == old or loaded == changed
+        assert loaded in (old, changed)
         assert read_run_images(folder).weights_sha256 == loaded.weights_sha256
         assert len(load_reference(folder)) == len(old.products)
         found.append(loaded == old)

@@ -73,8 +73,9 @@ class Case:
     def excess(self) -> float:
         """Above 1 it was stopped: the score in thresholds, or the product distance of an unknown product."""
         found = self.verdict
-        unknown = found.kind == "unknown" or found.threshold is None
-        return found.product_distance if unknown else found.score / found.threshold
+        if found.kind == "unknown" or found.threshold is None:
+            return found.product_distance
+        return found.score / found.threshold
 
 
 @dataclass(frozen=True)

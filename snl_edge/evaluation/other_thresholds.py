@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from .threshold import OperatingPoint, operating_point
 
 WIDER = 0.05
-"""Beside the budget of the thresholds in force: the share of good parts that one might rather stop than let defects pass."""
+"""Beside the budget of the thresholds in force: the share of good parts that one might stop to catch more."""
 DIGITS = 3
 """Of a threshold that is told: it is counted as it is told."""
 NOTE = "found on these test images, certified by nothing: new parts fare worse"
@@ -36,7 +36,7 @@ class OtherThreshold:
 def other_thresholds(
     scores: ArrayLike, defective: ArrayLike, in_force: float, budget: float, shift: float = 1.0
 ) -> tuple[OtherThreshold, ...]:
-    """The one in force, the lowest that stop at most certain shares of the good parts, and the highest at which none escapes.
+    """The one in force, the lowest that stop at most given shares of the good parts, and the highest none escapes at.
 
     One that stops no other parts than one before it is left out.
 

@@ -26,8 +26,8 @@ class Decision:
     good nor a reject of one."""
     score: float
     threshold: float | None
-    """What the score was held against: the threshold of the product, or the caller's. It tells ``reject`` from ``good``,
-    and from ``unknown`` near a product; None so far from every product that no score makes a reject of it."""
+    """What the score was held against: the threshold of the product, or the caller's. It tells ``reject`` from
+    ``good``, and from ``unknown`` near a product; None so far from every product that no score makes a reject of it."""
     product: str | None
     """As named by the caller, else as recognised; None where it is unknown."""
     product_distance: float

@@ -119,7 +119,11 @@ def read_run_images(run: Path) -> RunImages:
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise CheckpointError(f"{path} is damaged", str(error).split("\n")[0], "train again") from error
     if images.weights_sha256 != read_checkpoint(run).weights_sha256:
-        raise CheckpointError(f"{path} is of another model", "it was copied from another run, or an earlier version was stopped", "train again")
+        raise CheckpointError(
+            f"{path} is of another model",
+            "it was copied from another run, or an earlier version was stopped",
+            "train again",
+        )
     return images
 
 

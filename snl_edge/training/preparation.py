@@ -189,9 +189,7 @@ def _forgotten(before: Sequence[ImageEntry], products: Sequence[str], hashes: Se
     ]
 
 
-def _earlier_roles(
-    before: Sequence[ImageEntry], hashes: Sequence[str], groups: NDArray[np.intp]
-) -> dict[int, Role]:
+def _earlier_roles(before: Sequence[ImageEntry], hashes: Sequence[str], groups: NDArray[np.intp]) -> dict[int, Role]:
     """What parts were used for in an earlier run, by group; a part with one image that was trained on is trained.
 
     Images are known by content alone: the student learned them under whatever name their product had.

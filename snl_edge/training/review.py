@@ -141,7 +141,7 @@ def write_review(
 
 
 def what_to_do(images: Sequence[ImageEntry], verdicts: Mapping[str, Verdict], table: Path) -> str:
-    """What became of the suspicious ones among the training ``images``, and what a person does about it in ``table``."""
+    """What became of suspicious ones among the training ``images``, and what a person does about it in ``table``."""
     open_ones = [image for image in images if image.suspicious and image.sha256 not in verdicts]
     left = sum(image.role == "excluded" for image in open_ones)
     learned = len(open_ones) - left
@@ -177,7 +177,8 @@ def _groups(
     """What the page shows beside what was found: text and images of each kind."""
     said = [verdicts.get(images[i].sha256) for i in listed]
     by = {
-        verdict: [i for i, own in zip(listed, said, strict=True) if own == verdict] for verdict in ("defect", "good", None)
+        verdict: [i for i, own in zip(listed, said, strict=True) if own == verdict]
+        for verdict in ("defect", "good", None)
     }
     return {
         "called defective": ("left out, as the review says", by["defect"]),
@@ -191,7 +192,7 @@ def _groups(
 
 
 def _keep_earlier(table: Path, target: Path, verdicts: Mapping[str, Verdict]) -> None:
-    """Copies the ``table`` that is about to be replaced to ``target``, if words stand in it that are not ``verdicts``."""
+    """Copies the ``table`` that is to be replaced to ``target``, if words stand in it that are not ``verdicts``."""
     if not table.is_file():
         return
     text = table.read_text(encoding="utf-8-sig", errors="replace")
