@@ -20,6 +20,7 @@ from snl_edge.data.synthetic import DEFECTS, render_part
 from snl_edge.errors import ConfigError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown
+from snl_edge.runtime.tuning import require_confirmed
 from snl_edge.stream.control import Check, Latest, Status
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.record import Blob, Entry, Record
@@ -35,6 +36,10 @@ CHECKS = (
     Check("drift gear", "ok", "scores as in the reference (KS 0.04)"),
     Check("drift blister", "ok", "scores as in the reference (KS 0.06)"),
 )
+
+
+USUAL = (0.15, 0.85)
+"""Thresholds that need no confirmation."""
 
 
 class DrawnLine:
@@ -83,6 +88,7 @@ class DrawnLine:
                 float(np.percentile(self._latencies, 50)),
                 float(np.percentile(self._latencies, 99)),
                 self.checks,
+                dict.fromkeys((None, *self.products), USUAL),
             )
 
     def latest(self, camera: str) -> Latest | None:
@@ -92,6 +98,7 @@ class DrawnLine:
         with self._lock:
             if product is not None and product not in self.products:
                 raise ConfigError(f"unknown product {product!r}", fix=f"give one of {', '.join(self.products)}")
+            require_confirmed("" if USUAL[0] <= value <= USUAL[1] else f"{value} is odd", confirmed)
             before = self.threshold if product is None else self.own.get(product, self.threshold)
             if product is None:
                 self.threshold = value

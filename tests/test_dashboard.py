@@ -24,7 +24,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the stream extra is not installed")
 
 from contract_graph import write_contract_bundle
-from dashboard_line import DrawnLine, fill
+from dashboard_line import USUAL, DrawnLine, fill
 from prometheus_client import CollectorRegistry, Counter
 
 from snl_edge.errors import ConfigError, DataError
@@ -489,6 +489,19 @@ def test_threshold_is_set_and_audited(ask: Client, drawn: DrawnLine) -> None:
     status, said, _ = ask("/api/threshold", {"value": 0.5, "product": "spoon"})
     assert status == 400
     assert "spoon" in said["what"]
+
+
+def test_a_threshold_far_from_that_of_training_needs_a_confirmation(ask: Client, drawn: DrawnLine) -> None:
+    assert ask("/api/scores?product=gear")[1]["usual"] == list(USUAL)
+    odd = {"value": 0.9999, "product": "gear"}
+    for unconfirmed in (odd, {**odd, "confirmed": False}):
+        status, said, _ = ask("/api/threshold", unconfirmed)
+        assert status == 400
+        assert "confirmed" in said["fix"]
+    assert ask("/api/threshold", {**odd, "confirmed": "yes"})[0] == 422
+    assert drawn.status().product_thresholds == {"gear": 0.55}
+    assert ask("/api/threshold", {**odd, "confirmed": True})[0] == 200
+    assert drawn.status().product_thresholds == {"gear": 0.9999}
 
 
 def test_malformed_thresholds_are_refused(ask: Client, drawn: DrawnLine) -> None:

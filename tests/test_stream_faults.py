@@ -49,13 +49,17 @@ def test_a_watched_folder_goes_on_where_it_was(bundle: Path, tmp_path: Path) -> 
     write_parts(tmp_path / "parts", 3, spots=(1,))
     with running(config) as line:
         wait_for(lambda: line.recorder.committed == 3)
+    assert all(record.shadow for record in records(line))  # they were there before the line: nothing moves for them
     with running(config) as line:
+        wait_for(lambda: light(line, "camera camera") == "ok")
+        time.sleep(0.1)
         write_picture(tmp_path / "parts", "00001", picture(1))
         write_picture(tmp_path / "parts", "00003", picture(3, spot=True))
         wait_for(lambda: line.recorder.committed == 2)
         time.sleep(0.1)
         assert line.recorder.committed == 2
     found = sorted(records(line), key=lambda record: record.captured)
+    assert not any(record.shadow for record in found[3:])
     assert [(record.file, record.verdict) for record in found] == [
         ("00000.png", "good"),
         ("00001.png", "reject"),

@@ -255,10 +255,13 @@ def test_a_camera_with_a_fixed_product_stops_parts_of_others(tmp_path: Path) -> 
 
 def test_a_part_of_another_product_with_a_high_score_waits_for_no_second_one(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "contract").set_threshold(1e-6).path
-    write_picture(tmp_path / "parts", "washer", picture(0, level=120))
-    camera, confirm = {"product": "bolt"}, {"confirm": {"rejects": 2, "of": 3}}
-    (found,) = records(run_to_end(line_config(bundle, tmp_path, camera=camera, rules=confirm)))
-    assert (found.verdict, found.action, found.reason) == ("reject", "reject", "mismatch")
+    for name, level in (("a bolt", 10), ("b washer", 120), ("c bolt", 10), ("d bolt", 10), ("e strange", 252)):
+        write_picture(tmp_path / "parts", name, picture(0, level=level))
+    camera, confirm = {"product": "bolt"}, {"confirm": {"rejects": 9, "of": 9}}
+    found = records(run_to_end(line_config(bundle, tmp_path, camera=camera, rules=confirm)))
+    seen = [(record.action, record.reason) for record in sorted(found, key=lambda record: record.sequence)]
+    own = ("pass", "unconfirmed")
+    assert seen == [own, ("reject", "mismatch"), own, own, ("reject", "unlearned")]
 
 
 def test_a_journal_of_before_goes_on(bundle: Path, tmp_path: Path) -> None:

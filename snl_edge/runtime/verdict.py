@@ -93,7 +93,7 @@ def decide(
     recognised = manifest.products[nearest]
     objection, doubt = None, ""
     if named is not None:
-        objection, doubt = _objection(manifest, recognised, float(distance), named, compare)
+        objection, doubt = _objection(manifest, recognised, float(distance), named, furthest if compare else None)
     kind: VerdictKind = "unknown" if not known else "reject" if above else "unknown" if objection else "good"
     told = None if kind == "unknown" else product
     held = limit if judged else None
@@ -101,14 +101,17 @@ def decide(
 
 
 def _objection(
-    manifest: Manifest, recognised: str, distance: float, named: str, compare: bool
+    manifest: Manifest, recognised: str, distance: float, named: str, furthest: float | None
 ) -> tuple[Objection | None, str]:
-    """What recognition holds against ``named``, and what is doubtful in one line."""
+    """What recognition holds against ``named``, and what is doubtful in one line.
+
+    ``furthest`` is the distance up to which it is known; None where the two are not compared.
+    """
     doubt = _misplaced(manifest, recognised, named)
-    if compare and not distance <= manifest.unknown_limit:
-        far = f"like no learned product: {distance:.3g} from {recognised}, the limit is {manifest.unknown_limit:g}"
+    if furthest is not None and not distance <= furthest:
+        far = f"like no learned product: {distance:.3g} from {recognised}, the limit is {furthest:.3g}"
         return "unlearned", doubt or far
-    if compare and recognised != named:
+    if furthest is not None and recognised != named:
         return "mismatch", doubt or f"taken for {recognised}, not for {named}"
     return "region" if manifest.hides_more(recognised, named) else None, doubt
 

@@ -233,11 +233,11 @@ class Camera(threading.Thread):
 
     def _next_part(self) -> Part | None:
         """The part that the picture just read belongs to."""
-        file = self._source.file if isinstance(self._source, FolderSource) else None
+        folder = self._source if isinstance(self._source, FolderSource) else None
         if self._by_frame:
             part = self._parts.open(self.settings.name)
-            if part is not None:
-                part.file = file
+            if part is not None and folder is not None:
+                part.file, part.old = folder.file, folder.old
             if part is not None and (reason := self._refusal()):
                 self._parts.fail(part, reason)
             return part if part is not None and not part.decided else None
@@ -245,7 +245,7 @@ class Camera(threading.Thread):
             while self._triggered:
                 part = self._triggered.popleft()
                 if not part.decided:
-                    part.file = file
+                    part.file = None if folder is None else folder.file
                     return part
         return None
 

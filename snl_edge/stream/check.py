@@ -109,7 +109,8 @@ def _recipe(config: LineConfig) -> str:
 def _camera(config: LineConfig, camera: CameraSettings, connect: bool) -> Iterator[Finding]:
     name = f"camera {camera.name}"
     where = f"{camera.source.type}, {_trigger(camera.trigger)}"
-    product = f", always sees {camera.product}" if camera.product else ", recognises the product"
+    trust = "" if camera.compare_product else ", taken on trust: parts of other products may pass"
+    product = f", always sees {camera.product}{trust}" if camera.product else ", recognises the product"
     yield Finding(name, None, where + product)
     if camera.ignore_mask or camera.ignore:
         share = lambda: ignored_pixels(camera.ignore_mask, camera.ignore, (256, 256))  # noqa: E731
@@ -175,6 +176,8 @@ def _queue(config: LineConfig) -> str:
 def _rules(config: LineConfig) -> str:
     rules = config.rules
     text = f"not judged: {rules.failsafe}; unknown product: {rules.unknown}"
+    if any(camera.product for camera in config.cameras):
+        text += f"; not the camera's product: {rules.on_mismatch}"
     if rules.confirm:
         text += f"; a reject counts only as one of {rules.confirm.rejects} among {rules.confirm.of}"
     return text + ("; starts in shadow mode: nothing moves" if config.shadow else "")

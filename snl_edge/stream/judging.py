@@ -56,6 +56,11 @@ class Rules(Settings):
     alarm: NofM | None = None
     """Raise an alarm on the health page when rejects pile up: a tool may be broken, or the light."""
 
+    @property
+    def on_mismatch(self) -> FailsafeAction:
+        """``mismatch``, or what stands for it."""
+        return self.mismatch or ("hold" if self.unknown == "pass" else self.unknown)
+
 
 class Judge:
     """Makes records. Only one thread calls `record`; any may call `needs_map` and `failsafe`.
@@ -173,7 +178,7 @@ class Judge:
             engine=recipe.sha256,
             recipe=recipe.name,
             threshold_version=threshold_version,
-            shadow=self._state.shadow,
+            shadow=self._state.shadow or part.old,
             **({} if part.file is None else _of_file(part.file)),
         )
 
@@ -184,18 +189,15 @@ class Judge:
             return self._unknown(decision), decision.objection
         if decision.good:
             return "pass", None
-        if decision.objection == "mismatch":  # another part between the right ones: no second picture will confirm it
-            return "reject", "mismatch"
+        if decision.objection in ("mismatch", "unlearned"):  # no second part will confirm it
+            return "reject", decision.objection
         confirm = self.rules.confirm
         if confirm is not None and sum(list(recent)[-confirm.of :]) < confirm.rejects:
             return "pass", "unconfirmed"
         return "reject", None
 
     def _unknown(self, decision: Decision) -> Action:
-        rules = self.rules
-        if decision.objection is None:
-            return rules.unknown
-        return rules.mismatch or ("hold" if rules.unknown == "pass" else rules.unknown)
+        return self.rules.unknown if decision.objection is None else self.rules.on_mismatch
 
 
 def _of_file(file: PictureFile) -> dict[str, Any]:

@@ -33,6 +33,8 @@ class Part:
     encoder: int | None = None
     file: PictureFile | None = None
     """Where its picture came from, if from a folder."""
+    old: bool = False
+    """It was there before the line started: judged and recorded, but nothing may move for it any more."""
     frame: NDArray[np.uint8] | None = None
     """The inspected region, ``uint8 [h, w, 3]`` in ``colours``; it may be the source's own memory: never written to."""
     recipe: Recipe | None = None

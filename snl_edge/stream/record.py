@@ -79,7 +79,7 @@ class Record:
     threshold_version: int = 0
     """Grows with every change of a threshold."""
     shadow: bool = False
-    """Decided, but not acted upon."""
+    """Decided, but not acted upon: in shadow mode, or of a watched folder's file that was there before the line."""
     image: str | None = None
     """Path of the part's picture below the journal's folder; None if none was kept."""
     heatmap: str | None = None

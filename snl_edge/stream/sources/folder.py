@@ -56,6 +56,8 @@ class _Still(NamedTuple):
 
     file: PictureFile
     since: float
+    old: bool = False
+    """It lay there when the folder was first looked into."""
 
 
 class FolderSource:
@@ -63,6 +65,7 @@ class FolderSource:
 
     Attributes:
         file: the file that the last picture, or fault of one, came from.
+        old: whether that file lay in a watched folder before the line started: its part has gone by.
         judged: asked about the files of a watched folder that it does not know.
     """
 
@@ -71,6 +74,8 @@ class FolderSource:
 
     def __init__(self, settings: FolderSettings) -> None:
         self.file: PictureFile | None = None
+        self.old = False
+        self._first_look = True
         self.judged: Judged = lambda files: set()
         self._settings = settings
         self._known: dict[Path, PictureFile] = {}
@@ -97,7 +102,7 @@ class FolderSource:
                 return None
             raise EndOfPictures
         path, still = self._waiting.popleft()
-        self.file = still.file
+        self.file, self.old = still.file, still.old
         try:
             picture = load_image(path)
         except DataError as error:
@@ -147,9 +152,10 @@ class FolderSource:
                 continue
             seen = self._arriving.get(path)
             if seen is None or seen.file != file:
-                self._arriving[path] = _Still(file, now)
+                self._arriving[path] = _Still(file, now, self._first_look)
             elif now - seen.since >= self._settings.poll_s:
                 yield path, seen
+        self._first_look = False
 
     def _queue(self, files: Sequence[tuple[Path, _Still]]) -> None:
         for path, still in files:
