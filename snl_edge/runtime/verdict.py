@@ -86,17 +86,18 @@ def decide(
     above = not float(score) <= limit  # what is no number is not below anything
     # A defect moves a picture, too. What is nearer to its product than to the next one is that product's reject; what
     # may be neither a reject nor known never passes.
-    furthest = max(manifest.unknown_limit, manifest.reject_limit(product))
+    reach = max(manifest.unknown_limit, manifest.reject_limit(product))
+    furthest = reach if above else manifest.unknown_limit
     # A distance is compared as the float32 it is: 1.0 from the graph is not above 1.0.
-    judged = named is not None or float(distance) <= furthest
-    known = judged and (above or named is not None or float(distance) <= manifest.unknown_limit)
+    known = named is not None or float(distance) <= furthest
     recognised = manifest.products[nearest]
     objection, doubt = None, ""
     if named is not None:
         objection, doubt = _objection(manifest, recognised, float(distance), named, furthest if compare else None)
     kind: VerdictKind = "unknown" if not known else "reject" if above else "unknown" if objection else "good"
     told = None if kind == "unknown" else product
-    held = limit if judged else None
+    # Beyond the reach of its product no score would have made it a reject.
+    held = limit if named is not None or float(distance) <= reach else None
     return Decision(kind, float(score), held, told, float(distance), recognised, objection, doubt)
 
 
