@@ -61,8 +61,9 @@ def calibrate_run(
 
     checkpoint, graphs, _ = make_graphs(run, "fp32")
     dataset = dataset.with_bits(checkpoint.training.bits)
-    check_products(dataset.train, checkpoint.products)
-    samples, graph = find_images(run, dataset).of("trained"), graphs["fp32"]
+    found, graph = find_images(run, dataset), graphs["fp32"]
+    check_products(found.dataset.train, checkpoint.products)
+    samples = found.of("trained")
     table = calibrate_ranges(graph, samples, config)
     target = table.write(out or run / FILE)
     if sensitivity:

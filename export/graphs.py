@@ -140,8 +140,8 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
     good: Sequence[Sample] = reference_samples(run)
     if evidence.dataset is not None:
         dataset = evidence.dataset.with_bits(checkpoint.training.bits)
-        check_products(dataset.train, checkpoint.products)
         found = find_images(run, dataset)
+        check_products(found.dataset.train, checkpoint.products)
         learned, held_out = found.of("trained"), found.of("held_out")
         good, test = found.of("gate"), dataset.test
         made.gate_images = good

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import DataError, EngineError
+from .errors import CheckpointError, DataError, EngineError
+from .inspection_text import bundle_lines, engine_lines, graph_lines, run_lines
 from .runtime.bundle import Bundle
 from .runtime.engine_record import read_engine, read_record, side_file
 from .runtime.manifest import FILE as MANIFEST
+from .runtime.origin import why_outdated
 from .training.config import CHECKPOINT
 
 
-def describe(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Inspection:
+    """What was found."""
+
+    record: dict[str, Any]
+    """All of it, as plain data."""
+    lines: list[str]
+    """What people ask first, in groups."""
+
+
+def describe(path: Path) -> Inspection:
     """Describes a run folder, bundle, ONNX graph or engine, after checking its hashes.
+
+    A bundle of an earlier model of the run in whose folder it lies, which every other command refuses, is described,
+    and first of all said to be refused.
 
     Raises:
         DataError: it is none of these.
@@ -35,61 +50,60 @@ def describe(path: Path) -> dict[str, Any]:
     )
 
 
-def _run(run: Path) -> dict[str, Any]:
+def _run(run: Path) -> Inspection:
     from .training.checkpoint import verify_checkpoint
+    from .training.image_record import read_run_images
 
-    return {"kind": "run", "path": str(run), **verify_checkpoint(run).model_dump(mode="json")}
+    checkpoint = verify_checkpoint(run)
+    try:
+        images, unknown = read_run_images(run).images, ""
+    except CheckpointError as error:
+        images, unknown = (), str(error)
+    record = {"kind": "run", "path": str(run), **checkpoint.model_dump(mode="json")}
+    return Inspection(record, run_lines(run, checkpoint, images, unknown))
 
 
-def _bundle(path: Path) -> dict[str, Any]:
-    bundle = Bundle.open(path)
-    engines = []
-    for record in bundle.engines():
+def _bundle(path: Path) -> Inspection:
+    bundle = Bundle.read(path)
+    refused = why_outdated(path, bundle.manifest)
+    engines, states = bundle.engines(), list[str]()
+    for record in engines:
         try:
             read_engine(bundle.engine_path(record), record)
-            state = "intact"
+            states.append("intact")
         except EngineError as error:
-            state = str(error)
-        engines.append({**record.model_dump(mode="json"), "state": state})
-    return {"kind": "bundle", "path": str(path), **bundle.manifest.model_dump(mode="json"), "engines": engines}
+            states.append(str(error))
+    content = {
+        "kind": "bundle",
+        "path": str(path),
+        "refused": refused or None,
+        **bundle.manifest.model_dump(mode="json"),
+        "engines": [
+            {**record.model_dump(mode="json"), "state": state} for record, state in zip(engines, states, strict=True)
+        ],
+    }
+    return Inspection(content, bundle_lines(bundle, refused, list(zip(engines, states, strict=True))))
 
 
-def _graph(path: Path) -> dict[str, Any]:
+def _graph(path: Path) -> Inspection:
     import onnx
 
     from snl_edge.export.onnx_graph import graph_metadata, read_graph
 
     graph = read_graph(path)
-    operators = sorted({node.op_type for node in graph.graph.node})
-    return {
-        "kind": "ONNX graph",
-        "path": str(path),
+    said = dict(graph_metadata(graph))
+    found = {
         "bytes": path.stat().st_size,
         "opset": max(opset.version for opset in graph.opset_import),
         "onnx": onnx.__version__,
         "nodes": len(graph.graph.node),
-        "operators": operators,
-        **graph_metadata(graph),
+        "operators": sorted({node.op_type for node in graph.graph.node}),
     }
+    return Inspection({"kind": "ONNX graph", "path": str(path), **found, **said}, graph_lines(path, found, said))
 
 
-def _engine(path: Path) -> dict[str, Any]:
+def _engine(path: Path) -> Inspection:
     record = read_record(side_file(path))
     read_engine(path, record)
-    return {"kind": "engine", "path": str(path), **record.model_dump(mode="json"), "state": "intact"}
-
-
-def as_lines(record: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """(dotted name, value) for each leaf of a nested record, for people."""
-    lines: list[tuple[str, str]] = []
-    for key, value in record.items():
-        if isinstance(value, dict) and value:
-            lines += as_lines(value, f"{prefix}{key}.")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            for index, entry in enumerate(value):
-                lines += as_lines(entry, f"{prefix}{key}[{index}].")
-        elif isinstance(value, list) and key == "doubts":
-            lines += [(f"{prefix}{key}[{index}]", text) for index, text in enumerate(value)]
-        else:
-            lines.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
-    return lines
+    content = {"kind": "engine", "path": str(path), **record.model_dump(mode="json"), "state": "intact"}
+    return Inspection(content, engine_lines(path, record))

@@ -15,6 +15,7 @@ import pytest
 from contract_graph import write_contract_bundle, write_contract_graph
 
 from snl_edge.errors import BundleError, ConfigError, EngineError, OutputError
+from snl_edge.inspection import describe
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.engine_record import EngineRecord, Profile, pack, read_engine
@@ -187,6 +188,55 @@ def test_bundle_replaces_a_bundle_as_a_whole(tmp_path: Path) -> None:
     assert Bundle.open(tmp_path / "line").manifest.threshold == 0.8
     assert sorted(path.name for path in (tmp_path / "line").iterdir()) == ["fp16.onnx", "fp32.onnx", FILE]
     assert [path.name for path in tmp_path.iterdir()] == ["line"]
+
+
+def test_what_people_keep_in_a_bundle_outlives_a_build_but_not_a_report_of_another_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = tmp_path / "line"
+    write_contract_bundle(line, weights_sha256="a" * 64)
+    for name in ("notes.txt", "report/index.html", "report/metrics.json", "verdicts/1.png", "engines/x.engine"):
+        (line / name).parent.mkdir(exist_ok=True)
+        (line / name).write_text(name)
+    write_contract_bundle(line, weights_sha256="a" * 64)
+    kept = {path.relative_to(line).as_posix() for path in line.rglob("*") if path.is_file()}
+    assert kept >= {"notes.txt", "report/index.html", "report/metrics.json", "verdicts/1.png"}
+    assert "engines/x.engine" not in kept
+    assert "report is kept: the same model" in " ".join(capsys.readouterr().err.split())
+    write_contract_bundle(line, weights_sha256="b" * 64)
+    assert "report is removed: it tells of another model" in " ".join(capsys.readouterr().err.split())
+    assert not (line / "report").exists()
+    assert (line / "verdicts" / "1.png").read_text() == "verdicts/1.png"
+    (line / "int8.onnx").write_text("somebody's own")
+    before = Bundle.open(line)
+    with pytest.raises(BundleError, match=r"int8\.onnx is none of the bundle's files"):
+        write_contract_bundle(line, attachments={"int8.onnx": "x"})
+    assert Bundle.open(line) == before
+    assert (line / "int8.onnx").read_text() == "somebody's own"
+
+
+def test_a_bundle_of_an_earlier_model_is_shown_and_said_to_be_refused(tmp_path: Path) -> None:
+    doubt = "gear: 2 of 40 training images look unlike all others"
+    bundle = write_contract_bundle(tmp_path / "run" / "bundle", weights_sha256="a" * 64, doubts=(doubt,))
+    whole = describe(bundle.path)
+    assert whole.record["refused"] is None
+    assert (whole.lines[0], whole.lines[2:4]) == (f"bundle {bundle.path}: intact", ["1 doubt:", f"  {doubt}"])
+    headings = [line for line in whole.lines if line and not line.startswith(" ")]
+    assert headings[2:5] == [
+        "products and thresholds, for a budget of 1.0 % false rejects",
+        "unknown products",
+        "input",
+    ]
+    assert any(line.split()[:2] == ["bolt", "0.500"] for line in whole.lines)
+    later = {"calibration": bundle.manifest.calibration.model_dump(), "weights_sha256": "b" * 64}
+    (tmp_path / "run" / "checkpoint.json").write_text(json.dumps(later))
+    with pytest.raises(BundleError, match="is not of the model"):
+        Bundle.open(bundle.path)
+    stale = describe(bundle.path)
+    assert stale.lines[0].startswith("refused for use: it is not of the model in")
+    assert "the run was trained anew since" in stale.lines[0]
+    assert stale.lines[1:] == whole.lines
+    assert stale.record["refused"] in stale.lines[0]
 
 
 def test_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:

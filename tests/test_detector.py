@@ -168,6 +168,15 @@ def test_a_high_score_makes_a_reject_of_what_is_nearer_to_its_product_than_to_th
         assert (decision.kind, decision.product) == (kind, product)
     assert decide(manifest, "fp32", above, washer, 1.1).kind == "unknown"  # bundles of before say nothing of it
     assert [decide(manifest, "fp32", below, bolt, d).kind for d in (0.9, 1.1, 1.6)] == ["good", "unknown", "unknown"]
+    # The score is held against a threshold up to there, and against none beyond: the bundle's own decides nothing.
+    manifest = manifest.model_copy(update={"threshold": 0.3, "product_thresholds": {"bolt": 0.5}})
+    for score in (above, below):
+        judged = [decide(manifest, "fp32", score, bolt, distance) for distance in (0.9, 1.1, 1.5, 1.6)]
+        assert [decision.threshold for decision in judged] == [0.5, 0.5, 0.5, None]
+    assert decide(manifest, "fp32", above, bolt, 9.0, threshold=0.2).threshold is None
+    assert decide(manifest, "fp32", below, bolt, 9.0, named="bolt").threshold == 0.5
+    # Only a score above the threshold reaches beyond the limit of the unknown, with the product named, too.
+    assert [decide(manifest, "fp32", s, bolt, 1.2, named="bolt").kind for s in (above, below)] == ["reject", "unknown"]
     one = manifest.model_copy(update={"products": ("bolt",), "reject_limits": {}})
     assert [decide(one, "fp32", score, 0, 99.0).kind for score in (above, below)] == ["reject", "unknown"]
 

@@ -217,6 +217,30 @@ def test_verdicts_go_by_the_product_that_is_recognised(line):
     assert {case.verdict.product for case in evaluation.cases} == {second}
 
 
+def test_where_a_better_threshold_would_lie_is_told_and_called_what_it_is(line, capsys, tmp_path):
+    dataset = open_dataset(line)
+    first = dataset.products[0]
+    samples = sorted((s for s in dataset.test if s.product == first), key=lambda sample: sample.is_good)
+    scores = iter(np.linspace(0.45, 0.1, len(samples)))
+    evaluation = evaluate(
+        lambda images: answer(np.full((1, *SIZE), next(scores), np.float32)),
+        samples,
+        SIZE,
+        rules=rules(first, product_thresholds={first: 0.6}),
+        batch_size=1,
+    )
+    assert [other.point.escapes for other in evaluation.products[first].other_thresholds] == [4, 0]
+    print_evaluation(evaluation)
+    printed = capsys.readouterr().out
+    assert "found on these test images, certified by nothing" in printed
+    assert re.search(rf"{first} +0\.6 +in force +0 of 3 +4 of 4", printed)
+    assert re.search(r"0\.217 +stops at most 1 % of good parts +0 of 3 +0 of 4", printed)
+    html, metrics = write_report(evaluation, tmp_path, title="line", provenance={})
+    assert "certified by nothing" in html.read_text()
+    told = json.loads(metrics.read_text())["products"][first]["other_thresholds"]
+    assert [entry["threshold"] for entry in told] == [0.6, 0.217]
+
+
 def without_masks(samples, kept=0):
     """Defects are named, not marked, but for the first ``kept`` of each product."""
     seen: dict[str, int] = {}

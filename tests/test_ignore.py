@@ -254,7 +254,7 @@ def test_the_bundle_shows_what_its_graphs_ignore(ignoring_bundle, products):
         manifest = detector.bundle.manifest
         assert manifest.ignored[products[0]].share == pytest.approx(corner().mean())
         np.testing.assert_array_equal(read_ignored(detector.bundle)[products[0]], corner())
-    assert describe(ignoring_bundle)["ignored"][products[0]]["picture"] == f"ignore/{products[0]}.png"
+    assert describe(ignoring_bundle).record["ignored"][products[0]]["picture"] == f"ignore/{products[0]}.png"
     shown = command("ignore", ignoring_bundle).stdout
     assert f"{products[0]}: 23.4% of the picture is ignored, between 0% and 62% of its width" in shown
     assert f"{products[1]}: nothing is ignored" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,18 +12,24 @@ from conftest import short_training, small_model
 
 pytest.importorskip("torch")
 
+import numpy as np
 import torch
+from typer.testing import CliRunner
 
+from snl_edge.cli.app import app
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import BundleError, ConfigError, OutputError
 from snl_edge.export.build import build
+from snl_edge.inspection import describe
 from snl_edge.model.config import override
 from snl_edge.runtime.bundle import Bundle
-from snl_edge.training.checkpoint import load_model, read_checkpoint
+from snl_edge.training.checkpoint import load_model, read_checkpoint, save_weights
 from snl_edge.training.image_record import read_run_images
 from snl_edge.training.loop import train
-from snl_edge.training.preparation import _forgotten
+from snl_edge.training.preparation import _earlier_roles, _forgotten
+from snl_edge.training.reference import load_reference
 from snl_edge.training.run_folder import require_free
+from snl_edge.training.switch import staging, switch
 
 
 def test_training_refuses_a_folder_that_holds_a_run(snl_edge, run, line, tmp_path):
@@ -54,7 +61,9 @@ def test_thresholds_set_by_hand_outlive_a_build_and_not_a_training(run, line, tm
     (own / "report" / "metrics.json").write_text("{}")
     trained = train(small_model(), short_training(steps=2), open_dataset(line), own, replace=True, start_from=run)
     assert not (own / "report").exists()
-    assert "refused from now on" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "report is removed: it told of the earlier model" in said
+    assert "refused from now on" in said
     with pytest.raises(BundleError, match="trained anew since"):
         Bundle.open(own / "bundle")
     assert trained.training.start_weights == read_checkpoint(run).weights_sha256
@@ -103,6 +112,92 @@ def test_what_a_new_run_forgets_of_the_one_it_starts_from_is_said(run, line):
     assert found.text.startswith(f"{len(before) - 3} of the {len(before)} images of the run that is trained on")
     assert f"it will not know {other} any more" in found.text
     assert not _forgotten(before, [entry.product for entry in before], [entry.sha256 for entry in before])
+    renamed = ["wheel" if entry.product == other else entry.product for entry in before]
+    assert not _forgotten(before, renamed, [entry.sha256 for entry in before])
+
+
+def test_inspect_tells_doubts_products_and_what_was_trained_on(run):
+    found, checkpoint = describe(run), read_checkpoint(run)
+    assert found.record["training"]["camera"]["copies"] == 2
+    assert found.lines[:3] == [f"run {run}: intact", "", f"{len(checkpoint.doubts)} doubts:"]
+    text = "\n".join(found.lines)
+    assert text.index("products and thresholds") < text.index("trained on 14 good images of 2 products")
+    assert f"  {checkpoint.products[0]}".ljust(14) + "7 trained on, 1 held out" in text
+    assert "student.cram  centres 8" in text
+    assert max(map(len, found.lines)) < 400
+    assert len(found.lines) < 50
+
+
+def test_what_a_run_learned_is_not_held_out_where_its_product_has_another_name(run):
+    before = read_run_images(run).images
+    hashes = [entry.sha256 for entry in before]
+    assert _earlier_roles(before, hashes, np.arange(len(before))) == {i: e.role for i, e in enumerate(before)}
+    copied = before[0].model_copy(update={"product": "copy", "role": "held_out"})
+    learned = before[0].model_copy(update={"role": "trained"})
+    for both in ((copied, learned), (learned, copied)):
+        assert _earlier_roles(both, hashes[:1], np.zeros(1, int)) == {0: "trained"}
+
+
+class Killed(BaseException):
+    """As `kill -9`: nothing of ours takes it for an error."""
+
+
+def test_a_kill_leaves_the_whole_old_run_or_the_whole_new_one(run, tmp_path, monkeypatch):
+    model, old = load_model(run)
+    next(model.student.parameters()).data += 1
+    renamed, replaced = Path.replace, 0
+
+    def replace_until_killed(source, target):
+        nonlocal replaced
+        if replaced == kill:
+            raise Killed
+        replaced += 1
+        return renamed(source, target)
+
+    changed, found = None, []
+    for kill in range(20):
+        folder = tmp_path / str(kill)
+        shutil.copytree(run, folder, copy_function=os.link)
+        replaced, killed = 0, False
+        monkeypatch.setattr(Path, "replace", replace_until_killed)
+        try:
+            weights, digest = save_weights(model, folder)
+            name = read_run_images(folder).model_copy(update={"weights_sha256": digest}).write(folder)
+            changed = old.model_copy(update={"weights": weights, "weights_sha256": digest, "images": name})
+            with staging(folder) as stage:
+                shutil.copytree(run / "reference", stage / "reference")
+                switch(changed, stage, folder, ("reference", "ignored"))
+        except Killed:
+            killed = True
+        monkeypatch.setattr(Path, "replace", renamed)
+        _, loaded = load_model(folder)
+        assert loaded in (old, changed)
+        assert read_run_images(folder).weights_sha256 == loaded.weights_sha256
+        assert len(load_reference(folder)) == len(old.products)
+        found.append(loaded == old)
+        if not killed:
+            break
+    assert found == sorted(found, reverse=True)
+    assert (found[0], found[-1]) == (True, False)
+    assert not {path.name for path in folder.iterdir()} & {old.weights, old.images, ".next"}
+
+
+def test_products_that_training_found_by_itself_are_found_again(run, line, tmp_path, capsys):
+    """As `train --cluster` names them: no folder is called so."""
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    checkpoint = read_checkpoint(folder)
+    for path in (folder / "checkpoint.json", folder / checkpoint.images):
+        text = path.read_text()
+        for number, product in enumerate(checkpoint.products, start=1):
+            text = text.replace(f'"{product}"', f'"cluster-{number}"')
+        path.write_text(text)
+    polygon = ("--polygon", "0,32 64,32 64,64 0,64", "--data", line)
+    result = CliRunner().invoke(app, ["ignore", str(folder), "--product", "cluster-2", *map(str, polygon)])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "does not count" in result.stderr
+    assert f"{checkpoint.products[1]} as cluster-2" in " ".join(result.stderr.split())
+    assert list(read_checkpoint(folder).ignored) == ["cluster-2"]
 
 
 def test_training_on_takes_the_settings_of_the_run_it_starts_from(snl_edge, run, line, tmp_path):

@@ -21,7 +21,7 @@ from snl_edge.model.config import SnlConfig
 from snl_edge.progress import console
 from snl_edge.training.camera_changes import with_copies
 from snl_edge.training.checkpoint import load_model, read_checkpoint
-from snl_edge.training.config import IMAGES
+from snl_edge.training.config import image_list
 from snl_edge.training.image_record import find_images, read_run_images, role_indices
 from snl_edge.training.loop import train
 from snl_edge.training.recognition import learn_products
@@ -178,6 +178,8 @@ def test_a_planted_defect_is_named_and_not_learned(contaminated):
     assert "look unlike all others, as defective parts would, and were left out: zz.png" in checkpoint.doubts[0]
     page = (run / "review" / "index.html").read_text()
     assert checkpoint.doubts[0] in page
+    assert "1 of 18 training images is left out of training as suspicious" in page
+    assert f"--review {run / 'review' / 'suspicious.csv'} and --replace" in page
     assert "zz.png" in page
     assert "cannot be shown" not in page
 
@@ -246,11 +248,11 @@ def test_images_are_found_again_by_content(run, line, tmp_path, capsys):
 
 def test_a_run_that_does_not_say_what_it_was_trained_on_is_refused(run, line, tmp_path):
     shutil.copytree(run, tmp_path / "old")
-    (tmp_path / "old" / IMAGES).unlink()
+    image_list(tmp_path / "old").unlink()
     with pytest.raises(CheckpointError, match=r"from an earlier version.*Train again"):
         find_images(tmp_path / "old", open_dataset(line))
-    text = (run / IMAGES).read_text()
-    (tmp_path / "old" / IMAGES).write_text(text.replace(read_checkpoint(run).weights_sha256, "0" * 64))
+    text = image_list(run).read_text()
+    image_list(tmp_path / "old").write_text(text.replace(read_checkpoint(run).weights_sha256, "0" * 64))
     with pytest.raises(CheckpointError, match="is of another model"):
         find_images(tmp_path / "old", open_dataset(line))
 

@@ -9,6 +9,7 @@ from snl_edge.calibration.basis import basis_of
 from snl_edge.calibration.score import ScoreCalibration, calibrate_scores
 from snl_edge.calibration.vouching import ENOUGH, threshold_findings, threshold_lines
 from snl_edge.errors import ConfigError, DataError
+from snl_edge.evaluation.other_thresholds import other_thresholds
 from snl_edge.evaluation.threshold import choose_product_thresholds, choose_threshold, operating_point, pool_scores
 
 
@@ -28,6 +29,29 @@ def test_any_number_of_images_serves(count, budget):
     # Normal approximation of the binomial distribution: within a percent of itself at these numbers.
     assert basis.certified == pytest.approx(budget + 1.645 * (budget * (1 - budget) / count) ** 0.5, rel=0.01)
     assert basis.expected_range[0] < basis.expected <= budget * (1 + 1e-9) < basis.expected_range[1] <= basis.certified
+
+
+def test_other_thresholds_stop_what_they_say():
+    good, bad = np.linspace(0.1, 0.2, 40), np.array([0.15123, 0.1987, 0.3, 0.9])
+    scores, defective = np.concatenate([good, bad]), np.arange(44) >= 40
+    found = other_thresholds(scores, defective, 0.5, 0.01)
+    assert [(other.rule, other.point.false_rejects, other.point.escapes) for other in found] == [
+        ("in force", 0, 3),
+        ("stops at most 1 % of good parts", 0, 2),
+        ("stops at most 5 % of good parts", 2, 1),
+        ("highest at which no defect escapes", 20, 0),
+    ]
+    assert [other.threshold for other in found] == [0.5, 0.2, 0.195, 0.151]
+    for other in found:  # as it is told, not as it was found
+        assert other.point == operating_point(scores, defective, other.threshold)
+    # What runs scores twice as high as the graph for which thresholds are set.
+    assert other_thresholds(2 * scores, defective, 1.0, 0.01, shift=2.0) == found
+    assert [other.rule for other in other_thresholds(good, good < 0, 0.21, 0.01)] == [
+        "in force",
+        "stops at most 5 % of good parts",
+    ]
+    (alone,) = other_thresholds(bad, bad > 0, 0.1, 0.01)
+    assert (alone.rule, alone.point.good) == ("in force", 0)
 
 
 def test_new_good_parts_stay_within_the_budget():

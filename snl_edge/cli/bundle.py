@@ -112,19 +112,17 @@ def inspect(
     path: Annotated[Path, typer.Argument(help="Run folder, bundle, ONNX graph or engine.")],
     as_json: Json = False,
 ) -> None:
-    """Say what a file or folder of ours is, where it came from, and whether it is intact.
+    """Say what a file or folder of ours is, where it came from, and whether it is intact. --json tells every detail.
 
     Example: snl-edge inspect runs/line3/bundle
     """
-    from snl_edge.inspection import as_lines, describe
+    from snl_edge.inspection import describe
 
     require_for_run(path)
     if path.suffix == ".onnx":
         require("onnx", "onnxsim", extra="train")
-    record = describe(path)
+    found = describe(path)
     if as_json:
-        print(json.dumps(record, indent=2))
+        print(json.dumps(found.record, indent=2))
     else:
-        width = max(len(name) for name, _ in as_lines(record))
-        for name, value in as_lines(record):
-            print(f"{name:<{width}}  {value}")
+        print("\n".join(found.lines))

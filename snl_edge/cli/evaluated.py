@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from snl_edge.evaluation.other_thresholds import NOTE
 from snl_edge.evaluation.results import Evaluation
 from snl_edge.evaluation.wording import (
     INTERVALS,
@@ -43,6 +44,9 @@ def print_evaluation(evaluation: Evaluation, robustness: Mapping[str, Any] | Non
     _print_metrics(evaluation)
     if evaluation.recognises:
         print(recognition_line(evaluation))
+    if any(result.other_thresholds for result in evaluation.products.values()):
+        print()
+        _print_other_thresholds(evaluation)
     if robustness is not None:
         print()
         print(robustness["note"])
@@ -71,6 +75,29 @@ def _print_outcomes(evaluation: Evaluation) -> None:
                 str(own.falsely_unknown),
             )
             for name, own in rows
+        ],
+    )
+
+
+def _print_other_thresholds(evaluation: Evaluation) -> None:
+    print(f"other thresholds, product named; {NOTE}:")
+    print_table(
+        [
+            text_column("product"),
+            number_column("threshold"),
+            text_column("which"),
+            *map(number_column, ("good\nstopped", "defective\nescaped")),
+        ],
+        [
+            (
+                "" if row else name,
+                f"{other.threshold:.3g}",
+                other.rule,
+                f"{other.point.false_rejects} of {other.point.good}",
+                f"{other.point.escapes} of {other.point.defective}",
+            )
+            for name, result in evaluation.products.items()
+            for row, other in enumerate(result.other_thresholds)
         ],
     )
 

@@ -76,9 +76,10 @@ def ignore(
     from snl_edge.progress import console
     from snl_edge.training.checkpoint import read_checkpoint
     from snl_edge.training.ignored import PICTURES, change_regions
+    from snl_edge.training.image_record import as_learned
 
     checkpoint = read_checkpoint(run)
-    dataset = open_dataset(data, layout.value, list(checkpoint.products))
+    dataset = as_learned(run, open_dataset(data, layout.value, trains=False))
     region = None if clear else _region(dataset, product, mask, polygon or [], checkpoint.model.size)
     changed, outdated = change_regions(run, dataset, product, region)
     before, after = (own.calibration.product_thresholds[product] for own in (checkpoint, changed))

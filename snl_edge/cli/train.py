@@ -79,10 +79,14 @@ def train(
         typer.Option(help="Finished run to train on from: DATA needs its images, too, or they are forgotten."),
     ] = None,
     review: Annotated[
-        Path | None, typer.Option(help="RUN/review/suspicious.csv with your verdicts: good or defect.")
+        Path | None,
+        typer.Option(help="RUN/review/suspicious.csv with your verdicts: good (learn it) or defect (leave it out)."),
     ] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Learn from suspicious images, too; what they are is said all the same.")
+        bool,
+        typer.Option(
+            "--trust", help="Learn suspicious images as good ones, without a review; they are named all the same."
+        ),
     ] = False,
     layout: LayoutOption = Layout.auto,
     products: Products = None,

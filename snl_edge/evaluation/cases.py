@@ -28,6 +28,10 @@ class Rules:
         """As :func:`snl_edge.runtime.verdict.decide`, of the graph's outputs for one image."""
         return decide(self.manifest, self.precision, score, nearest, distance, named, self.threshold)
 
+    def shift(self, product: str) -> float:
+        """Scores of ``product`` in what runs, as multiples of those of the FP32 graph, for which thresholds are set."""
+        return self.manifest.threshold_for(product, self.precision) / self.manifest.threshold_for(product)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -69,7 +73,9 @@ class Case:
     def excess(self) -> float:
         """Above 1 it was stopped: the score in thresholds, or the product distance of an unknown product."""
         found = self.verdict
-        return found.product_distance if found.kind == "unknown" else found.score / found.threshold
+        if found.kind == "unknown" or found.threshold is None:
+            return found.product_distance
+        return found.score / found.threshold
 
 
 @dataclass(frozen=True)

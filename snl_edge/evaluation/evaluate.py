@@ -20,6 +20,7 @@ from snl_edge.runtime.verdict import Decision
 
 from .cases import Case, Gallery, Picture, Rules
 from .metrics import PixelMetrics, rank_images
+from .other_thresholds import other_thresholds
 from .results import Evaluation, ProductResult
 from .threshold import operating_point
 
@@ -87,7 +88,7 @@ def evaluate(
         if learned:
             cases += judged
             share = 0.0 if region is None else float(region.mean())
-            products[product] = replace(_result(judged, pixels), ignored=share, hidden=hidden)
+            products[product] = replace(_result(judged, pixels, rules), ignored=share, hidden=hidden)
         else:
             never_learned += judged
     return Evaluation(tuple(cases), products, gallery, tuple(never_learned), recognises=rules is not None)
@@ -108,10 +109,10 @@ def _by_threshold(
     return Case(sample, float(score), decision, None, nearest, float(distance))
 
 
-def _result(cases: Sequence[Case], pixels: PixelMetrics) -> ProductResult:
+def _result(cases: Sequence[Case], pixels: PixelMetrics, rules: Rules | None) -> ProductResult:
     scores = [case.score for case in cases]
     defective = [not case.sample.is_good for case in cases]
-    (threshold,) = {case.named.threshold for case in cases if case.named is not None}
+    (threshold,) = {case.named.threshold for case in cases if case.named and case.named.threshold is not None}
     without_mask = sum(not case.sample.is_good and case.sample.mask is None for case in cases)
     image, pixel = rank_images(scores, defective), pixels.compute()
     return ProductResult(
@@ -125,6 +126,15 @@ def _result(cases: Sequence[Case], pixels: PixelMetrics) -> ProductResult:
         threshold,
         operating_point(scores, defective, threshold),
         without_mask,
+        other_thresholds=()
+        if rules is None
+        else other_thresholds(
+            scores,
+            defective,
+            threshold,
+            rules.manifest.calibration.false_reject_budget,
+            rules.shift(cases[0].sample.product),
+        ),
     )
 
 

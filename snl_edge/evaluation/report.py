@@ -17,6 +17,7 @@ from snl_edge.runtime.overlay import draw_overlay, draw_unknown, ignored_in
 
 from .cases import Case, Kind, Picture
 from .intervals import Share
+from .other_thresholds import NOTE
 from .results import METRICS, Evaluation
 from .wording import INTERVALS, in_short, interval, of_parts, percent, recognition_line, stranger_lines
 
@@ -77,6 +78,7 @@ def write_report(
         outcome=evaluation.outcome(),
         named=evaluation.outcome(named=True),
         strangers=list(stranger_lines(evaluation)),
+        other_thresholds_note=NOTE,
         recognition=recognition_line(evaluation) if evaluation.recognises else "",
         confidence=INTERVALS,
         headings=HEADINGS,
@@ -103,7 +105,7 @@ def _record(case: Case) -> dict[str, Any]:
         "defect": case.sample.defect,
         "score": case.score,
         "verdict": case.verdict.kind,
-        "threshold": None if case.verdict.kind == "unknown" else case.verdict.threshold,
+        "threshold": case.verdict.threshold,
         "verdict_if_named": case.named.kind if case.named else None,
         "nearest_product": case.nearest,
         "product_distance": case.product_distance,
@@ -118,6 +120,7 @@ def _product(evaluation: Evaluation, name: str) -> dict[str, Any]:
         "threshold": result.threshold,
         "metrics": [getattr(result, metric) for metric in METRICS],
         "point": result.at_threshold,
+        "others": result.other_thresholds,
         "outcome": evaluation.outcome(name),
         "histogram": histogram(cases, result.threshold, name),
         "detections": [_figure(p, evaluation.ignores) for p in evaluation.gallery[name] if p.case.kind == "detection"],
@@ -162,7 +165,7 @@ def histogram(cases: Sequence[Case], threshold: float, name: str) -> Markup:
 
 def _figure(picture: Picture, ignores: bool) -> dict[str, Any]:
     case, verdict = picture.case, picture.case.verdict
-    if verdict.kind == "unknown":
+    if verdict.kind == "unknown" or verdict.threshold is None:
         # A heat map shows the distance from what is normal for a product; of an unknown one it would say nothing.
         said, drawn = f"unknown product, distance {case.product_distance:.2f}", draw_unknown(picture.image)
     else:

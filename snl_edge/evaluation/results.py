@@ -13,6 +13,7 @@ from snl_edge.data.folders import name_some
 
 from .cases import Case, Picture
 from .intervals import Share
+from .other_thresholds import OtherThreshold
 from .outcome import Outcome
 from .seen import Seen
 from .threshold import OperatingPoint
@@ -52,6 +53,9 @@ class ProductResult:
     """Share of the picture that does not count for this product: pixel metrics leave it out."""
     hidden: int = 0
     """Defective images whose marked defect lies wholly there."""
+
+    other_thresholds: tuple[OtherThreshold, ...] = ()
+    """What others than the one in force would do to this test set; none where it is not known what sets them."""
 
     @property
     def masked(self) -> int:
@@ -191,4 +195,6 @@ def _some(names: Sequence[str]) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
     return None if isinstance(value, float) and math.isnan(value) else value

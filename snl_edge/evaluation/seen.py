@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from snl_edge.data.samples import Sample
 from snl_edge.runtime.manifest import sha256_of
-from snl_edge.training.config import CHECKPOINT, IMAGES
+from snl_edge.training.config import CHECKPOINT, image_list
 
 UNUSED = "excluded"
 """The role of images that training left out."""
@@ -70,16 +70,16 @@ def seen_images(model: Path, weights_sha256: str | None, samples: Sequence[Sampl
         samples: the test images.
     """
     run = model if (model / CHECKPOINT).is_file() else model.resolve().parent
-    path = run / IMAGES
+    path = image_list(run)
     if not path.is_file():
-        reason = f"there is no list of training images ({IMAGES}) with this model"
+        reason = f"there is no list of training images ({path.name}) with this model"
         return Seen(len(samples), None, None, reason)
     try:
         listed = _Images.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
-        return Seen(len(samples), None, None, f"its {IMAGES} cannot be read")
+        return Seen(len(samples), None, None, f"its {path.name} cannot be read")
     if listed.weights_sha256 != weights_sha256:
-        return Seen(len(samples), None, None, f"{IMAGES} is of another model")
+        return Seen(len(samples), None, None, f"{path.name} is of another model")
     roles = {image.sha256: image.role for image in listed.images if image.role != UNUSED}
     # An image that was trained on under one name and held out under another was trained on.
     roles |= {image.sha256: image.role for image in listed.images if image.role == "trained"}

@@ -151,10 +151,11 @@ def _judge(
     }
     if target is not None:
         # A heat map shows the distance from what is normal for a product; of an unknown one it would say nothing.
-        known = verdict.kind != "unknown"
-        ignored = ignored_in(verdict.anomaly_map) if detector.bundle.manifest.ignored else None
-        heat = (verdict.anomaly_map, verdict.threshold, ignored)
-        overlay = draw_overlay(image, *heat) if known else draw_unknown(image)
+        if verdict.kind == "unknown" or verdict.threshold is None:
+            overlay = draw_unknown(image)
+        else:
+            ignored = ignored_in(verdict.anomaly_map) if detector.bundle.manifest.ignored else None
+            overlay = draw_overlay(image, verdict.anomaly_map, verdict.threshold, ignored)
         with replacing(target) as temporary:
             cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         line["overlay"] = str(target)
@@ -190,8 +191,7 @@ def _print_table(lines: Sequence[dict[str, object]], paths: Sequence[Path]) -> N
             rows.append([path, Text("unreadable", "yellow"), *["-"] * 4])
             continue
         verdict = str(line["verdict"])
-        # No threshold decides on an unknown product.
-        limit = "-" if verdict == "unknown" else f"{line['threshold']:.3f}"
+        limit = "-" if line["threshold"] is None else f"{line['threshold']:.3f}"
         distance, score = (f"{line[name]:.3f}" for name in ("product_distance", "score"))
         rows.append([path, Text(verdict, styles[verdict]), str(line["product"] or "-"), distance, score, limit])
     headings = (

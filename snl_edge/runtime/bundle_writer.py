@@ -15,6 +15,7 @@ from snl_edge.calibration.score import DECISION, ScoreCalibration
 from ..errors import BundleError, OutputError, SnlEdgeError
 from ..provenance import now
 from .bundle import Bundle
+from .kept_files import keep_files
 from .manifest import (
     FILE,
     KNOWN,
@@ -58,10 +59,12 @@ def write_bundle(
     """Writes graphs, what goes with them (``attachments``: texts or bytes, by path) and manifest as a bundle.
 
     An earlier bundle at ``folder`` is replaced as a whole.
-    Engines of an earlier bundle go with it: they were built from its graphs.
+    Engines of an earlier bundle go with it: they were built from its graphs. What else lies there is kept
+    (`keep_files`), but for a report that tells of another model.
 
     Raises:
-        BundleError: a graph is missing, the manifest would not be valid, or ``folder`` is no bundle.
+        BundleError: a graph is missing, the manifest would not be valid, or ``folder`` is no bundle, or holds what no
+            build wrote under the name of a new file.
         OutputError: the place cannot be written.
     """
     folder = Path(folder)
@@ -104,6 +107,8 @@ def write_bundle(
                 held_out=tuple(held_out),
             )
             _write_synced(new / FILE, manifest.model_dump_json(indent=2) + "\n")
+            if (folder / FILE).is_file():
+                keep_files(folder, new)
             _swap_in(new, folder, old=Path(temporary) / "old")
     except OSError as error:
         raise OutputError(

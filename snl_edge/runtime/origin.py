@@ -15,29 +15,37 @@ from .manifest import Manifest
 
 
 def check_origin(bundle: Path, manifest: Manifest) -> None:
-    """Refuses a bundle that lies in the folder of a run and is of an earlier model, or of earlier thresholds, of it.
-
-    A bundle that lies elsewhere, as on a device, has nothing to be compared with.
+    """Refuses what is outdated (`why_outdated`).
 
     Raises:
-        BundleError: it is outdated.
+        BundleError: it is.
     """
+    if why := _why(bundle, manifest):
+        raise BundleError(f"bundle {bundle} is not of the model in {bundle.resolve().parent}", why, _fix(bundle))
+
+
+def why_outdated(bundle: Path, manifest: Manifest) -> str:
+    """Why a bundle that lies in the folder of a run is not of its model and thresholds, and what to do; else empty.
+
+    A bundle that lies elsewhere, as on a device, has nothing to be compared with.
+    """
+    why = _why(bundle, manifest)
+    return f"it is not of the model in {bundle.resolve().parent}: {why}; {_fix(bundle)}" if why else ""
+
+
+def _why(bundle: Path, manifest: Manifest) -> str:
     run = bundle.resolve().parent
     try:
         checkpoint = json.loads((run / CHECKPOINT).read_text(encoding="utf-8"))
         calibration = ScoreCalibration.model_validate(checkpoint["calibration"])
         weights = str(checkpoint["weights_sha256"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
-        return  # no run, or one that cannot be read: whoever needs the run says so
+        return ""  # no run, or one that cannot be read: whoever needs the run says so
     if manifest.weights_sha256 not in (None, weights):
-        raise _outdated(bundle, run, "the run was trained anew since, or what it ignores was changed")
-    if manifest.calibration != calibration:
-        raise _outdated(bundle, run, "the run's thresholds were set anew since")
+        return "the run was trained anew since, or what it ignores was changed"
+    return "" if manifest.calibration == calibration else "the run's thresholds were set anew since"
 
 
-def _outdated(bundle: Path, run: Path, why: str) -> BundleError:
-    return BundleError(
-        f"bundle {bundle} is not of the model in {run}",
-        why,
-        f"build it again: snl-edge build {run}; or move the old bundle elsewhere to go on with it",
-    )
+def _fix(bundle: Path) -> str:
+    run = bundle.resolve().parent
+    return f"build it again: snl-edge build {run}; or move the old bundle elsewhere to go on with it"

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from snl_edge.calibration.basis import percent
+from snl_edge.calibration.score import DECISION, ScoreCalibration
 
 from .manifest import Manifest
-from .tuning import calibrated_threshold
 
 HEADINGS = ("product", "threshold", "good images", "certain (95 %): at most", "expected", "range", "from")
 
 
 def threshold_table(manifest: Manifest) -> list[str]:
+    """As `threshold_rows`, with the thresholds in force in the bundle."""
+    in_force = {product: manifest.threshold_for(product) for product in manifest.products}
+    return threshold_rows(manifest.products, manifest.calibration, in_force)
+
+
+def threshold_rows(
+    products: Sequence[str], calibration: ScoreCalibration, in_force: Mapping[str, float] | None = None
+) -> list[str]:
     """A line of headings and one per product; shares are of good parts rejected.
 
-    What was found in training says nothing of a threshold that somebody set since.
+    What was found in training says nothing of a threshold ``in_force`` that somebody set since.
     """
-    cells = [HEADINGS, *((product, *_vouched(manifest, product)) for product in manifest.products)]
+    chosen = {product: calibration.product_thresholds.get(product, DECISION) for product in products}
+    cells = [
+        HEADINGS,
+        *((p, *_vouched(calibration, p, own, (in_force or chosen)[p])) for p, own in chosen.items()),
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(
@@ -26,9 +40,8 @@ def threshold_table(manifest: Manifest) -> list[str]:
     ]
 
 
-def _vouched(manifest: Manifest, product: str) -> tuple[str, ...]:
-    chosen, now = calibrated_threshold(manifest, product), manifest.threshold_for(product)
-    basis = manifest.calibration.product_bases.get(product)
+def _vouched(calibration: ScoreCalibration, product: str, chosen: float, now: float) -> tuple[str, ...]:
+    basis = calibration.product_bases.get(product)
     if now != chosen:
         return f"{now:.3f}", *["–"] * 4, f"set by hand (training chose {chosen:.3f})"
     if basis is None:

@@ -25,8 +25,9 @@ class Decision:
     """``unknown``: like no product that the model learned, or taken for another one than the caller named, so neither
     good nor a reject of one."""
     score: float
-    threshold: float
-    """The one that applied: that of the product where it is known, else the bundle's."""
+    threshold: float | None
+    """What the score was held against: the threshold of the product, or the caller's. It tells ``reject`` from
+    ``good``, and from ``unknown`` near a product; None so far from every product that no score makes a reject of it."""
     product: str | None
     """As named by the caller, else as recognised; None where it is unknown."""
     product_distance: float
@@ -85,18 +86,19 @@ def decide(
     above = not float(score) <= limit  # what is no number is not below anything
     # A defect moves a picture, too. What is nearer to its product than to the next one is that product's reject; what
     # may be neither a reject nor known never passes.
-    furthest = max(manifest.unknown_limit, manifest.reject_limit(product)) if above else manifest.unknown_limit
+    reach = max(manifest.unknown_limit, manifest.reject_limit(product))
+    furthest = reach if above else manifest.unknown_limit
     # A distance is compared as the float32 it is: 1.0 from the graph is not above 1.0.
     known = named is not None or float(distance) <= furthest
-    if not known and threshold is None:
-        limit = manifest.threshold_for(None, precision)
     recognised = manifest.products[nearest]
     objection, doubt = None, ""
     if named is not None:
         objection, doubt = _objection(manifest, recognised, float(distance), named, furthest if compare else None)
     kind: VerdictKind = "unknown" if not known else "reject" if above else "unknown" if objection else "good"
     told = None if kind == "unknown" else product
-    return Decision(kind, float(score), limit, told, float(distance), recognised, objection, doubt)
+    # Beyond the reach of its product no score would have made it a reject.
+    held = limit if named is not None or float(distance) <= reach else None
+    return Decision(kind, float(score), held, told, float(distance), recognised, objection, doubt)
 
 
 def _objection(

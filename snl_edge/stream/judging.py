@@ -108,7 +108,7 @@ class Judge:
         decision = self._decide(part, score, nearest, distance)
         action, reason = self._action(part.camera, decision)
         blobs: tuple[Blob, ...] = ()
-        if decision.score > decision.threshold:
+        if decision.threshold is not None and decision.score > decision.threshold:
             assert anomaly_map is not None
             blobs = find_blobs(anomaly_map, decision.threshold)
         assert part.in_force is not None

@@ -69,7 +69,8 @@ class Record:
     product_distance: float | None = None
     score: float | None = None
     threshold: float | None = None
-    """That applied. Score, threshold and peaks are on the calibrated scale; None where nothing was judged."""
+    """That applied. Score, threshold and peaks are on the calibrated scale; None where nothing was judged, and
+    where the part is so far from every product that no threshold applies."""
     blobs: tuple[Blob, ...] = ()
     engine: str = ""
     """SHA-256 of the engine or graph that ran."""

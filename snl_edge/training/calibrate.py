@@ -163,8 +163,17 @@ def mean_where_counting(distance: torch.Tensor, counting: torch.Tensor | None) -
     return (distance * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2))
 
 
-def recalibrate(run: Path, dataset: Dataset, regions: torch.Tensor | None = None) -> Checkpoint:
-    """Sets the thresholds of the finished ``run`` anew, from the images it was trained on, found in ``dataset``.
+def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
+    """Sets the thresholds of the finished ``run`` anew: writes what `recalibrated` gives, with the same errors."""
+    changed = recalibrated(run, dataset)
+    save_checkpoint(changed, run)
+    return changed
+
+
+def recalibrated(run: Path, dataset: Dataset, regions: torch.Tensor | None = None) -> Checkpoint:
+    """The finished ``run`` with thresholds set anew, from the images it was trained on, found in ``dataset``.
+
+    What it describes is written, the checkpoint itself is not: until then the run is as before.
 
     With ``regions``, ``bool [K, H, W]``, each product ignores these from now on: map, weights of distances and
     thresholds become what training with them would have made of them.
@@ -196,7 +205,5 @@ def recalibrate(run: Path, dataset: Dataset, regions: torch.Tensor | None = None
         changes["ignored"] = ignored_shares(model, checkpoint.products)
         changes["weights"], digest = save_weights(model, run)
         changes["weights_sha256"] = digest
-        read_run_images(run).model_copy(update={"weights_sha256": digest}).write(run)
-    changed = checkpoint.model_copy(update=changes)
-    save_checkpoint(changed, run)
-    return changed
+        changes["images"] = read_run_images(run).model_copy(update={"weights_sha256": digest}).write(run)
+    return checkpoint.model_copy(update=changes)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -18,7 +18,7 @@ from snl_edge.model.config import SnlConfig
 from snl_edge.model.snl import Snl
 from snl_edge.runtime.manifest import ProductReference, sha256_of
 
-from .config import CHECKPOINT, TrainingConfig
+from .config import CHECKPOINT, IMAGES, TrainingConfig
 
 
 class Checkpoint(BaseModel):
@@ -41,6 +41,8 @@ class Checkpoint(BaseModel):
     weights: str
     """File name of the weights, in the same folder."""
     weights_sha256: str
+    images: str = Field(default=IMAGES, pattern=r"^images(-[0-9a-f]{12})?\.json$")
+    """File name of what each image was used for (:class:`.image_record.RunImages`), in the same folder."""
     seconds: float
     created: str
     revision: str
@@ -80,10 +82,14 @@ def ignored_shares(model: Snl, products: Sequence[str]) -> dict[str, float]:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
-    """Writes ``checkpoint.json`` and then removes weights that it no longer names."""
+    """Writes ``checkpoint.json``, and then removes weights and lists of images that it no longer names.
+
+    With it the folder goes from one model to the next: what it names was written before, under names of its own.
+    """
     target = folder / CHECKPOINT
     write_text(target, checkpoint.model_dump_json(indent=2) + "\n")
-    for stale in set(folder.glob("weights-*.safetensors")) - {folder / checkpoint.weights}:
+    found = {path for pattern in ("weights-*.safetensors", IMAGES, "images-*.json") for path in folder.glob(pattern)}
+    for stale in found - {folder / checkpoint.weights, folder / checkpoint.images}:
         stale.unlink()
     return target
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,7 +13,19 @@ from snl_edge.bit_depth import Bits
 CHECKPOINT = "checkpoint.json"
 """The file that makes a folder a run folder."""
 IMAGES = "images.json"
-"""What a run used each of its images for, by content."""
+"""What a run used each of its images for, by content, where ``checkpoint.json`` names no other file."""
+
+
+def image_list(run: Path) -> Path:
+    """Where the run in the folder ``run`` keeps what it used its images for; there may be no such file.
+
+    ``checkpoint.json`` names it, so that one file switches a run from one model to the next as a whole.
+    """
+    try:
+        named = json.loads((run / CHECKPOINT).read_text(encoding="utf-8"))["images"]
+    except (OSError, ValueError, KeyError, TypeError):
+        named = IMAGES  # no run, or one of before the name was noted; who needs the run says what is wrong with it
+    return run / Path(str(named)).name
 
 
 class CameraConfig(BaseModel):

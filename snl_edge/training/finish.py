@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snl_edge import provenance
 from snl_edge.calibration.vouching import threshold_findings
@@ -16,17 +17,21 @@ from snl_edge.progress import console, progress_bar
 
 from .calibrate import ImageSets, calibrate, weigh_distances
 from .camera_changes import features_with_copies, memory_weights, with_copies
-from .checkpoint import Checkpoint, ignored_shares, save_checkpoint, save_weights
+from .checkpoint import Checkpoint, ignored_shares, save_weights
 from .config import TrainingConfig
 from .curves import draw_curves
 from .feature_cache import FeatureSource
+from .ignored import FOLDER as REGIONS
+from .ignored import PICTURES, draw_regions
 from .image_record import RunImages
 from .memory import fill_memory
 from .preparation import Prepared, by_gravity, say
 from .recognition import learn_products
+from .reference import FOLDER as REFERENCE
 from .reference import save_reference
 from .resume import RunState
-from .review import Verdict, write_review
+from .review import PLACE, Verdict, write_review
+from .switch import staging, switch
 from .tight_regions import tight_region_findings
 
 
@@ -39,9 +44,10 @@ def finish(
     training: TrainingConfig,
     state: RunState,
     verdicts: Mapping[str, Verdict],
+    ignored: Mapping[str, NDArray[np.bool_]],
     folder: Path,
 ) -> Checkpoint:
-    """Makes a run of a ``model`` whose student is trained; the checkpoint, which makes it valid, is written last.
+    """Makes a run of a ``model`` whose student is trained; until its checkpoint is written an earlier one holds.
 
     Args:
         model: in evaluation mode.
@@ -52,6 +58,7 @@ def finish(
         training: how the student was trained.
         state: its losses and seconds.
         verdicts: what a person said of images, by SHA-256.
+        ignored: by product, the pixels that do not count, as the model has them.
         folder: the run's.
 
     Raises:
@@ -64,8 +71,6 @@ def finish(
     tight = tight_region_findings(model, (sets.held_out, sets.thresholds), products, training.batch_size)
     say([*few, *tight], before=len(prepared.findings))
     findings = by_gravity([*prepared.findings, *prepared.read, *few, *tight])
-    draw_curves(state.history, folder / "losses.png")
-    save_reference(sets.held_out.samples, store.size, folder)
     weights, digest = save_weights(model, folder)
     checkpoint = Checkpoint(
         model=model.config,
@@ -78,17 +83,23 @@ def finish(
         ignored=ignored_shares(model, products),
         weights=weights,
         weights_sha256=digest,
+        images=RunImages(weights_sha256=digest, images=prepared.entries).write(folder),
         seconds=round(state.seconds, 1),
         created=provenance.now(),
         revision=provenance.revision(),
         machine=provenance.machine(),
         versions=provenance.versions(),
     )
-    page = write_review(folder, checkpoint, model, store, prepared.entries, findings, verdicts)
-    RunImages(weights_sha256=digest, images=prepared.entries).write(folder)
-    save_checkpoint(checkpoint, folder)
+    with staging(folder) as stage:
+        draw_curves(state.history, stage / "losses.png")
+        save_reference(sets.held_out.samples, store.size, stage)
+        draw_regions(stage, ignored, stage / REFERENCE)
+        write_review(folder, stage, checkpoint, model, store, prepared.entries, findings, verdicts)
+        switch(checkpoint, stage, folder, (REFERENCE, REGIONS, PICTURES))
     if findings:
-        console.print(f"{counted(len(findings), 'doubt')}: see {page}")
+        suspicious = any(entry.suspicious and entry.sha256 not in verdicts for entry in prepared.entries)
+        how = ", which says what to do about suspicious images" if suspicious else ""
+        console.print(f"{counted(len(findings), 'doubt')}: see {folder / PLACE}{how}")
     return checkpoint
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,10 +19,11 @@ from snl_edge.image import read_image
 from snl_edge.progress import console
 from snl_edge.runtime.overlay import draw_ignored
 
-from .calibrate import recalibrate
+from .calibrate import recalibrated
 from .checkpoint import Checkpoint, read_checkpoint, verify_checkpoint
 from .reference import FOLDER as REFERENCE
 from .run_folder import remove_outdated
+from .switch import staging, switch
 
 FOLDER, PICTURES = "ignored", "ignored-pictures"
 """Of masks in a run folder, which `--ignore` takes again, and of pictures that show what its products ignore."""
@@ -76,7 +76,7 @@ def change_regions(
     Raises:
         CheckpointError: the run cannot be read.
         ConfigError: it has no such product.
-        DataError: as :func:`snl_edge.training.calibrate.recalibrate`.
+        DataError: as :func:`snl_edge.training.calibrate.recalibrated`.
     """
     regions, checkpoint = regions_of(run), read_checkpoint(run)
     if product not in checkpoint.products:
@@ -87,8 +87,10 @@ def change_regions(
         regions.pop(product, None)
     else:
         regions[product] = region
-    changed = recalibrate(run, dataset, stack_regions(regions, checkpoint.products, checkpoint.model.size))
-    draw_regions(run, regions)
+    with staging(run) as stage:
+        draw_regions(stage, regions, run / REFERENCE)
+        changed = recalibrated(run, dataset, stack_regions(regions, checkpoint.products, checkpoint.model.size))
+        switch(changed, stage, run, (FOLDER, PICTURES))
     return changed, remove_outdated(run)
 
 
@@ -111,14 +113,12 @@ def warn_of_forgotten_regions(
             )
 
 
-def draw_regions(run: Path, regions: Mapping[str, NDArray[np.bool_]]) -> None:
-    """Writes what products ignore into ``run``, as masks and as pictures: over a reference image where there is one."""
-    for folder in (FOLDER, PICTURES):
-        shutil.rmtree(run / folder, ignore_errors=True)
+def draw_regions(target: Path, regions: Mapping[str, NDArray[np.bool_]], references: Path) -> None:
+    """Writes what products ignore below ``target``: as masks, and as pictures over those in ``references``, if any."""
     for product, region in regions.items():
-        reference = run / REFERENCE / f"{product}.png"
+        reference = references / f"{product}.png"
         picture = read_image(reference) if reference.is_file() else np.full((*region.shape, 3), 255, np.uint8)
         drawn = cv2.cvtColor(draw_ignored(picture, region), cv2.COLOR_RGB2BGR)
         for folder, pixels in ((FOLDER, region.astype(np.uint8) * 255), (PICTURES, drawn)):
-            with replacing(run / folder / f"{product}.png") as temporary:
+            with replacing(target / folder / f"{product}.png") as temporary:
                 cv2.imwrite(str(temporary), pixels)

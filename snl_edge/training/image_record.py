@@ -1,23 +1,25 @@
-"""``images.json``: what each training image of a run was used for, by content, so that it is found again anywhere."""
+"""``images-….json``: what each training image of a run was used for, by content, so that it is found again anywhere."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from snl_edge.atomic import write_text
+from snl_edge.data.folders import name_some
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import CheckpointError, DataError
 from snl_edge.progress import console
 from snl_edge.runtime.manifest import sha256_of
 
 from .checkpoint import read_checkpoint
-from .config import IMAGES
+from .config import image_list
 from .split import Role
 
 
@@ -40,7 +42,7 @@ class ImageEntry(BaseModel):
 
 
 class RunImages(BaseModel):
-    """What ``images.json`` holds."""
+    """What the file holds that ``checkpoint.json`` names under ``images``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,13 +51,18 @@ class RunImages(BaseModel):
     """Of the model that was trained with them."""
     images: tuple[ImageEntry, ...]
 
-    def write(self, run: Path) -> None:
-        """Writes it into the run folder ``run``.
+    def write(self, run: Path) -> str:
+        """Writes it into the run folder ``run``, under a name made from its hash, which it returns.
+
+        The list of an earlier ``checkpoint.json`` stays beside it until a new one names this.
 
         Raises:
             OutputError: it cannot be written.
         """
-        write_text(run / IMAGES, self.model_dump_json(indent=1) + "\n")
+        text = self.model_dump_json(indent=1) + "\n"
+        name = f"images-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+        write_text(run / name, text)
+        return name
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ class FoundImages:
     samples: tuple[Sample, ...]
     entries: tuple[ImageEntry, ...]
     """Of the same images."""
+    dataset: Dataset
+    """Where they were found, with the products that they have in the run."""
 
     def of(self, role: Role) -> list[Sample]:
         """The images of ``role``; of products that have no gate or threshold images of their own, the held-out ones."""
@@ -93,16 +102,16 @@ def digests(samples: Sequence[Sample]) -> list[str]:
 
 
 def read_run_images(run: Path) -> RunImages:
-    """Reads ``images.json`` of the finished run in the folder ``run``.
+    """Reads what the finished run in the folder ``run`` used its images for.
 
     Raises:
         CheckpointError: the run has none, as it is from an earlier version, or it is damaged or of another model.
     """
-    path = run / IMAGES
+    path = image_list(run)
     if not path.is_file():
         raise CheckpointError(
             f"{run} does not say which images it was trained on",
-            f"{IMAGES} is missing: the run is from an earlier version, or incomplete",
+            f"{path.name} is missing: the run is from an earlier version, or incomplete",
             "train again",
         )
     try:
@@ -110,27 +119,67 @@ def read_run_images(run: Path) -> RunImages:
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise CheckpointError(f"{path} is damaged", str(error).split("\n")[0], "train again") from error
     if images.weights_sha256 != read_checkpoint(run).weights_sha256:
-        raise CheckpointError(f"{path} is of another model", "the run was replaced, but not to the end", "train again")
+        raise CheckpointError(
+            f"{path} is of another model",
+            "it was copied from another run, or an earlier version was stopped",
+            "train again",
+        )
     return images
+
+
+def as_learned(run: Path, dataset: Dataset) -> Dataset:
+    """``dataset`` with its training images that ``run`` knows under the products that they have there.
+
+    Raises:
+        CheckpointError: as `read_run_images`.
+    """
+    return _renamed(run, dataset, _pairs(read_run_images(run).images, dataset.train))
+
+
+def _renamed(run: Path, dataset: Dataset, pairs: Sequence[tuple[int, ImageEntry]]) -> Dataset:
+    """As `as_learned`, and says which products it calls otherwise than their folders are called."""
+    train, names = list(dataset.train), set[str]()
+    for place, entry in pairs:
+        if train[place].product != entry.product:
+            names.add(f"{train[place].product} as {entry.product}")
+            train[place] = replace(train[place], product=entry.product)
+    if names:
+        said = name_some(sorted(names))
+        console.print(f"products are called as in {run}: {said}", markup=False, highlight=False)
+    return replace(dataset, train=tuple(train))
+
+
+def _pairs(images: Sequence[ImageEntry], samples: Sequence[Sample]) -> list[tuple[int, ImageEntry]]:
+    """Which of ``samples`` is which of ``images``, by content, in the order of the samples; each stands for one."""
+    found = digests(samples)
+    left: dict[str, list[ImageEntry]] = {}
+    for entry in images:
+        left.setdefault(entry.sha256, []).append(entry)
+    pairs: dict[int, ImageEntry] = {}
+    # A copy that lies in its own product comes before one that lies elsewhere.
+    for same in (True, False):
+        for place, (sample, digest) in enumerate(zip(samples, found, strict=True)):
+            own = [entry for entry in left.get(digest, ()) if not same or entry.product == sample.product]
+            if place not in pairs and own:
+                pairs[place] = own[-1]
+                left[digest].remove(own[-1])
+    return sorted(pairs.items())
 
 
 def find_images(run: Path, dataset: Dataset) -> FoundImages:
     """The images of ``run`` among the good ones of ``dataset``, whatever they are called now; says what differs.
+
+    They have the products of the run, which may have found these by itself (``train --cluster``): see `as_learned`.
 
     Raises:
         CheckpointError: as `read_run_images`.
         DataError: none of them is there, or none of those that a product keeps out of training.
     """
     record = read_run_images(run)
-    left: dict[tuple[str, str], list[ImageEntry]] = {}
-    for entry in record.images:
-        left.setdefault((entry.product, entry.sha256), []).append(entry)
-    samples: list[Sample] = []
-    entries: list[ImageEntry] = []
-    for sample, digest in zip(dataset.train, digests(dataset.train), strict=True):
-        if own := left.get((sample.product, digest)):
-            samples.append(sample)
-            entries.append(own.pop())  # a copy stands for no other image
+    pairs = _pairs(record.images, dataset.train)
+    called = _renamed(run, dataset, pairs)
+    samples = [called.train[place] for place, _ in pairs]
+    entries = [entry for _, entry in pairs]
     if not samples:
         raise DataError(
             f"{dataset.root} holds none of the images that {run} was trained on",
@@ -143,7 +192,7 @@ def find_images(run: Path, dataset: Dataset) -> FoundImages:
         words = [f"lacks {missing} of the {len(record.images)} training images"] if missing > 0 else []
         words += [f"has {new} good images that {run} does not know: they are not used"] if new > 0 else []
         console.print(f"{dataset.root} {' and '.join(words)}")
-    found = FoundImages(tuple(samples), tuple(entries))
+    found = FoundImages(tuple(samples), tuple(entries), called)
     lost = sorted({e.product for e in record.images} - {e.product for e in entries if e.role == "held_out"})
     if lost:
         raise DataError(

@@ -32,7 +32,7 @@ from .config import TrainingConfig
 from .damage import damage
 from .feature_cache import FeatureSource
 from .finish import finish
-from .ignored import draw_regions, stack_regions, warn_of_forgotten_regions
+from .ignored import stack_regions, warn_of_forgotten_regions
 from .interruption import held_back_interrupt
 from .preparation import prepare_images, say
 from .resume import RunState, load_state, run_identity, save_state
@@ -128,10 +128,12 @@ def train(
     state = load_state(folder, identity, model, optimiser) if resume else RunState(0, [], 0.0)
     save_state(folder, identity, state, model, optimiser)  # a place that cannot be written fails now, not at the end
     draw = batch_sampler(samples, training, sets.trained_groups.tolist())
+    excluded = prepared.roles.count("excluded")
     console.print(
         f"training on {len(samples)} images of {counted(len(products), 'product')} "
         f"({device}, batch {training.batch_size}); "
-        f"{sum(role in ('held_out', 'thresholds', 'gate') for role in prepared.roles)} more are kept out of training"
+        f"{len(prepared.roles) - len(samples) - excluded} more judge what it learns"
+        + (f", {excluded} left out" if excluded else "")
     )
     if prepared.merged:
         console.print(prepared.merged)
@@ -165,10 +167,10 @@ def train(
                 )
 
     model.eval()
-    finished = finish(model, source, store, sets, prepared, training, state, verdicts, folder)
-    draw_regions(folder, ignored or {})
-    (folder / resume_state.FILE).unlink(missing_ok=True)
-    for outdated in remove_outdated(folder):
+    finished = finish(model, source, store, sets, prepared, training, state, verdicts, ignored or {}, folder)
+    leftovers = remove_outdated(folder)
+    (folder / resume_state.FILE).unlink(missing_ok=True)  # last: --resume repeats whatever a kill left out
+    for outdated in leftovers:
         console.print(f"{outdated} is of an earlier model and refused from now on: build it again")
     return finished
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +111,7 @@ def prepare_images(
         lost = f"; {unknown} more are not among these images" if unknown else ""
         console.print(f"verdicts of the review on {len(set(verdicts) & set(hashes))} images{lost}")
     before = () if start_from is None else read_run_images(start_from).images
-    earlier = None if start_from is None else _earlier_roles(before, names, hashes, parts.groups)
+    earlier = None if start_from is None else _earlier_roles(before, hashes, parts.groups)
     forgotten = _forgotten(before, names, hashes)
     roles = assign_roles(samples, parts.groups, excluded, training.holdout, training.seed, earlier)
     entries = tuple(
@@ -170,12 +171,14 @@ def _called_both(samples: Sequence[Sample]) -> list[Finding]:
 
 def _forgotten(before: Sequence[ImageEntry], products: Sequence[str], hashes: Sequence[str]) -> list[Finding]:
     """What a run learned before that is not among the images now: memory and thresholds are made of these alone."""
-    here = set(zip(products, hashes, strict=True))
+    here = set(hashes)
     used = [entry for entry in before if entry.role != "excluded"]
-    missing = sum((entry.product, entry.sha256) not in here for entry in used)
+    missing = sum(entry.sha256 not in here for entry in used)
     if not missing:
         return []
-    gone = sorted({entry.product for entry in used} - set(products))
+    # A product that was renamed is known under its new name.
+    kept = {entry.product for entry in used if entry.sha256 in here}
+    gone = sorted({entry.product for entry in used} - set(products) - kept)
     unlearned = f"; it will not know {', '.join(gone)} any more" if gone else ""
     return [
         Finding(
@@ -186,17 +189,25 @@ def _forgotten(before: Sequence[ImageEntry], products: Sequence[str], hashes: Se
     ]
 
 
-def _earlier_roles(
-    before: Sequence[ImageEntry], products: Sequence[str], hashes: Sequence[str], groups: NDArray[np.intp]
-) -> dict[int, Role]:
-    """What parts were used for in an earlier run, by group; a part with one image that was trained on is trained."""
-    known: dict[tuple[str, str], Role] = {(entry.product, entry.sha256): entry.role for entry in before}
+def _earlier_roles(before: Sequence[ImageEntry], hashes: Sequence[str], groups: NDArray[np.intp]) -> dict[int, Role]:
+    """What parts were used for in an earlier run, by group; a part with one image that was trained on is trained.
+
+    Images are known by content alone: the student learned them under whatever name their product had.
+    """
+    known: dict[str, Role] = {}
     roles: dict[int, Role] = {}
-    for product, digest, part in zip(products, hashes, groups.tolist(), strict=True):
-        role = known.get((product, digest))
-        if role is not None and role != "excluded" and roles.get(part) != "trained":
-            roles[part] = role
+    for entry in before:
+        _use(known, entry.sha256, entry.role)
+    for digest, part in zip(hashes, groups.tolist(), strict=True):
+        if digest in known:
+            _use(roles, part, known[digest])
     return roles
+
+
+def _use(roles: dict[Any, Role], what: object, role: Role) -> None:
+    """Notes ``role``: what was trained on once was trained on, whatever else was done with a copy of it."""
+    if role != "excluded" and roles.get(what) != "trained":
+        roles[what] = role
 
 
 def _below(root: Path, sample: Sample) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,10 +19,9 @@ FOLDER = "reference"
 MOST = 16
 
 
-def save_reference(samples: Sequence[Sample], size: tuple[int, int], run: Path) -> None:
-    """Writes one held-out image per product (up to 16 in all), fitted to the model's input, as PNG."""
-    folder = run / FOLDER
-    shutil.rmtree(folder, ignore_errors=True)
+def save_reference(samples: Sequence[Sample], size: tuple[int, int], target: Path) -> None:
+    """Writes one held-out image per product (up to 16 in all), fitted to the model's input, as PNG below ``target``."""
+    folder = target / FOLDER
     first = {sample.product: sample for sample in reversed(samples)}
     for product in sorted(first)[:MOST]:
         image = fit_to_input(first[product].read(), size)

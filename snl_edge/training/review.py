@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
@@ -14,18 +15,21 @@ import torch
 from numpy.typing import NDArray
 
 from snl_edge.atomic import write_text
-from snl_edge.data.findings import Finding
+from snl_edge.data.findings import Finding, counted
 from snl_edge.data.findings_page import show_sample, write_findings
 from snl_edge.data.loader import ImageStore
 from snl_edge.errors import DataError
 from snl_edge.image import fit_to_input
 from snl_edge.model.snl import Snl
+from snl_edge.progress import console
 from snl_edge.runtime.overlay import draw_overlay, ignored_in
 
 from .checkpoint import Checkpoint
 from .image_record import ImageEntry
 
-FOLDER, PAGE, TABLE = "review", "index.html", "suspicious.csv"
+FOLDER, TABLE, EARLIER = "review", "suspicious.csv", "suspicious-earlier.csv"
+PLACE = Path(FOLDER, "index.html")
+"""Of the page in a run folder."""
 COLUMNS = ("image", "product", "standing", "verdict", "sha256")
 STRANGEST = 12
 """Images that are shown, and listed in the table, in all, beside the suspicious ones."""
@@ -46,8 +50,7 @@ def read_review(path: Path) -> dict[str, Verdict]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the review {path}", str(error), f"give the {TABLE} of a run's review") from error
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","  # spreadsheets of some countries write semicolons
-    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    rows = _rows(text)
     if not {"sha256", "verdict"} <= set(rows.fieldnames or ()):
         raise DataError(f"{path} is no review", "it has no columns sha256 and verdict", f"start from a run's {TABLE}")
     verdicts: dict[str, Verdict] = {}
@@ -76,19 +79,26 @@ def read_review(path: Path) -> dict[str, Verdict]:
     return verdicts
 
 
+def _rows(text: str) -> csv.DictReader[str]:
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","  # spreadsheets of some countries write semicolons
+    return csv.DictReader(io.StringIO(text), delimiter=delimiter)
+
+
 def write_review(
     run: Path,
+    target: Path,
     checkpoint: Checkpoint,
     model: Snl,
     store: ImageStore,
     images: Sequence[ImageEntry],
     findings: Sequence[Finding],
     verdicts: Mapping[str, Verdict],
-) -> Path:
-    """Writes the page of all ``findings`` and the table of the images that stand out most; returns the page's path.
+) -> None:
+    """Writes the page of all ``findings`` and the table of the images that stand out most.
 
     Args:
-        run: the run folder.
+        run: the run folder, by which the page calls its files.
+        target: below which they are written.
         checkpoint: of the finished run.
         model: in evaluation mode; its heatmaps show why an image stands out.
         store: the training images, in the order of ``images``.
@@ -100,13 +110,11 @@ def write_review(
         OutputError: they cannot be written.
     """
     listed = _listed(images, verdicts)
-    flagged = [i for i in listed if images[i].suspicious]
-    others = [i for i in listed if not images[i].suspicious]
     overlays = _overlays(checkpoint, model, store, images, listed)
     shown = [*findings]
-    if others:
-        text = "not suspicious, but the strangest that were used: a defective part among them would be taken for good"
-        shown.append(Finding("strangest", text, tuple(store.samples[i].path for i in others)))
+    for kind, (text, chosen) in _groups(images, verdicts, listed).items():
+        if chosen:
+            shown.append(Finding(kind, text, tuple(store.samples[i].path for i in chosen)))
 
     plain = show_sample(store.samples)
 
@@ -120,18 +128,82 @@ def write_review(
         entry = images[i]
         verdict = verdicts.get(entry.sha256, "")
         table.writerow([entry.file, entry.product, f"{entry.standing or 0:.2f}", verdict, entry.sha256])
-    write_text(run / FOLDER / TABLE, rows.getvalue())
-    return write_findings(
+    write_text(target / FOLDER / TABLE, rows.getvalue())
+    _keep_earlier(run / FOLDER / TABLE, target / FOLDER / EARLIER, verdicts)
+    write_findings(
         shown,
-        run / FOLDER / PAGE,
+        target / PLACE,
         title=f"What to look at: {run.resolve().name}",
-        summary=(
-            f"{len(flagged)} of {len(images)} training images are suspicious. Write good or defect into the "
-            f"verdict column of {TABLE} and train again with --review {run / FOLDER / TABLE}."
-        ),
+        summary=what_to_do(images, verdicts, run / FOLDER / TABLE),
         provenance={"created": checkpoint.created, "revision": checkpoint.revision},
         read=read,
     )
+
+
+def what_to_do(images: Sequence[ImageEntry], verdicts: Mapping[str, Verdict], table: Path) -> str:
+    """What became of suspicious ones among the training ``images``, and what a person does about it in ``table``."""
+    open_ones = [image for image in images if image.suspicious and image.sha256 not in verdicts]
+    left = sum(image.role == "excluded" for image in open_ones)
+    learned = len(open_ones) - left
+    lines: list[str] = []
+    if left:
+        lines.append(f"{_of(left, images)} left out of training as suspicious, until you say that it is a good part.")
+    if learned:
+        lines.append(
+            f"{_of(learned, images)} suspicious and learned as good all the same, as --trust says: if one shows a "
+            "defective part, parts like it will pass."
+        )
+    if open_ones:
+        stays = " and ".join(
+            [*(["what was left out stays out"] if left else []), *(["what was learned is learned"] if learned else [])]
+        )
+        lines.append(
+            f"What to do: look at the pictures below, open {table.name} beside this page in any spreadsheet, and write "
+            f"good or defect into the column verdict. Where it stays empty, {stays} with the same options. Then give "
+            f"the same train command again with --review {table} and --replace (or another --out)."
+        )
+    else:
+        lines.append("No training image is suspicious without your verdict: nothing has to be done about that.")
+    return " ".join(lines)
+
+
+def _of(number: int, images: Sequence[ImageEntry]) -> str:
+    return f"{number} of {len(images)} training images {'is' if number == 1 else 'are'}"
+
+
+def _groups(
+    images: Sequence[ImageEntry], verdicts: Mapping[str, Verdict], listed: Sequence[int]
+) -> dict[str, tuple[str, list[int]]]:
+    """What the page shows beside what was found: text and images of each kind."""
+    said = [verdicts.get(images[i].sha256) for i in listed]
+    by = {
+        verdict: [i for i, own in zip(listed, said, strict=True) if own == verdict]
+        for verdict in ("defect", "good", None)
+    }
+    return {
+        "called defective": ("left out, as the review says", by["defect"]),
+        "called good": ("used as the good parts that the review says they are", by["good"]),
+        "strangest": (
+            "not suspicious, and used; they stand out most of what was. Nothing is to be done, unless one shows a "
+            f"defective part: then write defect into its line of {TABLE}, or parts like it will pass",
+            [i for i in by[None] if not images[i].suspicious],
+        ),
+    }
+
+
+def _keep_earlier(table: Path, target: Path, verdicts: Mapping[str, Verdict]) -> None:
+    """Copies the ``table`` that is to be replaced to ``target``, if words stand in it that are not ``verdicts``."""
+    if not table.is_file():
+        return
+    text = table.read_text(encoding="utf-8-sig", errors="replace")
+    written = [row for row in _rows(text) if (row.get("verdict") or "").strip()]
+    if lost := [row for row in written if (row.get("sha256") or "").strip().lower() not in verdicts]:
+        shutil.copyfile(table, target)
+        console.print(
+            f"{table} had {counted(len(lost), 'verdict')} that this training was not given (--review): "
+            f"they are kept in {target.name} beside it",
+            style="bold",
+        )
 
 
 def _listed(images: Sequence[ImageEntry], verdicts: Mapping[str, Verdict]) -> list[int]:

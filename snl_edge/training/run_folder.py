@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from snl_edge.errors import OutputError
+from snl_edge.progress import console
 from snl_edge.runtime.manifest import FILE as MANIFEST
 
 from . import resume
@@ -37,7 +38,7 @@ def require_free(folder: Path) -> None:
 
 
 def remove_outdated(folder: Path) -> list[Path]:
-    """Removes what an earlier run in ``folder`` left that tells of its model; returns what is left and says so itself.
+    """Removes what an earlier run in ``folder`` left that tells of its model; returns what stays and is refused.
 
     A report of another model would be read as this one's. A bundle stays, as a line may run it and its thresholds may
     be tuned: `snl_edge.runtime.bundle.Bundle.open` refuses it from now on, and a new build tells what becomes of them.
@@ -45,4 +46,7 @@ def remove_outdated(folder: Path) -> list[Path]:
     report = folder / REPORT
     if (report / "metrics.json").is_file():
         shutil.rmtree(report, ignore_errors=True)
+        console.print(
+            f"the report {report} is removed: it told of the earlier model; `snl-edge evaluate` measures this one"
+        )
     return [folder / "bundle"] if (folder / "bundle" / MANIFEST).is_file() else []

@@ -205,7 +205,7 @@ def contamination_findings(
             continue
         names = ", ".join(samples[i].path.name for i in worst[:NAMED])
         more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
-        done = "used all the same, as --trust says" if trusted else "left out"
+        done = "learned as good, as --trust says" if trusted else "left out"
         findings.append(
             Finding(
                 "suspicious",

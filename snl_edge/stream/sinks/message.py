@@ -54,7 +54,7 @@ class Message(BaseModel):
     score: float | None = Field(
         description="Calibrated, to be held against `threshold`. Null where nothing was judged."
     )
-    threshold: float | None = Field(description="The one that applied.")
+    threshold: float | None = Field(description="The one that applied. Null where none did.")
     threshold_version: int
     warning: str | None = Field(description="Standing warning under which it was judged.")
     regions: tuple[Region, ...]

@@ -71,7 +71,7 @@ class FolderSource:
 
     live = False
     video = False
-    received = None
+    received: float | None = None
     colour: Colour = "rgb"
 
     def __init__(self, settings: FolderSettings) -> None:

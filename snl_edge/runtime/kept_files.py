@@ -1,0 +1,67 @@
+"""What people keep in a bundle's folder, such as a report of `evaluate`: a build that replaces the bundle keeps it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from ..errors import BundleError
+from ..progress import console
+from .bundle import ENGINES
+from .manifest import FILE, Manifest, read_manifest
+
+
+def keep_files(earlier: Path, bundle: Path) -> None:
+    """Takes over into the new ``bundle`` what no build wrote into the ``earlier`` one, whose files stay where they are.
+
+    A report stays if it tells of the same weights and thresholds; that of another model would be read as this one's
+    and is left out. Either is said.
+
+    Raises:
+        BundleError: ``earlier`` cannot be read, or the new bundle has a file of the same name.
+        OSError: the new one cannot be written.
+    """
+    before, now = (read_manifest(folder / FILE) for folder in (earlier, bundle))
+    own = {FILE, *before.files}
+    files = [path for path in sorted(earlier.rglob("*")) if path.is_symlink() or not path.is_dir()]
+    others = [
+        name
+        for name in (path.relative_to(earlier) for path in files)
+        if name.as_posix() not in own and name.parts[0] != ENGINES
+    ]
+    reports = {name.parent for name in others if name.name == "metrics.json" and name.with_name("index.html") in others}
+    dropped = set[Path]() if _tells_of(before, now) else reports
+    for name in others:
+        if dropped & set(name.parents):
+            continue
+        target = bundle / name
+        if target.exists():
+            raise BundleError(
+                f"{earlier / name} is none of the bundle's files",
+                "the new bundle has a file of that name",
+                "move it elsewhere, and build again",
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _link(earlier / name, target)
+    for report in sorted(reports):
+        words = (
+            "is removed: it tells of another model or of other thresholds than those of the new bundle"
+            if report in dropped
+            else "is kept: the same model and thresholds, in graphs and engines of before"
+        )
+        console.print(f"the report {earlier / report} {words}; `snl-edge evaluate` measures the new one")
+
+
+def _tells_of(before: Manifest, now: Manifest) -> bool:
+    """Whether what was measured with one bundle holds for the other, as far as its model goes."""
+    names = ("weights_sha256", "calibration", "threshold", "product_thresholds", "unknown_limit")
+    return now.weights_sha256 is not None and all(getattr(before, name) == getattr(now, name) for name in names)
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for the same file: nothing is copied, and nothing lost if the build fails after it."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # not every file system has them
+        shutil.copy2(source, target, follow_symlinks=False)
