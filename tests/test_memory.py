@@ -136,6 +136,22 @@ def test_a_left_out_image_is_judged_as_if_it_had_never_been_seen(shared: bool, s
     assert distances.mean() > 0.3
 
 
+@pytest.mark.parametrize("search", SEARCHES[1:3])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_forgotten_part_excuses_nothing(shared: bool, search: dict):
+    memory, seen = filled(centres=400, candidates=384, shared=shared, **search)  # every patch of every image
+    memory.forget([int(PRODUCTS[0])], [0])
+    distances = memory(seen, PRODUCTS)
+    cells = patches(seen).flatten(2).transpose(1, 2)  # [6, P, C]
+    others = [i for i in range(1, 6) if shared or PRODUCTS[i] == PRODUCTS[0]]
+    expected = torch.cdist(cells[0], cells[others].flatten(0, 1)).amin(1)
+    assert torch.allclose(distances[0].flatten(), expected, atol=0.01)  # the search is a coarse one
+    assert distances[1:].max() < 0.01  # the others know themselves
+    if not shared:
+        memory.forget(PRODUCTS.tolist(), list(range(6)))  # nothing would be left to compare with: what was kept stays
+        assert torch.equal(memory(seen, PRODUCTS), distances)
+
+
 def test_training_images_are_judged_without_their_own_patches(run, line):
     model, _ = load_model(run)
     found = find_images(run, open_dataset(line))

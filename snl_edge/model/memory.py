@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -163,6 +165,24 @@ class Memory(nn.Module):
         if self.config.search is not None:
             for part in range(len(self.owners)):
                 self._index(part, self.config.search)
+
+    def forget(self, products: Sequence[int], parts: Sequence[int]) -> None:
+        """Drops the centres of these ``parts`` of these ``products``, one each; others of the product stand twice then.
+
+        A product of which nothing else is kept stays as it is.
+        """
+        kept = self.kept.view(*self.owners.shape, -1)
+        for product in sorted(set(products)):
+            own = 0 if len(self.owners) == 1 else product
+            numbers = [part for of, part in zip(products, parts, strict=True) if of == product]
+            gone = torch.isin(self.owners[own], torch.tensor(numbers, dtype=torch.int32, device=self.owners.device))
+            if not gone.any() or gone.all():
+                continue
+            other = int((~gone).nonzero()[0])
+            kept[own, gone] = kept[own, other].clone()
+            self.owners[own, gone] = self.owners[own, other].clone()
+            if self.config.search is not None:
+                self._index(own, self.config.search)
 
     def _index(self, part: int, count: int) -> None:
         """Makes what the search of the product ``part`` needs of its centres, in ``count`` directions.
