@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -83,6 +85,32 @@ def test_images_of_a_batch_may_run_side_by_side(folder: Path) -> None:
                 np.testing.assert_allclose(ours, theirs, atol=1e-6)
         one_image = two.predict(images[4:5])
         np.testing.assert_allclose(one_image.score, one.predict(images).score[4:5], rtol=1e-5)
+
+
+SIGNALLED = """
+import ctypes, faulthandler, pathlib, signal, sys
+from snl_edge.runtime.detector import Detector
+class Stack(ctypes.Structure):
+    _fields_ = [("at", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+def stack():
+    found = Stack()
+    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(found))
+    return found.at
+faulthandler.enable()  # gives the thread a stack for signals
+first = Detector.load(pathlib.Path(sys.argv[1]), backend="openvino")
+before = stack()
+second = Detector.load(pathlib.Path(sys.argv[1]), backend="openvino")
+print(stack() == before)  # one more would be the thread's own even when what it belongs to is gone
+del first, second
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_bundles_that_take_each_others_place_leave_the_stack_for_signals_alone(folder: Path) -> None:
+    pytest.importorskip("openvino")
+    done = subprocess.run([sys.executable, "-c", SIGNALLED, str(folder)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["True", "handled"]), done.stderr
 
 
 def test_fp16_graph_runs_and_is_close(folder: Path) -> None:

@@ -80,9 +80,11 @@ def test_any_batch_gives_the_same_answers(graphs, pictures):
 
 def test_fp32_agrees_with_pytorch_in_onnxruntime_and_openvino(graphs, pictures, expected, tmp_path):
     agrees(run_graph(graphs["fp32"], pictures), expected)
-    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("openvino")
+    from snl_edge.runtime.openvino_backend import process_core
+
     path = save_graph(graphs["fp32"], tmp_path / "fp32.onnx")
-    core = openvino.Core()
+    core = process_core()
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     result = compiled(pictures)
     agrees(Prediction(*(result[name] for name in Prediction._fields)), expected)
@@ -135,10 +137,10 @@ def test_the_memory_searches_in_fp16_and_its_distances_are_fp32(graphs):
 
 def test_openvino_reads_bf16_for_fp16_and_leaves_what_is_delicate(graphs, pictures, expected, tmp_path):
     openvino = pytest.importorskip("openvino")
-    from snl_edge.runtime.openvino_backend import OpenVinoBackend, emulates, half_as_bf16
+    from snl_edge.runtime.openvino_backend import OpenVinoBackend, emulates, half_as_bf16, process_core
 
     path = save_graph(graphs["fp16"], tmp_path / "fp16.onnx")
-    model = openvino.Core().read_model(path)
+    model = process_core().read_model(path)
     half_as_bf16(model, search_alone=True)  # as of an INT8 graph, whose spared layers are FP16
     narrow = [node for node in model.get_ordered_ops() if node.get_output_element_type(0) == openvino.Type.bf16]
     assert sum(node.get_type_name() == "MatMul" for node in narrow) == 2

@@ -203,9 +203,9 @@ def test_every_precision_is_held_to_the_hosts_resize(run: Path, bundle: Path) ->
 
 def test_openvino_computes_the_front_exactly_whatever_it_rounds_behind(plain: Bundle, resizing: Bundle) -> None:
     openvino = pytest.importorskip("openvino")
-    from snl_edge.runtime.openvino_backend import OpenVinoBackend, half_as_bf16
+    from snl_edge.runtime.openvino_backend import OpenVinoBackend, half_as_bf16, process_core
 
-    model = openvino.Core().read_model(resizing.graph("fp16"))
+    model = process_core().read_model(resizing.graph("fp16"))
     half_as_bf16(model)
     kinds = {node.get_friendly_name(): node.get_output_element_type(0) for node in model.get_ordered_ops()}
     assert openvino.Type.bf16 in kinds.values()

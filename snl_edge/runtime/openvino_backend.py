@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,18 @@ from .processor import VNNI, instruction_sets
 
 SEARCH = frozenset({"MatMul", "Add", "Subtract", "Gather", "Reshape", "Transpose"})
 """What a search is made of, up to the place of its maximum."""
+
+
+@functools.cache
+def process_core() -> openvino.Core:
+    """The one core of this process, never to be let go of.
+
+    Its CPU plugin gives the thread that makes it a stack for signals (``sigaltstack``) and takes that away when it ends:
+    of several that do not end in the order of nesting, one leaves the thread with a stack that is no longer there. The
+    next signal, such as a service manager's stop, then kills the process instead of ending it (seen with OpenVINO
+    2026.4.1 where two bundles had been loaded, as after a change of recipe, and Python's ``faulthandler`` was on).
+    """
+    return openvino.Core()
 
 
 class OpenVinoBackend:
@@ -46,7 +59,7 @@ class OpenVinoBackend:
         self._streams = min(cores, max_batch)
         settings: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": cores}
         try:
-            core = openvino.Core()
+            core = process_core()
             model = core.read_model(graph)
             missing = emulates("bf16")
             if not missing:
@@ -125,7 +138,7 @@ class OpenVinoBackend:
 
 def emulates(precision: Precision) -> str:
     """What this processor lacks to compute in ``precision`` natively; empty if nothing."""
-    if precision == "bf16" and "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if precision == "bf16" and "BF16" not in process_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         return "no BF16 instructions here"
     if precision == "int8" and not VNNI & instruction_sets():
         return "no VNNI instructions here"
