@@ -68,6 +68,15 @@ def test_infer_judges_and_goes_on_after_a_broken_image(snl_edge, line, bundle, t
         decided = "-" if entry["threshold"] is None else f"{entry['threshold']:.3f}"
         row = next(row.split() for row in result.stdout.splitlines() if row.startswith(entry["path"]))
         assert (row[1], row[-2], row[-1]) == (entry["verdict"], f"{entry['score']:.3f}", decided)
+    assert (
+        snl_edge("infer", images / "0.png", "--bundle", bundle, "--out", "out").returncode == 0
+    )  # heatmaps of its own
+    before = (images / "0.png").read_bytes()
+    for pictures, target in ((images / "0.png", images), (tmp_path / "out" / "0.png", images)):
+        refused = snl_edge("infer", pictures, "--bundle", bundle, "--out", target)
+        assert refused.returncode == 1
+        assert "0.png would be overwritten" in refused.stderr
+    assert (images / "0.png").read_bytes() == before
     overlay = cv2.imread(
         lines[0]["overlay"] if os.path.isabs(lines[0]["overlay"]) else str(tmp_path / lines[0]["overlay"])
     )

@@ -40,12 +40,14 @@ def said(dataset: Dataset) -> dict[str, str]:
     ("names", "role"),
     [
         (
-            "good ok OK okay-parts ok_2024 Normal iO i.O. IO OKParts okimages gut bueno bon buono 良品 pass",
+            "good ok OK okay-parts ok_2024 Normal iO i.O. IO OKParts OKparts OKs PASSimages okimages gut bueno bon "
+            "buono 良品 pass",
             Role.GOOD,
         ),
         ("no_defect defect-free fehlerfrei 양품", Role.GOOD),
         ("bad NG NG_2024 nok ko n.i.O. niO nio not_ok non-conforming Anomaly defects defective reject", Role.DEFECT),
         ("Ausschuss schlecht malo défaut Défauts 不良 不良品 异常 欠陥 NG品 불량 nicht_io fail scrap", Role.DEFECT),
+        ("NGparts NGs NGTeile NIOteile NOKparts FAILimages Schrott kaputt", Role.DEFECT),
         ("train training Train_2", Role.TRAIN),
         ("test testing test_public testset", Role.TEST),
         ("val valid validation", Role.VALIDATION),

@@ -42,10 +42,11 @@ _NAMES = {
         godkand godkant hyva hyvat jo tot dat baik saglam хорошие хороший годные годный годен καλα جيد سليم ดี
         好 可 无缺陷 无瑕疵 没问题 良 良品 良好 合格 合格品 正常 正常品 正品 양품 정상 합격""",
     Role.DEFECT: """
-        incorrect denied sick nogo unhealthy unclean unapproved rework
+        incorrect denied sick nogo unhealthy unclean unapproved rework ngs noks
         bad ng nok ko nio notok nogood nonconforming defect defects defective defectives anomaly anomalies anomalous
         abnormal abnormals abnormality abnormalities fault faults faulty reject rejects rejected fail fails failed
         failure failures scrap scrapped error errors flaw flaws flawed outlier outliers unacceptable
+        rej kaputt schrott mangelhaft mangelhafte
         ausschuss schlecht schlechte schlechtteil schlechtteile fehler fehlerhaft fehlerhafte fehlerteil fehlerteile
         defekt defekte anomalie anomalien nichtinordnung nacharbeit
         malo malos mala malas defecto defectos defectuoso defectuosos rechazado rechazados
@@ -113,6 +114,7 @@ _MOST_JOINED = 3
 """Words that may be one when joined, as ``nicht in Ordnung``."""
 _OPPOSITE = {Role.GOOD: Role.DEFECT, Role.DEFECT: Role.GOOD}
 _CASE_CHANGE = re.compile(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])|(?<=[A-Z])(?=[A-Z][a-z])")
+_CAPITALS = re.compile(r"(?<![^\W\d_])([A-ZÄÖÜ]{2,})(?=[a-zäöü]{2})")
 
 
 @lru_cache(maxsize=4096)
@@ -126,7 +128,9 @@ def _pieces(name: str) -> tuple[tuple[str, bool], ...]:
     """The words of a name, each with whether a number follows it: ``No. 3`` is no negation of what comes then."""
     pieces: list[tuple[str, bool]] = []
     single = False
-    for word in re.findall(r"\d+|[^\W\d_]+", _CASE_CHANGE.sub(" ", name)):
+    # A label in capitals ends with them (NGparts); any other word takes the last of them along (GEARTeile).
+    parted = _CAPITALS.sub(lambda found: f"{found[0]} " if _plain(found[0]) in _ROLES else found[0], name)
+    for word in re.findall(r"\d+|[^\W\d_]+", _CASE_CHANGE.sub(" ", parted)):
         plain = _plain(word)
         if word.isdecimal():
             pieces[-1:] = [(last, True) for last, _ in pieces[-1:]]

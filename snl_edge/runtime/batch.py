@@ -5,14 +5,14 @@ from __future__ import annotations
 import glob
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.text import Text
 
 from snl_edge.atomic import replacing, write_text
 from snl_edge.bit_depth import DepthWatch, to_uint8
-from snl_edge.errors import DataError
+from snl_edge.errors import DataError, OutputError
 from snl_edge.image import IMAGE_SUFFIXES, load_image
 from snl_edge.image_files import is_kept_heatmap
 from snl_edge.progress import console, progress_bar
@@ -25,6 +25,7 @@ from .manifest import require_threshold
 from .overlay import draw_overlay, draw_unknown, ignored_in
 from .tuning import unusual
 
+VERDICTS = "verdicts.jsonl"
 LONGEST_TABLE = 12
 """Rows printed for people; more are summed up, and all are in the JSON lines."""
 
@@ -60,6 +61,8 @@ def infer_files(
     if heatmaps:
         console.print(f"left out: {len(heatmaps)} heatmaps that a line keeps beside its pictures")
     names = overlay_names(paths)
+    if out is not None:
+        _require_room(out, names)
     lines: list[dict[str, object]] = []
     # One picture at a time: nothing larger need be made ready.
     one = Detector.load(bundle, backend=backend, precision=precision, max_batch=1)
@@ -77,12 +80,34 @@ def infer_files(
                 print(json.dumps(lines[-1]), flush=True)  # noqa: T201
             report(done, len(paths))
     if out is not None:
-        write_text(out / "verdicts.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        write_text(out / VERDICTS, "".join(json.dumps(line) + "\n" for line in lines))
     if not as_json:
         _print_table(lines, paths)
     if depth.doubt is not None:
         console.print(f"snl-edge: {depth.doubt}", style="yellow", soft_wrap=True)
     return sum("error" in line for line in lines)
+
+
+def _require_room(out: Path, names: Mapping[Path, str]) -> None:
+    """Refuses a folder in which a heatmap would be written over a picture that is not one of an earlier call.
+
+    Raises:
+        OutputError: it would.
+    """
+    pictures = {path.resolve() for path in names}
+    ours = (out / VERDICTS).is_file()
+    for name in names.values():
+        target = out / name
+        if target.resolve() in pictures:
+            raise OutputError(
+                f"{target} would be overwritten", "it is one of the pictures to inspect", "give another --out"
+            )
+        if not ours and target.exists():
+            raise OutputError(
+                f"{target} would be overwritten",
+                f"no {VERDICTS} beside it says that it is a heatmap of an earlier call",
+                "give another --out, or remove it",
+            )
 
 
 def find_images(arguments: Sequence[str]) -> list[Path]:

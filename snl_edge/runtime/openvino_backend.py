@@ -28,10 +28,10 @@ SEARCH = frozenset({"MatMul", "Add", "Subtract", "Gather", "Reshape", "Transpose
 def process_core() -> openvino.Core:
     """The one core of this process, never to be let go of.
 
-    Its CPU plugin gives the thread that makes it a stack for signals (``sigaltstack``) and takes that away when it ends:
+    Its CPU plugin gives the thread that makes it a stack for signals (``sigaltstack``) and takes that away at its end:
     of several that do not end in the order of nesting, one leaves the thread with a stack that is no longer there. The
     next signal, such as a service manager's stop, then kills the process instead of ending it (seen with OpenVINO
-    2026.4.1 where two bundles had been loaded, as after a change of recipe, and Python's ``faulthandler`` was on).
+    2026.4.1 where bundles had taken each other's place, as after a change of recipe).
     """
     return openvino.Core()
 
