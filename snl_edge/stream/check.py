@@ -169,6 +169,8 @@ def _trigger(trigger: TriggerSettings) -> str:
 
 def _queue(config: LineConfig) -> str:
     full = "the oldest part is dropped (fail-safe)" if config.queue.policy == "newest" else "the source waits"
+    if config.queue.policy == "newest" and any(camera.source.type == "folder" for camera in config.cameras):
+        full += ", a file for good: files could wait with queue.policy block"
     deadline = f"a verdict within {config.deadline_ms:g} ms" if config.deadline_ms else "no deadline"
     return f"{config.queue.size} pictures may wait; when it is full, {full}; {deadline}"
 
