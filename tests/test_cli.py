@@ -161,7 +161,7 @@ def test_inspect_knows_every_kind(snl_edge, run, bundle, tmp_path):
     assert "nothing that snl-edge wrote" in failed_with_one_line(snl_edge("inspect", tmp_path))
 
 
-def test_threshold_is_shown_and_set_without_building(snl_edge, bundle, tmp_path):
+def test_threshold_is_shown_and_set_without_building(snl_edge, line, bundle, tmp_path):
     copy = tmp_path / "bundle"
     shutil.copytree(bundle, copy)
     product = json.loads((copy / "manifest.json").read_text())["products"][0]
@@ -180,6 +180,8 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, bundle, tmp_path)
     assert "certain (95 %): at most" in output.splitlines()[0]
     assert "Name one with --product" in failed_with_one_line(snl_edge("threshold", copy, "0.71"))
     assert "doubtful: 0.71 is" in snl_edge("threshold", copy).stderr
+    picture = open_dataset(line).test[0].path
+    assert "doubtful: 0.71 is" in snl_edge("infer", picture, "--bundle", copy, "--backend", "onnxruntime").stderr
     reset = snl_edge("threshold", copy, "--reset").stdout
     assert "training chose" not in reset
     assert re.search(r" 8 .* extrapolated$", reset.splitlines()[table.index(product)])

@@ -23,7 +23,7 @@ from .detector import Detector
 from .frame import as_images
 from .manifest import require_threshold
 from .overlay import draw_overlay, draw_unknown, ignored_in
-from .tuning import unusual
+from .tuning import standing_doubts, unusual
 
 VERDICTS = "verdicts.jsonl"
 LONGEST_TABLE = 12
@@ -69,9 +69,14 @@ def infer_files(
     with one as detector, progress_bar("inspecting") as report:
         console.print(detector.backend_reason)
         manifest = detector.bundle.manifest
-        for name in () if threshold is None else manifest.products if product is None else (product,):
-            if odd := unusual(manifest, name, threshold):
-                console.print(f"doubtful: {odd}", soft_wrap=True)
+        if threshold is None:
+            odd = standing_doubts(manifest).values()
+        else:
+            odd = [
+                unusual(manifest, name, threshold) for name in (manifest.products if product is None else (product,))
+            ]
+        for words in filter(None, odd):
+            console.print(f"doubtful: {words}", soft_wrap=True, markup=False)
         depth = DepthWatch()
         for done, path in enumerate(paths, start=1):
             target = out and out / names[path]

@@ -16,6 +16,7 @@ from ..opencv import opencv
 from ..runtime.frame import misfit
 from ..runtime.manifest import FILE as MANIFEST
 from ..runtime.manifest import read_manifest
+from ..runtime.tuning import standing_doubts
 from ..table import print_table, text_column
 from .actuators import ModbusActuator
 from .camera import CameraSettings
@@ -101,7 +102,8 @@ def _recipe(config: LineConfig) -> str:
             check_region(camera.name, camera.region, camera.rotation, recipe.takes)
         reference = "" if manifest.reference else "; it has no reference, so drift cannot be seen"
         frames = f", takes frames of {recipe.takes.frame} alone" if recipe.takes.frame else ""
-        return f"{recipe.name} for {', '.join(manifest.products)}{frames}, run by {recipe.reason}{reference}"
+        odd = "".join(f"; doubtful: {words}" for words in standing_doubts(manifest).values())
+        return f"{recipe.name} for {', '.join(manifest.products)}{frames}, run by {recipe.reason}{reference}{odd}"
     finally:
         recipe.close()
 
