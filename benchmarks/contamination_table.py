@@ -25,9 +25,7 @@ def contamination_table(results: Mapping[str, Result], name: str) -> str:
     """
     result = require_result(results, "contamination", name)
     figures, training = result.figures, result.settings["training"]
-    escapes = {
-        f"{kind}_escape_rate": title for kind, title in ESCAPES.items() if f"{kind}_escape_rate" in figures["all"]
-    }
+    escapes = {rate: title for rate, title in ESCAPES.items() if rate in figures["all"]}
     rows = list(figures["products"].items())
     means = {"all": "**mean**", "chosen_on": "the rule was chosen on", "others": "the others"}
     rows += [(title, figures[key]) for key, title in means.items() if key in figures]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from snl_edge.benchmarks.contamination import Draw, figures_of, plant
+from snl_edge.benchmarks.contamination_table import contamination_table
+from snl_edge.benchmarks.results import Result
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import DataError
 from snl_edge.training.image_record import ImageEntry
@@ -45,3 +47,24 @@ def test_all_draws_count_and_the_best_fence_names_what_the_scores_can_tell_apart
     assert (own["planted"], own["named"], own["named_rate"]) == (4, 2, 0.5)
     assert (own["images"], own["falsely_named"], own["falsely_named_beside_planted"]) == (52, 1, 2)
     assert own["attainable_rate"] == 0.5  # 1.01 lies beyond all but one of the good ones
+
+
+def test_the_table_shows_escapes_where_they_were_measured():
+    product = figures_of([entry("good", 0.1)], [Draw({"screw": {"a"}}, [entry("good", 0.1), entry("a", 3.0)])], {})
+    for row in (product["products"]["screw"], product["all"], product["chosen_on"]):
+        row |= {"clean_escape_rate": 0.1, "planted_escape_rate": 0.25}
+    settings = {"model": {"height": 8, "width": 8}, "training": None, "preset": "edge", "seed": 0}
+    result = Result(
+        kind="contamination",
+        name="few",
+        created="2026-01-01",
+        revision="0",
+        command="c",
+        machine={},
+        versions={},
+        settings=settings,
+        figures=product,
+    )
+    text = contamination_table({"contamination-few.json": result}, "few")
+    assert "| escapes, clean | escapes, planted |" in text
+    assert "| 1 | 1 (100.0 %) | 0 of 1 (0.0 %) | 100.0 | 10.0 | 25.0 |" in text
