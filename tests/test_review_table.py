@@ -8,6 +8,7 @@ pytest.importorskip("torch")
 
 from snl_edge.errors import DataError
 from snl_edge.training.image_record import ImageEntry
+from snl_edge.training.preparation import unused_review
 from snl_edge.training.review import EARLIER, TABLE, _groups, _keep_earlier, read_review, what_to_do
 
 ONE, TWO, THREE = "a" * 64, "b" * 64, "c" * 64
@@ -79,3 +80,11 @@ def test_verdicts_that_a_new_training_was_not_given_are_kept(tmp_path, capsys):
     _keep_earlier(table, earlier, {ONE: "good"})
     assert earlier.read_text() == table.read_text()
     assert "had 1 verdict that this training was not given" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_review_of_other_images_is_a_doubt() -> None:
+    assert unused_review({}, ["a"]) == []
+    assert unused_review({"a": "good", "b": "defect"}, ["a", "c"]) == []
+    (finding,) = unused_review({"a": "good", "b": "defect"}, ["c"])
+    assert finding.text.startswith("the review decided nothing: none of the 2 images with a verdict")
+    assert finding.doubtful

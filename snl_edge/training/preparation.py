@@ -26,7 +26,7 @@ from .split import Role, assign_roles, merged_sets
 
 SAID = 8
 """Doubts that are printed; the others are counted, and stand on the page."""
-GRAVITY = ("called_both", "forgotten", "suspicious", "repeats", "thresholds", "few_parts")
+GRAVITY = ("called_both", "forgotten", "other_review", "suspicious", "repeats", "thresholds", "few_parts")
 """Kinds of findings, the gravest first; others follow."""
 TOLD_BETTER = ("few_images", "repeated")
 """Kinds of findings of the mere files of which training tells more: by thresholds, and by the parts it sees."""
@@ -131,6 +131,7 @@ def prepare_images(
     findings = [
         *twofold,
         *forgotten,
+        *unused_review(verdicts, hashes),
         # What a person said is no doubt any more.
         *contamination_findings(samples, standing, suspicious & (said == ""), trusted=training.trust),
         *repeat_findings(samples, parts),
@@ -153,6 +154,19 @@ def say(findings: Sequence[Finding], before: int = 0) -> None:
         console.print(f"doubt: {finding.text}", markup=False, highlight=False)
     if len(findings) > room:
         console.print(f"and {counted(len(findings) - room, 'more doubt')}")
+
+
+def unused_review(verdicts: Mapping[str, Verdict], hashes: Sequence[str]) -> list[Finding]:
+    """What is to be said of a review that says nothing of these images."""
+    if not verdicts or not verdicts.keys().isdisjoint(hashes):
+        return []
+    return [
+        Finding(
+            "other_review",
+            f"the review decided nothing: none of the {counted(len(verdicts), 'image')} with a verdict is among the "
+            "training images",
+        )
+    ]
 
 
 def _called_both(samples: Sequence[Sample]) -> list[Finding]:
