@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from conftest import short_training, small_model
@@ -294,12 +295,20 @@ def test_calibrate_and_build_on_the_command_line(snl_edge, trained, line, tmp_pa
 
 @pytest.mark.parametrize(
     ("folder", "says"),
-    [("empty", "has no known layout"), ("missing", "missing is no folder"), ("other", "not of the model's products")],
+    [
+        ("empty", "has no known layout"),
+        ("missing", "missing is no folder"),
+        ("other", "holds none of the images"),
+        ("few", "lacks all held-out images"),  # one of them, whatever its folder is called
+    ],
 )
 def test_folders_that_cannot_calibrate_are_refused_in_one_line(snl_edge, trained, line, tmp_path, folder, says):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "other" / "spanner").mkdir(parents=True)
-    shutil.copy(open_dataset(line).train[0].path, tmp_path / "other" / "spanner")
+    for name in ("other", "few"):
+        (tmp_path / name / "spanner").mkdir(parents=True)
+    picture = open_dataset(line).train[0].path
+    shutil.copy(picture, tmp_path / "few" / "spanner")
+    cv2.imwrite(str(tmp_path / "other" / "spanner" / picture.name), 255 - cv2.imread(str(picture)))
     done = snl_edge("calibrate", tmp_path / folder, "--model", trained)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
