@@ -75,24 +75,23 @@ def contamination(
         raise ConfigError("several draws would each need trainings of their own", "--draws is given", "add --naming")
     config = override(named(preset), settings or [])
     training = TrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
-    clean, spoilt, planted = plant(open_dataset(data), share, seed)
+    dataset = open_dataset(data)
+    plants = [plant(dataset, share, number) for number in range(seed, seed + draws)]
+    clean, spoilt, planted = plants[0]
     evaluations: dict[str, Evaluation] = {}
     if naming:
         unspoilt = screened(config, training, clean)
-        drawn = [Draw(planted, screened(config, training, spoilt))]
-        for number in range(seed + 1, seed + draws):
-            _, spoilt, planted = plant(open_dataset(data), share, number)
-            drawn.append(Draw(planted, screened(config, training, spoilt)))
+        drawn = [Draw(own, screened(config, training, images)) for _, images, own in plants]
     else:
         kinds = {CLEAN: (clean, training), PLANTED: (spoilt, training)}
         if trusted:
             kinds[TRUSTED] = (spoilt, training.model_copy(update={"trust": True}))
         records: dict[str, Sequence[ImageEntry]] = {}
-        for kind, (dataset, own) in kinds.items():
+        for kind, (images, own) in kinds.items():
             run = runs / name / kind
-            trained(config, own, dataset, run)
+            trained(config, own, images, run)
             records[kind] = read_run_images(run).images
-            evaluations[kind] = evaluate_model(run, dataset)[0]
+            evaluations[kind] = evaluate_model(run, images)[0]
         unspoilt, drawn = records[CLEAN], [Draw(planted, records[PLANTED])]
     path = save_result(
         "contamination",

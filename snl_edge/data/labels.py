@@ -114,7 +114,7 @@ _MOST_JOINED = 3
 """Words that may be one when joined, as ``nicht in Ordnung``."""
 _OPPOSITE = {Role.GOOD: Role.DEFECT, Role.DEFECT: Role.GOOD}
 _CASE_CHANGE = re.compile(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])|(?<=[A-Z])(?=[A-Z][a-z])")
-_CAPITALS = re.compile(r"(?<![^\W\d_])([A-ZÄÖÜ]{2,})(?=[a-zäöü]{2})")
+_CAPITALS = re.compile(r"(?<![^\W\d_])[A-ZÄÖÜ]{2,}(?=[a-zäöü]{2})")
 
 
 @lru_cache(maxsize=4096)

@@ -28,8 +28,8 @@ def left_out(tree: Tree) -> tuple[Finding, ...]:
     kinds = (
         (dangling, "link that leads nowhere", "links that lead nowhere"),
         (hidden, "hidden image", "hidden images"),
+        (tree.circular, "link back to a folder above", "links back to a folder above"),
     )
-    kinds += ((list(tree.circular), "link back to a folder above", "links back to a folder above"),)
     words = [f"{len(paths)} {one if len(paths) == 1 else many}" for paths, one, many in kinds if paths]
     if words:
         paths = (*dangling, *hidden, *tree.circular)

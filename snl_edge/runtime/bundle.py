@@ -34,8 +34,9 @@ class Bundle:
             BundleError: the folder is no bundle, a file is missing or damaged, or it is of an earlier model of the
                 run in whose folder it lies.
         """
-        check_origin(Path(path), read_manifest(Path(path) / FILE))
-        return cls.read(path)
+        manifest = read_manifest(Path(path) / FILE)
+        check_origin(Path(path), manifest)
+        return cls._whole(Path(path), manifest)
 
     @classmethod
     def read(cls, path: Path) -> Bundle:
@@ -44,8 +45,10 @@ class Bundle:
         Raises:
             BundleError: the folder is no bundle, or a file is missing or damaged.
         """
-        path = Path(path)
-        manifest = read_manifest(path / FILE)
+        return cls._whole(Path(path), read_manifest(Path(path) / FILE))
+
+    @classmethod
+    def _whole(cls, path: Path, manifest: Manifest) -> Bundle:
         for name, expected in manifest.files.items():
             _check_file(path / name, expected)
         return cls(path, manifest)

@@ -112,6 +112,7 @@ class Camera(threading.Thread):
         self.pictures = 0
         self._firing = firing(settings.trigger, self.trigger)
         self._source: Source = open_source(settings.source)
+        self.video = self._source.video
         if isinstance(self._source, FolderSource):
             self._source.judged = lambda files: recorder.judged_files(settings.name, files)
         self._by_frame = isinstance(settings.trigger, EveryFrame | Hardware)

@@ -42,7 +42,7 @@ class Health:
         found += [self.shares.check(), self.recorder.check(), *self.outputs.checks()]
         found += [Check(f"rejects {camera}", "warning", text) for camera, text in self.judge.alarms().items()]
         manifest = self.state.recipe.bundle.manifest
-        found += standing_warnings([camera.settings for camera in self.cameras], self.judge.rules, manifest)
+        found += standing_warnings(self.cameras, self.judge.rules, manifest)
         found += self.drift.checks(manifest)
         fault = self.fault()
         return found if fault is None else [Check("line", "failed", f"{fault}: restart the service"), *found]

@@ -6,33 +6,34 @@ from collections.abc import Iterator, Sequence
 
 from ..runtime.manifest import Manifest
 from ..runtime.tuning import standing_doubts
-from .camera import CameraSettings
+from .camera import Camera
 from .control import Check
 from .judging import Rules
 from .prepare import frozen_within
-from .sources import open_source
 
 
-def standing_warnings(cameras: Sequence[CameraSettings], rules: Rules, manifest: Manifest) -> Iterator[Check]:
+def standing_warnings(cameras: Sequence[Camera], rules: Rules, manifest: Manifest) -> Iterator[Check]:
     """A line for each setting by which parts pass that recognition would stop, and for each odd threshold."""
     for camera in cameras:
-        if camera.product is not None and not camera.compare_product:
-            text = f"parts of other products pass as {camera.product} if their score is low: compare_product is false"
-            yield Check(f"product {camera.name}", "warning", text)
+        settings = camera.settings
+        if settings.product is not None and not settings.compare_product:
+            text = f"parts of other products pass as {settings.product} if their score is low: compare_product is false"
+            yield Check(f"product {settings.name}", "warning", text)
         if text := _frozen_unseen(camera):
             yield Check(
-                f"frozen {camera.name}", "warning", f"a frozen camera passes its last picture for each part: {text}"
+                f"frozen {settings.name}", "warning", f"a frozen camera passes its last picture for each part: {text}"
             )
-    if rules.unknown == "pass" and any(camera.product is None for camera in cameras):
+    if rules.unknown == "pass" and any(camera.settings.product is None for camera in cameras):
         yield Check("unknown products", "warning", "they pass: rules.unknown is pass")
     for product, odd in standing_doubts(manifest).items():
         yield Check(f"threshold {product}", "warning", odd)
 
 
-def _frozen_unseen(camera: CameraSettings) -> str | None:
+def _frozen_unseen(camera: Camera) -> str | None:
     """The setting by which a frozen camera is not seen; None where it is."""
-    if camera.checks.frozen_after is None:
+    checks = camera.settings.checks
+    if checks.frozen_after is None:
         return "checks.frozen_after is null"
-    if open_source(camera.source).video and not frozen_within(camera.checks, video=True):
+    if camera.video and not frozen_within(checks, video=True):
         return "checks.frozen_within is 0, and in compressed video a repeated picture is not the same byte for byte"
     return None

@@ -81,22 +81,22 @@ def screen(
         defective: images that vouch for none, ``bool [N]``.
     """
     none = np.zeros(len(products), bool)
-    good, silent = none if good is None else good, (none if defective is None else defective).copy()
+    good, silent = none if good is None else good, none if defective is None else defective
     wide = channels[1] + channels[2]
     own = MemoryConfig(centres=CENTRES, candidates=CANDIDATES, dimensions=WIDEST if wide > WIDEST else None)
     memory = Memory(channels, own, int(products.max()) + 1).to(features([0])[1].device)
     fill_memory(memory, features, products.tolist(), groups.tolist(), own.candidates, batch_size, seed)
-    memory.forget(products[silent].tolist(), groups[silent].tolist())
     standing, judged, before = np.full(len(products), np.nan), np.arange(len(products)), 0
+    found = silent
     for _ in range(ROUNDS):
+        memory.forget(products[found].tolist(), groups[found].tolist())
         scores = _strangeness(
             memory, features, judged, products, groups, config, batch_size, progress, counting, before
         )
         before += len(judged)
         standing[judged] = np.fmax(standing[judged], standing_out(scores, products[judged], groups[judged]))
         found = (standing > 1) & ~good & ~silent
-        memory.forget(products[found].tolist(), groups[found].tolist())
-        silent |= found
+        silent = silent | found
         judged = np.flatnonzero(np.isin(products, products[found]))
         if not len(judged):
             break
