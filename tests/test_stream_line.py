@@ -269,6 +269,7 @@ def test_a_journal_of_before_goes_on(bundle: Path, tmp_path: Path) -> None:
     run_to_end(line_config(bundle, tmp_path))
     with sqlite3.connect(tmp_path / "journal" / "journal.sqlite") as connection:
         connection.execute("DROP INDEX verdict_file")
+        connection.execute("DROP TABLE choice")
         for column in ("recognised", "warning", "file", "file_size", "file_mtime_ns", "picture_age_ms"):
             connection.execute(f"ALTER TABLE verdict DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")

@@ -6,12 +6,13 @@ import importlib.util
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.text import Text
 
 from ..bit_depth import DepthWatch, to_uint8
-from ..errors import CameraError, ConfigError, SnlEdgeError
+from ..errors import CameraError, ConfigError, DataError, SnlEdgeError
 from ..opencv import opencv
 from ..runtime.frame import misfit
 from ..runtime.manifest import FILE as MANIFEST
@@ -20,6 +21,7 @@ from ..runtime.tuning import standing_doubts
 from ..table import print_table, text_column
 from .actuators import ModbusActuator
 from .camera import CameraSettings
+from .choices import choices_in
 from .config import LineConfig
 from .golden import golden_samples, leaving_out
 from .journal import FILE
@@ -29,6 +31,7 @@ from .sinks import MqttSink, WebhookSink
 from .sources import open_source
 from .sources.base import EndOfPictures, Source
 from .sources.opencv import require_gstreamer
+from .taken_up import NAMES, counting, told
 from .triggers import EveryFrame, Gpio, Hardware, Interval, TriggerSettings
 
 _WAITS = 20
@@ -52,7 +55,8 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
         config: the line.
         connect: also open cameras and connect to brokers and servers, which a running line may hold.
     """
-    found = [_opencv(config), _tried("recipe", lambda: _recipe(config))]
+    found, config = _as_kept(config)
+    found += [_opencv(config), _tried("recipe", lambda: _recipe(config))]
     for camera in config.cameras:
         found += _camera(config, camera, connect)
     found.append(Finding("queue", None, _queue(config)))
@@ -68,6 +72,19 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
     if config.golden is not None:
         found.append(_tried("self-test", lambda: _golden(config)))
     return found
+
+
+def _as_kept(config: LineConfig) -> tuple[list[Finding], LineConfig]:
+    """What people chose on the line and what counts at its next start, and the line with the recipe that then runs."""
+    try:
+        kept, _ = counting(config, choices_in(config.journal.folder))
+    except DataError as error:
+        return [Finding("kept", False, str(error))], config
+    found = [
+        Finding(f"kept {NAMES[name]}", None, text) for name, choice in kept.items() if (text := told(name, choice))
+    ]
+    recipe = kept.get("recipe")
+    return found, config if recipe is None else config.model_copy(update={"bundle": Path(recipe.value)})
 
 
 def print_findings(findings: list[Finding]) -> bool:

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
@@ -23,7 +23,7 @@ from .record import Blob, Entry, PictureFile, Record
 
 Outcome = Literal["done", "late", "failed"]
 FILE = "journal.sqlite"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _COLUMNS = tuple(field.name for field in fields(Record))
 _SCHEMA = """
 CREATE TABLE journal (id TEXT NOT NULL, schema_version INTEGER NOT NULL);
@@ -53,6 +53,9 @@ CREATE TABLE actuation (
   actuator TEXT NOT NULL, outcome TEXT NOT NULL, time REAL NOT NULL, late_ms REAL, detail TEXT NOT NULL
 );
 CREATE INDEX actuation_part ON actuation (run, camera, sequence);
+CREATE TABLE choice (
+  name TEXT PRIMARY KEY, value TEXT NOT NULL, configured TEXT NOT NULL, actor TEXT NOT NULL, time REAL NOT NULL
+);
 """
 _UPGRADES = {
     1: """
@@ -64,6 +67,11 @@ ALTER TABLE verdict ADD COLUMN file_mtime_ns INTEGER;
 CREATE INDEX verdict_file ON verdict (camera, file) WHERE file IS NOT NULL;
 """,
     2: "ALTER TABLE verdict ADD COLUMN picture_age_ms REAL;",
+    3: """
+CREATE TABLE choice (
+  name TEXT PRIMARY KEY, value TEXT NOT NULL, configured TEXT NOT NULL, actor TEXT NOT NULL, time REAL NOT NULL
+);
+""",
 }
 """From each earlier version to the next."""
 
@@ -142,11 +150,22 @@ class Journal:
 
     def audit(self, actor: str, action: str, **detail: object) -> None:
         """Notes who changed what."""
+        with self.transaction() as connection:
+            self.note(connection, actor, action, detail)
+
+    @staticmethod
+    def note(connection: sqlite3.Connection, actor: str, action: str, detail: Mapping[str, object]) -> None:
+        """As `audit`, within a `transaction`."""
+        connection.execute(
+            "INSERT INTO audit (time, actor, action, detail) VALUES (?, ?, ?, ?)",
+            (time.time(), actor, action, json.dumps(detail, sort_keys=True)),
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The writer's connection, for a few statements: all of them are on disk at the end, or none."""
         with self._lock, self._writer:
-            self._writer.execute(
-                "INSERT INTO audit (time, actor, action, detail) VALUES (?, ?, ?, ?)",
-                (time.time(), actor, action, json.dumps(detail, sort_keys=True)),
-            )
+            yield self._writer
 
     def acknowledge(self, reader: str, position: int) -> None:
         """Notes that ``reader`` has dealt with all records up to ``position``.
