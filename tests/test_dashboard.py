@@ -500,7 +500,8 @@ def test_a_threshold_far_from_that_of_training_needs_a_confirmation(ask: Client,
         assert "confirmed" in said["fix"]
     assert ask("/api/threshold", {**odd, "confirmed": "yes"})[0] == 422
     assert drawn.status().product_thresholds == {"gear": 0.55}
-    assert ask("/api/threshold", {**odd, "confirmed": True})[0] == 200
+    status, answer, _ = ask("/api/threshold", {**odd, "confirmed": True})
+    assert (status, answer["golden"]["text"]) == (200, "12 samples judged rightly")
     assert drawn.status().product_thresholds == {"gear": 0.9999}
 
 
@@ -531,7 +532,11 @@ def test_recipe_changes_only_to_what_is_listed(ask: Client, drawn: DrawnLine, tm
         assert ask("/api/recipe", {"folder": folder})[0] == 400
     assert ask("/api/recipe", {"folder": "broken"})[0] == 400
     assert drawn.recipe == "hall2-mixed"
-    assert ask("/api/recipe", {"folder": "bolts"})[0] == 200
+    refused = [change["detail"] for change in ask("/api/audit")[1]["changes"] if change["action"] == "refused"]
+    assert [one["change"] for one in refused] == ["recipe"] * 5
+    assert refused[0]["why"].startswith("no recipe 'nothing'")
+    status, answer, _ = ask("/api/recipe", {"folder": "bolts"})
+    assert (status, answer["golden"]["light"]) == (200, "ok")
     assert drawn.recipe == "bolts"
 
 

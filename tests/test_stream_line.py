@@ -188,12 +188,15 @@ def test_threshold_pause_shadow_and_recipe_change_while_it_runs(bundle: Path, tm
         assert judged(5).verdict == "good"
     changes = [(entry.actor, entry.action) for entry in reversed(line.journal.audits())]
     assert [change for change in changes if change[0] in ("anna", "ben")] == [
+        ("anna", "refused"),
         ("anna", "threshold"),
+        ("anna", "refused"),
         ("anna", "pause"),
         ("anna", "resume"),
         ("ben", "shadow"),
         ("ben", "recipe"),
         ("ben", "threshold"),
+        ("ben", "refused"),
     ]
 
 

@@ -23,7 +23,7 @@ from .actuators import ModbusActuator
 from .camera import CameraSettings
 from .choices import choices_in
 from .config import LineConfig
-from .golden import golden_samples, leaving_out
+from .golden import golden_samples, leaving_out, sample_folder
 from .journal import FILE
 from .prepare import check_region, ignored_pixels, inspected
 from .recipe import Recipe
@@ -259,11 +259,13 @@ def _dashboard(config: LineConfig) -> str:
 
 def _golden(config: LineConfig) -> str:
     assert config.golden is not None
-    found = {name: golden_samples(config.golden, name) for name in ("good", "reject")}
+    folder = sample_folder(config.golden, read_manifest(config.bundle / MANIFEST).name)
+    found = {name: golden_samples(folder, name) for name in ("good", "reject")}
     counts = {name: len(listing.images) for name, listing in found.items()}
     if not any(counts.values()):
-        raise CameraError(f"{config.golden.folder} holds no samples", fix="put pictures below good and reject there")
+        raise CameraError(f"{folder} holds no samples", fix="put pictures below good and reject there")
     when = "at start and on demand" if config.golden.at_start else "on demand"
-    return f"{counts['good']} good and {counts['reject']} reject samples, judged {when}" + leaving_out(
+    own = "" if folder == config.golden.folder else f" of {folder}"
+    return f"{counts['good']} good and {counts['reject']} reject samples{own}, judged {when}" + leaving_out(
         sum(len(listing.heatmaps) for listing in found.values())
     )

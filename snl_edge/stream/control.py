@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import SnlEdgeError
 from ..runtime.manifest import Colours
 from .record import Entry
 
@@ -85,11 +86,12 @@ class Line(Protocol):
         """
         ...
 
-    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> None:
-        """Sets a threshold in the bundle, from the next part on.
+    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> Check | None:
+        """Sets a threshold in the bundle, from the next part on; returns what the golden samples said where they were
+        asked: a value outside `Status.usual_thresholds` is tried on them first.
 
         Raises `ConfigError` for an unknown product, and for a value outside `Status.usual_thresholds` that was not
-        confirmed.
+        confirmed, or by which a golden sample would be judged wrongly.
         """
         ...
 
@@ -101,8 +103,16 @@ class Line(Protocol):
         """In shadow mode parts are judged and recorded, but no actuator moves."""
         ...
 
-    def change_recipe(self, bundle: Path, actor: str) -> None:
-        """Loads another bundle beside the running one, then changes over between two parts."""
+    def change_recipe(self, bundle: Path, actor: str) -> Check:
+        """Loads another bundle beside the running one, judges its golden samples, and changes over between two parts.
+
+        Returns what the samples said. Raises `SnlEdgeError` where the bundle cannot be run or judges one wrongly: the
+        running recipe goes on.
+        """
+        ...
+
+    def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
+        """Puts on record what was refused before the line was asked: a recipe that is not there."""
         ...
 
     def self_test(self, actor: str) -> Check:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError, OutputError, SnlEdgeError
 from ..runtime.tuning import usual_range
 from .camera import Camera
 from .config import LineConfig
@@ -234,9 +234,9 @@ class RunningLine:
             usual_thresholds={name: usual_range(manifest, name) for name in (None, *manifest.products)},
         )
 
-    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> None:
+    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> Check | None:
         """See `control.Line`."""
-        self.steering.set_threshold(value, product, actor, confirmed=confirmed)
+        return self.steering.set_threshold(value, product, actor, confirmed=confirmed)
 
     def pause(self, paused: bool, actor: str) -> None:
         """See `control.Line`."""
@@ -246,9 +246,13 @@ class RunningLine:
         """See `control.Line`."""
         self.steering.set_shadow(shadow, actor)
 
-    def change_recipe(self, bundle: Path, actor: str) -> None:
+    def change_recipe(self, bundle: Path, actor: str) -> Check:
         """See `control.Line`."""
-        self.steering.change_recipe(bundle, actor)
+        return self.steering.change_recipe(bundle, actor)
+
+    def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
+        """See `control.Line`."""
+        self.steering.refused(change, error, actor)
 
     def self_test(self, actor: str) -> Check:
         """See `control.Line`."""

@@ -5,28 +5,32 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import BusyError, OutputError
+from ..errors import BusyError, ConfigError, OutputError, SnlEdgeError
+from ..runtime.bundle import Bundle
 from .admission import admitted
-from .choices import Choice, Chosen, choose
+from .choices import Choice, Chosen, choose, moment
 from .config import LineConfig
 from .control import Check
 from .drift import Drift
 from .golden import NAME as SELF_TEST
-from .golden import self_test
+from .golden import NOTHING_CHECKED, require_no_flip, self_test
 from .journal import Journal
 from .judging import Judge
 from .recipe import InForce
+from .refusals import Refusals
 from .state import LineState
 from .taken_up import NAMES, TakenUp, configured, told
-from .thresholds import set_threshold, thresholds_in_force
+from .thresholds import asked_threshold, set_threshold, thresholds_in_force
 
 _log = logging.getLogger(__name__)
 _CLOSE_RECIPE_S = 10.0
+_CHANGEOVER = "recipe change"
 
 
 class Steering:
@@ -51,6 +55,8 @@ class Steering:
         self._notes = taken_up.notes(config)
         self._lost = taken_up.lost is not None
         self._golden = Check(SELF_TEST, "ok", "not run yet") if config.golden else None
+        self._changeover: Check | None = None
+        self._refusals = Refusals(journal)
         self._changing = threading.Lock()
         """For moments: a pause must not wait."""
         self._long = threading.Lock()
@@ -86,12 +92,21 @@ class Steering:
         if passed and not self._lost and pause is not None and pause.actor == SELF_TEST:
             self.pause(False, SELF_TEST)
 
-    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool) -> None:
+    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool) -> Check | None:
         """See `control.Line`."""
-        with self._alone(), audited():
+        with self._alone(), self._refusing(actor, "threshold"), audited():
             recipe = self._state.recipe
-            changed = set_threshold(self._journal, recipe.bundle, value, product, actor, confirmed=confirmed)
-            recipe.in_force = InForce(changed, recipe.in_force.version + 1)
+            asked = asked_threshold(recipe.bundle, value, product, confirmed)
+            checked = self._no_flip(asked.changed) if asked.odd else None
+            set_threshold(self._journal, recipe.bundle, asked, actor, checked and checked.text)
+            recipe.in_force = InForce(asked.changed, recipe.in_force.version + 1)
+            if self._config.golden is not None:
+                self._golden = checked or Check(SELF_TEST, "ok", "not run since a threshold was changed")
+        return checked
+
+    def _no_flip(self, changed: Bundle) -> Check:
+        golden = self._config.golden
+        return NOTHING_CHECKED if golden is None else require_no_flip(self._state.recipe, golden, changed)
 
     def pause(self, paused: bool, actor: str) -> None:
         """See `control.Line`."""
@@ -111,35 +126,65 @@ class Steering:
             self._state.shadow = shadow
             self._keep(made)
 
-    def change_recipe(self, bundle: Path, actor: str) -> None:
+    def change_recipe(self, bundle: Path, actor: str) -> Check:
         """See `control.Line`."""
-        with self._alone(), audited():
-            new = admitted(self._config, bundle)
-            recipe = new.recipe
+        with self._alone(), self._refusing(actor, "recipe"), audited():
+            self._changeover = Check(_CHANGEOVER, "ok", f"{bundle} is being loaded and checked, for {actor}")
             try:
-                new.tell(self._judge)
-                with self._changing:
-                    made = choose(
-                        self._journal,
-                        actor,
-                        "recipe",
-                        {"recipe": str(bundle.absolute())},
-                        configured(self._config, "recipe"),
-                        bundle=str(bundle),
-                        name=recipe.name,
-                        engine=recipe.sha256,
-                    )
-                    version, _ = thresholds_in_force(self._journal, recipe.bundle, actor)
-                    recipe.in_force = InForce(recipe.bundle, version)
-                    old, self._state.recipe = self._state.recipe, recipe
-                    self._state.paused = self._state.paused and not (self._lost and "paused" not in self._choices)
-                    self._keep(made)
-            except BaseException:
-                recipe.close()
+                checked = self._change_over(bundle, actor)
+            except SnlEdgeError as error:
+                what = f"{bundle} was refused to {actor} on {moment(time.time())}"
+                text = f"{what}, {self._state.recipe.path} goes on: {error}"
+                self._changeover = Check(_CHANGEOVER, "warning", text)
                 raise
-            self._drift.reset()
-            self._golden = self._golden and Check(SELF_TEST, "ok", "not run yet with this recipe")
-            old.close(_CLOSE_RECIPE_S)
+            except BaseException:
+                self._changeover = None
+                raise
+            self._changeover = None
+        return checked
+
+    def _change_over(self, bundle: Path, actor: str) -> Check:
+        """Loads and checks beside the running recipe, which judges meanwhile; then parts go to the new one."""
+        new = admitted(self._config, bundle)
+        recipe = new.recipe
+        try:
+            golden = self._config.golden
+            checked = NOTHING_CHECKED if golden is None else self_test(recipe, golden)
+            if checked.light == "failed":
+                raise ConfigError(
+                    f"recipe {recipe.name} does not pass its golden samples",
+                    checked.text,
+                    f"repair the recipe, or put its own samples into a folder {recipe.name} below golden.folder",
+                )
+            new.tell(self._judge)
+            with self._changing:
+                made = choose(
+                    self._journal,
+                    actor,
+                    "recipe",
+                    {"recipe": str(bundle.absolute())},
+                    configured(self._config, "recipe"),
+                    bundle=str(bundle),
+                    name=recipe.name,
+                    engine=recipe.sha256,
+                    golden=checked.text,
+                )
+                version, _ = thresholds_in_force(self._journal, recipe.bundle, actor)
+                recipe.in_force = InForce(recipe.bundle, version)
+                old, self._state.recipe = self._state.recipe, recipe
+                self._state.paused = self._state.paused and not (self._lost and "paused" not in self._choices)
+                self._keep(made)
+        except BaseException:
+            recipe.close()
+            raise
+        self._drift.reset()
+        self._golden = None if golden is None else checked
+        old.close(_CLOSE_RECIPE_S)
+        return checked
+
+    def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
+        """See `control.Line`."""
+        self._refusals.note(actor, change, error)
 
     def self_test(self, actor: str) -> Check:
         """See `control.Line`."""
@@ -156,7 +201,7 @@ class Steering:
 
     def checks(self) -> list[Check]:
         """Its lines on the health page."""
-        return [*self._standing(), *([self._golden] if self._golden else [])]
+        return [*self._standing(), *(check for check in (self._changeover, self._golden) if check is not None)]
 
     def _standing(self) -> list[Check]:
         """What is not as the line's file has it, and who wanted it so."""
@@ -181,6 +226,16 @@ class Steering:
             yield
         finally:
             self._long.release()
+
+    @contextmanager
+    def _refusing(self, actor: str, change: str) -> Iterator[None]:
+        try:
+            yield
+        except OutputError:
+            raise  # nobody refused: it could not be done
+        except SnlEdgeError as error:
+            self._refusals.note(actor, change, error)
+            raise
 
 
 @contextmanager

@@ -46,28 +46,47 @@ def _told(latest: AuditEntry | None, known: bool, bundle: Bundle) -> str:
     return f"{tuning}, set in {bundle.path}" if tuning else ""
 
 
-def set_threshold(
-    journal: Journal, bundle: Bundle, value: float, product: str | None, actor: str, confirmed: bool
-) -> Bundle:
-    """Sets a threshold and puts the change on record: first the record, so that no change goes without.
+class Asked(NamedTuple):
+    """A threshold that somebody wants."""
+
+    value: float
+    product: str | None
+    changed: Bundle
+    """With it, not yet written."""
+    odd: str
+    """What is unusual about it, in words; nothing where nothing is."""
+
+
+def asked_threshold(bundle: Bundle, value: float, product: str | None, confirmed: bool) -> Asked:
+    """A threshold as it would be set; nothing is changed yet.
 
     Raises:
         ConfigError: the value or the product cannot be, or the value is not a usual one and was not confirmed.
-        OutputError: the bundle cannot be written; the record then says so, too.
-        sqlite3.Error: the record cannot be written; nothing has changed.
     """
     changed = bundle.with_threshold(value, product)
     odd = unusual(bundle.manifest, product, value)
     require_confirmed(odd, confirmed)
-    journal.audit(
-        actor, ACTION, **_thresholds(changed), product=product, value=value, **({"confirmed": odd} if odd else {})
-    )
+    return Asked(value, product, changed, odd)
+
+
+def set_threshold(journal: Journal, bundle: Bundle, asked: Asked, actor: str, golden: str | None) -> None:
+    """Sets a threshold and puts the change on record: first the record, so that no change goes without.
+
+    Args:
+        bundle: with the thresholds in force.
+        golden: what the golden samples said of it; None where they were not asked.
+
+    Raises:
+        OutputError: the bundle cannot be written; the record then says so, too.
+        sqlite3.Error: the record cannot be written; nothing has changed.
+    """
+    more = ({"confirmed": asked.odd} if asked.odd else {}) | ({"golden": golden} if golden else {})
+    journal.audit(actor, ACTION, **_thresholds(asked.changed), product=asked.product, value=asked.value, **more)
     try:
-        changed.save()
+        asked.changed.save()
     except BaseException:
         journal.audit(actor, ACTION, **_thresholds(bundle), failed=True)
         raise
-    return changed
 
 
 def _thresholds(bundle: Bundle) -> dict[str, Any]:
