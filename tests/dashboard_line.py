@@ -23,6 +23,7 @@ from snl_edge.runtime.overlay import draw_overlay, draw_unknown
 from snl_edge.runtime.tuning import require_confirmed
 from snl_edge.stream.control import Check, Latest, Status
 from snl_edge.stream.journal import Journal
+from snl_edge.stream.order import NO_ORDER, Order
 from snl_edge.stream.record import Blob, Entry, Record
 
 ENGINE = hashlib.sha256(b"drawn").hexdigest()
@@ -59,6 +60,7 @@ class DrawnLine:
         self.paused = self.shadow = False
         self.recipe = "hall2-mixed"
         self.checks = CHECKS
+        self.order = NO_ORDER
         self.frozen = False
         self._rng = np.random.default_rng(seed)
         self._latest: dict[str, Latest] = {}
@@ -88,6 +90,7 @@ class DrawnLine:
                 float(np.percentile(self._latencies, 50)),
                 float(np.percentile(self._latencies, 99)),
                 self.checks,
+                self.order,
                 dict.fromkeys((None, *self.products), USUAL),
             )
 
@@ -116,10 +119,15 @@ class DrawnLine:
         self.shadow = shadow
         self.journal.audit(actor, "shadow", on=shadow)
 
-    def change_recipe(self, bundle: Path, actor: str) -> Check:
+    def set_order(self, order: Order, actor: str) -> None:
+        self.order = order
+        self.journal.audit(actor, "order", **order.plain())
+
+    def change_recipe(self, bundle: Path, actor: str, order: Order = NO_ORDER) -> Check:
         manifest = Bundle.open(bundle).manifest
         with self._lock:
             before, self.recipe = self.recipe, manifest.name
+            self.order = order
             self.products, self.threshold, self.own = manifest.products, manifest.threshold, {}
         self.journal.audit(actor, "recipe", before=before, after=manifest.name)
         return Check("self-test", "ok", "12 samples judged rightly")
@@ -174,6 +182,10 @@ class DrawnLine:
             recipe=self.recipe,
             threshold_version=self.version,
             shadow=self.shadow,
+            order=self.order.order,
+            lot=self.order.lot,
+            operator=self.order.operator,
+            fields=self.order.fields,
         )
         if self.paused:
             record = replace(record, verdict="failsafe", action="hold", reason="paused", product=None, score=None)

@@ -540,6 +540,22 @@ def test_recipe_changes_only_to_what_is_listed(ask: Client, drawn: DrawnLine, tm
     assert drawn.recipe == "bolts"
 
 
+def test_an_order_is_set_carried_and_found_again(ask: Client, drawn: DrawnLine, tmp_path: Path) -> None:
+    order = {"order": "4711", "lot": "L22", "operator": "mm", "fields": {"shift": "early"}}
+    assert ask("/api/order", order)[:2] == (200, order)
+    made = drawn.produce("left", "gear", "missing_tooth")
+    found = ask("/api/parts?order=4711&lot=L22&verdict=reject")[1]["parts"]
+    assert [{name: part[name] for name in ("id", *order)} for part in found] == [{"id": made.id, **order}]
+    assert ask("/api/parts?order=4712&verdict=reject")[1]["parts"] == []
+    _, status = next((kind, content) for kind, content in _events(ask, 1) if kind == "status")
+    assert status["order"] == order
+    for wrong in ({"order": 4711}, {"order": "x" * 65}, {"lot": "a\nb"}, {"more": "x"}):
+        assert ask("/api/order", wrong)[0] == 422
+    write_contract_bundle(tmp_path / "bundles" / "bolts", name="bolts")
+    assert ask("/api/recipe", {"folder": "bolts", "order": "4712"})[0] == 200
+    assert drawn.order.plain() == {"order": "4712", "lot": None, "operator": None, "fields": {}}
+
+
 def _events(ask: Client, count: int) -> list[tuple[str, Any]]:
     """The first events of a new stream."""
     found: list[tuple[str, Any]] = []

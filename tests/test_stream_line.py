@@ -275,6 +275,8 @@ def test_a_journal_of_before_goes_on(bundle: Path, tmp_path: Path) -> None:
         connection.execute("DROP TABLE choice")
         for column in ("recognised", "warning", "file", "file_size", "file_mtime_ns", "picture_age_ms"):
             connection.execute(f"ALTER TABLE verdict DROP COLUMN {column}")
+        for column in ("order", "lot", "operator", "fields"):
+            connection.execute(f'ALTER TABLE verdict DROP COLUMN "{column}"')
         connection.execute("PRAGMA user_version = 1")
     found = records(run_to_end(line_config(bundle, tmp_path)))
     assert [record.recognised for record in found] == [None, None, "gear", "gear"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from ..errors import DataError
@@ -39,20 +41,28 @@ def moment(seconds: float) -> str:
 
 
 def choose(
-    journal: Journal, actor: str, action: str, chosen: dict[Chosen, Any], configured: Any = None, **detail: object
+    journal: Journal,
+    actor: str,
+    action: str,
+    chosen: Mapping[Chosen, Any],
+    configured: Mapping[Chosen, Any] = MappingProxyType({}),
+    **detail: object,
 ) -> dict[Chosen, Choice]:
     """Notes who chose what, for the audit and for the next start, in one transaction; a value of None is forgotten.
+
+    Args:
+        configured: what the line's file says of each, where it does.
 
     Raises:
         sqlite3.Error: nothing was noted.
     """
     now = time.time()
-    made = {name: Choice(value, configured, actor, now) for name, value in chosen.items()}
+    made = {name: Choice(value, configured.get(name), actor, now) for name, value in chosen.items()}
     with journal.transaction() as connection:
         for name, choice in made.items():
             connection.execute("DELETE FROM choice WHERE name = ?", (name,))
             if choice.value is not None:
-                values = (name, json.dumps(choice.value), json.dumps(configured), actor, now)
+                values = (name, json.dumps(choice.value), json.dumps(choice.configured), actor, now)
                 connection.execute("INSERT INTO choice VALUES (?, ?, ?, ?, ?)", values)
         journal.note(connection, actor, action, detail)
     return made

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import SnlEdgeError
 from ..runtime.manifest import Colours
+from .order import NO_ORDER, Order
 from .record import Entry
 
 State = Literal["starting", "running", "paused", "draining", "stopped"]
@@ -64,6 +65,8 @@ class Status:
     latency_p99_ms: float
     """From trigger to verdict, over the last 1,000 parts."""
     checks: tuple[Check, ...]
+    order: Order = NO_ORDER
+    """What is being made."""
     usual_thresholds: dict[str | None, tuple[float, float]] = field(default_factory=dict)
     """By product, None for those without a threshold of their own: what is set without a confirmation."""
 
@@ -103,8 +106,13 @@ class Line(Protocol):
         """In shadow mode parts are judged and recorded, but no actuator moves."""
         ...
 
-    def change_recipe(self, bundle: Path, actor: str) -> Check:
-        """Loads another bundle beside the running one, judges its golden samples, and changes over between two parts.
+    def set_order(self, order: Order, actor: str) -> None:
+        """What is being made from the next trigger on; nothing is left of what was before."""
+        ...
+
+    def change_recipe(self, bundle: Path, actor: str, order: Order = NO_ORDER) -> Check:
+        """Loads another bundle beside the running one, judges its golden samples, and changes over between two parts,
+        and to ``order``.
 
         Returns what the samples said. Raises `SnlEdgeError` where the bundle cannot be run or judges one wrongly: the
         running recipe goes on.

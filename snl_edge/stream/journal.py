@@ -25,6 +25,7 @@ Outcome = Literal["done", "late", "failed"]
 FILE = "journal.sqlite"
 SCHEMA_VERSION = 4
 _COLUMNS = tuple(field.name for field in fields(Record))
+_NAMES_IN_SQL = ", ".join(f'"{name}"' for name in _COLUMNS)
 _SCHEMA = """
 CREATE TABLE journal (id TEXT NOT NULL, schema_version INTEGER NOT NULL);
 CREATE TABLE run (
@@ -38,6 +39,7 @@ CREATE TABLE verdict (
   recipe TEXT NOT NULL, threshold_version INTEGER NOT NULL, shadow INTEGER NOT NULL, image TEXT, heatmap TEXT,
   recognised TEXT, warning TEXT, file TEXT, file_size INTEGER, file_mtime_ns INTEGER,
   picture_age_ms REAL,
+  "order" TEXT, lot TEXT, operator TEXT, fields TEXT NOT NULL DEFAULT '{}',
   UNIQUE (run, camera, sequence)
 );
 CREATE INDEX verdict_kind ON verdict (verdict, id);
@@ -68,6 +70,10 @@ CREATE INDEX verdict_file ON verdict (camera, file) WHERE file IS NOT NULL;
 """,
     2: "ALTER TABLE verdict ADD COLUMN picture_age_ms REAL;",
     3: """
+ALTER TABLE verdict ADD COLUMN "order" TEXT;
+ALTER TABLE verdict ADD COLUMN lot TEXT;
+ALTER TABLE verdict ADD COLUMN operator TEXT;
+ALTER TABLE verdict ADD COLUMN fields TEXT NOT NULL DEFAULT '{}';
 CREATE TABLE choice (
   name TEXT PRIMARY KEY, value TEXT NOT NULL, configured TEXT NOT NULL, actor TEXT NOT NULL, time REAL NOT NULL
 );
@@ -203,7 +209,7 @@ class Journal:
 
     def select(self, condition: str, values: Sequence[object]) -> list[Entry]:
         """Entries for which an SQL ``condition`` of ours holds; outside input goes into ``values`` only."""
-        query = f"SELECT id, run, {', '.join(_COLUMNS)} FROM verdict WHERE {condition}"
+        query = f"SELECT id, run, {_NAMES_IN_SQL} FROM verdict WHERE {condition}"
         with self.reading() as connection:
             rows = connection.execute(query, tuple(values)).fetchall()
         return [Entry(row[0], row[1], _record(row[2:]), f"{self.id}:{row[0]}") for row in rows]
@@ -280,7 +286,7 @@ class Journal:
             self._writer.close()
 
 
-_INSERT = f"INSERT INTO verdict (run, {', '.join(_COLUMNS)}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+_INSERT = f"INSERT INTO verdict (run, {_NAMES_IN_SQL}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
 
 
 _ACTUATION = tuple(field.name for field in fields(Actuation))
@@ -323,6 +329,7 @@ def _prepare(connection: sqlite3.Connection) -> str:
 def _row(record: Record) -> tuple[object, ...]:
     values = {name: getattr(record, name) for name in _COLUMNS}
     values["blobs"] = json.dumps([asdict(blob) for blob in record.blobs])
+    values["fields"] = json.dumps(record.fields) if record.fields else "{}"
     return tuple(values.values())
 
 
@@ -330,4 +337,5 @@ def _record(row: Sequence) -> Record:
     values = dict(zip(_COLUMNS, row, strict=True))
     values["blobs"] = tuple(Blob(**blob) for blob in json.loads(values["blobs"]))
     values["shadow"] = bool(values["shadow"])
+    values["fields"] = json.loads(values["fields"])
     return Record(**values)

@@ -14,6 +14,7 @@ from .. import __version__
 from ..errors import ConfigError, OutputError, SnlEdgeError
 from ..runtime.tuning import usual_range
 from .camera import Camera
+from .commands import Commands
 from .config import LineConfig
 from .control import Check, Latest, State, Status
 from .drift import Drift
@@ -22,6 +23,7 @@ from .inference import Engine, Judgement
 from .journal import Journal
 from .judging import Judge
 from .metrics import Depths, Metrics
+from .order import NO_ORDER, Order
 from .outputs import Outputs
 from .part import Part, Parts
 from .record import Record
@@ -65,12 +67,13 @@ class RunningLine:
         self._drift = Drift(config.drift)
         self.steering = Steering(config, self.state, self.journal, self._judge, self._drift, taken_up)
         self._shares = Shares(config.shares)
-        self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode, self._fault)
+        commands = Commands(self, config.dashboard and config.dashboard.bundles)
+        self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode, self._fault, commands)
         self.recorder = Recorder(
             self.journal, config.journal, self._outputs.act, self._outputs.wake, tuple(self._outputs.backlogs())
         )
         deadline = None if config.deadline_ms is None else config.deadline_ms / 1000
-        self.parts = Parts(deadline, self._judge.failsafe, self._decided, self._outputs.triggered)
+        self.parts = Parts(deadline, self._judge.failsafe, self._decided, self._triggered)
         self._waiting = Waiting(config.queue.size, config.queue.policy)
         self._judgement = Judgement(
             self._judge,
@@ -186,6 +189,10 @@ class RunningLine:
     def _fault(self) -> str | None:
         return self._health.fault() if self._mode in ("running", "draining") else f"the line is {self._mode}"
 
+    def _triggered(self, part: Part) -> None:
+        part.order = self.state.order
+        self._outputs.triggered(part)
+
     def _decided(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
         """Every part comes by here exactly once."""
         try:
@@ -223,6 +230,7 @@ class RunningLine:
             product_thresholds={name: manifest.threshold_for(name) for name in manifest.products},
             products=manifest.products,
             threshold_version=version,
+            order=self.state.order,
             cameras=tuple(self.cameras),
             counts=dict(tally.verdicts),
             dropped=tally.reasons["dropped"],
@@ -246,9 +254,13 @@ class RunningLine:
         """See `control.Line`."""
         self.steering.set_shadow(shadow, actor)
 
-    def change_recipe(self, bundle: Path, actor: str) -> Check:
+    def set_order(self, order: Order, actor: str) -> None:
         """See `control.Line`."""
-        return self.steering.change_recipe(bundle, actor)
+        self.steering.set_order(order, actor)
+
+    def change_recipe(self, bundle: Path, actor: str, order: Order = NO_ORDER) -> Check:
+        """See `control.Line`."""
+        return self.steering.change_recipe(bundle, actor, order)
 
     def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
         """See `control.Line`."""

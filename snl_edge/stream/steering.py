@@ -22,6 +22,7 @@ from .golden import NAME as SELF_TEST
 from .golden import NOTHING_CHECKED, require_no_flip, self_test
 from .journal import Journal
 from .judging import Judge
+from .order import Order
 from .recipe import InForce
 from .refusals import Refusals
 from .state import LineState
@@ -121,17 +122,24 @@ class Steering:
     def set_shadow(self, shadow: bool, actor: str) -> None:
         """See `control.Line`."""
         with self._changing, audited():
-            file = configured(self._config, "shadow")
+            file: dict[Chosen, Any] = {"shadow": configured(self._config, "shadow")}
             made = choose(self._journal, actor, "shadow", {"shadow": shadow}, file, on=shadow)
             self._state.shadow = shadow
             self._keep(made)
 
-    def change_recipe(self, bundle: Path, actor: str) -> Check:
+    def set_order(self, order: Order, actor: str) -> None:
+        """See `control.Line`."""
+        with self._changing, audited():
+            made = choose(self._journal, actor, "order", {"order": order.plain() if order else None}, **order.plain())
+            self._state.order = order
+            self._keep(made)
+
+    def change_recipe(self, bundle: Path, actor: str, order: Order) -> Check:
         """See `control.Line`."""
         with self._alone(), self._refusing(actor, "recipe"), audited():
             self._changeover = Check(_CHANGEOVER, "ok", f"{bundle} is being loaded and checked, for {actor}")
             try:
-                checked = self._change_over(bundle, actor)
+                checked = self._change_over(bundle, actor, order)
             except SnlEdgeError as error:
                 what = f"{bundle} was refused to {actor} on {moment(time.time())}"
                 text = f"{what}, {self._state.recipe.path} goes on: {error}"
@@ -143,7 +151,7 @@ class Steering:
             self._changeover = None
         return checked
 
-    def _change_over(self, bundle: Path, actor: str) -> Check:
+    def _change_over(self, bundle: Path, actor: str, order: Order) -> Check:
         """Loads and checks beside the running recipe, which judges meanwhile; then parts go to the new one."""
         new = admitted(self._config, bundle)
         recipe = new.recipe
@@ -162,16 +170,18 @@ class Steering:
                     self._journal,
                     actor,
                     "recipe",
-                    {"recipe": str(bundle.absolute())},
-                    configured(self._config, "recipe"),
+                    {"recipe": str(bundle.absolute()), "order": order.plain() if order else None},
+                    {"recipe": configured(self._config, "recipe")},
                     bundle=str(bundle),
                     name=recipe.name,
                     engine=recipe.sha256,
                     golden=checked.text,
+                    order=str(order),
                 )
                 version, _ = thresholds_in_force(self._journal, recipe.bundle, actor)
                 recipe.in_force = InForce(recipe.bundle, version)
                 old, self._state.recipe = self._state.recipe, recipe
+                self._state.order = order
                 self._state.paused = self._state.paused and not (self._lost and "paused" not in self._choices)
                 self._keep(made)
         except BaseException:
@@ -208,7 +218,7 @@ class Steering:
         found = dict(self._notes)
         for name, choice in list(self._choices.items()):
             if name not in found and (text := told(name, choice)):
-                found[name] = Check(NAMES[name], "ok" if name == "recipe" else "warning", text)
+                found[name] = Check(NAMES[name], "ok" if name in ("recipe", "order") else "warning", text)
         return list(found.values())
 
     def _keep(self, made: dict[Chosen, Choice]) -> None:

@@ -11,6 +11,7 @@ from .choices import Choice, Chosen, choices
 from .config import LineConfig
 from .control import Check
 from .journal import Journal
+from .order import NO_ORDER, Order
 from .state import LineState
 
 
@@ -33,7 +34,9 @@ class TakenUp:
     def state(self, config: LineConfig) -> LineState:
         """What its threads read first."""
         shadow = self.kept["shadow"].value if "shadow" in self.kept else config.shadow
-        return LineState(self.admitted.recipe, paused="paused" in self.kept or self.lost is not None, shadow=shadow)
+        order = Order(**self.kept["order"].value) if "order" in self.kept else NO_ORDER
+        paused = "paused" in self.kept or self.lost is not None
+        return LineState(self.admitted.recipe, paused=paused, shadow=shadow, order=order)
 
     def notes(self, config: LineConfig) -> dict[Chosen, Check]:
         """A line of the health page for each that is not as people left it."""
@@ -63,7 +66,7 @@ def told(name: Chosen, choice: Choice) -> str | None:
         return f"{_shown(choice.value)}, set {choice}, not as the line's file has it"
     if name == "paused":
         return f"paused {choice}, until somebody ends the pause; a restart does not"
-    return None
+    return f"{Order(**choice.value)}, set {choice}"
 
 
 def _shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Routes that change the line: threshold, pause, shadow mode, recipe, self-test. The line writes the audit."""
+"""Routes that change the line: threshold, pause, shadow mode, recipe, order, self-test. The line writes the audit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from ...errors import ConfigError
 from ...runtime.manifest import HIGHEST
+from ..commands import Commands, OrderCommand, RecipeCommand
 from ..control import Line
-from .recipes import bundle_path
 from .settings import DashboardSettings
 
 
@@ -48,15 +47,10 @@ class Trigger(_Body):
     encoder: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
 
 
-class RecipeChoice(_Body):
-    """A bundle's folder, as listed."""
-
-    folder: Annotated[str, Field(max_length=200)]
-
-
 def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
     """All of them; each returns once the line has done it."""
     router = APIRouter(prefix="/api")
+    commands = Commands(line, settings.bundles)
 
     @router.post("/threshold")
     def threshold(request: Request, body: Threshold) -> dict[str, Any]:
@@ -78,14 +72,13 @@ def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
         return {"camera": body.camera, "sequence": line.trigger(body.camera, body.part, body.encoder)}
 
     @router.post("/recipe")
-    def recipe(request: Request, body: RecipeChoice) -> dict[str, Any]:
-        try:
-            bundle = bundle_path(settings.bundles, body.folder)
-        except ConfigError as error:
-            line.refused("recipe", error, request.state.actor)
-            raise
-        golden = line.change_recipe(bundle, request.state.actor)
-        return {"folder": body.folder, "golden": asdict(golden)}
+    def recipe(request: Request, body: RecipeCommand) -> dict[str, Any]:
+        return {"folder": body.folder, "golden": asdict(commands.change_recipe(body, request.state.actor))}
+
+    @router.post("/order")
+    def order(request: Request, body: OrderCommand) -> dict[str, Any]:
+        line.set_order(body.wanted, request.state.actor)
+        return body.wanted.plain()
 
     @router.post("/self-test")
     def self_test(request: Request, body: _Body) -> dict[str, Any]:
