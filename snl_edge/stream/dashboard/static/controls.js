@@ -41,7 +41,7 @@ export async function controlsPage({ page, line, listen, session }) {
   const state = h("p", { class: "now" });
   const shadowState = h("p", { class: "now" });
   const orderState = h("p", { class: "now" });
-  const inputs = Object.fromEntries(["Order", "Lot", "Operator"].map((label) => [label.toLowerCase(), h("input", { type: "search", maxlength: 64, autocomplete: "off", "aria-label": label, placeholder: label })]));
+  const inputs = Object.fromEntries(["order", "lot", "operator"].map((name) => [name, h("input", { type: "search", maxlength: 64, autocomplete: "off" })]));
   const setOrder = h("button", { type: "button", class: "wide", onclick: async () => {
     const wanted = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()]).filter(([, value]) => value));
     const lines = ["Parts that come now carry this, and nothing of what parts carried before.", told(wanted)];
@@ -54,7 +54,7 @@ export async function controlsPage({ page, line, listen, session }) {
     card("Pause", "Stops judging. Use it while the camera, light or part holder is worked on.", state, pause),
     card("Shadow mode", "Judges and records, but moves no actuator. Use it to try a threshold or recipe.", shadowState, shadow),
     card("Self-test", "Judges the golden samples, good and bad, and compares with what they are known to be.", result, test),
-    h("section", { class: "panel control" }, h("h2", {}, "Order"), h("p", { class: "muted" }, "What is being made. Every part carries it into the journal and to the plant."), orderState, h("div", { class: "field" }, Object.values(inputs)), h("div", { class: "row" }, setOrder)),
+    h("section", { class: "panel control" }, h("h2", {}, "Order"), h("p", { class: "muted" }, "What is being made. Every part carries it into the journal and to the plant."), orderState, h("div", { class: "row" }, Object.entries(inputs).map(([name, input]) => h("label", { class: "field" }, h("span", { class: "label" }, name[0].toUpperCase() + name.slice(1)), input))), h("div", { class: "row" }, setOrder)),
     card("This browser", `Logged in as ${session.actor || "–"}.`, null, h("button", { type: "button", class: "wide", onclick: async () => { if (await change("/api/logout", {})) location.href = "/login"; } }, "Log out")),
     h("section", { class: "panel control recipe" }, h("h2", {}, "Recipe"), h("p", { class: "muted" }, "Another bundle for other products. It is loaded beside the running one and judges its golden samples; if all are judged rightly, it takes over between two parts."), list));
 
