@@ -17,6 +17,7 @@ from .camera import Camera
 from .commands import Commands
 from .config import LineConfig
 from .control import Check, Latest, State, Status
+from .counting import Counting
 from .drift import Drift
 from .health import Health
 from .inference import Engine, Judgement
@@ -67,6 +68,14 @@ class RunningLine:
         self._drift = Drift(config.drift)
         self.steering = Steering(config, self.state, self.journal, self._judge, self._drift, taken_up)
         self._shares = Shares(config.shares)
+        self._counting = Counting(
+            {
+                "verdicts": lambda part, record: self.tally.count(record),
+                "shares": lambda part, record: self._shares.take(record),
+                "metrics": self.metrics.count,
+                "drift": self._drift.take,
+            }
+        )
         commands = Commands(self, config.dashboard and config.dashboard.bundles)
         self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode, self._fault, commands)
         self.recorder = Recorder(
@@ -106,7 +115,10 @@ class RunningLine:
             self.recorder,
             self._outputs,
             self._judge,
+            config.actuators,
+            config.deadline_ms,
             self._shares,
+            self._counting,
             self._drift,
             config.watchdog,
             (self._deadlines, self._judgement),
@@ -195,13 +207,8 @@ class RunningLine:
 
     def _decided(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
         """Every part comes by here exactly once."""
-        try:
-            self.tally.count(record)
-            self._shares.take(record)
-            self.metrics.count(part, record)
-            self._drift.take(part, record)
-        finally:
-            self.recorder.put(part, record, anomaly_map)
+        self._counting.take(part, record)
+        self.recorder.put(part, record, anomaly_map)
 
     # What `control.Line` offers.
 
