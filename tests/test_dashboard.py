@@ -27,7 +27,7 @@ from contract_graph import write_contract_bundle
 from dashboard_line import USUAL, DrawnLine, fill
 from prometheus_client import CollectorRegistry, Counter
 
-from snl_edge.errors import ConfigError, DataError
+from snl_edge.errors import BusyError, ConfigError, DataError
 from snl_edge.stream.control import Check
 from snl_edge.stream.dashboard import queries
 from snl_edge.stream.dashboard.auth import FailureLimit, Gate, TooManyTriesError
@@ -538,6 +538,15 @@ def test_recipe_changes_only_to_what_is_listed(ask: Client, drawn: DrawnLine, tm
     status, answer, _ = ask("/api/recipe", {"folder": "bolts"})
     assert (status, answer["golden"]["light"]) == (200, "ok")
     assert drawn.recipe == "bolts"
+
+
+def test_a_change_while_another_is_made_is_told_to_wait(ask: Client, drawn: DrawnLine, monkeypatch: Any) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise BusyError("a recipe change or self-test is running", fix="wait until it is done")
+
+    monkeypatch.setattr(drawn, "self_test", busy)
+    status, said, _ = ask("/api/self-test", {})
+    assert (status, said["fix"]) == (409, "wait until it is done")
 
 
 def test_an_order_is_set_carried_and_found_again(ask: Client, drawn: DrawnLine, tmp_path: Path) -> None:

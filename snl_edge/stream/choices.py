@@ -57,7 +57,9 @@ def choose(
         sqlite3.Error: nothing was noted.
     """
     now = time.time()
-    made = {name: Choice(value, configured.get(name), actor, now) for name, value in chosen.items()}
+    made: dict[Chosen, Choice] = {
+        name: Choice(value, configured.get(name), actor, now) for name, value in chosen.items()
+    }
     with journal.transaction() as connection:
         for name, choice in made.items():
             connection.execute("DELETE FROM choice WHERE name = ?", (name,))
@@ -93,4 +95,7 @@ def choices_in(folder: Path) -> dict[Chosen, Choice]:
 
 def _read(connection: sqlite3.Connection) -> dict[Chosen, Choice]:
     rows = connection.execute("SELECT name, value, configured, actor, time FROM choice").fetchall()
-    return {name: Choice(json.loads(value), json.loads(file), actor, when) for name, value, file, actor, when in rows}
+    found: dict[Chosen, Choice] = {}
+    for name, value, file, actor, when in rows:
+        found[name] = Choice(json.loads(value), json.loads(file), actor, when)
+    return found

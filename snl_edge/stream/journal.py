@@ -220,6 +220,13 @@ class Journal:
             rows = connection.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
         return [AuditEntry(number, when, actor, action, json.loads(d)) for number, when, actor, action, d in rows]
 
+    def latest_audit(self, action: str) -> AuditEntry | None:
+        """The latest change of this kind; None if there was none."""
+        query = "SELECT * FROM audit WHERE action = ? ORDER BY id DESC LIMIT 1"
+        with self.reading() as connection:
+            row = connection.execute(query, (action,)).fetchone()
+        return AuditEntry(*row[:4], json.loads(row[4])) if row else None
+
     def count_audits(self, action: str) -> int:
         """How many changes of this kind there have been."""
         with self.reading() as connection:

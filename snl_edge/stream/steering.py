@@ -52,8 +52,8 @@ class Steering:
         self._judge = judge
         self._drift = drift
         self._taken_up = taken_up
-        self._choices = dict(taken_up.kept)
-        self._notes = taken_up.notes(config)
+        self._choices: dict[Chosen, Choice] = taken_up.kept
+        self._notes: dict[Chosen, Check] = taken_up.notes(config)
         self._lost = taken_up.lost is not None
         self._golden = Check(SELF_TEST, "ok", "not run yet") if config.golden else None
         self._changeover: Check | None = None
@@ -130,7 +130,17 @@ class Steering:
     def set_order(self, order: Order, actor: str) -> None:
         """See `control.Line`."""
         with self._changing, audited():
-            made = choose(self._journal, actor, "order", {"order": order.plain() if order else None}, **order.plain())
+            wanted: dict[Chosen, Any] = {"order": order.plain() if order else None}
+            made = choose(
+                self._journal,
+                actor,
+                "order",
+                wanted,
+                order=order.order,
+                lot=order.lot,
+                operator=order.operator,
+                fields=dict(order.fields),
+            )
             self._state.order = order
             self._keep(made)
 
@@ -215,17 +225,18 @@ class Steering:
 
     def _standing(self) -> list[Check]:
         """What is not as the line's file has it, and who wanted it so."""
-        found = dict(self._notes)
-        for name, choice in list(self._choices.items()):
+        found: dict[Chosen, Check] = dict(self._notes)
+        for name, choice in self._choices.items():  # replaced as a whole, see `_keep`
             if name not in found and (text := told(name, choice)):
                 found[name] = Check(NAMES[name], "ok" if name in ("recipe", "order") else "warning", text)
         return list(found.values())
 
     def _keep(self, made: dict[Chosen, Choice]) -> None:
-        standing = {name: choice for name, choice in {**self._choices, **made}.items() if choice.value is not None}
+        standing: dict[Chosen, Choice] = self._choices | made
+        left: dict[Chosen, Check] = {name: note for name, note in self._notes.items() if name not in made}
         self._lost = self._lost and "recipe" not in made
-        self._notes = {name: note for name, note in self._notes.items() if name not in made}
-        self._choices = standing
+        self._notes = left
+        self._choices = {name: choice for name, choice in standing.items() if choice.value is not None}
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

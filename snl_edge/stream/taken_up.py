@@ -98,8 +98,11 @@ def take_up(config: LineConfig, journal: Journal) -> TakenUp:
 
 def counting(config: LineConfig, found: dict[Chosen, Choice]) -> tuple[dict[Chosen, Choice], dict[Chosen, Choice]]:
     """The choices that count, and those that a later change of the line's file has overruled."""
-    dropped = {name: choice for name, choice in found.items() if choice.configured != configured(config, name)}
-    return {name: choice for name, choice in found.items() if name not in dropped}, dropped
+    kept: dict[Chosen, Choice] = {}
+    dropped: dict[Chosen, Choice] = {}
+    for name, choice in found.items():
+        (kept if choice.configured == configured(config, name) else dropped)[name] = choice
+    return kept, dropped
 
 
 def configured(config: LineConfig, name: Chosen) -> str | bool | None:

@@ -26,7 +26,7 @@ def thresholds_in_force(journal: Journal, bundle: Bundle, actor: str) -> InForce
     They differ at the first start, with another recipe, and when someone changed them while the line stood still.
     The bundle is where they live: the audit says who set them.
     """
-    latest = next((entry for entry in journal.audits(10_000) if entry.action == ACTION), None)
+    latest = journal.latest_audit(ACTION)
     current = _thresholds(bundle)
     known = latest is not None and {name: latest.detail.get(name) for name in current} == current
     if not known:

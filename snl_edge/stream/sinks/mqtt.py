@@ -158,7 +158,7 @@ class MqttTransport:
                     raise DeliveryError(f"broker {self._address} refuses messages: {answer}", confirmed)
 
     def _subscribe(self, client: Client, listener: CommandListener) -> None:
-        client.on_message = lambda _client, _data, got: listener.take(got.topic, got.payload, got.retain)
+        client.on_message = lambda _client, _data, got: listener.take(got.topic, bytes(got.payload), got.retain)
         client.on_subscribe = lambda _client, _data, mid, codes, _properties: self._on_publish(
             client, None, mid, codes[0], None
         )
@@ -167,7 +167,7 @@ class MqttTransport:
         _, mid = client.subscribe(listener.topics, 1)
         with self._changed:
             self._changed.wait_for(lambda: mid in self._answers or not self._connected, self._settings.timeout_s)
-            answer = self._answers.get(mid)
+            answer = None if mid is None else self._answers.get(mid)
         if answer is None:
             raise self._lost("does not confirm the subscription to commands")
         if answer.is_failure:
