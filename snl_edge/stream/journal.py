@@ -225,7 +225,10 @@ class Journal:
         query = "SELECT * FROM audit WHERE action = ? ORDER BY id DESC LIMIT 1"
         with self.reading() as connection:
             row = connection.execute(query, (action,)).fetchone()
-        return AuditEntry(*row[:4], json.loads(row[4])) if row else None
+        if row is None:
+            return None
+        number, when, actor, action, detail = row
+        return AuditEntry(number, when, actor, action, json.loads(detail))
 
     def count_audits(self, action: str) -> int:
         """How many changes of this kind there have been."""
