@@ -27,7 +27,7 @@ from contract_graph import write_contract_bundle
 from dashboard_line import USUAL, DrawnLine, fill
 from prometheus_client import CollectorRegistry, Counter
 
-from snl_edge.errors import ConfigError, DataError
+from snl_edge.errors import BusyError, ConfigError, DataError
 from snl_edge.stream.control import Check
 from snl_edge.stream.dashboard import queries
 from snl_edge.stream.dashboard.auth import FailureLimit, Gate, TooManyTriesError
@@ -500,7 +500,8 @@ def test_a_threshold_far_from_that_of_training_needs_a_confirmation(ask: Client,
         assert "confirmed" in said["fix"]
     assert ask("/api/threshold", {**odd, "confirmed": "yes"})[0] == 422
     assert drawn.status().product_thresholds == {"gear": 0.55}
-    assert ask("/api/threshold", {**odd, "confirmed": True})[0] == 200
+    status, answer, _ = ask("/api/threshold", {**odd, "confirmed": True})
+    assert (status, answer["golden"]["text"]) == (200, "12 samples judged rightly")
     assert drawn.status().product_thresholds == {"gear": 0.9999}
 
 
@@ -531,8 +532,37 @@ def test_recipe_changes_only_to_what_is_listed(ask: Client, drawn: DrawnLine, tm
         assert ask("/api/recipe", {"folder": folder})[0] == 400
     assert ask("/api/recipe", {"folder": "broken"})[0] == 400
     assert drawn.recipe == "hall2-mixed"
-    assert ask("/api/recipe", {"folder": "bolts"})[0] == 200
+    refused = [change["detail"] for change in ask("/api/audit")[1]["changes"] if change["action"] == "refused"]
+    assert [one["change"] for one in refused] == ["recipe"] * 5
+    assert refused[0]["why"].startswith("no recipe 'nothing'")
+    status, answer, _ = ask("/api/recipe", {"folder": "bolts"})
+    assert (status, answer["golden"]["light"]) == (200, "ok")
     assert drawn.recipe == "bolts"
+
+
+def test_a_change_while_another_is_made_is_told_to_wait(ask: Client, drawn: DrawnLine, monkeypatch: Any) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise BusyError("a recipe change or self-test is running", fix="wait until it is done")
+
+    monkeypatch.setattr(drawn, "self_test", busy)
+    status, said, _ = ask("/api/self-test", {})
+    assert (status, said["fix"]) == (409, "wait until it is done")
+
+
+def test_an_order_is_set_carried_and_found_again(ask: Client, drawn: DrawnLine, tmp_path: Path) -> None:
+    order = {"order": "4711", "lot": "L22", "operator": "mm", "fields": {"shift": "early"}}
+    assert ask("/api/order", order)[:2] == (200, order)
+    made = drawn.produce("left", "gear", "missing_tooth")
+    found = ask("/api/parts?order=4711&lot=L22&verdict=reject")[1]["parts"]
+    assert [{name: part[name] for name in ("id", *order)} for part in found] == [{"id": made.id, **order}]
+    assert ask("/api/parts?order=4712&verdict=reject")[1]["parts"] == []
+    _, status = next((kind, content) for kind, content in _events(ask, 1) if kind == "status")
+    assert status["order"] == order
+    for wrong in ({"order": 4711}, {"order": "x" * 65}, {"lot": "a\nb"}, {"more": "x"}):
+        assert ask("/api/order", wrong)[0] == 422
+    write_contract_bundle(tmp_path / "bundles" / "bolts", name="bolts")
+    assert ask("/api/recipe", {"folder": "bolts", "order": "4712"})[0] == 200
+    assert drawn.order.plain() == {"order": "4712", "lot": None, "operator": None, "fields": {}}
 
 
 def _events(ask: Client, count: int) -> list[tuple[str, Any]]:

@@ -256,6 +256,25 @@ def test_pause_asks_first_and_is_shown_everywhere(page: Page, line: DrawnLine) -
     expect(page.locator(".result")).to_contain_text("12 of 12")
 
 
+def test_an_order_is_set_and_shown_with_its_parts(page: Page, line: DrawnLine) -> None:
+    page.get_by_role("link", name="Controls").tap()
+    expect(page.get_by_text("No order is set")).to_be_visible()
+    page.get_by_label("Order", exact=True).fill("4711")
+    page.get_by_label("Lot").fill("L22")
+    page.get_by_role("button", name="Set order").tap()
+    page.get_by_role("dialog").get_by_role("button", name="Set order").tap()
+    expect(page.locator(".now", has_text="order 4711, lot L22")).to_be_visible()
+    made = line.produce("left", "gear", "missing_tooth")
+    page.get_by_role("link", name="Parts").tap()
+    order = page.locator(".filters").get_by_label("Order")
+    order.fill("4711")
+    order.press("Enter")
+    expect(page.locator(".gallery .card")).to_have_count(1)
+    page.locator(f".card[data-id='{made.id}']").tap()
+    expect(page.locator(".facts")).to_contain_text("4711")
+    expect(page.locator(".facts")).to_contain_text("L22")
+
+
 def test_fits_and_suits_gloves(page: Page) -> None:
     pages = ("Live", "Parts", "Scores", "Health", "Changes", "Controls")
     for (width, height), name in product([(1440, 900), (1024, 768), (768, 1024)], pages):

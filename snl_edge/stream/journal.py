@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
@@ -23,8 +23,9 @@ from .record import Blob, Entry, PictureFile, Record
 
 Outcome = Literal["done", "late", "failed"]
 FILE = "journal.sqlite"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _COLUMNS = tuple(field.name for field in fields(Record))
+_NAMES_IN_SQL = ", ".join(f'"{name}"' for name in _COLUMNS)
 _SCHEMA = """
 CREATE TABLE journal (id TEXT NOT NULL, schema_version INTEGER NOT NULL);
 CREATE TABLE run (
@@ -38,6 +39,7 @@ CREATE TABLE verdict (
   recipe TEXT NOT NULL, threshold_version INTEGER NOT NULL, shadow INTEGER NOT NULL, image TEXT, heatmap TEXT,
   recognised TEXT, warning TEXT, file TEXT, file_size INTEGER, file_mtime_ns INTEGER,
   picture_age_ms REAL,
+  "order" TEXT, lot TEXT, operator TEXT, fields TEXT NOT NULL DEFAULT '{}',
   UNIQUE (run, camera, sequence)
 );
 CREATE INDEX verdict_kind ON verdict (verdict, id);
@@ -53,6 +55,9 @@ CREATE TABLE actuation (
   actuator TEXT NOT NULL, outcome TEXT NOT NULL, time REAL NOT NULL, late_ms REAL, detail TEXT NOT NULL
 );
 CREATE INDEX actuation_part ON actuation (run, camera, sequence);
+CREATE TABLE choice (
+  name TEXT PRIMARY KEY, value TEXT NOT NULL, configured TEXT NOT NULL, actor TEXT NOT NULL, time REAL NOT NULL
+);
 """
 _UPGRADES = {
     1: """
@@ -64,6 +69,15 @@ ALTER TABLE verdict ADD COLUMN file_mtime_ns INTEGER;
 CREATE INDEX verdict_file ON verdict (camera, file) WHERE file IS NOT NULL;
 """,
     2: "ALTER TABLE verdict ADD COLUMN picture_age_ms REAL;",
+    3: """
+ALTER TABLE verdict ADD COLUMN "order" TEXT;
+ALTER TABLE verdict ADD COLUMN lot TEXT;
+ALTER TABLE verdict ADD COLUMN operator TEXT;
+ALTER TABLE verdict ADD COLUMN fields TEXT NOT NULL DEFAULT '{}';
+CREATE TABLE choice (
+  name TEXT PRIMARY KEY, value TEXT NOT NULL, configured TEXT NOT NULL, actor TEXT NOT NULL, time REAL NOT NULL
+);
+""",
 }
 """From each earlier version to the next."""
 
@@ -142,11 +156,22 @@ class Journal:
 
     def audit(self, actor: str, action: str, **detail: object) -> None:
         """Notes who changed what."""
+        with self.transaction() as connection:
+            self.note(connection, actor, action, detail)
+
+    @staticmethod
+    def note(connection: sqlite3.Connection, actor: str, action: str, detail: Mapping[str, object]) -> None:
+        """As `audit`, within a `transaction`."""
+        connection.execute(
+            "INSERT INTO audit (time, actor, action, detail) VALUES (?, ?, ?, ?)",
+            (time.time(), actor, action, json.dumps(detail, sort_keys=True)),
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The writer's connection, for a few statements: all of them are on disk at the end, or none."""
         with self._lock, self._writer:
-            self._writer.execute(
-                "INSERT INTO audit (time, actor, action, detail) VALUES (?, ?, ?, ?)",
-                (time.time(), actor, action, json.dumps(detail, sort_keys=True)),
-            )
+            yield self._writer
 
     def acknowledge(self, reader: str, position: int) -> None:
         """Notes that ``reader`` has dealt with all records up to ``position``.
@@ -184,7 +209,7 @@ class Journal:
 
     def select(self, condition: str, values: Sequence[object]) -> list[Entry]:
         """Entries for which an SQL ``condition`` of ours holds; outside input goes into ``values`` only."""
-        query = f"SELECT id, run, {', '.join(_COLUMNS)} FROM verdict WHERE {condition}"
+        query = f"SELECT id, run, {_NAMES_IN_SQL} FROM verdict WHERE {condition}"
         with self.reading() as connection:
             rows = connection.execute(query, tuple(values)).fetchall()
         return [Entry(row[0], row[1], _record(row[2:]), f"{self.id}:{row[0]}") for row in rows]
@@ -194,6 +219,16 @@ class Journal:
         with self.reading() as connection:
             rows = connection.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
         return [AuditEntry(number, when, actor, action, json.loads(d)) for number, when, actor, action, d in rows]
+
+    def latest_audit(self, action: str) -> AuditEntry | None:
+        """The latest change of this kind; None if there was none."""
+        query = "SELECT * FROM audit WHERE action = ? ORDER BY id DESC LIMIT 1"
+        with self.reading() as connection:
+            row = connection.execute(query, (action,)).fetchone()
+        if row is None:
+            return None
+        number, when, actor, action, detail = row
+        return AuditEntry(number, when, actor, action, json.loads(detail))
 
     def count_audits(self, action: str) -> int:
         """How many changes of this kind there have been."""
@@ -261,7 +296,7 @@ class Journal:
             self._writer.close()
 
 
-_INSERT = f"INSERT INTO verdict (run, {', '.join(_COLUMNS)}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+_INSERT = f"INSERT INTO verdict (run, {_NAMES_IN_SQL}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
 
 
 _ACTUATION = tuple(field.name for field in fields(Actuation))
@@ -304,6 +339,7 @@ def _prepare(connection: sqlite3.Connection) -> str:
 def _row(record: Record) -> tuple[object, ...]:
     values = {name: getattr(record, name) for name in _COLUMNS}
     values["blobs"] = json.dumps([asdict(blob) for blob in record.blobs])
+    values["fields"] = json.dumps(record.fields) if record.fields else "{}"
     return tuple(values.values())
 
 
@@ -311,4 +347,5 @@ def _record(row: Sequence) -> Record:
     values = dict(zip(_COLUMNS, row, strict=True))
     values["blobs"] = tuple(Blob(**blob) for blob in json.loads(values["blobs"]))
     values["shadow"] = bool(values["shadow"])
+    values["fields"] = json.loads(values["fields"])
     return Record(**values)

@@ -138,6 +138,7 @@ def export_journal(folder: Path, target: Path, kind: Literal["csv", "jsonl"]) ->
                 file.write(json.dumps(row) + "\n")
             else:
                 row["blobs"] = json.dumps(row["blobs"])
+                row["fields"] = json.dumps(row["fields"])
                 if writer is None:
                     writer = csv.DictWriter(file, list(row))
                     writer.writeheader()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from .actuators import Actuators, ActuatorThread, OutcomeLog, build_actuator
+from .commands import Commands
 from .control import Check, State
 from .journal import Journal
 from .part import Part
@@ -21,6 +22,7 @@ class Outputs:
         journal: what sinks deliver from.
         state: of the line, for those whom sinks tell.
         fault: why the line gives no verdicts, None while it does: a PLC's heartbeat stands still with one.
+        commands: what receivers may ask of the line, where a sink's settings let them.
 
     Raises:
         ConfigError: a package or a chip that one needs is missing.
@@ -33,13 +35,14 @@ class Outputs:
         journal: Journal,
         state: Callable[[], State],
         fault: Callable[[], str | None],
+        commands: Commands,
     ) -> None:
         self._journal = journal
         self._outcomes = OutcomeLog(journal)
         self._actuators: list[ActuatorThread] = [
             build_actuator(settings, self._outcomes, fault) for settings in actuators
         ]
-        self._sinks: list[Forwarder] = [build_sink(settings, journal, state) for settings in sinks]
+        self._sinks: list[Forwarder] = [build_sink(settings, journal, state, commands) for settings in sinks]
 
     def start(self) -> None:
         """Starts them, before the first trigger."""

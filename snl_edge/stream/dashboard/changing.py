@@ -1,19 +1,16 @@
-"""Routes that change the line: threshold, pause, shadow mode, recipe, self-test. The line writes the audit."""
+"""Routes that change the line: threshold, pause, shadow mode, recipe, order, self-test. The line writes the audit."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from ...runtime.manifest import HIGHEST
+from ..commands import Commands, OrderCommand, RecipeCommand
 from ..control import Line
-from .guard import refuse
-from .recipes import bundle_path
 from .settings import DashboardSettings
 
 
@@ -50,21 +47,15 @@ class Trigger(_Body):
     encoder: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
 
 
-class RecipeChoice(_Body):
-    """A bundle's folder, as listed."""
-
-    folder: Annotated[str, Field(max_length=200)]
-
-
 def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
     """All of them; each returns once the line has done it."""
     router = APIRouter(prefix="/api")
-    slow = threading.Lock()  # a recipe change or self-test at a time; a second one would wait for minutes
+    commands = Commands(line, settings.bundles)
 
     @router.post("/threshold")
     def threshold(request: Request, body: Threshold) -> dict[str, Any]:
-        line.set_threshold(body.value, body.product, request.state.actor, confirmed=body.confirmed)
-        return {"value": body.value, "product": body.product}
+        golden = line.set_threshold(body.value, body.product, request.state.actor, confirmed=body.confirmed)
+        return {"value": body.value, "product": body.product, "golden": golden and asdict(golden)}
 
     @router.post("/pause")
     def pause(request: Request, body: Pause) -> dict[str, Any]:
@@ -80,28 +71,17 @@ def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
     def trigger(body: Trigger) -> dict[str, Any]:
         return {"camera": body.camera, "sequence": line.trigger(body.camera, body.part, body.encoder)}
 
-    @router.post("/recipe", response_model=None)
-    def recipe(request: Request, body: RecipeChoice) -> dict[str, Any] | Response:
-        bundle = bundle_path(settings.bundles, body.folder)
-        if not slow.acquire(blocking=False):
-            return _busy()
-        try:
-            line.change_recipe(bundle, request.state.actor)
-        finally:
-            slow.release()
-        return {"folder": body.folder}
+    @router.post("/recipe")
+    def recipe(request: Request, body: RecipeCommand) -> dict[str, Any]:
+        return {"folder": body.folder, "golden": asdict(commands.change_recipe(body, request.state.actor))}
 
-    @router.post("/self-test", response_model=None)
-    def self_test(request: Request, body: _Body) -> dict[str, Any] | Response:
-        if not slow.acquire(blocking=False):
-            return _busy()
-        try:
-            return asdict(line.self_test(request.state.actor))
-        finally:
-            slow.release()
+    @router.post("/order")
+    def order(request: Request, body: OrderCommand) -> dict[str, Any]:
+        line.set_order(body.wanted, request.state.actor)
+        return body.wanted.plain()
+
+    @router.post("/self-test")
+    def self_test(request: Request, body: _Body) -> dict[str, Any]:
+        return asdict(line.self_test(request.state.actor))
 
     return router
-
-
-def _busy() -> Response:
-    return refuse(409, "a recipe change or self-test is running", fix="wait until it is done")

@@ -26,6 +26,8 @@ class Filter:
     product: str | None = None
     camera: str | None = None
     part: str | None = None
+    order: str | None = None
+    lot: str | None = None
     since: float | None = None
     """Seconds since 1970, of the capture; from this moment on."""
     until: float | None = None
@@ -40,6 +42,8 @@ class Filter:
             ("product = ?", self.product),
             ("camera = ?", self.camera),
             ("part = ?", self.part),
+            ('"order" = ?', self.order),
+            ("lot = ?", self.lot),
             ("captured >= ?", self.since),
             ("captured < ?", self.until),
             ("score > ?", self.score_above),

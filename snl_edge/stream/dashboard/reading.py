@@ -55,6 +55,8 @@ def reading_routes(
         product: _Text = None,
         camera: _Text = None,
         part: _Text = None,
+        order: _Text = None,
+        lot: _Text = None,
         since: float | None = None,
         until: float | None = None,
         score_above: float | None = None,
@@ -63,7 +65,7 @@ def reading_routes(
         limit: Annotated[int, Query(ge=1, le=100)] = 24,
     ) -> dict[str, Any]:
         chosen = tuple(dict.fromkeys(verdict)) if verdict else queries.Filter().verdicts
-        wanted = queries.Filter(chosen, product, camera, part, since, until, score_above, score_to)
+        wanted = queries.Filter(chosen, product, camera, part, order, lot, since, until, score_above, score_to)
         found = queries.parts(journal, wanted, before, limit + 1)
         return {"parts": [entry_json(entry) for entry in found[:limit]], "more": len(found) > limit}
 

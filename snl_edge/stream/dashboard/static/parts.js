@@ -10,7 +10,7 @@ const TIMES = [["", "Any time"], ["1", "Last hour"], ["8", "Last 8 hours"], ["24
 export async function partsPage({ page, line, listen, query }) {
   const wanted = {
     verdicts: new Set(query.has("verdict") ? query.getAll("verdict") : ["reject", "unknown", "failsafe"]),
-    product: query.get("product") || "", camera: query.get("camera") || "", part: "", hours: "", from: "", to: "",
+    product: query.get("product") || "", camera: query.get("camera") || "", part: "", order: "", hours: "", from: "", to: "",
     above: query.get("score_above"), upTo: query.get("score_to"),
   };
   let heatmap = localStorage.getItem("gallery-heatmap") !== "off";
@@ -29,7 +29,7 @@ export async function partsPage({ page, line, listen, query }) {
     for (const verdict of wanted.verdicts) search.append("verdict", verdict);
     const set = (key, value) => { if (value !== "" && value != null) search.set(key, value); };
     const seconds = (text) => (text ? new Date(text).getTime() / 1000 : "");
-    set("product", wanted.product); set("camera", wanted.camera); set("part", wanted.part.trim());
+    set("product", wanted.product); set("camera", wanted.camera); set("part", wanted.part.trim()); set("order", wanted.order.trim());
     if (wanted.hours === "own") { set("since", seconds(wanted.from)); set("until", seconds(wanted.to)); }
     else if (wanted.hours) set("since", (line.status?.time ?? Date.now() / 1000) - 3600 * wanted.hours);
     set("score_above", wanted.above); set("score_to", wanted.upTo); set("before", before);
@@ -77,11 +77,12 @@ export async function partsPage({ page, line, listen, query }) {
         choice("Camera", names(status.cameras, "All cameras"), wanted.camera, (value) => { wanted.camera = value; load(); }),
         choice("Time", TIMES, "", (value) => { wanted.hours = value; own.hidden = value !== "own"; load(); }),
         h("label", { class: "field" }, h("span", { class: "label" }, "Part id"), h("input", { type: "search", placeholder: "exact", onchange: (event) => { wanted.part = event.target.value; load(); } })),
+        h("label", { class: "field" }, h("span", { class: "label" }, "Order"), h("input", { type: "search", placeholder: "exact", onchange: (event) => { wanted.order = event.target.value; load(); } })),
         range, h("span", { class: "spring" }), toggle("Heatmap", heatmap, (on) => { heatmap = on; localStorage.setItem("gallery-heatmap", on ? "on" : "off"); grid.replaceChildren(...shown.map(card)); })), own),
     fresh, grid, note, older);
   listen("status", ({ detail }) => {
     const newest = shown.length ? shown[0].id : 0;
-    offer(detail.recent.some((part) => part.id > newest && wanted.verdicts.has(part.verdict) && (!wanted.product || part.product === wanted.product) && (!wanted.camera || part.camera === wanted.camera)) && !(wanted.part || wanted.to || wanted.above != null));
+    offer(detail.recent.some((part) => part.id > newest && wanted.verdicts.has(part.verdict) && (!wanted.product || part.product === wanted.product) && (!wanted.camera || part.camera === wanted.camera)) && !(wanted.part || wanted.order || wanted.to || wanted.above != null));
   });
   await load();
 }
