@@ -21,6 +21,7 @@ from snl_edge.errors import ConfigError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown
 from snl_edge.runtime.tuning import require_confirmed
+from snl_edge.stream.actuation import Unaccounted
 from snl_edge.stream.control import Check, Latest, Status
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.record import Blob, Entry, Record
@@ -89,6 +90,7 @@ class DrawnLine:
                 float(np.percentile(self._latencies, 99)),
                 self.checks,
                 dict.fromkeys((None, *self.products), USUAL),
+                self.journal.unaccounted(),
             )
 
     def latest(self, camera: str) -> Latest | None:
@@ -121,6 +123,9 @@ class DrawnLine:
             before, self.recipe = self.recipe, manifest.name
             self.products, self.threshold, self.own = manifest.products, manifest.threshold, {}
         self.journal.audit(actor, "recipe", before=before, after=manifest.name)
+
+    def acknowledge(self, last: int, actor: str) -> Unaccounted | None:
+        return self.journal.acknowledge_unknown(last, actor)
 
     def self_test(self, actor: str) -> Check:
         check = Check("self-test", "ok", "12 of 12 golden samples as expected")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.manifest import Colours
+from .actuation import Unaccounted
 from .record import Entry
 
 State = Literal["starting", "running", "paused", "draining", "stopped"]
@@ -65,6 +66,8 @@ class Status:
     checks: tuple[Check, ...]
     usual_thresholds: dict[str | None, tuple[float, float]] = field(default_factory=dict)
     """By product, None for those without a threshold of their own: what is set without a confirmation."""
+    unaccounted: Unaccounted | None = None
+    """Rejects of earlier runs whose outcome nobody knows or has acknowledged."""
 
 
 class Line(Protocol):
@@ -103,6 +106,13 @@ class Line(Protocol):
 
     def change_recipe(self, bundle: Path, actor: str) -> None:
         """Loads another bundle beside the running one, then changes over between two parts."""
+        ...
+
+    def acknowledge(self, last: int, actor: str) -> Unaccounted | None:
+        """Notes that somebody has looked for the rejects of unknown outcome, up to the one with the id ``last``.
+
+        Returns what was acknowledged; None if nothing was left.
+        """
         ...
 
     def self_test(self, actor: str) -> Check:

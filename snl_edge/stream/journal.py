@@ -12,20 +12,21 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
 
 from ..errors import OutputError
+from . import actuation
+from .actuation import Actuation, Unaccounted
+from .journal_lock import JournalLock
 from .record import Blob, Entry, PictureFile, Record
 
-Outcome = Literal["done", "late", "failed"]
 FILE = "journal.sqlite"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _COLUMNS = tuple(field.name for field in fields(Record))
-_SCHEMA = """
+_VERSION_3 = """
 CREATE TABLE journal (id TEXT NOT NULL, schema_version INTEGER NOT NULL);
 CREATE TABLE run (
   id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, software TEXT NOT NULL, config TEXT NOT NULL
@@ -64,8 +65,9 @@ ALTER TABLE verdict ADD COLUMN file_mtime_ns INTEGER;
 CREATE INDEX verdict_file ON verdict (camera, file) WHERE file IS NOT NULL;
 """,
     2: "ALTER TABLE verdict ADD COLUMN picture_age_ms REAL;",
+    3: actuation.TABLES,
 }
-"""From each earlier version to the next."""
+"""From each earlier version to the next; a new journal begins at 3."""
 
 
 @dataclass(frozen=True)
@@ -79,25 +81,15 @@ class AuditEntry:
     detail: dict[str, object]
 
 
-@dataclass(frozen=True)
-class Actuation:
-    """What became of one part's reject (or hold) at one actuator."""
-
-    run: int
-    camera: str
-    sequence: int
-    actuator: str
-    outcome: Outcome
-    time: float
-    """Seconds since 1970 when that was known."""
-    late_ms: float | None
-    """From the due time to the moment the output had moved; None where it did not move."""
-    detail: str = ""
-    """Why it was late or failed."""
-
-
 class Journal:
     """A folder with the database and, below it, the kept pictures. Any thread may call any method.
+
+    Args:
+        folder: where it lies; made if it is not there.
+        hold: keep other lines off it until `close`.
+
+    Raises:
+        OutputError: it cannot be written, or another line holds it.
 
     Attributes:
         folder: where it lies.
@@ -105,30 +97,41 @@ class Journal:
         run: number of the current run; 0 until `begin`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, hold: bool = False) -> None:
         self.folder = folder
         self.run = 0
         self._lock = threading.Lock()
+        self._hold: JournalLock | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._hold = JournalLock(folder) if hold else None
             self._writer = _connect(folder / FILE)
             with self._lock, self._writer:
                 self.id = _prepare(self._writer)
         except (OSError, sqlite3.Error) as error:
+            self._release()
             raise OutputError(
                 f"cannot open the journal in {folder}", str(error), "choose a writable folder on a local disk"
             ) from error
 
     def begin(self, software: str, config: str) -> None:
-        """Starts a run: sequence numbers of every camera start at 0 again."""
+        """Starts a run: sequence numbers of every camera start at 0 again, and what earlier runs were to move for and
+        have no outcome of ends as unknown."""
         with self._lock, self._writer:
+            actuation.give_up(self._writer, time.time())
             cursor = self._writer.execute(
                 "INSERT INTO run (started, software, config) VALUES (?, ?, ?)", (time.time(), software, config)
             )
         self.run = cursor.lastrowid or 0
 
-    def append(self, records: Sequence[Record]) -> list[int]:
+    def append(
+        self, records: Sequence[Record], concerned: Callable[[Record], Sequence[str]] = lambda record: ()
+    ) -> list[int]:
         """Writes records in one transaction and returns their ids once they are safely on disk.
+
+        Args:
+            records: of this run.
+            concerned: the actuators that are to move for a record: their intents are written with it.
 
         Raises:
             sqlite3.Error: nothing of them was written (disk full, read-only, broken).
@@ -138,15 +141,19 @@ class Journal:
             for record in records:
                 cursor = self._writer.execute(_INSERT, (self.run, *_row(record)))
                 ids.append(cursor.lastrowid or 0)
+                actuation.intend(self._writer, self.run, record, concerned(record))
         return ids
 
     def audit(self, actor: str, action: str, **detail: object) -> None:
         """Notes who changed what."""
         with self._lock, self._writer:
-            self._writer.execute(
-                "INSERT INTO audit (time, actor, action, detail) VALUES (?, ?, ?, ?)",
-                (time.time(), actor, action, json.dumps(detail, sort_keys=True)),
-            )
+            self._audit(actor, action, detail)
+
+    def _audit(self, actor: str, action: str, detail: dict[str, object]) -> None:
+        self._writer.execute(
+            "INSERT INTO audit (time, actor, action, detail) VALUES (?, ?, ?, ?)",
+            (time.time(), actor, action, json.dumps(detail, sort_keys=True)),
+        )
 
     def acknowledge(self, reader: str, position: int) -> None:
         """Notes that ``reader`` has dealt with all records up to ``position``.
@@ -165,7 +172,30 @@ class Journal:
     def actuated(self, actuations: Sequence[Actuation]) -> None:
         """Notes what became of rejects, in one transaction."""
         with self._lock, self._writer:
-            self._writer.executemany(_INSERT_ACTUATION, [astuple(actuation) for actuation in actuations])
+            actuation.settle(self._writer, actuations)
+
+    def give_up(self) -> None:
+        """Ends as unknown what an earlier run left open; for one who holds the journal while no run is going on."""
+        with self._lock, self._writer:
+            actuation.give_up(self._writer, time.time())
+
+    def acknowledge_unknown(self, last: int, actor: str) -> Unaccounted | None:
+        """Notes that ``actor`` has looked for the rejects of unknown outcome, up to the outcome with the id ``last``.
+
+        Returns:
+            what was acknowledged; None if there was nothing left, and nothing was noted.
+        """
+        with self._lock, self._writer:
+            found = actuation.unaccounted(self._writer, last)
+            if found is not None:
+                actuation.acknowledge(self._writer, last, time.time())
+                self._audit(actor, "acknowledge", {"rejects": found.rejects, "runs": found.runs})
+        return found
+
+    def unaccounted(self) -> Unaccounted | None:
+        """Rejects of unknown outcome that nobody has acknowledged; None if there are none."""
+        with self.reading() as connection:
+            return actuation.unaccounted(connection)
 
     def position(self, reader: str) -> int | None:
         """The last record that ``reader`` has acknowledged; None if it never did."""
@@ -223,7 +253,7 @@ class Journal:
                 self._writer.execute(_OLDEST_UNDELIVERED.format(readers=marks), tuple(readers)),
             ]
             until = min([before, *(row[0] for bound in bounds if (row := bound.fetchone()) and row[0] is not None)])
-            self._writer.execute("DELETE FROM actuation WHERE time < ?", (until,))
+            self._writer.execute(f"DELETE FROM actuation WHERE time < ? AND NOT ({actuation.KEPT})", (until,))
             return self._writer.execute(
                 "DELETE FROM verdict WHERE id < ? AND captured < ?", (first + limit + _OUT_OF_ORDER, until)
             ).rowcount
@@ -240,10 +270,13 @@ class Journal:
 
     def actuations(self, limit: int = 100) -> list[Actuation]:
         """The latest, newest first."""
-        query = f"SELECT {', '.join(_ACTUATION)} FROM actuation ORDER BY id DESC LIMIT ?"
         with self.reading() as connection:
-            rows = connection.execute(query, (limit,)).fetchall()
-        return [Actuation(*row) for row in rows]
+            return actuation.latest(connection, "TRUE", limit)
+
+    def outcomes(self, ids: Sequence[int]) -> dict[int, list[Actuation]]:
+        """What became of these records at the actuators that they concerned; open where that is not known yet."""
+        with self.reading() as connection:
+            return actuation.outcomes(connection, ids)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -259,13 +292,19 @@ class Journal:
                     self._writer.execute("UPDATE run SET ended = ? WHERE id = ?", (time.time(), self.run))
                 self.run = 0
             self._writer.close()
+            self._release()
+
+    @property
+    def held(self) -> bool:
+        """Whether it keeps other lines off."""
+        return self._hold is not None
+
+    def _release(self) -> None:
+        if self._hold is not None:
+            self._hold.release()
 
 
 _INSERT = f"INSERT INTO verdict (run, {', '.join(_COLUMNS)}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
-
-
-_ACTUATION = tuple(field.name for field in fields(Actuation))
-_INSERT_ACTUATION = f"INSERT INTO actuation ({', '.join(_ACTUATION)}) VALUES ({', '.join('?' * len(_ACTUATION))})"
 
 
 _OLDEST_UNDELIVERED = """
@@ -288,12 +327,17 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection) -> str:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
+    # Each step is whole or not at all, so that a kill in between leaves one that can go on.
     if version == 0:
-        connection.executescript(_SCHEMA)
-        connection.execute("INSERT INTO journal VALUES (?, ?)", (uuid.uuid4().hex, SCHEMA_VERSION))
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        version = SCHEMA_VERSION
-    while version in _UPGRADES:  # each whole or not at all, so that a kill in between leaves one that can go on
+        if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+            raise sqlite3.DatabaseError(
+                f"{FILE} is no journal, or one whose creation by an earlier version was broken off: it is empty then, "
+                "so remove it"
+            )
+        identity = f"INSERT INTO journal VALUES ('{uuid.uuid4().hex}', {SCHEMA_VERSION});"
+        connection.executescript(f"BEGIN IMMEDIATE; {_VERSION_3} {identity} PRAGMA user_version = 3; COMMIT;")
+        version = 3
+    while version in _UPGRADES:
         connection.executescript(f"BEGIN; {_UPGRADES[version]} PRAGMA user_version = {version + 1}; COMMIT;")
         version += 1
     if version != SCHEMA_VERSION:

@@ -6,7 +6,7 @@ import gc
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..errors import ConfigError, OutputError
 from ..runtime.tuning import usual_range
+from .actuation import Unaccounted
 from .camera import Camera
 from .config import LineConfig
 from .control import Check, Latest, State, Status
@@ -66,12 +67,17 @@ class RunningLine:
         uncompared = [camera.name for camera in config.cameras if not camera.compare_product]
         self._judge = Judge(config.rules, self.state, products, uncompared)
         self._admit(recipe)
-        self.journal = Journal(config.journal.folder)
+        self.journal = Journal(config.journal.folder, hold=True)
         self._drift = Drift(config.drift)
         self._shares = Shares(config.shares)
         self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode, self._fault)
         self.recorder = Recorder(
-            self.journal, config.journal, self._outputs.act, self._outputs.wake, tuple(self._outputs.backlogs())
+            self.journal,
+            config.journal,
+            self._outputs.act,
+            self._outputs.concerned,
+            self._outputs.wake,
+            tuple(self._outputs.backlogs()),
         )
         deadline = None if config.deadline_ms is None else config.deadline_ms / 1000
         self.parts = Parts(deadline, self._judge.failsafe, self._decided, self._outputs.triggered)
@@ -240,6 +246,7 @@ class RunningLine:
             latency_p99_ms=p99,
             checks=tuple(self._checks()),
             usual_thresholds={name: usual_range(manifest, name) for name in (None, *manifest.products)},
+            unaccounted=self._unaccounted(),
         )
 
     def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> None:
@@ -277,6 +284,11 @@ class RunningLine:
             self._golden = self._golden and Check(SELF_TEST, "ok", "not run yet with this recipe")
             old.close(_CLOSE_RECIPE_S)
 
+    def acknowledge(self, last: int, actor: str) -> Unaccounted | None:
+        """See `control.Line`."""
+        with self._changing, _audited():
+            return self.journal.acknowledge_unknown(last, actor)
+
     def self_test(self, actor: str) -> Check:
         """See `control.Line`."""
         if self.config.golden is None:
@@ -304,6 +316,11 @@ class RunningLine:
             return [Check("line", "warning", f"the line is {self._mode}")]
         return self._health.checks() + ([self._golden] if self._golden else [])
 
+    def _unaccounted(self) -> Unaccounted | None:
+        with suppress(sqlite3.Error):  # the check of the same says that the journal cannot be read
+            return self.journal.unaccounted()
+        return None
+
     def _depths(self) -> Depths:
         return Depths(
             pictures={name: camera.pictures for name, camera in self.cameras.items()},
@@ -314,6 +331,8 @@ class RunningLine:
             acted_early=self.recorder.acted_early,
             pictures_missed=self.recorder.pictures.missed,
             sinks=self._outputs.backlogs(),
+            outcomes=self._outputs.outcomes(),
+            intents=self._outputs.account.waiting,
         )
 
     def _summary(self) -> str:

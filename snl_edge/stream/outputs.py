@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .actuators import Actuators, ActuatorThread, OutcomeLog, build_actuator
+from .actuators import Account, Actuators, ActuatorThread, OutcomeLog, build_actuator
 from .control import Check, State
 from .journal import Journal
 from .part import Part
@@ -20,6 +20,9 @@ class Outputs:
         journal: what sinks deliver from.
         state: of the line, for those whom sinks tell.
         fault: why the line gives no verdicts, None while it does: a PLC's heartbeat stands still with one.
+
+    Attributes:
+        account: whether every reject has its outcome.
 
     Raises:
         ConfigError: a package or a chip that one needs is missing.
@@ -38,6 +41,7 @@ class Outputs:
         self._actuators: list[ActuatorThread] = [
             build_actuator(settings, self._outcomes, fault) for settings in actuators
         ]
+        self.account = Account(journal, self._outcomes, self._actuators)
         self._sinks: list[Forwarder] = [build_sink(settings, journal, state) for settings in sinks]
 
     def start(self) -> None:
@@ -49,6 +53,10 @@ class Outputs:
         """Tells actuators that the line has moved on."""
         for actuator in self._actuators:
             actuator.moved(part.camera, part.started, part.sequence, part.encoder)
+
+    def concerned(self, record: Record) -> list[str]:
+        """The actuators that are to move for a record."""
+        return [actuator.name for actuator in self._actuators if actuator.concerned(record)]
 
     def act(self, record: Record, started: float) -> None:
         """Moves what is to move for a record; ``started`` is its trigger's time on the monotonic clock."""
@@ -62,8 +70,16 @@ class Outputs:
 
     def checks(self) -> list[Check]:
         """One line each."""
-        outcomes = [self._outcomes.check()] if self._actuators else []
-        return [output.check() for output in (*self._actuators, *self._sinks)] + outcomes
+        account = self.account.check()
+        return [output.check() for output in (*self._actuators, *self._sinks)] + ([account] if account else [])
+
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """How many parts each actuator has moved for in time, and missed, in this run: by its name and the outcome."""
+        return {
+            (actuator.name, outcome): count
+            for actuator in self._actuators
+            for outcome, count in (("done", actuator.done), ("late", actuator.late), ("failed", actuator.failed))
+        }
 
     def backlogs(self) -> dict[str, int]:
         """Records that each sink has still to deliver."""

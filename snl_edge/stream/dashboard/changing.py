@@ -1,4 +1,7 @@
-"""Routes that change the line: threshold, pause, shadow mode, recipe, self-test. The line writes the audit."""
+"""Routes that change the line: threshold, pause, shadow mode, recipe, self-test, and what was looked for by hand.
+
+The line writes the audit.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,13 @@ class Trigger(_Body):
     encoder: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
 
 
+class Acknowledgement(_Body):
+    """Somebody has looked for the rejects of unknown outcome."""
+
+    last: Annotated[int, Field(ge=1, lt=2**63)]
+    """Newest of them, as the line's state named it: what came later was not seen."""
+
+
 class RecipeChoice(_Body):
     """A bundle's folder, as listed."""
 
@@ -75,6 +85,11 @@ def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
     def shadow(request: Request, body: Shadow) -> dict[str, Any]:
         line.set_shadow(body.shadow, request.state.actor)
         return {"shadow": body.shadow}
+
+    @router.post("/acknowledge")
+    def acknowledge(request: Request, body: Acknowledgement) -> dict[str, Any]:
+        found = line.acknowledge(body.last, request.state.actor)
+        return {"rejects": found.rejects if found else 0}
 
     @router.post("/trigger")
     def trigger(body: Trigger) -> dict[str, Any]:

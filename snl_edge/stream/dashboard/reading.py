@@ -65,7 +65,10 @@ def reading_routes(
         chosen = tuple(dict.fromkeys(verdict)) if verdict else queries.Filter().verdicts
         wanted = queries.Filter(chosen, product, camera, part, since, until, score_above, score_to)
         found = queries.parts(journal, wanted, before, limit + 1)
-        return {"parts": [entry_json(entry) for entry in found[:limit]], "more": len(found) > limit}
+        shown = found[:limit]
+        outcomes = journal.outcomes([entry.id for entry in shown])
+        parts = [entry_json(entry, outcomes.get(entry.id, ())) for entry in shown]
+        return {"parts": parts, "more": len(found) > limit}
 
     @router.get("/parts/{entry_id}/{kind}")
     async def picture(entry_id: int, kind: str, size: str = "large") -> Response:
