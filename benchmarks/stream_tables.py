@@ -40,8 +40,8 @@ def kills_table(results: Mapping[str, Result], name: str) -> str:
     ]
     note = (
         f"<sub>{figures['parts']:,} parts in {figures['runs']} runs, {settings['delay_ms']:g} ms from trigger to "
-        f"actuator, {machine['processor']}, {machine['cores']} cores, {result.created[:10]}, revision {result.revision}; "
-        f"`{result.command}`</sub>"
+        f"actuator, {machine['processor']}, {machine['cores']} cores, {result.created[:10]}, revision "
+        f"{result.revision}; `{result.command}`</sub>"
     )
     return table(["", "measured"], body) + "\n" + note + "\n"
 

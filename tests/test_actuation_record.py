@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from journals import new_journal, record
-from lines import light, line_config, run_to_end, running, write_parts
+from lines import light, line_config, run_to_end, running, wait_for, write_parts
 from prometheus_client import generate_latest
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
@@ -185,6 +185,27 @@ def test_a_line_says_so_until_somebody_acknowledges(bundle: Path, tmp_path: Path
         assert "actuation record" not in {check.name for check in line.status().checks}
 
 
+def test_what_was_acted_upon_before_the_disk_took_it_is_told(bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pymodbus", reason="pymodbus is not installed: pip install 'snl-edge[modbus]'")
+    (tmp_path / "parts").mkdir()
+    camera = {"source": {"type": "folder", "path": tmp_path / "parts", "watch": True, "poll_s": 0.02}}
+    away = {"type": "modbus", "name": "ejector", "host": "127.0.0.1", "port": 1, "coil": 0}
+    config = line_config(bundle, tmp_path, camera=camera, actuators=[away], journal={"patience_ms": 20})
+    with running(config) as line:
+        line.journal._writer.execute("PRAGMA query_only = ON")
+        write_parts(tmp_path / "parts", 5, spots=(2,))
+        wait_for(lambda: line.recorder.acted_early == 5)
+        wait_for(lambda: light(line, "journal") == "failed")
+        (text,) = [check.text for check in line.status().checks if check.name == "journal"]
+        assert (
+            "5 verdicts wait in memory, and actuators were told to move for 1 of them without a trace on disk" in text
+        )
+        line.journal._writer.execute("PRAGMA query_only = OFF")
+        wait_for(lambda: line.recorder.committed == 5)
+    found = line.journal.outcomes(range(1, 6))
+    assert [[one.outcome in ("late", "failed") for one in outcomes] for outcomes in found.values()] == [[True]]
+
+
 def test_metrics_tell_outcomes_and_what_is_not_known(bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("pymodbus", reason="pymodbus is not installed: pip install 'snl-edge[modbus]'")
     killed(tmp_path / "journal").close()
@@ -247,7 +268,7 @@ def test_a_second_line_on_one_journal_is_refused(bundle: Path, tmp_path: Path) -
 
 def test_a_journal_whose_creation_was_broken_off_is_made_anew(tmp_path: Path, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("snl_edge.stream.journal._VERSION_3", "CREATE TABLE run (id INTEGER); CREATE NONSENSE;")
+        patch.setattr("snl_edge.stream.journal._SCHEMA", "CREATE TABLE run (id INTEGER); CREATE NONSENSE;")
         with pytest.raises(OutputError, match="NONSENSE"):
             Journal(tmp_path, hold=True)
     Journal(tmp_path, hold=True).close()

@@ -524,8 +524,6 @@ def test_a_database_that_turns_read_only(bundle: Path, tmp_path: Path) -> None:
         wait_for(lambda: sum(line.tally.verdicts.values()) == 5)
         wait_for(lambda: light(line, "journal") == "failed")
         wait_for(lambda: line.recorder.acted_early == 5)
-        (text,) = [check.text for check in line.status().checks if check.name == "journal"]
-        assert "5 verdicts wait in memory, 5 of them acted upon without a trace on disk" in text
         line.journal._writer.execute("PRAGMA query_only = OFF")
         wait_for(lambda: line.recorder.committed == 5)
         wait_for(lambda: light(line, "journal") == "ok")

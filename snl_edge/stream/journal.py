@@ -26,7 +26,7 @@ from .record import Blob, Entry, PictureFile, Record
 FILE = "journal.sqlite"
 SCHEMA_VERSION = 4
 _COLUMNS = tuple(field.name for field in fields(Record))
-_VERSION_3 = """
+_SCHEMA = """
 CREATE TABLE journal (id TEXT NOT NULL, schema_version INTEGER NOT NULL);
 CREATE TABLE run (
   id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, software TEXT NOT NULL, config TEXT NOT NULL
@@ -335,7 +335,7 @@ def _prepare(connection: sqlite3.Connection) -> str:
                 "so remove it"
             )
         identity = f"INSERT INTO journal VALUES ('{uuid.uuid4().hex}', {SCHEMA_VERSION});"
-        connection.executescript(f"BEGIN IMMEDIATE; {_VERSION_3} {identity} PRAGMA user_version = 3; COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {identity} PRAGMA user_version = 3; COMMIT;")
         version = 3
     while version in _UPGRADES:
         connection.executescript(f"BEGIN; {_UPGRADES[version]} PRAGMA user_version = {version + 1}; COMMIT;")

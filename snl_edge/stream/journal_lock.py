@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import OutputError
@@ -23,9 +24,7 @@ class JournalLock:
         self._file = path.open("a+", encoding="ascii")  # not emptied: it may be another line's
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._file.truncate(0)
-            self._file.write(f"{os.getpid()}\n")
-            self._file.flush()
+            self._sign(folder)
         except BlockingIOError:
             self._file.seek(0)
             holder = self._file.readline().strip() or "unknown"
@@ -38,6 +37,16 @@ class JournalLock:
         except OSError:
             self._file.close()
             raise
+
+    def _sign(self, folder: Path) -> None:
+        """Leaves our number for those who come next; a full disk is no reason not to run."""
+        with suppress(OSError):
+            if os.geteuid() == 0:  # an operator's command must not leave a file that the service may not open
+                owner = folder.stat()
+                os.fchown(self._file.fileno(), owner.st_uid, owner.st_gid)
+            self._file.truncate(0)
+            self._file.write(f"{os.getpid()}\n")
+            self._file.flush()
 
     def release(self) -> None:
         """Lets go."""

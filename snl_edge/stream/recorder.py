@@ -125,7 +125,7 @@ class Recorder:
         pending = Pending(record, part.started, part.frame, anomaly_map, part.colours)
         part.frame = None
         if self.full and record.reason == "journal":
-            self._gaps.note(record)
+            self._gaps.note(record, moved=bool(self._concerned(record)))
             self._act_once(pending)
             return
         pending.pictured = pending.frame is not None and self.pictures.wants(record)
@@ -272,11 +272,13 @@ class Recorder:
         """Its line on the health page."""
         if self._problem is not None:
             with self._changed:
-                waiting, acted = len(self._backlog), sum(pending.acted for pending in self._backlog)
-            gaps = sum(gap.count for gap in self._gaps.open())
+                backlog = tuple(self._backlog)
+            gaps = self._gaps.open()
+            waiting = len(backlog) + sum(gap.count for gap in gaps)
+            moved = sum(pending.acted and bool(self._concerned(pending.record)) for pending in backlog)
             text = (
-                f"{self._problem}; {waiting + gaps} verdicts wait in memory, {acted + gaps} of them acted upon without "
-                "a trace on disk. Free or repair it"
+                f"{self._problem}; {waiting} verdicts wait in memory, and actuators were told to move for "
+                f"{moved + sum(gap.moved for gap in gaps)} of them without a trace on disk. Free or repair it"
             )
             return Check("journal", "failed", text)
         if not self._clock.steady:
