@@ -521,8 +521,8 @@ def test_pause_and_self_test(ask: Client, drawn: DrawnLine) -> None:
 
 
 def test_rejects_of_unknown_outcome_are_acknowledged_as_they_were_seen(ask: Client, drawn: DrawnLine) -> None:
-    defect = drawn.produce("left", "gear", "missing_tooth")
-    drawn.journal.append([replace(defect.record, sequence=7000 + n) for n in range(2)], lambda record: ["ejector"])
+    defect = replace(drawn.produce("left", "gear", "missing_tooth").record, verdict="reject")
+    drawn.journal.append([replace(defect, sequence=7000 + number) for number in range(2)], lambda record: ["ejector"])
     drawn.journal.begin("the next run", "{}")
     ((_, status),) = _events(ask, 1)
     lost = status["unaccounted"]
@@ -530,8 +530,10 @@ def test_rejects_of_unknown_outcome_are_acknowledged_as_they_were_seen(ask: Clie
     (part, _, other, *_) = ask("/api/parts")[1]["parts"]
     assert [one["outcome"] for one in part["outcomes"]] == ["unknown"]
     assert other["outcomes"] == []
+    assert [one["sequence"] for one in ask("/api/parts?unaccounted=true")[1]["parts"]] == [7001, 7000]
     assert ask("/api/acknowledge", {})[0] == 422
     assert ask("/api/acknowledge", {"last": lost["last"] - 1})[1] == {"rejects": 1}  # a page that was not up to date
+    assert len(ask("/api/parts?unaccounted=true&verdict=reject")[1]["parts"]) == 1
     assert drawn.status().unaccounted is not None
     assert ask("/api/acknowledge", {"last": lost["last"]})[1] == {"rejects": 1}
     assert ask("/api/acknowledge", {"last": lost["last"]})[1] == {"rejects": 0}

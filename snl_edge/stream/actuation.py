@@ -28,6 +28,11 @@ CREATE INDEX actuation_unknown ON actuation (run, camera, sequence) WHERE outcom
 """What a journal of version 3 lacks."""
 KEPT = "outcome = 'unknown' AND acknowledged IS NULL"
 """Outcomes that retention leaves alone."""
+UNACCOUNTED = f"""
+SELECT verdict.id FROM (SELECT run, camera, sequence FROM actuation INDEXED BY actuation_unknown WHERE {KEPT})
+JOIN verdict USING (run, camera, sequence)
+"""
+"""Records of rejects that nobody has acknowledged."""
 KILLED = "check the bin: the process ended between verdict and outcome, so it may or may not have moved"
 ENDED = "check the bin: the run ended before the outcome was on disk, so it may or may not have moved"
 _AT_A_TIME = 500

@@ -53,17 +53,17 @@ class Trigger(_Body):
     encoder: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
 
 
+class RecipeChoice(_Body):
+    """A bundle's folder, as listed."""
+
+    folder: Annotated[str, Field(max_length=200)]
+
+
 class Acknowledgement(_Body):
     """Somebody has looked for the rejects of unknown outcome."""
 
     last: Annotated[int, Field(ge=1, lt=2**63)]
     """Newest of them, as the line's state named it: what came later was not seen."""
-
-
-class RecipeChoice(_Body):
-    """A bundle's folder, as listed."""
-
-    folder: Annotated[str, Field(max_length=200)]
 
 
 def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
@@ -85,11 +85,6 @@ def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
     def shadow(request: Request, body: Shadow) -> dict[str, Any]:
         line.set_shadow(body.shadow, request.state.actor)
         return {"shadow": body.shadow}
-
-    @router.post("/acknowledge")
-    def acknowledge(request: Request, body: Acknowledgement) -> dict[str, Any]:
-        found = line.acknowledge(body.last, request.state.actor)
-        return {"rejects": found.rejects if found else 0}
 
     @router.post("/trigger")
     def trigger(body: Trigger) -> dict[str, Any]:
@@ -114,6 +109,11 @@ def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
             return asdict(line.self_test(request.state.actor))
         finally:
             slow.release()
+
+    @router.post("/acknowledge")
+    def acknowledge(request: Request, body: Acknowledgement) -> dict[str, Any]:
+        found = line.acknowledge(body.last, request.state.actor)
+        return {"rejects": found.rejects if found else 0}
 
     return router
 

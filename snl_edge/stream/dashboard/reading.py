@@ -59,11 +59,12 @@ def reading_routes(
         until: float | None = None,
         score_above: float | None = None,
         score_to: float | None = None,
+        unaccounted: bool = False,
         before: _Id = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 24,
     ) -> dict[str, Any]:
         chosen = tuple(dict.fromkeys(verdict)) if verdict else queries.Filter().verdicts
-        wanted = queries.Filter(chosen, product, camera, part, since, until, score_above, score_to)
+        wanted = queries.Filter(chosen, product, camera, part, since, until, score_above, score_to, unaccounted)
         found = queries.parts(journal, wanted, before, limit + 1)
         shown = found[:limit]
         outcomes = journal.outcomes([entry.id for entry in shown])

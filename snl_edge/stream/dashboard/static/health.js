@@ -24,11 +24,12 @@ function lookFor(line) {
     const done = await change("/api/acknowledge", { last: seen.last });
     if (done) toast(`${rejects(done.rejects)} acknowledged`);
   } }, "Acknowledge…");
-  const panel = h("section", { class: "panel control", hidden: true }, h("h2", {}, "Check the bin"), text, button);
+  const panel = h("section", { class: "panel control", hidden: true }, h("h2", {}, "Check the bin"), text,
+    h("a", { class: "button", href: "#parts?unaccounted" }, "Look at them"), button);
   const update = () => {
     const { unaccounted: lost } = line.status;
     panel.hidden = !lost;
-    if (lost) text.textContent = `The line's process ended before it was known whether ${rejects(lost.rejects)} of run ${lost.runs.join(", ")} moved. Parts shows which they are.`;
+    if (lost) text.textContent = `The line's process ended before it was known whether ${rejects(lost.rejects)} of run ${lost.runs.join(", ")} moved.`;
   };
   return { panel, update };
 }
