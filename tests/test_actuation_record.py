@@ -187,14 +187,16 @@ def test_a_line_says_so_until_somebody_acknowledges(bundle: Path, tmp_path: Path
 
 def test_what_was_acted_upon_before_the_disk_took_it_is_told(bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("pymodbus", reason="pymodbus is not installed: pip install 'snl-edge[modbus]'")
-    (tmp_path / "parts").mkdir()
-    camera = {"source": {"type": "folder", "path": tmp_path / "parts", "watch": True, "poll_s": 0.02}}
+    write_parts(tmp_path / "parts", 5, spots=(2,))
     away = {"type": "modbus", "name": "ejector", "host": "127.0.0.1", "port": 1, "coil": 0}
+    camera = {"trigger": {"type": "software"}}
     config = line_config(bundle, tmp_path, camera=camera, actuators=[away], journal={"patience_ms": 20})
     with running(config) as line:
+        wait_for(lambda: light(line, "camera camera") == "ok")
         line.journal._writer.execute("PRAGMA query_only = ON")
-        write_parts(tmp_path / "parts", 5, spots=(2,))
-        wait_for(lambda: line.recorder.acted_early == 5)
+        for _ in range(5):
+            line.trigger("camera", None, None)
+        wait_for(lambda: line.recorder.acted_early == line.recorder.backlog == 5)
         wait_for(lambda: light(line, "journal") == "failed")
         (text,) = [check.text for check in line.status().checks if check.name == "journal"]
         assert (
