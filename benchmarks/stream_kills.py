@@ -34,6 +34,8 @@ SIDE = 64
 COIL = 3
 DELAY_MS = 150.0
 """From trigger to actuator: so many rejects are on their way at each moment."""
+REJECTED = 0.25
+"""Share of the parts."""
 STARTING = 0.2
 """Share of the kills that come while the process starts."""
 _START_S = 2.0
@@ -72,7 +74,7 @@ def measure(
     revision()
     with tempfile.TemporaryDirectory() as folder:
         figures = kill_line(Path(folder), kills, seed)
-    settings = {"kills": kills, "seed": seed, "delay_ms": DELAY_MS, "starting": STARTING}
+    settings = {"kills": kills, "seed": seed, "delay_ms": DELAY_MS, "rejected": REJECTED, "starting": STARTING}
     typer.echo(f"wrote {save_result('stream_kills', name, settings=settings, figures=figures)}")
 
 
@@ -167,7 +169,7 @@ def _last_words(folder: Path) -> str:
 
 
 def _write_config(folder: Path, port: int) -> None:
-    write_small_bundle(folder / "bundle", SIDE)
+    write_small_bundle(folder / "bundle", SIDE, REJECTED)
     config = {
         "bundle": str(folder / "bundle"),
         "engine": {"backend": "onnxruntime", "threads": 1},

@@ -285,7 +285,8 @@ class Recorder:
             return Check("journal", "warning", "the clock has jumped: nothing is removed by age until the next start")
         if self.pictures.problem is not None:
             return Check("journal", "warning", f"{self.pictures.missed} pictures not kept: {self.pictures.problem}")
-        return Check("journal", "ok", f"{self.committed} verdicts of this run are on disk")
+        early = f"; {self.acted_early} were acted upon before they were" if self.acted_early else ""
+        return Check("journal", "ok", f"{self.committed} verdicts of this run are on disk{early}")
 
     def close(self) -> None:
         """Writes what is left and ends the threads."""
