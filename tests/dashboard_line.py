@@ -21,6 +21,7 @@ from snl_edge.errors import ConfigError, SnlEdgeError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown
 from snl_edge.runtime.tuning import require_confirmed
+from snl_edge.stream.actuation import Unaccounted
 from snl_edge.stream.control import Check, Latest, Status
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.order import NO_ORDER, Order
@@ -92,6 +93,7 @@ class DrawnLine:
                 self.checks,
                 self.order,
                 dict.fromkeys((None, *self.products), USUAL),
+                self.journal.unaccounted(),
             )
 
     def latest(self, camera: str) -> Latest | None:
@@ -134,6 +136,9 @@ class DrawnLine:
 
     def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
         self.journal.audit(actor, "refused", change=change, why=str(error))
+
+    def acknowledge(self, last: int, actor: str) -> Unaccounted | None:
+        return self.journal.acknowledge_unknown(last, actor)
 
     def self_test(self, actor: str) -> Check:
         check = Check("self-test", "ok", "12 of 12 golden samples as expected")

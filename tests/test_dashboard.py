@@ -521,6 +521,29 @@ def test_pause_and_self_test(ask: Client, drawn: DrawnLine) -> None:
     assert [change["action"] for change in ask("/api/audit")[1]["changes"]] == ["self-test", "resume", "pause"]
 
 
+def test_rejects_of_unknown_outcome_are_acknowledged_as_they_were_seen(ask: Client, drawn: DrawnLine) -> None:
+    defect = replace(drawn.produce("left", "gear", "missing_tooth").record, verdict="reject")
+    drawn.journal.append([replace(defect, sequence=7000 + number) for number in range(2)], lambda record: ["ejector"])
+    drawn.journal.begin("the next run", "{}")
+    ((_, status),) = _events(ask, 1)
+    lost = status["unaccounted"]
+    assert (lost["rejects"], lost["runs"]) == (2, [1])
+    (part, _, other, *_) = ask("/api/parts")[1]["parts"]
+    assert [one["outcome"] for one in part["outcomes"]] == ["unknown"]
+    assert other["outcomes"] == []
+    assert [one["sequence"] for one in ask("/api/parts?unaccounted=true")[1]["parts"]] == [7001, 7000]
+    assert ask("/api/acknowledge", {})[0] == 422
+    assert ask("/api/acknowledge", {"last": lost["last"] - 1})[1] == {"rejects": 1}  # a page that was not up to date
+    assert len(ask("/api/parts?unaccounted=true&verdict=reject")[1]["parts"]) == 1
+    assert drawn.status().unaccounted is not None
+    assert ask("/api/acknowledge", {"last": lost["last"]})[1] == {"rejects": 1}
+    assert ask("/api/acknowledge", {"last": lost["last"]})[1] == {"rejects": 0}
+    assert drawn.status().unaccounted is None
+    assert [(one["action"], one["detail"]) for one in ask("/api/audit")[1]["changes"]] == [
+        ("acknowledge", {"rejects": 1, "runs": [1]})
+    ] * 2
+
+
 def test_recipe_changes_only_to_what_is_listed(ask: Client, drawn: DrawnLine, tmp_path: Path) -> None:
     (tmp_path / "bundles" / "broken").mkdir(parents=True)
     (tmp_path / "bundles" / "broken" / "manifest.json").write_text("{}")

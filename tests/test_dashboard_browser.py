@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -243,6 +244,25 @@ def test_what_comes_from_the_line_is_text(page: Page, line: DrawnLine) -> None:
     line.checks = (*line.checks, _check("<img src=x onerror=alert(1)>"))
     _go(page, "Health")
     expect(page.locator(".checks").first).to_contain_text("<img src=x onerror=alert(1)>")
+
+
+def test_rejects_of_unknown_outcome_stand_until_acknowledged(page: Page, line: DrawnLine) -> None:
+    entry = line.produce("left", "gear", "missing_tooth")
+    line.journal.append([replace(entry.record, sequence=7000, verdict="reject")], lambda record: ["ejector"])
+    line.journal.begin("the next run", "{}")
+    _go(page, "Health")
+    expect(page.get_by_text("whether 1 reject of run 1 moved")).to_be_visible()
+    page.get_by_role("link", name="Look at them").tap()
+    expect(page.locator(".card")).to_have_count(1)
+    page.locator(".card").tap()
+    expect(page.get_by_role("dialog").locator(".facts")).to_contain_text("At ejectorunknown: check the bin")
+    page.get_by_role("dialog").get_by_role("button", name="Close").tap()
+    _go(page, "Health")
+    page.get_by_role("button", name="Acknowledge…").tap()
+    page.get_by_role("dialog").get_by_role("button", name="Acknowledge", exact=True).tap()
+    expect(page.get_by_role("button", name="Acknowledge…")).to_be_hidden()
+    _go(page, "Changes")
+    expect(page.locator("tbody tr").first).to_contain_text("M. Huber")
 
 
 def test_pause_asks_first_and_is_shown_everywhere(page: Page, line: DrawnLine) -> None:

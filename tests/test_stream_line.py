@@ -271,7 +271,8 @@ def test_a_journal_of_before_goes_on(bundle: Path, tmp_path: Path) -> None:
     write_parts(tmp_path / "parts", 2)
     run_to_end(line_config(bundle, tmp_path))
     with sqlite3.connect(tmp_path / "journal" / "journal.sqlite") as connection:
-        connection.execute("DROP INDEX verdict_file")
+        connection.executescript("DROP INDEX verdict_file; DROP INDEX actuation_unknown; DROP TABLE intent;")
+        connection.execute("ALTER TABLE actuation DROP COLUMN acknowledged")
         connection.execute("DROP TABLE choice")
         for column in ("recognised", "warning", "file", "file_size", "file_mtime_ns", "picture_age_ms"):
             connection.execute(f"ALTER TABLE verdict DROP COLUMN {column}")

@@ -22,7 +22,7 @@ from .camera import CameraSettings
 from .choices import choices_in
 from .config import LineConfig
 from .golden import golden_samples, leaving_out, sample_folder
-from .journal import FILE
+from .journal_schema import FILE
 from .ports import hold, listening, reach, server_of
 from .prepare import check_region, ignored_pixels, inspected
 from .recipe import Recipe

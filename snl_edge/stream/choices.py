@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ..errors import DataError
-from .journal import FILE, Journal
+from .journal import Journal
+from .journal_schema import FILE
 
 Chosen = Literal["recipe", "paused", "shadow", "order"]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import SnlEdgeError
 from ..runtime.manifest import Colours
+from .actuation import Unaccounted
 from .order import NO_ORDER, Order
 from .record import Entry
 
@@ -69,6 +70,8 @@ class Status:
     """What is being made."""
     usual_thresholds: dict[str | None, tuple[float, float]] = field(default_factory=dict)
     """By product, None for those without a threshold of their own: what is set without a confirmation."""
+    unaccounted: Unaccounted | None = None
+    """Rejects of earlier runs whose outcome nobody knows or has acknowledged."""
 
 
 class Line(Protocol):
@@ -121,6 +124,13 @@ class Line(Protocol):
 
     def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
         """Puts on record what was refused before the line was asked: a recipe that is not there."""
+        ...
+
+    def acknowledge(self, last: int, actor: str) -> Unaccounted | None:
+        """Notes that somebody has looked for the rejects of unknown outcome, up to the one with the id ``last``.
+
+        Returns what was acknowledged; None if nothing was left.
+        """
         ...
 
     def self_test(self, actor: str) -> Check:

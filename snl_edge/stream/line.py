@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..errors import ConfigError, OutputError, SnlEdgeError
 from ..runtime.tuning import usual_range
+from .actuation import Unaccounted
 from .camera import Camera
 from .commands import Commands
 from .config import LineConfig
@@ -54,7 +56,7 @@ class RunningLine:
         self.tally = Tally()
         self.metrics = Metrics(self.tally, self.status, self._depths)
         self._mode: State = "starting"
-        self.journal = Journal(config.journal.folder)
+        self.journal = Journal(config.journal.folder, hold=True)
         try:
             taken_up = take_up(config, self.journal)
         except BaseException:
@@ -79,7 +81,12 @@ class RunningLine:
         commands = Commands(self, config.dashboard and config.dashboard.bundles)
         self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode, self._fault, commands)
         self.recorder = Recorder(
-            self.journal, config.journal, self._outputs.act, self._outputs.wake, tuple(self._outputs.backlogs())
+            self.journal,
+            config.journal,
+            self._outputs.act,
+            self._outputs.concerned,
+            self._outputs.wake,
+            tuple(self._outputs.backlogs()),
         )
         deadline = None if config.deadline_ms is None else config.deadline_ms / 1000
         self.parts = Parts(deadline, self._judge.failsafe, self._decided, self._triggered)
@@ -247,6 +254,7 @@ class RunningLine:
             latency_p99_ms=p99,
             checks=tuple(self._checks()),
             usual_thresholds={name: usual_range(manifest, name) for name in (None, *manifest.products)},
+            unaccounted=self._unaccounted(),
         )
 
     def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> Check | None:
@@ -273,6 +281,11 @@ class RunningLine:
         """See `control.Line`."""
         self.steering.refused(change, error, actor)
 
+    def acknowledge(self, last: int, actor: str) -> Unaccounted | None:
+        """See `control.Line`."""
+        with audited():
+            return self.journal.acknowledge_unknown(last, actor)
+
     def self_test(self, actor: str) -> Check:
         """See `control.Line`."""
         return self.steering.self_test(actor)
@@ -281,6 +294,11 @@ class RunningLine:
         if self._mode in ("draining", "stopped"):
             return [Check("line", "warning", f"the line is {self._mode}")]
         return self._health.checks() + self.steering.checks()
+
+    def _unaccounted(self) -> Unaccounted | None:
+        with suppress(sqlite3.Error):  # the check of the same says that the journal cannot be read
+            return self.journal.unaccounted()
+        return None
 
     def _depths(self) -> Depths:
         return Depths(
@@ -292,6 +310,8 @@ class RunningLine:
             acted_early=self.recorder.acted_early,
             pictures_missed=self.recorder.pictures.missed,
             sinks=self._outputs.backlogs(),
+            outcomes=self._outputs.outcomes(),
+            intents=self._outputs.account.waiting,
         )
 
     def _summary(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from .actuators import Actuators, ActuatorThread, OutcomeLog, build_actuator
+from .actuators import Account, Actuators, ActuatorThread, OutcomeLog, build_actuator
 from .commands import Commands
 from .control import Check, State
 from .journal import Journal
@@ -23,6 +23,9 @@ class Outputs:
         state: of the line, for those whom sinks tell.
         fault: why the line gives no verdicts, None while it does: a PLC's heartbeat stands still with one.
         commands: what receivers may ask of the line, where a sink's settings let them.
+
+    Attributes:
+        account: whether every reject has its outcome.
 
     Raises:
         ConfigError: a package or a chip that one needs is missing.
@@ -42,6 +45,7 @@ class Outputs:
         self._actuators: list[ActuatorThread] = [
             build_actuator(settings, self._outcomes, fault) for settings in actuators
         ]
+        self.account = Account(journal, self._outcomes, self._actuators)
         self._sinks: list[Forwarder] = [build_sink(settings, journal, state, commands) for settings in sinks]
 
     def start(self) -> None:
@@ -59,6 +63,10 @@ class Outputs:
         for actuator in self._actuators:
             actuator.moved(part.camera, part.started, part.sequence, part.encoder)
 
+    def concerned(self, record: Record) -> list[str]:
+        """The actuators that are to move for a record."""
+        return [actuator.name for actuator in self._actuators if actuator.concerned(record)]
+
     def act(self, record: Record, started: float) -> None:
         """Moves what is to move for a record; ``started`` is its trigger's time on the monotonic clock."""
         for actuator in self._actuators:
@@ -71,8 +79,16 @@ class Outputs:
 
     def checks(self) -> list[Check]:
         """One line each."""
-        outcomes = [self._outcomes.check()] if self._actuators else []
-        return [output.check() for output in (*self._actuators, *self._sinks)] + outcomes
+        account = self.account.check()
+        return [output.check() for output in (*self._actuators, *self._sinks)] + ([account] if account else [])
+
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """How many parts each actuator has moved for in time, and missed, in this run: by its name and the outcome."""
+        return {
+            (actuator.name, outcome): count
+            for actuator in self._actuators
+            for outcome, count in (("done", actuator.done), ("late", actuator.late), ("failed", actuator.failed))
+        }
 
     def backlogs(self) -> dict[str, int]:
         """Records that each sink has still to deliver."""

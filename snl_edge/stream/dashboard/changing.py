@@ -1,4 +1,7 @@
-"""Routes that change the line: threshold, pause, shadow mode, recipe, order, self-test. The line writes the audit."""
+"""Routes that change the line: threshold, pause, shadow mode, recipe, order, self-test; what was looked for by hand.
+
+The line writes the audit.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,13 @@ class Trigger(_Body):
     encoder: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
 
 
+class Acknowledgement(_Body):
+    """Somebody has looked for the rejects of unknown outcome."""
+
+    last: Annotated[int, Field(ge=1, lt=2**63)]
+    """Newest of them, as the line's state named it: what came later was not seen."""
+
+
 def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
     """All of them; each returns once the line has done it."""
     router = APIRouter(prefix="/api")
@@ -83,5 +93,10 @@ def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
     @router.post("/self-test")
     def self_test(request: Request, body: _Body) -> dict[str, Any]:
         return asdict(line.self_test(request.state.actor))
+
+    @router.post("/acknowledge")
+    def acknowledge(request: Request, body: Acknowledgement) -> dict[str, Any]:
+        found = line.acknowledge(body.last, request.state.actor)
+        return {"rejects": found.rejects if found else 0}
 
     return router
