@@ -27,6 +27,7 @@ from snl_edge.stream.journal import Journal
 from snl_edge.stream.order import NO_ORDER, Order
 from snl_edge.stream.record import Blob, Entry, Record
 
+NAME = "hall2-press4"
 ENGINE = hashlib.sha256(b"drawn").hexdigest()
 CHECKS = (
     Check("camera left", "ok", "12.5 pictures a second, sharp and well lit"),
@@ -75,6 +76,7 @@ class DrawnLine:
     def status(self) -> Status:
         with self._lock:
             return Status(
+                NAME,
                 "paused" if self.paused else "running",
                 self.shadow,
                 self.recipe,

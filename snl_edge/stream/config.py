@@ -40,7 +40,7 @@ class LineConfig(Settings):
     """One line. Relative paths start at the folder in which the command runs."""
 
     name: str = Field(default="line", pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    """The line's name in messages."""
+    """The line's name: in messages, on the dashboard and in exported files."""
     bundle: Path
     """The recipe: a bundle folder."""
     engine: EngineSettings = EngineSettings()

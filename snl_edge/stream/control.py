@@ -47,6 +47,8 @@ class Latest:
 class Status:
     """A line's state at one moment."""
 
+    name: str
+    """The line's, from its file."""
     state: State
     shadow: bool
     recipe: str

@@ -236,6 +236,7 @@ class RunningLine:
         manifest = bundle.manifest
         median, p99 = tally.latency_ms(0.5, 0.99)
         return Status(
+            name=self.config.name,
             state=self.mode,
             shadow=self.state.shadow,
             recipe=recipe.name,

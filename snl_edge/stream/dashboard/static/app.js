@@ -23,6 +23,7 @@ const THEMES = { auto: "Auto", light: "Light", dark: "Dark" };
 const element = (id) => document.getElementById(id);
 const line = new Connection();
 let leave = null;
+let title = "";
 
 // #page or #page?key=value
 function show() {
@@ -34,10 +35,16 @@ function show() {
   const page = element("page");
   page.className = key;
   page.replaceChildren();
-  document.title = `${PAGES[key][0]} · snl-edge`;
+  title = PAGES[key][0];
+  entitle();
   scrollTo(0, 0);
   const listen = (kind, listener) => line.addEventListener(kind, listener, { signal: leave.signal });
   Promise.resolve(PAGES[key][1]({ page, line, listen, session, query: new URLSearchParams(query) })).catch((error) => toast(error.message, true));
+}
+
+// Which line it is stands in the browser's tab too: a plant has many.
+function entitle() {
+  document.title = [title, line.status?.name, "snl-edge"].filter(Boolean).join(" · ");
 }
 
 function alarm(kind, shape, title, text, target) {
@@ -68,6 +75,8 @@ function frame() {
   element("connection").lastElementChild.textContent = { live: "Connected", lost: "Connection lost", waiting: "Connecting" }[line.state];
   alarms();
   if (!status) return;
+  entitle();
+  element("line-name").textContent = status.name;
   element("recipe").textContent = status.recipe;
   element("state").textContent = line.state === "lost" ? "?" : STATES[status.state];
   const bad = status.checks.filter((check) => check.light !== "ok").length;

@@ -3,11 +3,18 @@
 import { get } from "./api.js";
 import { h, moment } from "./dom.js";
 
-const plain = (value) => (typeof value === "number" ? String(Math.round(value * 1e4) / 1e4) : value === null ? "all" : typeof value === "object" ? JSON.stringify(value) : String(value));
+function plain(value) {
+  if (value === null) return "none";
+  if (typeof value === "number") return String(Math.round(value * 1e4) / 1e4);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Array.isArray(value)) return value.map(plain).join(", ");
+  return typeof value === "object" ? Object.entries(value).map(([name, one]) => `${name} ${plain(one)}`).join(", ") : String(value);
+}
 
-// Before and after stand together.
-function entries({ before, after, ...rest }) {
-  const pairs = Object.entries(rest).map(([name, value]) => [name, plain(value)]);
+// Before and after stand together; what was not given is not said, but no product means all that have no threshold of their own.
+function entries({ before, after, product, ...rest }) {
+  const pairs = product === undefined ? [] : [["product", product ?? "all others"]];
+  for (const [name, value] of Object.entries(rest)) if (value !== null && plain(value) !== "") pairs.push([name, plain(value)]);
   if (after !== undefined) pairs.push(["", before === undefined ? plain(after) : `${plain(before)} → ${plain(after)}`]);
   return pairs;
 }

@@ -44,10 +44,11 @@ export async function controlsPage({ page, line, listen, session }) {
   const inputs = Object.fromEntries(["order", "lot", "operator"].map((name) => [name, h("input", { type: "search", maxlength: 64, autocomplete: "off" })]));
   const setOrder = h("button", { type: "button", class: "wide", onclick: async () => {
     const wanted = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()]).filter(([, value]) => value));
-    const lines = ["Parts that come now carry this, and nothing of what parts carried before.", told(wanted)];
-    if (!await confirm("Set the order?", lines, "Set order") || !await change("/api/order", wanted)) return;
+    const none = told(wanted) === NO_ORDER;
+    const lines = none ? ["Parts that come now carry no order, lot or operator."] : ["Parts that come now carry this, and nothing of what parts carried before.", told(wanted)];
+    if (!await confirm(none ? "Clear the order?" : "Set the order?", lines, none ? "Clear order" : "Set order") || !await change("/api/order", wanted)) return;
     for (const input of Object.values(inputs)) input.value = "";
-    toast("Order set");
+    toast(none ? "Order cleared" : "Order set");
   } }, "Set order…");
   const list = h("div", { class: "recipes" });
   page.append(

@@ -77,7 +77,7 @@ export function openPart(entries, index, heatmapFirst) {
     on.disabled = index === entries.length - 1;
     body.replaceChildren(
       h("div", { class: "well" }, kind ? picture(entry, kind, outlined) : h("span", { class: "empty" }, "No picture was kept")),
-      h("div", { class: "details" }, h("div", { class: `verdict v-${entry.verdict}` }, verdictIcon(entry.verdict), h("strong", {}, WORDS[entry.verdict])), facts(entry), entry.blobs.length > 0 && blobTable(entry.blobs)));
+      h("div", { class: "details", tabindex: "0", role: "region", "aria-label": "Details" }, h("div", { class: `verdict v-${entry.verdict}` }, verdictIcon(entry.verdict), h("strong", {}, WORDS[entry.verdict])), facts(entry), entry.blobs.length > 0 && blobTable(entry.blobs)));
   }
 
   draw();

@@ -43,7 +43,7 @@ export async function partsPage({ page, line, listen, query }) {
       h("div", { class: "well" }, kind ? h("img", { src: `/api/parts/${entry.id}/${kind}?size=small`, alt: "", loading: "lazy" }) : h("span", { class: "empty" }, "No picture kept")),
       h("div", { class: `tab v-${entry.verdict}` }, verdictIcon(entry.verdict), h("b", {}, WORDS[entry.verdict])),
       h("div", { class: "about" }, h("b", {}, subject(entry)), h("span", {}, entry.score == null ? "" : score(entry.score)),
-        h("span", { class: "muted" }, moment(entry.captured)), h("span", { class: "muted" }, entry.camera)));
+        h("span", { class: "muted" }, moment(entry.captured)), h("span", { class: "muted camera-name" }, entry.camera)));
   };
 
   async function load(more = false) {
