@@ -342,9 +342,27 @@ def test_gallery_pages_without_gap_or_repeat(look: Client) -> None:
     assert paged == whole
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "verdict=fine", "before=-1", "before=1e99", "since=x"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "verdict=fine", "before=-1", "before=1e99", "since=x", "since=nan", "until=inf"]
+)
 def test_malformed_queries_are_refused(look: Client, query: str) -> None:
-    assert look(f"/api/parts?{query}")[0] == 422
+    status, answer, _ = look(f"/api/parts?{query}")
+    assert status == 422
+    assert all(answer.values())
+
+
+def test_a_misspelt_filter_is_refused(look: Client) -> None:
+    for path in ("parts?verdct=good", "scores?produkt=gear", "audit?last=3"):
+        status, answer, _ = look(f"/api/{path}")
+        assert status == 400
+        assert path.partition("?")[2].partition("=")[0] in answer["what"]
+        assert "limit" in answer["why"] or "product" in answer["why"]
+
+
+def test_good_parts_are_listed_where_asked_for(look: Client) -> None:
+    shown = {part["verdict"] for part in look("/api/parts?limit=100")[1]["parts"]}
+    assert shown == {"reject", "unknown", "failsafe"}
+    assert {part["verdict"] for part in look("/api/parts?verdict=good")[1]["parts"]} == {"good"}
 
 
 def test_long_search_is_broken_off(drawn: DrawnLine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -510,6 +528,39 @@ def test_malformed_thresholds_are_refused(ask: Client, drawn: DrawnLine) -> None
     for body in (*values, {"value": 0.5}, {"value": 0.5, "product": None, "more": 1}, b"{", b"[]", NAN):
         assert ask("/api/threshold", body)[0] == 422, body
     assert drawn.status().threshold_version == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("threshold", {"value": True, "product": None}, ["value", "number", "True"]),
+        ("threshold", {"value": "0.5", "product": None}, ["value", "number", "'0.5'"]),
+        ("threshold", NAN, ["value", "finite", "nan"]),
+        ("threshold", {"value": 0.5}, ["product", "required"]),
+        ("threshold", {"value": 0.5, "product": None, "prodct": "gear"}, ["prodct", "not permitted"]),
+        ("threshold", b"{", ["no JSON", "JSON object"]),
+        ("acknowledge", {"last": True}, ["last", "integer", "True"]),
+        ("trigger", {"camera": "left", "encoder": 1.0}, ["encoder", "integer", "1.0"]),
+        ("pause", {"paused": 1}, ["paused", "boolean", "1"]),
+    ],
+)
+def test_a_wrong_type_is_no_value_and_is_told_with_why_and_fix(
+    ask: Client, drawn: DrawnLine, path: str, body: Any, said: list[str]
+) -> None:
+    status, answer, _ = ask(f"/api/{path}", body)
+    assert status == 422
+    assert all(answer[part] and "\n" not in answer[part] for part in ("what", "why", "fix"))
+    text = " ".join(answer.values())
+    assert all(word in text for word in said), text
+    assert not drawn.journal.audits()
+
+
+def test_an_unknown_path_or_method_is_told_as_other_errors(ask: Client) -> None:
+    for path, body in (("/api/nothing", None), ("/api/audit", {})):
+        status, answer, _ = ask(path, body)
+        assert status == (404 if body is None else 405)
+        assert answer["what"]
+        assert path in answer["why"]
 
 
 def test_pause_and_self_test(ask: Client, drawn: DrawnLine) -> None:

@@ -20,6 +20,7 @@ from dashboard_line import DrawnLine, fill
 from dashboard_screenshots import browser
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
+from snl_edge.stream.control import Check
 from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.dashboard.settings import DashboardSettings
 from snl_edge.stream.journal import Journal
@@ -264,6 +265,29 @@ def test_rejects_of_unknown_outcome_stand_until_acknowledged(page: Page, line: D
     expect(page.locator("tbody tr").first).to_contain_text("M. Huber")
 
 
+def test_scores_open_on_what_is_made_and_on_what_a_link_said(page: Page, line: DrawnLine) -> None:
+    for _ in range(60):
+        line.produce("left", "hex_nut")
+    expect(page.locator(".strip .cell").last).to_have_attribute("title", re.compile("hex_nut"))
+    _go(page, "Scores")
+    expect(page.get_by_role("button", name="hex_nut", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="gear", exact=True).tap()
+    expect(page).to_have_url(re.compile("product=gear"))
+    line.checks = (Check("threshold gear", "warning", "0.95 is far from 0.42, which training chose"),)
+    _go(page, "Health")
+    page.get_by_role("link", name="Look at its scores").tap()
+    expect(page.get_by_role("button", name="gear", exact=True)).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_part_that_was_not_judged_says_why(page: Page, line: DrawnLine) -> None:
+    lost = line.lose("left", "dropped")
+    _go(page, "Parts")
+    page.locator(f".card[data-id='{lost.id}']").tap()
+    facts = page.get_by_role("dialog").locator(".facts")
+    expect(facts).to_contain_text("Not judgeddropped: pushed out of the queue")
+    expect(facts).not_to_contain_text("not learned")
+
+
 def test_pause_asks_first_and_is_shown_everywhere(page: Page, line: DrawnLine) -> None:
     _go(page, "Controls")
     page.get_by_role("button", name="Pause the line").tap()
@@ -298,7 +322,5 @@ def _go(page: Page, name: str) -> None:
     page.locator("#nav").get_by_role("link", name=name).tap()
 
 
-def _check(text: str):
-    from snl_edge.stream.control import Check
-
+def _check(text: str) -> Check:
     return Check("camera left", "warning", text)

@@ -366,8 +366,12 @@ def test_export_and_report_of_a_journal_with_a_hole(bundle: Path, tmp_path: Path
     assert (tmp_path / "x.csv").read_text().splitlines()[0].startswith("id,run,message_id,camera,sequence")
     reject = next(record for record in records(line) if record.verdict == "reject")
     assert reject.image is not None
+    kept = [record.image for record in records(line) if record.image]
+    whole = check_journal(journal)
+    assert (whole.pictures, whole.heatmaps, whole.orphans) == (len(kept), len(kept), 0)
     (journal / reject.image).unlink()
     report = check_journal(journal)
+    assert report.pictures == len(kept) - 1
     assert (report.consistent, report.missing_pictures) == (False, 1)
     with sqlite3.connect(journal / "journal.sqlite") as connection:
         connection.execute("DELETE FROM verdict WHERE sequence = 3")

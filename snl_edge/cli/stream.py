@@ -91,7 +91,8 @@ def journal(
         if report.unaccounted:
             print(f"{report.unaccounted} rejects of unknown outcome: check the bin, then snl-edge stream acknowledge")
         print(
-            f"{report.pictures} pictures, {report.missing_pictures} missing, {report.orphans} without a record; "
+            f"{report.pictures} pictures and {report.heatmaps} heatmaps, {report.missing_pictures} files missing, "
+            f"{report.orphans} without a record; "
             f"{'consistent' if report.consistent else report.damage or 'NOT consistent'}"
         )
     if export is not None:

@@ -65,6 +65,8 @@ class JournalReport:
     """What SQLite says is wrong with the file; None if it is sound."""
     cameras: list[CameraReport]
     pictures: int
+    """Parts whose picture is there; most of them have a heatmap, too."""
+    heatmaps: int
     missing_pictures: int
     """Files that a record names and that are not there."""
     orphans: int
@@ -101,7 +103,7 @@ def check_journal(folder: Path) -> JournalReport:
             named = connection.execute("SELECT image, heatmap FROM verdict WHERE image IS NOT NULL").fetchall()
             oldest, trimmed = connection.execute("SELECT MIN(run), MIN(id) > 1 FROM verdict").fetchone()
         except sqlite3.DatabaseError as error:
-            return JournalReport(str(folder), str(error), [], 0, 0, 0)
+            return JournalReport(str(folder), str(error), [], 0, 0, 0, 0)
     verdicts: dict[tuple[int, str], dict[str, int]] = defaultdict(dict)
     for run, camera, kind, count in kinds:
         verdicts[run, camera][kind] = count
@@ -128,14 +130,17 @@ def check_journal(folder: Path) -> JournalReport:
                 outcomes[run, camera],
             )
         )
-    files = {name for pair in named for name in pair if name is not None}
+    images = {image for image, _ in named}
+    heatmaps = {heatmap for _, heatmap in named if heatmap is not None}
+    files = images | heatmaps
     present = {path.relative_to(folder).as_posix() for path in (folder / FOLDER).rglob("*.jpg")}
     journal.close()
     return JournalReport(
         str(folder),
         None if verdict == "ok" else verdict,
         cameras,
-        len(present),
+        len(present & images),
+        len(present & heatmaps),
         len(files - present),
         len(present - files),
         lost.rejects if lost else 0,

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from prometheus_client import REGISTRY, CollectorRegistry
+from starlette.exceptions import HTTPException
 
 from ...errors import BusyError, DataError, SnlEdgeError
 from ..control import Line
@@ -23,6 +24,7 @@ from .guard import Guard, refuse
 from .live import LiveFeed
 from .reading import reading_routes
 from .settings import DashboardSettings
+from .wire import LISTED, malformed_request
 
 _log = logging.getLogger(__name__)
 
@@ -64,8 +66,12 @@ def create_app(
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        return refuse(422, f"{first['loc'][-1]}: {first['msg']}")
+        return refuse(422, *malformed_request(error))
+
+    @app.exception_handler(HTTPException)
+    def nothing_there(request: Request, error: HTTPException) -> Response:
+        asked = f"{request.method} {request.url.path}"
+        return refuse(error.status_code, error.detail, asked, f"{LISTED} lists the paths", dict(error.headers or {}))
 
     @app.exception_handler(sqlite3.Error)
     def no_journal(_: Request, error: sqlite3.Error) -> Response:

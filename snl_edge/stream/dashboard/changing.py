@@ -18,7 +18,8 @@ from .settings import DashboardSettings
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # Strict: JSON's true is no 1.0, and "0.5" no number.
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Threshold(_Body):

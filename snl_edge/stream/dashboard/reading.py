@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from ..control import Line
@@ -19,10 +19,11 @@ from .live import LiveFeed
 from .pictures import kept_picture
 from .recipes import recipes
 from .settings import DashboardSettings
-from .wire import entry_json
+from .wire import entry_json, known_parameters
 
 _WIDTHS = {"small": 320, "large": 1280}
 _Text = Annotated[str | None, Query(max_length=200)]
+_Number = Annotated[float | None, Query(allow_inf_nan=False)]
 _Id = Annotated[int | None, Query(ge=0, lt=2**63)]
 
 
@@ -30,7 +31,7 @@ def reading_routes(
     line: Line, journal: Journal, settings: DashboardSettings, live: LiveFeed, events: EventFeed
 ) -> APIRouter:
     """All of them; none changes anything."""
-    router = APIRouter(prefix="/api")
+    router = APIRouter(prefix="/api", dependencies=[Depends(known_parameters)])
     # Scaled one by one, however many a gallery asks for at once: the other cores are the line's.
     one_at_a_time = CapacityLimiter(1)
 
@@ -57,10 +58,10 @@ def reading_routes(
         part: _Text = None,
         order: _Text = None,
         lot: _Text = None,
-        since: float | None = None,
-        until: float | None = None,
-        score_above: float | None = None,
-        score_to: float | None = None,
+        since: _Number = None,
+        until: _Number = None,
+        score_above: _Number = None,
+        score_to: _Number = None,
         unaccounted: bool = False,
         before: _Id = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 24,

@@ -1,4 +1,4 @@
-"""The line's records in the form in which the page reads them."""
+"""The line's records in the form in which the page reads them; what is wrong with a request in the form of errors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+
+from ...errors import ConfigError
 from ..actuation import Actuation
 from ..control import Status
 from ..record import Entry
 
+LISTED = "docs/dashboard.md, For programs,"
+"""Where the paths and what they take are told."""
+_LONGEST_SHOWN = 40
 _OUTCOME = ("actuator", "outcome", "detail", "acknowledged")
 
 
@@ -32,6 +39,35 @@ def brief_json(entry: Entry) -> dict[str, Any]:
 def status_json(status: Status) -> dict[str, Any]:
     """The line's state."""
     return _finite(asdict(status))
+
+
+def malformed_request(error: RequestValidationError) -> tuple[str, str, str]:
+    """What, why and fix of a request whose form is wrong; of several faults the first."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return "the request's body is no JSON", str(first["ctx"]["error"]), "send one JSON object"
+    where, *path = (str(one) for one in first["loc"])
+    place = ".".join(path) or where
+    given = "" if first["type"] == "missing" else f", not {_short(first['input'])}"
+    return f"{place} is not as it must be", f"{first['msg']}{given}", f"{LISTED} says what each path takes"
+
+
+def known_parameters(request: Request) -> None:
+    """Refuses a query with a parameter that its path does not take: a filter that is misspelt would filter nothing.
+
+    Raises:
+        ConfigError: it has one.
+    """
+    taken = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in taken:
+            why = f"this path takes {', '.join(sorted(taken)) or 'none'}"
+            raise ConfigError(f"no parameter {name!r}", why, "correct its name or leave it out")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _finite(fields: dict[str, Any]) -> dict[str, Any]:

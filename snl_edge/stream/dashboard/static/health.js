@@ -6,10 +6,16 @@ import { confirm, h, lightIcon, number, toast } from "./dom.js";
 const WORDS = { ok: "OK", warning: "WARNING", failed: "FAILED" };
 const ORDER = ["failed", "warning", "ok"];
 
-function list(title, checks, none) {
+// What is said of a product's scores or threshold leads to them.
+function scoresOf({ name }, products) {
+  const product = /^(?:drift|threshold) (.+)$/.exec(name)?.[1];
+  return products.includes(product) && h("a", { class: "button", href: `#scores?${new URLSearchParams({ product })}` }, "Look at its scores");
+}
+
+function list(title, checks, none, products) {
   const sorted = [...checks].sort((a, b) => ORDER.indexOf(a.light) - ORDER.indexOf(b.light));
   return h("section", { class: "panel checks" }, h("h2", {}, title), sorted.length ? sorted.map((check) =>
-    h("div", { class: `check ${check.light}` }, lightIcon(check.light), h("strong", {}, check.name), h("span", { class: "word" }, WORDS[check.light]), h("p", {}, check.text)))
+    h("div", { class: `check ${check.light}` }, lightIcon(check.light), h("strong", {}, check.name), h("span", { class: "word" }, WORDS[check.light]), h("p", {}, check.text), check.light !== "ok" && scoresOf(check, products)))
     : h("p", { class: "muted" }, none));
 }
 
@@ -45,8 +51,8 @@ export function healthPage({ page, line, listen }) {
     const drift = checks.filter((check) => check.name.startsWith("drift"));
     const facts = [["Recipe", recipe], ["Engine", hash.slice(0, 12)], ["Products", products.join(", ")], ["Threshold version", String(version)]];
     asked();
-    checked.replaceChildren(list("Line", checks.filter((check) => !drift.includes(check)), "Nothing is checked."));
-    column.replaceChildren(list("Drift", drift, "No reference to compare with yet."),
+    checked.replaceChildren(list("Line", checks.filter((check) => !drift.includes(check)), "Nothing is checked.", products));
+    column.replaceChildren(list("Drift", drift, "No reference to compare with yet.", products),
       h("section", { class: "panel" }, h("h2", {}, "What is running"), h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))));
   };
   listen("status", update);

@@ -1,6 +1,6 @@
 // One part, large: picture or heatmap, blobs outlined, and all that the journal knows.
 
-import { WORDS, h, moment, number, score, svg, toggle, verdictIcon } from "./dom.js";
+import { WORDS, h, moment, number, reason, score, svg, toggle, verdictIcon } from "./dom.js";
 
 // What became of it at one actuator, in the words of the line's health page.
 function outcome({ actuator, outcome: word, detail, acknowledged }) {
@@ -10,11 +10,12 @@ function outcome({ actuator, outcome: word, detail, acknowledged }) {
 
 function facts(entry) {
   const rows = [
-    ["Product", entry.product || (entry.reason === "mismatch" ? "another than the camera's" : "not learned")],
+    ...(entry.verdict === "failsafe" ? [["Not judged", reason(entry.reason)]] : []),
+    ["Product", entry.product || (entry.verdict === "failsafe" ? null : entry.reason === "mismatch" ? "another than the camera's" : "not learned")],
     ["Recognised", entry.recognised !== entry.product ? entry.recognised : null],
     ["Score", entry.score == null ? null : `${score(entry.score)}  (limit ${score(entry.threshold)}, version ${entry.threshold_version})`],
     ["Product distance", entry.product_distance == null ? null : number(entry.product_distance, 2)],
-    ["Reason", entry.reason],
+    ["Reason", entry.verdict === "failsafe" ? null : entry.reason],
     ["Warning", entry.warning],
     ["Action", entry.shadow ? `${entry.action} (shadow: not done)` : entry.action],
     ...entry.outcomes.map(outcome),

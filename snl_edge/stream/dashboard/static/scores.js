@@ -52,9 +52,17 @@ function chart(parts, edge, inForce) {
   return { picture, move, most, overflow: parts.filter((part) => part.score > edge).length };
 }
 
+// What is being made: the product of most of the last parts, the newer one where two are even.
+function usualProduct({ recent, products }) {
+  const seen = new Map();
+  for (const { product } of recent) if (products.includes(product)) seen.set(product, (seen.get(product) ?? 0) + 1);
+  const newest = [...recent].reverse().map(({ product }) => product);
+  return [...seen].sort(([a, many], [b, more]) => more - many || newest.indexOf(a) - newest.indexOf(b))[0]?.[0] ?? products[0] ?? "";
+}
+
 export async function scoresPage({ page, line, listen, query }) {
   if (!line.status) await new Promise((resolve) => line.addEventListener("status", resolve, { once: true }));
-  let product = query.get("product") ?? line.status.products[0] ?? "";
+  let product = query.get("product") ?? usualProduct(line.status);
   let last = "1000";
   let asked = 0;
   let drawn = line.status.threshold_version;
@@ -69,7 +77,7 @@ export async function scoresPage({ page, line, listen, query }) {
     return box;
   };
   page.append(h("section", { class: "panel filters" }, h("div", { class: "row" },
-    h("div", { class: "field" }, h("span", { class: "label" }, "Product"), group([...line.status.products.map((name) => [name, name]), ["", "All others"]], product, (key) => { product = key; load(); })),
+    h("div", { class: "field" }, h("span", { class: "label" }, "Product"), group([...line.status.products.map((name) => [name, name]), ["", "All others"]], product, (key) => { product = key; history.replaceState(null, "", `#scores?${new URLSearchParams({ product })}`); load(); })),
     h("span", { class: "spring" }),
     h("div", { class: "field" }, h("span", { class: "label" }, "Last parts"), group(LASTS, last, (key) => { last = key; load(); })))), body);
 
