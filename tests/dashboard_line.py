@@ -28,6 +28,7 @@ from snl_edge.stream.order import NO_ORDER, Order
 from snl_edge.stream.record import Blob, Entry, Record
 
 NAME = "hall2-press4"
+CONFIG = f'{{"name": "{NAME}"}}'
 ENGINE = hashlib.sha256(b"drawn").hexdigest()
 CHECKS = (
     Check("camera left", "ok", "12.5 pictures a second, sharp and well lit"),
@@ -71,7 +72,7 @@ class DrawnLine:
         self._latencies = [11.0]
         self._first, self._last = float("inf"), 0.0
         self._lock = threading.RLock()
-        journal.begin("snl-edge test", "{}")
+        journal.begin("snl-edge test", CONFIG)
 
     def status(self) -> Status:
         with self._lock:

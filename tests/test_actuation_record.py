@@ -22,7 +22,8 @@ from snl_edge.stream.actuation import ENDED, KILLED, Actuation
 from snl_edge.stream.actuators import Account, OutcomeLog
 from snl_edge.stream.actuators.settings import ActuatorSettings
 from snl_edge.stream.journal import Journal
-from snl_edge.stream.journal_report import check_journal, export_journal
+from snl_edge.stream.journal_export import export_journal
+from snl_edge.stream.journal_report import check_journal
 from snl_edge.stream.line import RunningLine
 from snl_edge.stream.record import Record
 from snl_edge.stream.service import _signals

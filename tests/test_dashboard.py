@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +25,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the stream extra is not installed")
 
 from contract_graph import write_contract_bundle
-from dashboard_line import USUAL, DrawnLine, fill
+from dashboard_line import NAME, USUAL, DrawnLine, fill
 from prometheus_client import CollectorRegistry, Counter
 
 from snl_edge.errors import BusyError, ConfigError, DataError
@@ -115,6 +116,7 @@ def look(filled: DrawnLine) -> Iterator[Client]:
 def test_everything_needs_the_token(server: DashboardServer, drawn: DrawnLine) -> None:
     stranger = Client(server)
     reading = ["session", "events", "parts", "parts/1/image", "live/left/1", "scores", "audit", "recipes"]
+    reading += ["report", "report.html", "records.csv"]
     for path in (*(f"/api/{name}" for name in reading), "/metrics", "/docs", "/openapi.json", "/nothing"):
         assert stranger(path)[0] == 401, path
     assert stranger("/api/session", Authorization="Bearer not-the-right-token")[0] == 401
@@ -368,7 +370,7 @@ def test_good_parts_are_listed_where_asked_for(look: Client) -> None:
 def test_long_search_is_broken_off(drawn: DrawnLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "LONGEST_QUERY", -1.0)
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
-    with pytest.raises(DataError, match="too long"), queries._limited(drawn.journal) as connection:
+    with pytest.raises(DataError, match="too long"), queries.limited(drawn.journal) as connection:
         connection.execute(endless).fetchall()
 
 
@@ -472,6 +474,32 @@ def test_server_stops_with_pages_open(drawn: DrawnLine) -> None:
         server.stop()
     assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "dashboard"]
     server.stop()
+
+
+def test_report_and_records_of_a_time(look: Client, filled: DrawnLine) -> None:
+    captured = sorted(entry.record.captured for entry in filled.journal.select("TRUE", ()))
+    span = f"since={captured[10]!r}&until={captured[30]!r}"
+    status, told, _ = look(f"/api/report?{span}&shifts=06:00,14:00")
+    assert (status, told["line"], told["total"]["parts"]) == (200, NAME, 20)
+    assert sum(row["parts"] for row in told["shifts"]) == 20
+    status, content, headers = look(f"/api/records.csv?{span}")
+    assert (status, content.decode("utf-8-sig").count("\n")) == (200, 21)
+    begin = datetime.fromtimestamp(captured[10]).strftime("%Y-%m-%dT%H%M")
+    assert headers["Content-Disposition"] == f'attachment; filename="{NAME}-records-{begin}.csv"'
+    status, page, headers = look(f"/api/report.html?{span}")
+    assert status == 200
+    assert f'attachment; filename="{NAME}-report-{begin}.html"' == headers["Content-Disposition"]
+    assert NAME in page.decode()
+    assert look("/api/report")[1]["total"]["parts"] == len(captured)  # the last 24 hours
+
+
+@pytest.mark.parametrize(
+    ("query", "status"), [("since=2&until=1", 400), ("shifts=6", 400), ("until=1e300", 400), ("since=x", 422)]
+)
+def test_a_time_that_is_none_is_refused(look: Client, query: str, status: int) -> None:
+    found, answer, _ = look(f"/api/report?{query}")
+    assert found == status
+    assert all(answer.values())
 
 
 # What it changes

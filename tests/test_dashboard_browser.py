@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the stream extra is not installed")
 pytest.importorskip("playwright", reason="Playwright is not installed")
 
-from dashboard_line import DrawnLine, fill
+from dashboard_line import NAME, DrawnLine, fill
 from dashboard_screenshots import browser
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
@@ -286,6 +286,32 @@ def test_a_part_that_was_not_judged_says_why(page: Page, line: DrawnLine) -> Non
     facts = page.get_by_role("dialog").locator(".facts")
     expect(facts).to_contain_text("Not judgeddropped: pushed out of the queue")
     expect(facts).not_to_contain_text("not learned")
+
+
+def test_report_of_a_time_and_its_files(page: Page, line: DrawnLine, tmp_path: Path) -> None:
+    parts = len(line.journal.select("TRUE", ()))
+    _go(page, "Report")
+    parts_shown = page.locator(".headline .figure").first
+    expect(parts_shown).to_contain_text(f"Parts{parts}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV of all parts").tap()
+    download.value.save_as(tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text("utf-8-sig").count("\n") == parts + 1
+    assert download.value.suggested_filename.startswith(f"{NAME}-records-")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Page with pictures").tap()
+    download.value.save_as(tmp_path / "report.html")
+    assert NAME in (tmp_path / "report.html").read_text()
+    page.get_by_label("Time").select_option("shift")
+    expect(page.get_by_text("Say when shifts begin")).to_be_visible()
+    assert page.get_by_role("link", name="CSV of all parts").count() == 0  # of which time, then
+    page.get_by_label("Shifts begin").fill("00:00")
+    page.get_by_label("Shifts begin").press("Enter")
+    expect(page.locator(".report .panel h2").first).to_have_text("By shift")
+    page.get_by_label("Time").select_option("8")
+    expect(parts_shown).to_contain_text(f"Parts{parts}")
+    page.locator(".report .card").first.tap()
+    expect(page.get_by_role("dialog")).to_contain_text("REJECT")
 
 
 def test_pause_asks_first_and_is_shown_everywhere(page: Page, line: DrawnLine) -> None:

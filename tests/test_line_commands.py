@@ -22,7 +22,7 @@ from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.stream.commands import Commands, OrderCommand, RecipeCommand
 from snl_edge.stream.config import LineConfig
-from snl_edge.stream.journal_report import export_journal
+from snl_edge.stream.journal_export import export_journal
 from snl_edge.stream.line import RunningLine
 from snl_edge.stream.order import NO_ORDER, Order
 from snl_edge.stream.record import Record

@@ -19,7 +19,8 @@ from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import ConfigError, DataError, OutputError
 from snl_edge.runtime.batch import infer_files
 from snl_edge.stream.check import check_line
-from snl_edge.stream.journal_report import check_journal, export_journal
+from snl_edge.stream.journal_export import export_journal
+from snl_edge.stream.journal_report import check_journal
 from snl_edge.stream.line import RunningLine
 
 SOFTWARE = {"trigger": {"type": "software"}}
@@ -271,7 +272,9 @@ def test_a_journal_of_before_goes_on(bundle: Path, tmp_path: Path) -> None:
     write_parts(tmp_path / "parts", 2)
     run_to_end(line_config(bundle, tmp_path))
     with sqlite3.connect(tmp_path / "journal" / "journal.sqlite") as connection:
-        connection.executescript("DROP INDEX verdict_file; DROP INDEX actuation_unknown; DROP TABLE intent;")
+        connection.executescript(
+            "DROP INDEX verdict_file; DROP INDEX actuation_unknown; DROP INDEX verdict_captured; DROP TABLE intent;"
+        )
         connection.execute("ALTER TABLE actuation DROP COLUMN acknowledged")
         connection.execute("DROP TABLE choice")
         for column in ("recognised", "warning", "file", "file_size", "file_mtime_ns", "picture_age_ms"):
@@ -363,7 +366,7 @@ def test_export_and_report_of_a_journal_with_a_hole(bundle: Path, tmp_path: Path
     rows = [json.loads(row) for row in (tmp_path / "x.jsonl").read_text().splitlines()]
     assert sorted(row["sequence"] for row in rows) == [0, 1, 2, 3, 4]
     export_journal(journal, tmp_path / "x.csv", "csv")
-    assert (tmp_path / "x.csv").read_text().splitlines()[0].startswith("id,run,message_id,camera,sequence")
+    assert (tmp_path / "x.csv").read_text().splitlines()[0].startswith("\ufeffid,run,message_id,line,camera,sequence")
     reject = next(record for record in records(line) if record.verdict == "reject")
     assert reject.image is not None
     kept = [record.image for record in records(line) if record.image]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dashboard_line import DrawnLine, fill
+from dashboard_line import CONFIG, DrawnLine, fill
 
 from snl_edge.stream.actuation import Actuation, Outcome
 from snl_edge.stream.control import Check
@@ -50,7 +50,7 @@ def troubled_line(folder: Path, parts: int = 40, size: int = 64, span: float = 3
     line.order = ORDER
     fill(line, parts, strangers=2, lost=3, span=span)
     _reject(line, time.time() - span / 2, 2, "unknown")
-    journal.begin("snl-edge test", "{}")
+    journal.begin("snl-edge test", CONFIG)
     for outcome in ("done", "done", "late", "failed"):
         _reject(line, time.time() - 60, 1, outcome)
     for value in (0.5, 0.95):

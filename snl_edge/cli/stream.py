@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import time
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from time import time as now
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snl_edge.errors import ConfigError
+
 from .app import app
 from .options import Json, require
+
+if TYPE_CHECKING:
+    from snl_edge.stream.period import Period
 
 stream = typer.Typer(
     help="Inspect on a line: cameras in, verdicts, journal, sinks and dashboard out.", no_args_is_help=True
@@ -19,6 +28,16 @@ stream = typer.Typer(
 app.add_typer(stream, name="stream")
 
 Line = Annotated[Path, typer.Argument(help="The line's file; annotated examples are in docs/examples.")]
+
+
+Since = Annotated[
+    str | None,
+    typer.Option(
+        help="From this moment on, local time: 2026-11-28T06:00, 2026-11-28 or 06:00 (today). Without it 24 hours "
+        "before --until."
+    ),
+]
+Until = Annotated[str | None, typer.Option(help="Before this moment, written as --since. Without it until now.")]
 
 
 class Format(str, Enum):
@@ -67,16 +86,23 @@ def journal(
     folder: Annotated[Path, typer.Argument(help="The journal's folder.")] = Path("journal"),
     export: Annotated[Path | None, typer.Option(help="Write all records to this file.")] = None,
     form: Annotated[Format, typer.Option("--format", help="Of the exported file.")] = Format.csv,
+    since: Since = None,
+    until: Until = None,
     as_json: Json = False,
 ) -> None:
     """Check that a journal is whole: file, numbering, pictures. Leaves with 1 if something is lost or damaged.
 
     Example: snl-edge stream journal journal/
 
-    Or: snl-edge stream journal journal/ --export shift.csv
+    Or: snl-edge stream journal journal/ --export shift.csv --since 06:00 --until 14:00
     """
-    from snl_edge.stream.journal_report import check_journal, export_journal
+    from snl_edge.stream.journal_export import export_journal
+    from snl_edge.stream.journal_report import check_journal
 
+    ranged = since is not None or until is not None
+    if ranged and export is None:
+        raise ConfigError("a time range without an export", "the whole journal is checked", "add --export FILE")
+    period = _period(since, until) if ranged else None
     report = check_journal(folder)
     if as_json:
         print(json.dumps({**asdict(report), "consistent": report.consistent}, indent=2))
@@ -96,9 +122,53 @@ def journal(
             f"{'consistent' if report.consistent else report.damage or 'NOT consistent'}"
         )
     if export is not None:
-        print(f"{export_journal(folder, export, form.value)} records in {export}")
+        print(f"{export_journal(folder, export, form.value, period)} records in {export}")
     if not report.consistent:
         raise typer.Exit(1)
+
+
+@stream.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The journal's folder.")] = Path("journal"),
+    since: Since = None,
+    until: Until = None,
+    shift: Annotated[
+        str | None,
+        typer.Option(
+            help="When shifts begin, as 06:00,14:00,22:00: figures by shift; without --since and --until of the last "
+            "one that has ended."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a page with the worst parts' pictures to this file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what a line did in a time: parts, rejects, fail-safes, outcomes, stops, changes. The line may run or not.
+
+    Example: snl-edge stream report journal/ --shift 06:00,14:00,22:00
+
+    Or: snl-edge stream report journal/ --since 2026-11-28T06:00 --until 2026-11-28T14:00 --out report.html
+    """
+    from snl_edge.atomic import write_text
+    from snl_edge.stream.period import shift_times
+    from snl_edge.stream.report_page import report_html, report_text
+    from snl_edge.stream.shift_report import read_report
+
+    shifts = shift_times(shift) if shift else ()
+    found = read_report(folder, _period(since, until, shifts), shifts)
+    if as_json:
+        print(json.dumps(found.plain(), indent=2))
+    else:
+        for line in report_text(found):
+            print(line)
+    if out is not None:
+        write_text(out, report_html(found, folder))
+        print(f"page in {out}", file=sys.stderr)
+
+
+def _period(since: str | None, until: str | None, shifts: Sequence[time] = ()) -> Period:
+    from snl_edge.stream.period import asked_period
+
+    return asked_period(since, until, shifts, now())
 
 
 @stream.command()

@@ -230,7 +230,7 @@ class Journal:
             until = min([before, *(row[0] for bound in bounds if (row := bound.fetchone()) and row[0] is not None)])
             self._writer.execute(f"DELETE FROM actuation WHERE time < ? AND NOT ({actuation.KEPT})", (until,))
             return self._writer.execute(
-                "DELETE FROM verdict WHERE id < ? AND captured < ?", (first + limit + _OUT_OF_ORDER, until)
+                "DELETE FROM verdict WHERE id < ? AND +captured < ?", (first + limit + _OUT_OF_ORDER, until)
             ).rowcount
 
     def judged_files(self, camera: str, files: Sequence[PictureFile]) -> set[PictureFile]:
@@ -283,8 +283,9 @@ _INSERT = f"INSERT INTO verdict (run, {_NAMES_IN_SQL}) VALUES ({', '.join('?' * 
 
 
 _OLDEST_UNDELIVERED = """
-SELECT MIN(captured) FROM verdict WHERE id > (SELECT MIN(position) FROM reader WHERE name IN ({readers}))
+SELECT MIN(+captured) FROM verdict WHERE id > (SELECT MIN(position) FROM reader WHERE name IN ({readers}))
 """
+# +captured: by id, not by the index of times, which begins with what has long been delivered.
 _NAMES = 500
 _JUDGED_FILES = """
 SELECT file, file_size, file_mtime_ns FROM verdict WHERE camera = ? AND file IS NOT NULL AND file IN ({names})

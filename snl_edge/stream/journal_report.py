@@ -1,28 +1,20 @@
-"""`snl-edge stream journal`: is the journal whole? And its content for other programs."""
+"""`snl-edge stream journal`: is the journal whole?"""
 
 from __future__ import annotations
 
-import csv
-import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ..atomic import replacing
 from ..errors import DataError
-from .actuation import Actuation, unaccounted
+from .actuation import unaccounted
 from .gaps import UNRECORDED
 from .journal import Journal
 from .journal_schema import FILE
 from .pictures import FOLDER
-from .record import Entry
 
-_AT_A_TIME = 1000
-_EXPORTED = ("actuator", "outcome", "time", "late_ms", "detail", "acknowledged")
-"""What is exported of each outcome; the rest is in the record."""
 _OUTCOMES = """
 SELECT run, camera, actuator, outcome, COUNT(*) FROM actuation GROUP BY run, camera, actuator, outcome
 UNION ALL
@@ -154,42 +146,6 @@ def _declared(journal: Journal) -> dict[tuple[int, str], int]:
             detail: dict[str, Any] = entry.detail
             found[detail["run"], detail["camera"]] += detail["count"]
     return found
-
-
-def export_journal(folder: Path, target: Path, kind: Literal["csv", "jsonl"]) -> int:
-    """Writes every record to ``target``, whole or not at all; returns how many.
-
-    Raises:
-        DataError: there is no journal.
-        OutputError: the file cannot be written.
-    """
-    require_journal(folder)
-    journal = Journal(folder)
-    count = 0
-    with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer: csv.DictWriter[str] | None = None
-        for entry, outcomes in _entries(journal):
-            row = {"id": entry.id, "run": entry.run, "message_id": entry.message_id, **asdict(entry.record)}
-            row["outcomes"] = [{name: getattr(outcome, name) for name in _EXPORTED} for outcome in outcomes]
-            if kind == "jsonl":
-                file.write(json.dumps(row) + "\n")
-            else:
-                row |= {name: json.dumps(row[name]) for name in ("blobs", "fields", "outcomes")}
-                if writer is None:
-                    writer = csv.DictWriter(file, list(row))
-                    writer.writeheader()
-                writer.writerow(row)
-            count += 1
-    journal.close()
-    return count
-
-
-def _entries(journal: Journal) -> Iterator[tuple[Entry, list[Actuation]]]:
-    position = 0
-    while entries := journal.after(position, _AT_A_TIME):
-        outcomes = journal.outcomes([entry.id for entry in entries])
-        yield from ((entry, outcomes.get(entry.id, [])) for entry in entries)
-        position = entries[-1].id
 
 
 def require_journal(folder: Path) -> None:

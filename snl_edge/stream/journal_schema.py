@@ -55,6 +55,7 @@ ALTER TABLE verdict ADD COLUMN "order" TEXT;
 ALTER TABLE verdict ADD COLUMN lot TEXT;
 ALTER TABLE verdict ADD COLUMN operator TEXT;
 ALTER TABLE verdict ADD COLUMN fields TEXT NOT NULL DEFAULT '{}';
+CREATE INDEX verdict_captured ON verdict (captured);
 CREATE TABLE choice (
   name TEXT PRIMARY KEY, value TEXT NOT NULL, configured TEXT NOT NULL, actor TEXT NOT NULL, time REAL NOT NULL
 );

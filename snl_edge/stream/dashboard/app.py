@@ -23,6 +23,7 @@ from .events import EventFeed
 from .guard import Guard, refuse
 from .live import LiveFeed
 from .reading import reading_routes
+from .reporting import reporting_routes
 from .settings import DashboardSettings
 from .wire import LISTED, malformed_request
 
@@ -56,6 +57,7 @@ def create_app(
     app.include_router(asset_routes())
     app.include_router(entrance_routes(line, gate, settings.certificate is not None, registry))
     app.include_router(reading_routes(line, journal, settings, live, events))
+    app.include_router(reporting_routes(line, journal))
     app.include_router(changing_routes(line, settings))
     app.add_middleware(Guard, gate=gate, open_metrics=settings.open_metrics)
 

@@ -47,8 +47,8 @@ class Filter:
             ("part = ?", self.part),
             ('"order" = ?', self.order),
             ("lot = ?", self.lot),
-            ("captured >= ?", self.since),
-            ("captured < ?", self.until),
+            ("+captured >= ?", self.since),  # +: no walk by time, whose finds would have to be sorted by id
+            ("+captured < ?", self.until),
             ("score > ?", self.score_above),
             ("score <= ?", self.score_to),
         ]
@@ -75,7 +75,7 @@ def parts(journal: Journal, wanted: Filter, before: int | None, limit: int) -> l
     condition, values = wanted.conditions()
     query = f"SELECT id FROM verdict WHERE verdict = ? AND id < ?{condition} ORDER BY id DESC LIMIT ?"
     start = before if before is not None else 2**62
-    with _limited(journal) as connection:
+    with limited(journal) as connection:
         # One walk down the index per verdict, merged: never a sort of the whole journal.
         walks = [connection.execute(query, (verdict, start, *values, limit)).fetchall() for verdict in wanted.verdicts]
     newest = [row[0] for row in heapq.merge(*walks, reverse=True)][:limit]
@@ -108,13 +108,19 @@ def scores(journal: Journal, product: str | None, others: Sequence[str], last: i
         " AND engine = (SELECT engine FROM verdict WHERE score IS NOT NULL ORDER BY id DESC LIMIT 1)"
         " ORDER BY id DESC LIMIT ?"
     )
-    with _limited(journal) as connection:
+    with limited(journal) as connection:
         return [Scored(*row) for row in connection.execute(query, (*values, last))]
 
 
 @contextmanager
-def _limited(journal: Journal) -> Iterator[sqlite3.Connection]:
-    end = time.monotonic() + LONGEST_QUERY
+def limited(journal: Journal, seconds: float | None = None) -> Iterator[sqlite3.Connection]:
+    """A connection that can only read, and no longer than that (None: `LONGEST_QUERY`).
+
+    Raises:
+        DataError: it took longer.
+    """
+    longest = LONGEST_QUERY if seconds is None else seconds
+    end = time.monotonic() + longest
     try:
         with journal.reading() as connection:
             connection.set_progress_handler(lambda: time.monotonic() > end, 20_000)
@@ -123,5 +129,5 @@ def _limited(journal: Journal) -> Iterator[sqlite3.Connection]:
         if "interrupted" not in str(error):
             raise
         raise DataError(
-            "the search took too long", f"it was broken off after {LONGEST_QUERY:.0f} s", "narrow it by time or verdict"
+            "the search took too long", f"it was broken off after {longest:.0f} s", "narrow it by time or verdict"
         ) from error

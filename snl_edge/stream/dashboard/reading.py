@@ -11,6 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from ..control import Line
 from ..journal import Journal
+from ..reasons import REASONS
 from ..record import VerdictName
 from . import queries
 from .events import EventFeed
@@ -37,7 +38,7 @@ def reading_routes(
 
     @router.get("/session")
     def session(request: Request) -> dict[str, Any]:
-        return {"actor": request.state.actor, "stale_seconds": settings.stale_seconds}
+        return {"actor": request.state.actor, "stale_seconds": settings.stale_seconds, "reasons": REASONS}
 
     @router.get("/events")
     async def stream() -> Response:

@@ -1,18 +1,20 @@
 // The frame around the pages: navigation, alarms, connection, theme.
 
 import { Connection, get, since } from "./api.js";
-import { age, h, icon, lightIcon, toast } from "./dom.js";
+import { REASONS, age, h, icon, lightIcon, toast } from "./dom.js";
 import { changesPage } from "./changes.js";
 import { controlsPage } from "./controls.js";
 import { healthPage } from "./health.js";
 import { livePage } from "./live.js";
 import { partsPage } from "./parts.js";
+import { reportPage } from "./report.js";
 import { scoresPage } from "./scores.js";
 
 const PAGES = {
   live: ["Live", livePage],
   parts: ["Parts", partsPage],
   scores: ["Scores", scoresPage],
+  report: ["Report", reportPage],
   health: ["Health", healthPage],
   changes: ["Changes", changesPage],
   controls: ["Controls", controlsPage],
@@ -100,6 +102,7 @@ element("theme").addEventListener("click", () => {
 });
 theme(localStorage.getItem("theme") in THEMES ? localStorage.getItem("theme") : "auto");
 for (const kind of ["status", "connection", "tick"]) line.addEventListener(kind, frame);
-const session = await get("/api/session").catch(() => ({ actor: "", stale_seconds: 10 }));
+const session = await get("/api/session").catch(() => ({ actor: "", stale_seconds: 10, reasons: {} }));
+Object.assign(REASONS, session.reasons);
 addEventListener("hashchange", show);
 show();

@@ -24,13 +24,9 @@ export const VERDICTS = ["good", "reject", "unknown", "failsafe"];
 // What is said of a part besides its verdict: why it was not judged, what it was taken for, or its product.
 export const subject = (part) => part.verdict === "failsafe" ? part.reason || "not judged" : part.reason === "mismatch" ? `taken for ${part.recognised}` : part.product || "not learned";
 export const WORDS = { good: "GOOD", reject: "REJECT", unknown: "UNKNOWN", failsafe: "FAIL-SAFE" };
-// Why a part was not judged. A reason that is not here is shown as the journal has it.
-const REASONS = {
-  paused: "the line was paused", deadline: "no verdict in time", dropped: "pushed out of the queue: parts came faster than they are judged",
-  camera: "no picture from the camera", corrupt: "the picture was damaged", black: "the picture was black", frozen: "the picture did not change",
-  size: "the picture had another size", engine: "the engine failed", journal: "the journal could not be written", shutdown: "the line was stopping",
-};
-export const reason = (key) => (key in REASONS ? `${key}: ${REASONS[key]}` : key);
+// Why a part has its verdict, in the line's words, which come with the session. What is not among them is shown as the journal has it.
+export const REASONS = {};
+export const reason = (key) => (REASONS[key] ? `${key}: ${REASONS[key]}` : key);
 const LIGHTS = { ok: "good", warning: "failsafe", failed: "reject" };
 
 export function icon(name, extra = "") {

@@ -15,7 +15,7 @@ function facts(entry) {
     ["Recognised", entry.recognised !== entry.product ? entry.recognised : null],
     ["Score", entry.score == null ? null : `${score(entry.score)}  (limit ${score(entry.threshold)}, version ${entry.threshold_version})`],
     ["Product distance", entry.product_distance == null ? null : number(entry.product_distance, 2)],
-    ["Reason", entry.verdict === "failsafe" ? null : entry.reason],
+    ["Reason", entry.verdict === "failsafe" ? null : reason(entry.reason)],
     ["Warning", entry.warning],
     ["Action", entry.shadow ? `${entry.action} (shadow: not done)` : entry.action],
     ...entry.outcomes.map(outcome),

@@ -1,0 +1,69 @@
+"""Routes for what a line did in a time: figures, a page to keep, and records for a spreadsheet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response, StreamingResponse
+
+from ..control import Line
+from ..journal import Journal
+from ..journal_export import csv_header, csv_line, rows
+from ..period import Period, chosen_period, shift_times
+from ..report_page import report_html
+from ..shift_report import ShiftReport, shift_report
+from .queries import limited
+from .wire import known_parameters
+
+_LONGEST = 8.0
+"""Seconds: it counts all parts of a period; a page waits for ten."""
+_LINES = 500
+_Number = Annotated[float | None, Query(allow_inf_nan=False)]
+_Shifts = Annotated[str | None, Query(max_length=200)]
+
+
+def reporting_routes(line: Line, journal: Journal) -> APIRouter:
+    """All of them; without a time the last 24 hours, or with ``shifts`` the last one that has ended."""
+    router = APIRouter(prefix="/api", dependencies=[Depends(known_parameters)])
+
+    def report(since: float | None, until: float | None, shifts: str | None) -> ShiftReport:
+        begin, now = shift_times(shifts) if shifts else (), time.time()
+        period = chosen_period(since, until, begin, now)
+        with limited(journal, _LONGEST) as connection:
+            return shift_report(connection, period, begin, now)
+
+    @router.get("/report")
+    def figures(since: _Number = None, until: _Number = None, shifts: _Shifts = None) -> dict[str, Any]:
+        return report(since, until, shifts).plain()
+
+    @router.get("/report.html")
+    def page(since: _Number = None, until: _Number = None, shifts: _Shifts = None) -> Response:
+        found = report(since, until, shifts)
+        content = report_html(found, journal.folder)
+        return Response(content, media_type="text/html; charset=utf-8", headers=_named("report", found.period, "html"))
+
+    @router.get("/records.csv")
+    def records(since: _Number = None, until: _Number = None) -> Response:
+        period = chosen_period(since, until, (), time.time())
+        return StreamingResponse(
+            _csv(journal, period), media_type="text/csv; charset=utf-8", headers=_named("records", period, "csv")
+        )
+
+    def _named(kind: str, period: Period, ending: str) -> dict[str, str]:
+        """A file to keep, named by line and begin: never shown in the dashboard's own place."""
+        name = f"{line.status().name}-{kind}-{datetime.fromtimestamp(period.since):%Y-%m-%dT%H%M}.{ending}"
+        return {"Content-Disposition": f'attachment; filename="{name}"'}
+
+    return router
+
+
+def _csv(journal: Journal, period: Period) -> Iterator[str]:
+    yield csv_header()
+    lines = (csv_line(row) for row in rows(journal, period))
+    while some := "".join(islice(lines, _LINES)):
+        yield some
