@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -29,12 +30,14 @@ _Shifts = Annotated[str | None, Query(max_length=200)]
 
 def reporting_routes(line: Line, journal: Journal) -> APIRouter:
     """All of them; without a time the last 24 hours, or with ``shifts`` the last one that has ended."""
+    # One by one, however many pages ask: the other cores are the line's.
+    counting = threading.Lock()
     router = APIRouter(prefix="/api", dependencies=[Depends(known_parameters)])
 
     def report(since: float | None, until: float | None, shifts: str | None) -> ShiftReport:
         begin, now = shift_times(shifts) if shifts else (), time.time()
         period = chosen_period(since, until, begin, now)
-        with limited(journal, _LONGEST) as connection:
+        with counting, limited(journal, _LONGEST) as connection:
             return shift_report(connection, period, begin, now)
 
     @router.get("/report")

@@ -64,7 +64,7 @@ export async function reportPage({ page, line }) {
   const shifts = h("input", { type: "text", value: wanted.shifts, placeholder: "06:00,14:00,22:00", maxlength: 200, onchange: () => { wanted.shifts = shifts.value.trim(); localStorage.setItem("shifts", wanted.shifts); load(); } });
   page.append(h("section", { class: "panel filters" }, h("div", { class: "row" },
     choice("Time", TIMES, wanted.hours, (value) => { wanted.hours = value; own.hidden = value !== "own"; load(); }),
-    h("label", { class: "field" }, h("span", { class: "label" }, "Shifts begin"), shifts), h("span", { class: "spring" }), files.csv, files.html), own, span), body);
+    h("label", { class: "field wide" }, h("span", { class: "label" }, "Shifts begin"), shifts), h("span", { class: "spring" }), files.csv, files.html), own, span), body);
 
   function query() {
     const search = new URLSearchParams();
