@@ -69,6 +69,7 @@ SCENES = (
     Scene("parts", "#parts"),
     Scene("part", "#parts", _open_part),
     Scene("scores", "#scores", _moved_slider),
+    Scene("report", "#report"),
     Scene("health", "#health"),
     Scene("changes", "#changes"),
     Scene("controls", "#controls"),

@@ -288,6 +288,33 @@ def test_a_part_that_was_not_judged_says_why(page: Page, line: DrawnLine) -> Non
     expect(facts).not_to_contain_text("not learned")
 
 
+def test_gallery_by_keyboard(page: Page) -> None:
+    _go(page, "Parts")
+    cards = page.locator(".card")
+    expect(cards.nth(5)).to_be_visible()
+    count, columns = (
+        cards.count(),
+        page.locator(".gallery").evaluate("grid => getComputedStyle(grid).gridTemplateColumns.split(' ').length"),
+    )
+    assert 1 < columns < count
+    cards.first.focus()
+    for key, there in (("ArrowRight", 1), ("ArrowDown", 1 + columns), ("ArrowUp", 1), ("End", count - 1), ("Home", 0)):
+        page.keyboard.press(key)
+        expect(cards.nth(there)).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(cards.first).to_be_focused()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Older").focus()
+    for _ in range(count):  # to the last, where there is nothing older to press
+        page.keyboard.press("ArrowRight")
+    expect(dialog.get_by_role("button", name="Older")).to_be_disabled()
+    page.keyboard.press("ArrowLeft")
+    expect(dialog.get_by_role("button", name="Older")).to_be_enabled()
+    page.keyboard.press("Escape")
+    expect(cards.nth(count - 2)).to_be_focused()
+
+
 def test_report_of_a_time_and_its_files(page: Page, line: DrawnLine, tmp_path: Path) -> None:
     parts = len(line.journal.select("TRUE", ()))
     _go(page, "Report")

@@ -61,6 +61,9 @@ def troubled_line(folder: Path, parts: int = 40, size: int = 64, span: float = 3
     journal.audit(
         WHO, "recipe", before="hall2-mixed", after="hall2-nuts", bundle="/var/lib/snl-edge/bundles/" + "n" * 90
     )
+    with journal.transaction() as connection:  # what is not of today is told with its date
+        connection.execute("UPDATE audit SET time = time - 90000 WHERE id <= 3")
+        connection.execute("UPDATE verdict SET captured = captured - 90000 WHERE id <= 3")
     line.set_shadow(True, WHO)
     line.pause(True, WHO)
     line.checks = CHECKS

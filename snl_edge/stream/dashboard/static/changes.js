@@ -28,10 +28,11 @@ export async function changesPage({ page, line, listen }) {
 }
 
 function draw(page, changes) {
-  page.replaceChildren(h("section", { class: "panel" }, h("h2", {}, "Changes, newest first"),
-    changes.length ? h("table", { class: "list" },
-      h("thead", {}, h("tr", {}, ["When", "Who", "What", "Details"].map((name) => h("th", {}, name)))),
-      h("tbody", {}, changes.map((one) => h("tr", {}, h("td", { class: "nowrap" }, moment(one.time)), h("td", {}, one.actor), h("td", {}, h("b", {}, one.action)),
-        h("td", {}, entries(one.detail).map(([name, value]) => h("span", { class: "pair" }, h("span", { class: "muted" }, `${name} `), value)))))))
-      : h("p", { class: "muted" }, "Nobody has changed anything yet.")));
+  page.replaceChildren(h("section", { class: "panel" }, h("h2", {}, "Changes, newest first"), changes.length ? changesTable(changes) : h("p", { class: "muted" }, "Nobody has changed anything yet.")));
+}
+
+export function changesTable(changes) {
+  return h("table", { class: "list audit" }, h("thead", {}, h("tr", {}, ["When", "Who", "What", "Details"].map((name) => h("th", {}, name)))),
+    h("tbody", {}, changes.map((one) => h("tr", {}, h("td", {}, moment(one.time)), h("td", {}, one.actor), h("td", {}, h("b", {}, one.action)),
+      h("td", {}, entries(one.detail).map(([name, value]) => h("span", { class: "pair" }, h("span", { class: "muted" }, `${name} `), value)))))));
 }

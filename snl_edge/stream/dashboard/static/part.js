@@ -53,13 +53,14 @@ function blobTable(blobs) {
     h("tbody", {}, blobs.map((blob, i) => h("tr", {}, h("td", {}, String(i + 1)), h("td", {}, score(blob.peak)), h("td", {}, `${number(100 * blob.area, 2)} %`)))));
 }
 
-export function openPart(entries, index, heatmapFirst) {
+// closed is told the place of the part that was shown last.
+export function openPart(entries, index, heatmapFirst, closed = () => {}) {
   let heatmap = heatmapFirst;
   let outlined = true;
   const body = h("div", { class: "part-body" });
   const back = h("button", { type: "button", onclick: () => step(-1) }, "‹ Newer");
   const on = h("button", { type: "button", onclick: () => step(1) }, "Older ›");
-  const dialog = h("dialog", { class: "part", "aria-label": "Part", onclose: () => dialog.remove(), onkeydown: (event) => {
+  const dialog = h("dialog", { class: "part", "aria-label": "Part", onclose: () => { dialog.remove(); closed(index); }, onkeydown: (event) => {
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
   } }, body, h("form", { method: "dialog", class: "row" }, back, on, h("span", { class: "spring" }),
@@ -79,6 +80,9 @@ export function openPart(entries, index, heatmapFirst) {
     body.replaceChildren(
       h("div", { class: "well" }, kind ? picture(entry, kind, outlined) : h("span", { class: "empty" }, "No picture was kept")),
       h("div", { class: "details", tabindex: "0", role: "region", "aria-label": "Details" }, h("div", { class: `verdict v-${entry.verdict}` }, verdictIcon(entry.verdict), h("strong", {}, WORDS[entry.verdict])), facts(entry), entry.blobs.length > 0 && blobTable(entry.blobs)));
+    // A key must not be lost because what had the focus is gone or cannot be pressed any more.
+    const { activeElement: focused } = document;
+    if (dialog.open && (!dialog.contains(focused) || focused.disabled)) body.querySelector(".details").focus();
   }
 
   draw();

@@ -16,10 +16,21 @@ export async function partsPage({ page, line, listen, query }) {
   let heatmap = localStorage.getItem("gallery-heatmap") !== "off";
   let shown = [];
   let asked = 0;
-  const grid = h("div", { class: "gallery" });
+  const grid = h("div", { class: "gallery", onkeydown: move });
   const older = h("button", { type: "button", class: "wide", hidden: true, onclick: () => load(true) }, "Show older");
   const fresh = h("button", { type: "button", class: "wide fresh", disabled: true, onclick: () => load() });
   const note = h("p", { class: "muted note" });
+
+  // Arrows go from card to card as they stand, Home and End to the first and the last.
+  function move(event) {
+    const cards = [...grid.children];
+    const at = cards.indexOf(document.activeElement);
+    const columns = cards.filter((one) => one.offsetTop === cards[0].offsetTop).length;
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -at, End: cards.length - 1 - at };
+    if (at < 0 || !(event.key in steps)) return;
+    event.preventDefault();
+    cards[at + steps[event.key]]?.focus();
+  }
 
   // Always there, so that nothing moves under a finger.
   const offer = (some) => { fresh.disabled = !some; fresh.textContent = some ? "Show new parts" : "No new parts"; };
@@ -39,7 +50,7 @@ export async function partsPage({ page, line, listen, query }) {
 
   const card = (entry) => {
     const kind = heatmap && entry.heatmap ? "heatmap" : entry.image ? "image" : null;
-    return h("button", { type: "button", class: "card", "data-id": entry.id, onclick: () => openPart(shown, shown.indexOf(entry), heatmap) },
+    return h("button", { type: "button", class: "card", "data-id": entry.id, onclick: () => openPart(shown, shown.indexOf(entry), heatmap, (index) => grid.children[index]?.focus()) },
       h("div", { class: "well" }, kind ? h("img", { src: `/api/parts/${entry.id}/${kind}?size=small`, alt: "", loading: "lazy" }) : h("span", { class: "empty" }, "No picture kept")),
       h("div", { class: `tab v-${entry.verdict}` }, verdictIcon(entry.verdict), h("b", {}, WORDS[entry.verdict])),
       h("div", { class: "about" }, h("b", {}, subject(entry)), h("span", {}, entry.score == null ? "" : score(entry.score)),

@@ -1,6 +1,7 @@
 // Report: what the line did in a time, and the same as files to keep.
 
 import { get } from "./api.js";
+import { changesTable } from "./changes.js";
 import { VERDICTS, WORDS, choice, h, moment, number, reason, score, verdictIcon } from "./dom.js";
 import { openPart } from "./part.js";
 
@@ -106,7 +107,8 @@ export async function reportPage({ page, line }) {
       table("Reasons", ["Why", "Verdict", "Parts"], report.reasons.map((one) => [reason(one.reason), WORDS[one.verdict], number(one.count)])),
       table("At actuators", ["Actuator", ...OUTCOMES, "acknowledged", "worst delay"], report.actuators.map((one) => [one.actuator, ...OUTCOMES.map((outcome) => number(one[outcome])), number(one.acknowledged), one.latest_ms == null ? "–" : `${number(one.latest_ms)} ms`])),
       stops(report.standstills), worst(report.worst),
-      h("p", { class: "muted" }, `Reject rate: of the judged parts, fail-safe ones left out; in brackets the 95 % confidence interval. ${number(report.changes.length + report.changes_left_out)} changes in this time: the page to keep lists them.`)].filter(Boolean));
+      report.changes.length > 0 && h("section", { class: "panel" }, h("h2", {}, "Changes, newest first"), changesTable([...report.changes].reverse())),
+      h("p", { class: "muted" }, "Reject rate: of the judged parts, fail-safe ones left out; in brackets the 95 % confidence interval.")].filter(Boolean));
   }
 
   await load();
