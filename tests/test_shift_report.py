@@ -25,7 +25,8 @@ from snl_edge.stream.journal import Journal
 from snl_edge.stream.journal_export import export_journal
 from snl_edge.stream.period import Period, asked_period, local, moment, shift_times, shifts_of
 from snl_edge.stream.report_page import report_html, report_text
-from snl_edge.stream.shift_report import ShiftReport, read_report, shift_report
+from snl_edge.stream.shift_figures import ShiftReport
+from snl_edge.stream.shift_report import read_report, shift_report
 from snl_edge.stream.standstill import Standstill
 
 SHIFTS = shift_times("06:00,14:00,22:00")

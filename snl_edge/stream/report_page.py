@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import DataError
 from .dashboard.pictures import kept_picture
-from .shift_report import OUTCOMES, VERDICTS, Reason, Row, ShiftReport, Worst
+from .shift_figures import OUTCOMES, VERDICTS, Reason, Row, ShiftReport, Worst
 from .standstill import Standstill
 
 INTERVAL = "rejects among the judged parts, fail-safe ones left out; in brackets the 95 % confidence interval"

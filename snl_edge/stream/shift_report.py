@@ -6,25 +6,22 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from datetime import time
 from pathlib import Path
 from time import time as wall_clock
 from typing import Any
 
 from ..errors import DataError
-from ..evaluation.intervals import Share
 from .actuation import Outcome
 from .gaps import UNRECORDED
 from .journal import AuditEntry, Journal
 from .journal_report import require_journal
-from .period import Period, local, shifts_of
+from .period import Period, shifts_of
 from .reasons import REASONS
 from .record import VerdictName
-from .standstill import Standstill, open_run, standstills
+from .shift_figures import OUTCOMES, VERDICTS, Moved, Reason, Row, ShiftReport, Worst
+from .standstill import open_run, standstills
 
-VERDICTS: tuple[VerdictName, ...] = ("good", "reject", "unknown", "failsafe")
-OUTCOMES: tuple[Outcome, ...] = ("done", "late", "failed", "unknown", "open")
 NOT_JUDGED, NOT_LEARNED, ANOTHER = "(not judged)", "(unknown product)", "(another than the camera's)"
 WITHOUT_ORDER = "(no order)"
 MOST_CHANGES = 500
@@ -52,133 +49,6 @@ SELECT id, camera, part, product, score, threshold, captured, image, heatmap FRO
 WHERE captured >= ? AND captured < ? AND verdict = 'reject' AND score IS NOT NULL AND threshold > 0
 ORDER BY score / threshold DESC, id DESC LIMIT ?
 """
-
-
-@dataclass(frozen=True)
-class Row:
-    """Parts that have something in common, by verdict."""
-
-    name: str
-    counts: dict[VerdictName, int]
-
-    @property
-    def parts(self) -> int:
-        """How many."""
-        return sum(self.counts.values())
-
-    @property
-    def rejected(self) -> Share:
-        """Rejects among the judged; what is fail-safe was not judged."""
-        return Share(self.counts["reject"], self.parts - self.counts["failsafe"])
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON has it; rate and interval (95 %) are fractions, null of no judged part."""
-        share = self.rejected.figures()
-        return {
-            "name": self.name,
-            "parts": self.parts,
-            **self.counts,
-            "reject_rate": share["rate"],
-            "interval": share["interval"],
-        }
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why parts have the verdict they have."""
-
-    verdict: VerdictName
-    reason: str
-    text: str
-    """In words; empty where there are none."""
-    count: int
-
-
-@dataclass(frozen=True)
-class Moved:
-    """What became of parts at one actuator."""
-
-    actuator: str
-    outcomes: dict[Outcome, int]
-    acknowledged: int
-    """Of the unknown ones: somebody has looked for them."""
-    latest_ms: float | None
-    """The worst delay of an output that moved."""
-
-
-@dataclass(frozen=True)
-class Worst:
-    """A reject far above its threshold."""
-
-    id: int
-    camera: str
-    part: str | None
-    product: str | None
-    score: float
-    threshold: float
-    captured: float
-    image: str | None
-    """Path below the journal's folder; None where none was kept."""
-    heatmap: str | None
-
-
-@dataclass(frozen=True)
-class ShiftReport:
-    """All of it."""
-
-    line: str
-    """Its name; empty in a journal that does not know it."""
-    period: Period
-    generated: float
-    first: float | None
-    """Trigger of the first part in it; None without parts."""
-    last: float | None
-    total: Row
-    shifts: tuple[tuple[Period, Row], ...]
-    products: tuple[Row, ...]
-    cameras: tuple[Row, ...]
-    orders: tuple[Row, ...]
-    """Empty where no part carried one."""
-    shadow: int
-    """Parts that were decided but not acted upon."""
-    unrecorded: int
-    """Fail-safe parts that the disk could not take one by one: in no other figure here."""
-    reasons: tuple[Reason, ...]
-    actuators: tuple[Moved, ...]
-    standstills: tuple[Standstill, ...]
-    open_run: int | None
-    """A run without an end on record: it goes on, or its process died."""
-    changes: tuple[AuditEntry, ...]
-    """The latest, oldest first."""
-    changes_left_out: int
-    worst: tuple[Worst, ...]
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON has it; times in seconds since 1970, those of the period in local time, too."""
-        worst = [
-            {**asdict(one), "image": one.image is not None, "heatmap": one.heatmap is not None} for one in self.worst
-        ]
-        stood = [{**asdict(one), "seconds": self.period.overlap(one.since, one.until)} for one in self.standstills]
-        rows = {"products": self.products, "cameras": self.cameras, "orders": self.orders}
-        return {
-            "line": self.line,
-            **_span(self.period),
-            "generated": self.generated,
-            "first": self.first,
-            "last": self.last,
-            "total": self.total.plain(),
-            "shifts": [{**row.plain(), **_span(period)} for period, row in self.shifts],
-            **{name: [row.plain() for row in some] for name, some in rows.items()},
-            "shadow": self.shadow,
-            "unrecorded": self.unrecorded,
-            "reasons": [asdict(one) for one in self.reasons],
-            "actuators": [{**asdict(one), **one.outcomes} for one in self.actuators],
-            "standstills": stood,
-            "open_run": self.open_run,
-            "changes": [asdict(one) for one in self.changes],
-            "changes_left_out": self.changes_left_out,
-            "worst": worst,
-        }
 
 
 def read_report(folder: Path, period: Period, shifts: Sequence[time]) -> ShiftReport:
@@ -261,15 +131,6 @@ def line_name(config: str) -> str:
     return str(json.loads(config).get("name", ""))
 
 
-def _span(period: Period) -> dict[str, Any]:
-    return {
-        "since": period.since,
-        "until": period.until,
-        "since_local": local(period.since),
-        "until_local": local(period.until),
-    }
-
-
 def _nameless(verdict: VerdictName, reason: str | None) -> str:
     if verdict == "failsafe":
         return NOT_JUDGED
@@ -297,16 +158,17 @@ def _rows(named: dict[str, Counter[VerdictName]]) -> tuple[Row, ...]:
 
 
 def _moved(rows: Iterable[tuple[str, Outcome, int, int, float | None]]) -> list[Moved]:
-    by_actuator: defaultdict[str, list[tuple[Outcome, int, int, float | None]]] = defaultdict(list)
-    for actuator, *outcome in rows:
-        by_actuator[actuator].append((outcome[0], outcome[1], outcome[2], outcome[3]))
-    found = []
-    for actuator, outcomes in sorted(by_actuator.items()):
-        counts = Counter({kind: count for kind, count, *_ in outcomes})
-        late = [one for *_, one in outcomes if one is not None]
-        acknowledged = sum(one for _, _, one, _ in outcomes)
-        found.append(Moved(actuator, {kind: counts[kind] for kind in OUTCOMES}, acknowledged, max(late, default=None)))
-    return found
+    counts: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
+    acknowledged: Counter[str] = Counter()
+    late: defaultdict[str, list[float]] = defaultdict(list)
+    for actuator, outcome, count, seen, latest_ms in rows:
+        counts[actuator][outcome] += count
+        acknowledged[actuator] += seen
+        late[actuator] += [] if latest_ms is None else [latest_ms]
+    return [
+        Moved(name, {kind: own[kind] for kind in OUTCOMES}, acknowledged[name], max(late[name], default=None))
+        for name, own in sorted(counts.items())
+    ]
 
 
 def _changes(connection: sqlite3.Connection, span: tuple[float, float]) -> tuple[tuple[AuditEntry, ...], int, int]:

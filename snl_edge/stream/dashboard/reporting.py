@@ -17,7 +17,8 @@ from ..journal import Journal
 from ..journal_export import csv_header, csv_line, rows
 from ..period import Period, chosen_period, shift_times
 from ..report_page import report_html
-from ..shift_report import ShiftReport, shift_report
+from ..shift_figures import ShiftReport
+from ..shift_report import shift_report
 from .queries import limited
 from .wire import known_parameters
 
