@@ -30,11 +30,12 @@ from prometheus_client import CollectorRegistry, Counter
 from snl_edge.errors import ConfigError, DataError
 from snl_edge.stream.control import Check
 from snl_edge.stream.dashboard import queries
-from snl_edge.stream.dashboard.auth import FailureLimit, Gate, TooManyTriesError
+from snl_edge.stream.dashboard.auth import MOST_CALLERS, FailureLimit, Gate, TooManyTriesError
 from snl_edge.stream.dashboard.events import MOST_VIEWERS
 from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.dashboard.settings import DashboardSettings
 from snl_edge.stream.journal import Journal
+from snl_edge.stream.network.callers import caller_of
 
 # The name of SVG's language, and an example in a comment: neither is fetched.
 ALLOWED = ("http://www.w3.org", "https://cabinet")
@@ -166,30 +167,39 @@ def test_session_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gate.actor(cookie, None, "a") is None
 
 
-def test_guessing_is_slowed_down(server: DashboardServer) -> None:
+def test_wrong_tokens_are_throttled_and_never_the_right_one(server: DashboardServer) -> None:
     guess = Client(server)
     assert [guess("/api/login", {"token": f"guess {i}"})[0] for i in range(5)] == [401] * 5
-    status, _, headers = guess("/api/login", {"token": TOKEN})
-    assert status == 429  # the right one, too: else guessing would go on
+    status, _, headers = guess("/api/login", {"token": "guess 6"})
+    assert status == 429
     assert 0 < int(headers["Retry-After"]) <= 61
-    assert guess("/api/session", Authorization=f"Bearer {TOKEN}")[0] == 429
+    assert guess("/metrics", Authorization="Bearer wrong")[0] == 429
+    # From the same address, as behind a proxy: whoever has the token must not suffer for those who have not.
+    assert guess("/api/login", {"token": TOKEN})[0] == 200
+    assert guess("/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
 
 
-def test_limit_ends_and_holds_for_all_addresses_together() -> None:
+def test_wrong_tokens_count_for_their_caller_alone_and_for_a_while() -> None:
     now = [0.0]
-    limit = FailureLimit(tries=2, tries_of_all=4, window=60, clock=lambda: now[0])
+    limit = FailureLimit(tries=2, window=60, clock=lambda: now[0])
     limit.failed("a")
     limit.failed("a")
     with pytest.raises(TooManyTriesError) as waited:
-        limit.check("a")
+        limit.failed("a")
     assert waited.value.seconds == 60
-    limit.check("b")
+    limit.failed("b")
     now[0] = 61
-    limit.check("a")
-    for address in "cdef":
-        limit.failed(address)
-    with pytest.raises(TooManyTriesError):
-        limit.check("z")
+    limit.failed("a")
+    for number in range(MOST_CALLERS + 5):
+        limit.failed(f"many {number}")
+    assert len(limit._failures) == MOST_CALLERS
+
+
+def test_addresses_of_one_network_are_one_caller() -> None:
+    assert caller_of("10.0.0.7") == caller_of("::ffff:10.0.0.7") == "10.0.0.7"
+    assert caller_of("2001:db8::1") == caller_of("2001:db8::ffff:2%eth0") == "2001:db8::/64"
+    assert caller_of("::1") != caller_of("::2")
+    assert caller_of("unknown") == "unknown"
 
 
 def test_other_sites_cannot_change_anything(ask: Client, drawn: DrawnLine) -> None:

@@ -23,6 +23,7 @@ from .camera import CameraSettings
 from .config import LineConfig
 from .golden import golden_samples, leaving_out
 from .journal import FILE
+from .network.descriptors import Descriptors
 from .prepare import check_region, ignored_pixels, inspected
 from .recipe import Recipe
 from .sinks import MqttSink, WebhookSink
@@ -65,6 +66,7 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
             if connect and (address := _address(output)):
                 found.append(_tried(f"{name} server", lambda address=address: _reachable(*address)))
     found.append(_tried("dashboard", lambda: _dashboard(config)))
+    found.append(_tried("open files", lambda: Descriptors.of(config).text))
     if config.golden is not None:
         found.append(_tried("self-test", lambda: _golden(config)))
     return found
@@ -237,7 +239,12 @@ def _dashboard(config: LineConfig) -> str:
     if settings is None:
         return "none, and so no metrics and no health page"
     token = settings.token()
-    return f"{settings.host}:{settings.port}, {'with a token' if token else 'without a token, for this machine alone'}"
+    own = settings.machines
+    machines = "" if own is None else f"; machines also at {own.host}:{own.port}"
+    return (
+        f"{settings.host}:{settings.port}, {'with a token' if token else 'without a token, for this machine alone'}"
+        + machines
+    )
 
 
 def _golden(config: LineConfig) -> str:

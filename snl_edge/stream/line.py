@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +49,9 @@ class RunningLine:
 
     Args:
         config: the line.
+
+    Attributes:
+        beside: further lines of the health page, of what runs beside the line.
 
     Raises:
         SnlEdgeError: the bundle, the journal or a setting cannot be used; nothing runs then.
@@ -114,6 +117,7 @@ class RunningLine:
         )
         self._watchdog = Watchdog(self._health.fault, self._summary)
         self._golden = Check(SELF_TEST, "ok", "not run yet") if config.golden else None
+        self.beside: list[Callable[[], Sequence[Check]]] = []
 
     def start(self) -> None:
         """Begins a run: journal first, cameras last.
@@ -302,7 +306,8 @@ class RunningLine:
     def _checks(self) -> list[Check]:
         if self._mode in ("draining", "stopped"):
             return [Check("line", "warning", f"the line is {self._mode}")]
-        return self._health.checks() + ([self._golden] if self._golden else [])
+        found = self._health.checks() + ([self._golden] if self._golden else [])
+        return found + [check for look in self.beside for check in look()]
 
     def _depths(self) -> Depths:
         return Depths(

@@ -9,7 +9,7 @@ from .control import Check, State
 from .journal import Journal
 from .part import Part
 from .record import Record
-from .sinks import Forwarder, Sinks, build_sink
+from .sinks import Forwarder, OpcUaSink, Sinks, build_sink
 
 
 class Outputs:
@@ -38,6 +38,15 @@ class Outputs:
         self._actuators: list[ActuatorThread] = [
             build_actuator(settings, self._outcomes, fault) for settings in actuators
         ]
+        self._open_to_all = [
+            Check(
+                f"login {sink.name or sink.type}",
+                "warning",
+                f"anyone who reaches {sink.host} may read verdicts: anonymous is true",
+            )
+            for sink in sinks
+            if isinstance(sink, OpcUaSink) and sink.open_to_all
+        ]
         self._sinks: list[Forwarder] = [build_sink(settings, journal, state) for settings in sinks]
 
     def start(self) -> None:
@@ -63,7 +72,7 @@ class Outputs:
     def checks(self) -> list[Check]:
         """One line each."""
         outcomes = [self._outcomes.check()] if self._actuators else []
-        return [output.check() for output in (*self._actuators, *self._sinks)] + outcomes
+        return [output.check() for output in (*self._actuators, *self._sinks)] + outcomes + self._open_to_all
 
     def backlogs(self) -> dict[str, int]:
         """Records that each sink has still to deliver."""

@@ -21,6 +21,7 @@ from .entrance import entrance_routes
 from .events import EventFeed
 from .guard import Guard, refuse
 from .live import LiveFeed
+from .machines import machine_routes
 from .reading import reading_routes
 from .settings import DashboardSettings
 
@@ -49,13 +50,35 @@ def create_app(
     gate = Gate(settings.token(), settings.session_days * 86400)
     live = LiveFeed(line, settings.live_width, settings.live_rate)
     events = EventFeed(line, journal, live, closing or threading.Event())
-    # No generated API pages: they load scripts from elsewhere, and the page needs none.
-    app = FastAPI(title="snl-edge", docs_url=None, redoc_url=None, openapi_url=None)
+    most_pages = settings.connections - settings.connections // 3
+    app = _guarded(gate, frozenset({"/login", "/api/login", *_public(settings)}), most_pages)
     app.include_router(asset_routes())
-    app.include_router(entrance_routes(line, gate, settings.certificate is not None, registry))
+    app.include_router(entrance_routes(gate, settings.certificate is not None))
+    app.include_router(machine_routes(line, registry))
     app.include_router(reading_routes(line, journal, settings, live, events))
     app.include_router(changing_routes(line, settings))
-    app.add_middleware(Guard, gate=gate, open_metrics=settings.open_metrics)
+    return app
+
+
+def create_machine_app(line: Line, settings: DashboardSettings, registry: CollectorRegistry = REGISTRY) -> FastAPI:
+    """What is served at the machines' own address: health, metrics and triggers, no page and nothing that changes.
+
+    Raises:
+        ConfigError: no usable token.
+    """
+    app = _guarded(Gate(settings.token(), 0), frozenset(_public(settings)), most_pages=1)
+    app.include_router(machine_routes(line, registry))
+    return app
+
+
+def _public(settings: DashboardSettings) -> list[str]:
+    return ["/health", *(["/metrics"] if settings.open_metrics else [])]
+
+
+def _guarded(gate: Gate, public: frozenset[str], most_pages: int) -> FastAPI:
+    # No generated API pages: they load scripts from elsewhere, and the page needs none.
+    app = FastAPI(title="snl-edge", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard, gate=gate, public=public, most_pages=most_pages)
 
     @app.exception_handler(SnlEdgeError)
     def refused(_: Request, error: SnlEdgeError) -> Response:

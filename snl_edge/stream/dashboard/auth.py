@@ -6,17 +6,24 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
+from ..network.callers import caller_of
+
 COOKIE = "snl_edge_session"
 LONGEST_NAME = 40
+MOST_CALLERS = 1024
+"""Whose wrong tokens are remembered."""
+
+_log = logging.getLogger(__name__)
 
 
 class TooManyTriesError(Exception):
-    """Wrong tokens came too fast; ``seconds`` until the next try counts."""
+    """Wrong tokens come too fast; ``seconds`` until the next one is looked upon as a mistake."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"too many wrong tokens, wait {seconds:.0f} s")
@@ -24,36 +31,27 @@ class TooManyTriesError(Exception):
 
 
 class FailureLimit:
-    """Counts wrong tokens per address and in all over a sliding window. Addresses held are bounded."""
+    """Counts each caller's wrong tokens over a sliding window. Callers held are bounded."""
 
-    def __init__(
-        self,
-        tries: int = 5,
-        tries_of_all: int = 100,
-        window: float = 60.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, tries: int = 5, window: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._tries, self._window, self._clock = tries, window, clock
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
-        self._all: deque[float] = deque(maxlen=tries_of_all)
         self._lock = threading.Lock()
 
-    def check(self, address: str) -> None:
-        """Raises `TooManyTriesError` while ``address``, or everybody together, has failed too often."""
-        now = self._clock()
-        with self._lock:
-            for failures in (self._failures.get(address), self._all):
-                if failures and len(failures) == failures.maxlen and now - failures[0] < self._window:
-                    raise TooManyTriesError(self._window - (now - failures[0]))
+    def failed(self, caller: str) -> None:
+        """Notes a wrong token.
 
-    def failed(self, address: str) -> None:
-        """Notes a wrong token."""
+        Raises:
+            TooManyTriesError: ``caller`` has sent too many of late; this one is not counted.
+        """
         now = self._clock()
         with self._lock:
-            self._failures.setdefault(address, deque(maxlen=self._tries)).append(now)
-            self._failures.move_to_end(address)
-            self._all.append(now)
-            while len(self._failures) > 1024:
+            failures = self._failures.setdefault(caller, deque(maxlen=self._tries))
+            self._failures.move_to_end(caller)
+            if len(failures) == self._tries and now - failures[0] < self._window:
+                raise TooManyTriesError(self._window - (now - failures[0]))
+            failures.append(now)
+            while len(self._failures) > MOST_CALLERS:
                 self._failures.popitem(last=False)
 
 
@@ -76,7 +74,7 @@ class Gate:
         """A session cookie's value for the right token, None for a wrong one.
 
         Raises:
-            TooManyTriesError: this address has to wait, whatever it sends.
+            TooManyTriesError: it is wrong, and this address has sent too many wrong ones.
         """
         if not self._is_token(token, address):
             return None
@@ -107,10 +105,12 @@ class Gate:
         return content["name"] if content["until"] > time.time() else None
 
     def _is_token(self, token: str, address: str) -> bool:
-        self._limit.check(address)
+        # The right one first: whatever others send, even from behind the same proxy, it is never refused.
         if hmac.compare_digest(_digest(token), self._token):
             return True
-        self._limit.failed(address)
+        caller = caller_of(address)
+        self._limit.failed(caller)
+        _log.warning("dashboard: wrong token from %s", caller)
         return False
 
     def _signature(self, payload: str) -> str:

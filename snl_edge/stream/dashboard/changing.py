@@ -42,14 +42,6 @@ class Shadow(_Body):
     shadow: StrictBool
 
 
-class Trigger(_Body):
-    """A part is there now."""
-
-    camera: Annotated[str, Field(max_length=32)]
-    part: Annotated[str, Field(max_length=200)] | None = None
-    encoder: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-
-
 class RecipeChoice(_Body):
     """A bundle's folder, as listed."""
 
@@ -75,10 +67,6 @@ def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
     def shadow(request: Request, body: Shadow) -> dict[str, Any]:
         line.set_shadow(body.shadow, request.state.actor)
         return {"shadow": body.shadow}
-
-    @router.post("/trigger")
-    def trigger(body: Trigger) -> dict[str, Any]:
-        return {"camera": body.camera, "sequence": line.trigger(body.camera, body.part, body.encoder)}
 
     @router.post("/recipe", response_model=None)
     def recipe(request: Request, body: RecipeChoice) -> dict[str, Any] | Response:

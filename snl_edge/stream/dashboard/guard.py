@@ -9,8 +9,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..network.loopback import is_loopback
 from .auth import COOKIE, Gate, TooManyTriesError
-from .settings import is_loopback
+from .machines import PATHS as MACHINES
 
 LARGEST_BODY = 16 * 1024
 _READING = frozenset({"GET", "HEAD"})
@@ -29,12 +30,21 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware that refuses by default: a new route is behind the token unless its path is listed here."""
+    """ASGI middleware that refuses by default: a new route is behind the token unless its path is listed here.
 
-    def __init__(self, app: ASGIApp, gate: Gate, open_metrics: bool) -> None:
+    Args:
+        app: what it guards.
+        gate: who may come in.
+        public: paths that need no token.
+        most_pages: answers at a time; those to machines do not count.
+    """
+
+    def __init__(self, app: ASGIApp, gate: Gate, public: frozenset[str], most_pages: int) -> None:
         self._app = app
         self._gate = gate
-        self._public = {"/health", "/login", "/api/login", *(["/metrics"] if open_metrics else [])}
+        self._most_pages = most_pages
+        self._pages = 0
+        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, or answers it with a refusal."""
@@ -50,7 +60,16 @@ class Guard:
             await send(message)
 
         answer = self._refusal(scope) or self._app
-        await answer(scope, receive, send_with_headers)
+        if scope["path"] in MACHINES:
+            await answer(scope, receive, send_with_headers)
+            return
+        if self._pages >= self._most_pages:
+            answer = refuse(503, "too many requests at a time", fix="close pages that nobody needs")
+        self._pages += 1
+        try:
+            await answer(scope, receive, send_with_headers)
+        finally:
+            self._pages -= 1
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -69,7 +88,11 @@ class Guard:
         except TooManyTriesError as error:
             return too_many_tries(error)
         if actor is None:
-            return RedirectResponse("/login", 303) if path == "/" else refuse(401, "log in first")
+            return (
+                RedirectResponse("/login", 303)
+                if path == "/" and "/login" in self._public
+                else refuse(401, "log in first")
+            )
         scope["state"]["actor"] = actor
         return None
 

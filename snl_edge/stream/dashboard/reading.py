@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from ..control import Line
 from ..journal import Journal
@@ -26,6 +27,22 @@ _Text = Annotated[str | None, Query(max_length=200)]
 _Id = Annotated[int | None, Query(ge=0, lt=2**63)]
 
 
+class _EventStream(Response):
+    """Holds its viewer's place from the first byte to the last, however it ends."""
+
+    def __init__(self, events: EventFeed, address: str) -> None:
+        super().__init__()
+        self._events, self._address = events, address
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._events.place(self._address) as there:
+            if there:
+                answer = StreamingResponse(self._events.stream(), media_type="text/event-stream")
+            else:
+                answer = refuse(503, "too many pages are open", fix="close one")
+            await answer(scope, receive, send)
+
+
 def reading_routes(
     line: Line, journal: Journal, settings: DashboardSettings, live: LiveFeed, events: EventFeed
 ) -> APIRouter:
@@ -39,10 +56,8 @@ def reading_routes(
         return {"actor": request.state.actor, "stale_seconds": settings.stale_seconds}
 
     @router.get("/events")
-    async def stream() -> Response:
-        if events.full:
-            return refuse(503, "too many pages are open", fix="close one")
-        return StreamingResponse(events.stream(), media_type="text/event-stream")
+    async def stream(request: Request) -> Response:
+        return _EventStream(events, request.state.address)
 
     @router.get("/live/{camera}/{entry_id}")
     def live_picture(camera: str, entry_id: int, heatmap: bool = True) -> Response:

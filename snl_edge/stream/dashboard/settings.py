@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...errors import ConfigError
+from ..network.loopback import is_loopback
 
 SHORTEST_TOKEN = 16
+
+
+class MachinesSettings(BaseModel):
+    """An address for machines alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(description="Address to listen on: that of the network of controllers and monitoring.")
+    port: int = Field(8081, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
 
 
 class DashboardSettings(BaseModel):
@@ -20,6 +29,10 @@ class DashboardSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="Address to listen on; any but this machine's own needs a token.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    machines: MachinesSettings | None = Field(
+        None,
+        description="A second address, for `/health`, `/metrics` and `/api/trigger` alone; it has its own connections.",
+    )
     token_file: Path | None = Field(None, description="File that holds the access token.")
     token_variable: str = Field(
         "SNL_EDGE_DASHBOARD_TOKEN", description="Environment variable with the token, read if there is no token file."
@@ -29,6 +42,12 @@ class DashboardSettings(BaseModel):
     session_days: float = Field(30, gt=0, le=365, description="Days until a browser has to log in again.")
     open_metrics: bool = Field(False, description="Serve /metrics without the token.")
     bundles: Path | None = Field(None, description="Folder of bundles that the recipe may be changed to.")
+    connections: int = Field(
+        96, ge=16, le=1024, description="Most connections at a time; a third of them is kept for those who come new."
+    )
+    connections_of_one: int = Field(
+        24, ge=8, le=1024, description="Most of them from one address; behind a proxy all callers share one."
+    )
     live_width: int = Field(640, ge=64, le=1920, description="Largest width of the live picture, in pixels.")
     live_rate: float = Field(5, gt=0, le=30, description="Live pictures a second and camera, at most.")
     stale_seconds: float = Field(10, gt=0, description="A picture older than this is shown as old.")
@@ -56,11 +75,13 @@ class DashboardSettings(BaseModel):
         else:
             source = f"${self.token_variable}"
             token = os.environ.get(self.token_variable, "").strip()
-            if not token and is_loopback(self.host):
+            hosts = [self.host] if self.machines is None else [self.host, self.machines.host]
+            reachable = [host for host in hosts if not is_loopback(host)]
+            if not token and not reachable:
                 return None
             if not token:
                 raise ConfigError(
-                    f"the dashboard would listen on {self.host} without a token",
+                    f"the dashboard would listen on {reachable[0]} without a token",
                     "anyone in the network could change thresholds",
                     f"set token_file or {source} (openssl rand -hex 16), or listen on 127.0.0.1",
                 )
@@ -71,13 +92,3 @@ class DashboardSettings(BaseModel):
                 "make one: openssl rand -hex 16",
             )
         return token
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine can reach ``host``."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
