@@ -290,6 +290,14 @@ def test_places_are_not_displaced_where_clients_stay_for_long() -> None:
     assert places.admit("10.0.0.3", lambda: None, lambda: True) is not None
 
 
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    listening = ListeningSocket(socket.create_server(("127.0.0.1", 0)), Connections(9, 9, displace=False), None)
+    with listening, slow(listening.getsockname()[1], "127.0.0.1"):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_hundred_tries_to_accept_without_a_descriptor_are_one() -> None:
     """asyncio tries as often as its backlog is long, and logs each."""
     listening = ListeningSocket(socket.create_server(("127.0.0.1", 0)), Connections(9, 9), 1.0)

@@ -32,6 +32,9 @@ class CountedSocket(socket.socket):
         kind = (accepted.family, accepted.type, accepted.proto)
         super().__init__(*kind, fileno=accepted.detach())
         self.connection: Connection | None = None
+        # asyncio does so only where a socket names its protocol, which one from `socket.create_server` does not: each
+        # answer on a kept connection would wait for the client's delayed acknowledgement, some 40 ms.
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
 
     def close(self) -> None:
