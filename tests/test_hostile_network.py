@@ -7,6 +7,7 @@ import json
 import resource
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from snl_edge.stream.dashboard.live import LiveFeed
 from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.dashboard.settings import DashboardSettings
 from snl_edge.stream.journal import Journal
-from snl_edge.stream.network.accepting import ListeningSocket
+from snl_edge.stream.network.accepting import CountedSocket, ListeningSocket
 from snl_edge.stream.network.connections import DISPLACE_PER_S, Connection, Connections
 
 TOKEN = "correct-horse-battery"
@@ -288,6 +289,21 @@ def test_places_are_not_displaced_where_clients_stay_for_long() -> None:
     first.over()
     first.over()
     assert places.admit("10.0.0.3", lambda: None, lambda: True) is not None
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_who_asks_is_told_from_who_holds_a_place(share: float) -> None:
+    hello = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="cabinet").do_handshake()
+    places = Connections(9, 9)
+    with ListeningSocket(socket.create_server(("127.0.0.1", 0)), places, None) as listening:
+        for request in (hello.read(), b"GET /health HTTP/1.1\r\nHost: cabinet\r\n\r\n"):
+            with slow(listening.getsockname()[1], "127.0.0.1", request[: int(share * len(request))]):
+                accepted, _ = listening.accept()
+                with accepted:
+                    assert isinstance(accepted, CountedSocket)
+                    assert accepted.asks() == (share == 1)
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:

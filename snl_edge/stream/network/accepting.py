@@ -20,6 +20,7 @@ _ADMITTED_AT_ONCE = 8
 _CLOSED_AT_ONCE = 64
 _DEFERRED_S = 1
 _LOOK_AHEAD = 4096
+_HANDSHAKE = b"\x16"
 _UNACKNOWLEDGED_MS = 30_000
 """So long may sent bytes stay unacknowledged: a tablet that has gone must not hold a place for the quarter of an hour
 that the kernel would try (tcp(7), TCP_USER_TIMEOUT)."""
@@ -44,11 +45,14 @@ class CountedSocket(socket.socket):
             self.connection.over()
 
     def asks(self) -> bool:
-        """Whether the head of a request has come; of TLS it cannot be told."""
+        """Whether the head of a request has come, or a whole record of a TLS handshake (RFC 8446, 5.1)."""
         try:
-            return b"\r\n\r\n" in self.recv(_LOOK_AHEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            begun = self.recv(_LOOK_AHEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except OSError:
             return False
+        if begun[:1] == _HANDSHAKE:
+            return len(begun) >= 5 + int.from_bytes(begun[3:5], "big")
+        return b"\r\n\r\n" in begun
 
     def end(self) -> None:
         """Makes whoever reads it see its end."""
