@@ -238,13 +238,12 @@ def _dashboard(config: LineConfig) -> str:
     settings = config.dashboard
     if settings is None:
         return "none, and so no metrics and no health page"
-    token = settings.token()
+    access = settings.access()
     own = settings.machines
     machines = "" if own is None else f"; machines also at {own.host}:{own.port}"
-    return (
-        f"{settings.host}:{settings.port}, {'with a token' if token else 'without a token, for this machine alone'}"
-        + machines
-    )
+    named = [f"{one.name} ({one.role})" if one.name else "whoever has the common one" for one in access]
+    tokens = f"with tokens of {', '.join(named)}" if named else "without a token, for this machine alone"
+    return f"{settings.host}:{settings.port}, {tokens}{machines}"
 
 
 def _golden(config: LineConfig) -> str:

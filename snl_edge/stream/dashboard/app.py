@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from ... import __version__
 from ...errors import DataError, SnlEdgeError
 from ..control import Line
 from ..journal import Journal
@@ -22,6 +23,7 @@ from .events import EventFeed
 from .guard import Guard, refuse
 from .live import LiveFeed
 from .machines import machine_routes
+from .openapi import describe
 from .reading import reading_routes
 from .settings import DashboardSettings
 
@@ -47,16 +49,18 @@ def create_app(
     Raises:
         ConfigError: no usable token.
     """
-    gate = Gate(settings.token(), settings.session_days * 86400)
+    gate = Gate(settings.access(), settings.session_days * 86400)
     live = LiveFeed(line, settings.live_width, settings.live_rate)
     events = EventFeed(line, journal, live, closing or threading.Event())
     most_pages = settings.connections - settings.connections // 3
-    app = _guarded(gate, frozenset({"/login", "/api/login", *_public(settings)}), most_pages)
+    public = frozenset({"/login", "/api/login", *_public(settings)})
+    app = _guarded(gate, public, most_pages)
     app.include_router(asset_routes())
     app.include_router(entrance_routes(gate, settings.certificate is not None))
     app.include_router(machine_routes(line, registry))
     app.include_router(reading_routes(line, journal, settings, live, events))
     app.include_router(changing_routes(line, settings))
+    describe(app, public)
     return app
 
 
@@ -66,8 +70,10 @@ def create_machine_app(line: Line, settings: DashboardSettings, registry: Collec
     Raises:
         ConfigError: no usable token.
     """
-    app = _guarded(Gate(settings.token(), 0), frozenset(_public(settings)), most_pages=1)
+    public = frozenset(_public(settings))
+    app = _guarded(Gate(settings.access(), 0), public, most_pages=1)
     app.include_router(machine_routes(line, registry))
+    describe(app, public)
     return app
 
 
@@ -77,7 +83,7 @@ def _public(settings: DashboardSettings) -> list[str]:
 
 def _guarded(gate: Gate, public: frozenset[str], most_pages: int) -> FastAPI:
     # No generated API pages: they load scripts from elsewhere, and the page needs none.
-    app = FastAPI(title="snl-edge", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="snl-edge", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.add_middleware(Guard, gate=gate, public=public, most_pages=most_pages)
 
     @app.exception_handler(SnlEdgeError)

@@ -55,36 +55,41 @@ def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
 
     @router.post("/threshold")
     def threshold(request: Request, body: Threshold) -> dict[str, Any]:
-        line.set_threshold(body.value, body.product, request.state.actor, confirmed=body.confirmed)
+        """Sets a threshold, from the next part on."""
+        line.set_threshold(body.value, body.product, request.state.actor.name, confirmed=body.confirmed)
         return {"value": body.value, "product": body.product}
 
     @router.post("/pause")
     def pause(request: Request, body: Pause) -> dict[str, Any]:
-        line.pause(body.paused, request.state.actor)
+        """Pauses, or goes on; while paused, parts get the fail-safe verdict."""
+        line.pause(body.paused, request.state.actor.name)
         return {"paused": body.paused}
 
     @router.post("/shadow")
     def shadow(request: Request, body: Shadow) -> dict[str, Any]:
-        line.set_shadow(body.shadow, request.state.actor)
+        """Shadow mode: parts are judged and recorded, and nothing is rejected."""
+        line.set_shadow(body.shadow, request.state.actor.name)
         return {"shadow": body.shadow}
 
     @router.post("/recipe", response_model=None)
     def recipe(request: Request, body: RecipeChoice) -> dict[str, Any] | Response:
+        """Changes to another bundle between two parts; returns when it runs, which takes up to minutes."""
         bundle = bundle_path(settings.bundles, body.folder)
         if not slow.acquire(blocking=False):
             return _busy()
         try:
-            line.change_recipe(bundle, request.state.actor)
+            line.change_recipe(bundle, request.state.actor.name)
         finally:
             slow.release()
         return {"folder": body.folder}
 
     @router.post("/self-test", response_model=None)
     def self_test(request: Request, body: _Body) -> dict[str, Any] | Response:
+        """Judges the golden samples now, and tells how they fared."""
         if not slow.acquire(blocking=False):
             return _busy()
         try:
-            return asdict(line.self_test(request.state.actor))
+            return asdict(line.self_test(request.state.actor.name))
         finally:
             slow.release()
 

@@ -31,8 +31,9 @@ def entrance_routes(gate: Gate, secure: bool) -> APIRouter:
     """
     router = APIRouter()
 
-    @router.post("/api/login")
+    @router.post("/api/login", include_in_schema=False)
     def login(request: Request, body: Login) -> Response:
+        """A session for a browser, as a cookie; programs send their token with each request instead."""
         try:
             cookie = gate.login(body.token.strip(), body.name, request.state.address)
         except TooManyTriesError as error:
@@ -43,8 +44,9 @@ def entrance_routes(gate: Gate, secure: bool) -> APIRouter:
         answer.set_cookie(COOKIE, cookie, max_age=gate.session_seconds, httponly=True, secure=secure, samesite="strict")
         return answer
 
-    @router.post("/api/logout")
+    @router.post("/api/logout", include_in_schema=False)
     def logout() -> Response:
+        """Forgets the cookie."""
         answer = JSONResponse({})
         answer.delete_cookie(COOKIE, httponly=True, secure=secure, samesite="strict")
         return answer

@@ -11,10 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..network.loopback import is_loopback
 from .auth import COOKIE, Gate, TooManyTriesError
-from .machines import PATHS as MACHINES
+from .roles import MACHINES, READING, allows
 
 LARGEST_BODY = 16 * 1024
-_READING = frozenset({"GET", "HEAD"})
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -77,22 +76,26 @@ class Guard:
         if self._gate.open and not is_loopback(_host(f"//{headers.get('host', '')}")[1]):
             # A foreign name that resolves to this machine: a page elsewhere is using the visitor's browser.
             return refuse(403, "open this page as http://localhost", "it has no token and serves this machine alone")
-        if scope["method"] not in _READING and (refused := _unsafe_change(headers)):
+        if scope["method"] not in READING and (refused := _unsafe_change(headers)):
             return refused
         address = scope["client"][0] if scope.get("client") else "unknown"
         scope.setdefault("state", {})["address"] = address
         if path in self._public or path.startswith("/static/"):
             return None
+        return self._uninvited(scope, headers, address)
+
+    def _uninvited(self, scope: Scope, headers: Headers, address: str) -> Response | None:
+        """Refuses who has no token, or one that is not good for this; notes who it is."""
+        path: str = scope["path"]
         try:
             actor = self._gate.actor(_cookie(headers), headers.get("authorization"), address)
         except TooManyTriesError as error:
             return too_many_tries(error)
         if actor is None:
-            return (
-                RedirectResponse("/login", 303)
-                if path == "/" and "/login" in self._public
-                else refuse(401, "log in first")
-            )
+            to_login = path == "/" and "/login" in self._public
+            return RedirectResponse("/login", 303) if to_login else refuse(401, "log in first")
+        if not allows(actor.role, scope["method"], path):
+            return refuse(403, f"this is not for the role {actor.role}", fix="log in with a token that may do it")
         scope["state"]["actor"] = actor
         return None
 

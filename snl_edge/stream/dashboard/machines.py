@@ -9,13 +9,12 @@ from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..control import Line
 
-PATHS = frozenset({"/health", "/metrics", "/api/trigger"})
 _TRIGGERS = 4
 """At a time; each takes well below a millisecond."""
 _LOOKS = 2
@@ -43,15 +42,18 @@ def machine_routes(line: Line, registry: CollectorRegistry) -> APIRouter:
 
     @router.get("/health")
     async def health() -> Response:
+        """200 where the line inspects or somebody has paused it, else 503; no detail."""
         return await to_thread.run_sync(_health, line, limiter=looks)
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
+        """Prometheus' text format."""
         content = await to_thread.run_sync(generate_latest, registry, limiter=looks)
         return Response(content, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     @router.post("/api/trigger")
     async def trigger(body: Trigger) -> dict[str, Any]:
+        """A part is there now; gives its sequence number at the camera, null while the line is ending."""
         sequence = await to_thread.run_sync(line.trigger, body.camera, body.part, body.encoder, limiter=triggers)
         return {"camera": body.camera, "sequence": sequence}
 
