@@ -238,7 +238,7 @@ def test_an_address_for_machines_needs_the_token_too(drawn: DrawnLine, monkeypat
 def test_who_has_more_than_a_share_gives_way_first_then_who_waits_longest() -> None:
     now = [0.0]
     ended: list[str] = []
-    places = Connections(12, 8, clock=lambda: now[0])
+    places = Connections("door", 12, 8, clock=lambda: now[0])
 
     def come(caller: str, asks: bool = False) -> Connection | None:
         now[0] += 0.001
@@ -263,9 +263,9 @@ def test_who_has_more_than_a_share_gives_way_first_then_who_waits_longest() -> N
     assert ended == ["one 0"]  # the oldest of those who wait; the one being answered stays
 
 
-def test_a_flood_without_requests_displaces_little_and_is_told() -> None:
+def test_a_flood_without_requests_displaces_little_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
-    places = Connections(4, 4, clock=lambda: now[0])
+    places = Connections("door", 4, 4, clock=lambda: now[0])
     for number in range(5000):
         places.admit(f"10.0.{number % 50}.{number % 250}", lambda: None, lambda: False)
     assert places.displaced <= DISPLACE_PER_S
@@ -275,12 +275,13 @@ def test_a_flood_without_requests_displaces_little_and_is_told() -> None:
     told = places.turned_away()
     assert told is not None
     assert "4,997 connections" in told
+    assert caplog.messages == ["door: no room for every connection: 4 are there, 0 of them from 10.0.4.4"]
     now[0] = 61
     assert places.turned_away() is None
 
 
 def test_places_are_not_displaced_where_clients_stay_for_long() -> None:
-    places = Connections(2, 1, displace=False)
+    places = Connections("door", 2, 1, displace=False)
     first = places.admit("10.0.0.1", lambda: None, lambda: True)
     assert first is not None
     assert places.admit("10.0.0.1", lambda: None, lambda: True) is None
@@ -296,7 +297,7 @@ def test_who_asks_is_told_from_who_holds_a_place(share: float) -> None:
     hello = ssl.MemoryBIO()
     with suppress(ssl.SSLWantReadError):
         ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="cabinet").do_handshake()
-    places = Connections(9, 9)
+    places = Connections("door", 9, 9)
     with ListeningSocket(socket.create_server(("127.0.0.1", 0)), places, None) as listening:
         for request in (hello.read(), b"GET /health HTTP/1.1\r\nHost: cabinet\r\n\r\n"):
             with slow(listening.getsockname()[1], "127.0.0.1", request[: int(share * len(request))]):
@@ -307,7 +308,7 @@ def test_who_asks_is_told_from_who_holds_a_place(share: float) -> None:
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
-    listening = ListeningSocket(socket.create_server(("127.0.0.1", 0)), Connections(9, 9, displace=False), None)
+    listening = ListeningSocket(socket.create_server(("127.0.0.1", 0)), Connections("door", 9, 9, displace=False), None)
     with listening, slow(listening.getsockname()[1], "127.0.0.1"):
         accepted, _ = listening.accept()
         with accepted:
@@ -316,7 +317,7 @@ def test_answers_do_not_wait_for_acknowledgements() -> None:
 
 def test_a_hundred_tries_to_accept_without_a_descriptor_are_one() -> None:
     """asyncio tries as often as its backlog is long, and logs each."""
-    listening = ListeningSocket(socket.create_server(("127.0.0.1", 0)), Connections(9, 9), 1.0)
+    listening = ListeningSocket(socket.create_server(("127.0.0.1", 0)), Connections("door", 9, 9), 1.0)
     listening.setblocking(False)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     with listening, socket.create_connection(listening.getsockname()) as client:

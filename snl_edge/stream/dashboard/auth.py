@@ -145,8 +145,8 @@ class Gate:
         if found:
             return found[0]
         caller = caller_of(address)
-        self._limit.failed(caller)
         _log.warning("dashboard: wrong token from %s", caller)
+        self._limit.failed(caller)
         return None
 
 

@@ -46,16 +46,15 @@ class DashboardServer:
                 app,
                 settings.host,
                 settings.port,
-                Connections(settings.connections, settings.connections_of_one),
+                Connections("dashboard", settings.connections, settings.connections_of_one),
                 *secrets,
             )
             self._listeners.append(pages)
             if (own := settings.machines) is not None:
+                name = "dashboard's address for machines"
                 app = create_machine_app(line, settings, registry)
-                places = Connections(MACHINE_CONNECTIONS, MACHINE_CONNECTIONS_OF_ONE)
-                self._listeners.append(
-                    Listener("dashboard's address for machines", app, own.host, own.port, places, *secrets)
-                )
+                places = Connections(name, MACHINE_CONNECTIONS, MACHINE_CONNECTIONS_OF_ONE)
+                self._listeners.append(Listener(name, app, own.host, own.port, places, *secrets))
         except BaseException:
             self.stop()
             raise

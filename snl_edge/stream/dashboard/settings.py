@@ -72,6 +72,8 @@ class DashboardSettings(BaseModel):
     def _fits(self) -> DashboardSettings:
         if (self.certificate is None) != (self.private_key is None):
             raise ValueError("certificate and private_key go together")
+        if self.connections_of_one > self.connections:
+            raise ValueError("connections_of_one is more than connections")
         names = [one.name.casefold() for one in self.tokens]
         if len(set(names)) < len(names):
             raise ValueError("two tokens have the same name")

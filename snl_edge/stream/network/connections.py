@@ -9,6 +9,7 @@ places are taken by others.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import Counter
@@ -29,6 +30,8 @@ WINDOW_S = 60.0
 _MOST_CALLERS = 1024
 _FEW = 4
 """So many from one caller are never too many: a browser opens six, but asks at once."""
+
+_log = logging.getLogger(__name__)
 
 
 class Connection:
@@ -83,6 +86,7 @@ class Connections:
     """All connections of one listener.
 
     Args:
+        name: what is listening, in the log.
         most: of all callers.
         most_of_one: of one caller.
         displace: whether a newcomer may displace who waits; else it has to go.
@@ -93,8 +97,15 @@ class Connections:
     """
 
     def __init__(
-        self, most: int, most_of_one: int, *, displace: bool = True, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        most: int,
+        most_of_one: int,
+        *,
+        displace: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._name = name
         self.most, self.most_of_one, self.clock = most, min(most, most_of_one), clock
         self._may_displace = displace
         self.displaced = self.refused = self.expired = 0
@@ -117,7 +128,9 @@ class Connections:
         caller = caller_of(address)
         crowded = self._count[caller] >= self.most_of_one
         if crowded or len(self._open) >= self.most:
-            self._turned.note(caller)
+            if self._turned.note(caller):
+                there = f"{len(self._open)} are there, {self._count[caller]} of them from {caller}"
+                _log.warning("%s: no room for every connection: %s", self._name, there)
             may = self._may_displace and (asks() or self._pace.take())
             if not may or not self._displace(caller if crowded else None):
                 self.refused += 1
@@ -180,14 +193,17 @@ class _Turned:
         self._before: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def note(self, caller: str) -> None:
+    def note(self, caller: str) -> bool:
+        """Counts one; whether it is the first of its window."""
         with self._lock:
             now = self._latest = self._clock()
-            if now - self._begun >= WINDOW_S:
+            first = now - self._begun >= WINDOW_S
+            if first:
                 self._before = self._callers if now - self._begun < 2 * WINDOW_S else Counter()
                 self._callers, self._begun = Counter(), now
             known = caller in self._callers or len(self._callers) < _MOST_CALLERS
             self._callers[caller if known else "others"] += 1
+            return first
 
     def text(self) -> str | None:
         with self._lock:

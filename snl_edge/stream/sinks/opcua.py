@@ -239,7 +239,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
     def __init__(self, clients: int) -> None:
         super().__init__()
-        self._connections = Connections(clients, max(1, clients // 2), displace=False)
+        self._connections = Connections("opcua", clients, max(1, clients // 2), displace=False)
 
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
         """As asyncio's, for one address."""
