@@ -38,6 +38,8 @@ def random_model(config: SnlConfig, seed: int = 0) -> Snl:
         memory.remember(torch.randn(*memory.owners.shape, memory.channels), memory.owners)
     # Zeros would let a simplifier or a runtime drop what a real bundle computes.
     model.recognition.prototypes.normal_()
+    if config.anomaly_map.raised_exponent:
+        model.anomaly_map.set_usual(0.5 + torch.rand(len(PRODUCTS)))
     return model
 
 

@@ -35,7 +35,7 @@ from snl_edge.model.presets import preset as named
 from snl_edge.model.snl import Snl
 from snl_edge.progress import console
 from snl_edge.provenance import revision
-from snl_edge.training.calibrate import ImageSets, good_scores
+from snl_edge.training.calibrate import ImageSets, good_images
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.image_record import find_images
@@ -170,7 +170,7 @@ def make_draw(
         train(config, training, data, Path(folder))
         model, _ = load_model(Path(folder))
         sets = ImageSets.found(find_images(Path(folder), data), config.size)
-    held_out, left_out = good_scores(model, sets, training)
+    held_out, left_out = (own.by_part(own.scores) for own in good_images(model, sets, training))
     return Draw(
         images=images,
         number=training.seed,

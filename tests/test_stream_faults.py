@@ -28,11 +28,13 @@ from snl_edge.stream.inference import Engine
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.journal_report import check_journal
 from snl_edge.stream.line import RunningLine
+from snl_edge.stream.metrics import Metrics
 from snl_edge.stream.pictures import Pictures, PictureSettings
 from snl_edge.stream.prepare import PictureChecks, PictureFaults
 from snl_edge.stream.settings import EngineSettings
 from snl_edge.stream.sources import open_source
 from snl_edge.stream.sources.arrival import Arrivals
+from snl_edge.stream.sources.folder import FolderSource
 from snl_edge.stream.sources.gstreamer import GStreamerSettings
 from snl_edge.stream.sources.opencv import OpenCvSource
 
@@ -128,6 +130,41 @@ def test_camera_gone_and_back(bundle: Path, tmp_path: Path) -> None:
     assert verdicts[2] == ("gone", "failsafe", "camera")
     assert verdicts[3] == ("still gone", "failsafe", "camera")
     assert verdicts[4] == ("back", "good", None)
+
+
+def test_a_driver_that_fails_as_it_is_closed_does_not_cost_the_camera(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = FolderSource.close
+    closed = []
+
+    def failing(source: FolderSource) -> None:
+        close(source)
+        closed.append(source)
+        raise RuntimeError("the device has gone")
+
+    monkeypatch.setattr(FolderSource, "close", failing)
+    with running(line_config(bundle, tmp_path, camera=watched(tmp_path))) as line:
+        wait_for(lambda: closed)  # there is no folder yet: it was opened in vain
+        write_parts(tmp_path / "parts", 1)
+        wait_for(lambda: line.recorder.committed == 1)
+        assert light(line, "camera camera") == "ok"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_watchdog_hears_of_a_camera_whose_thread_has_ended(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "parts").mkdir()
+    with running(line_config(bundle, tmp_path, camera=watched(tmp_path))) as line:
+        assert line._health.fault() is None
+
+        def ended(_: FolderSource) -> None:
+            raise SystemExit  # what no handler of errors takes
+
+        monkeypatch.setattr(FolderSource, "read", ended)
+        wait_for(lambda: line._health.fault() == "thread camera camera has ended")
+        assert light(line, "camera camera") == "failed"
 
 
 @pytest.mark.parametrize(
@@ -448,6 +485,19 @@ def test_a_fault_in_judging_or_in_a_picture_costs_no_record(bundle: Path, tmp_pa
     assert (second.verdict, second.image) == ("reject", None)
 
 
+def test_a_counter_that_fails_costs_no_verdict(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OverflowError("too much")
+
+    monkeypatch.setattr(Metrics, "count", broken)
+    write_parts(tmp_path / "parts", 3)
+    with running(line_config(bundle, tmp_path, camera=watched(tmp_path))) as line:
+        wait_for(lambda: line.recorder.committed == 3)
+        assert line.tally.verdicts["good"] == 3
+        assert light(line, "counting metrics") == "failed"
+        assert line._health.fault() is None
+
+
 @contextmanager
 def small_disk(folder: Path, mib: int) -> Iterator[Path]:
     """A real file system of so many MiB; needs root."""
@@ -629,6 +679,8 @@ def test_old_pictures_go_by_age_and_by_size_and_old_verdicts_only_once_delivered
         ("bundle: b\ncameras: [{name: a, source: {type: usb}}]\n", "source"),
         ("bundle: b\ncameras: [{name: a, source: {type: folder, path: p}}]\nqueu: {}\n", "queu"),
         ("bundle: b\ncameras: [{name: a/b, source: {type: folder, path: p}}]\n", "name"),
+        ("bundle: b\ncameras: []\nsinks: []\nbundle: c\n", "sets bundle twice, in line 1 and line 4"),
+        ("bundle: b\ncameras: [{name: a, name: b, source: {type: synthetic}}]\n", "sets name twice"),
         ("!!python/object/apply:os.system ['touch owned']\n", "is no YAML"),
     ],
 )

@@ -26,14 +26,16 @@ from pydantic import ValidationError
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import CameraError, ConfigError
 from snl_edge.runtime.bundle import Bundle
-from snl_edge.runtime.manifest import ProductReference, Spread
+from snl_edge.runtime.manifest import FILE as MANIFEST
+from snl_edge.runtime.manifest import ProductReference, Spread, read_manifest
+from snl_edge.stream.actuators import GpioActuator
 from snl_edge.stream.check import check_line
 from snl_edge.stream.config import LineConfig, read_config
 from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.dashboard.settings import DashboardSettings
 from snl_edge.stream.due import DueList
 from snl_edge.stream.journal import Journal
-from snl_edge.stream.judging import find_blobs
+from snl_edge.stream.judging import Rules, find_blobs
 from snl_edge.stream.prepare import IgnoredRectangle, ignored_pixels
 from snl_edge.stream.settings_table import rows
 from snl_edge.stream.shares import Shares, SharesSettings
@@ -46,6 +48,7 @@ from snl_edge.stream.sources.rtsp import RtspSettings, _with_credentials
 from snl_edge.stream.sources.synthetic import SyntheticSettings, SyntheticSource
 from snl_edge.stream.sources.v4l2 import V4l2Settings
 from snl_edge.stream.sources.video import VideoSettings
+from snl_edge.stream.standing import standing_warnings
 from snl_edge.stream.triggers import StdinTriggers
 from snl_edge.stream.watchdog import Watchdog
 
@@ -381,6 +384,28 @@ def test_check_finds_what_will_not_work(small: Path, tmp_path: Path) -> None:
     wrong = {finding.subject: finding.text for finding in check_line(bad, connect=False) if finding.works is False}
     assert set(wrong) == {"recipe", "camera camera picture"}
     assert "unknown product 'wheel'" in wrong["recipe"]
+
+
+def test_check_finds_rejects_that_would_come_too_late_and_ports_that_are_held(small: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 1)
+    ejector = {"type": "gpio", "line": 1, "travel": {"by": "time", "delay_ms": 400}, "tolerance_ms": 20}
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        changes = {"actuators": [ejector], "dashboard": {"port": held.getsockname()[1]}}
+        late = line_config(small, tmp_path, deadline_ms=421, **changes)
+        wrong = {finding.subject: finding.text for finding in check_line(late, connect=False) if finding.works is False}
+        assert set(wrong) == {"actuator gpio time", "dashboard port"}
+        assert "set deadline_ms to 420 at most" in wrong["actuator gpio time"]
+        assert "it is held" in wrong["dashboard port"]
+    in_time = line_config(small, tmp_path, deadline_ms=420, **changes)
+    assert all(finding.works is not False for finding in check_line(in_time, connect=False))
+
+
+@pytest.mark.parametrize(("deadline_ms", "said"), [(None, True), (121.0, True), (120.0, False)])
+def test_a_running_line_says_that_rejects_may_come_too_late(small: Path, deadline_ms: float | None, said: bool) -> None:
+    manifest = read_manifest(small / MANIFEST)
+    ejector = GpioActuator.model_validate({"type": "gpio", "line": 1, "travel": {"by": "time", "delay_ms": 100}})
+    found = standing_warnings([], Rules(), manifest, [ejector], deadline_ms)
+    assert [check.name for check in found] == ["time of gpio"] * said
 
 
 def test_commands_run_check_and_journal(small: Path, tmp_path: Path, snl_edge) -> None:

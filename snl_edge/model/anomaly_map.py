@@ -24,8 +24,10 @@ class AnomalyMap(nn.Module):
     The score is the largest value of the map. Everything is FP32.
 
     A product may have *ignored regions* (:meth:`ignore`), which do not count for the score: there its maps are exactly
-    0, as no other place is that lies any distance from the memory. What lies outside is as it would be without them:
-    the map is smooth, so beside the border something of what lies within still shows.
+    0, as no other place is that lies any distance from the memory. What lies outside is as it would be without them,
+    until the map is lowered: it is smooth, so beside the border something of what lies within still shows.
+
+    A map that is *raised* as a whole (:meth:`lowering`) is lowered before the score is taken.
     """
 
     scales: Tensor
@@ -33,6 +35,8 @@ class AnomalyMap(nn.Module):
     """``bool [R, H, W]``: the R different sets of pixels that count; None where all do, for every product."""
     row_of: Tensor | None
     """``int64 [K]``: which of them is that of each product."""
+    usual: Tensor | None
+    """``float32 [K]``: mean of the map beyond which one of each product counts as raised; None: none ever does."""
 
     def __init__(self, size: tuple[int, int], config: MapConfig, *, memory: bool) -> None:
         super().__init__()
@@ -43,6 +47,8 @@ class AnomalyMap(nn.Module):
         # None is no part of the weights or of a graph: a model that ignores nothing is what it was before.
         self.register_buffer("keep", None)
         self.register_buffer("row_of", None)
+        self.register_buffer("usual", None)
+        self.raised_exponent, self.raised_most = config.raised_exponent, config.raised_most
         self.register_load_state_dict_pre_hook(_make_room)
         height, width = size
         for stride in STRIDES:
@@ -68,7 +74,28 @@ class AnomalyMap(nn.Module):
         if counting is not None:
             # A product, not a choice: what is no number stays none, wherever it lies.
             anomaly_map = anomaly_map * counting
+        if self.usual is not None:
+            anomaly_map = anomaly_map * self.lowering(anomaly_map.mean(dim=(1, 2)), product)[:, None, None]
         return anomaly_map, anomaly_map.flatten(1).amax(dim=1)
+
+    def lowering(self, means: Tensor, product: Tensor) -> Tensor:
+        r"""What maps with these means are multiplied by, ``float32 [B]``: 1 where they are not raised.
+
+        With the mean :math:`m` of a map, which its product's good parts rarely (:mod:`snl_edge.training.raised`) bring
+        above :math:`u`, that is :math:`\min(\max(m / u, 1), e)^{-r}`. Other light, noise, focus or compression raises
+        the whole map a little. What raises it by more than :math:`e` is no such thing, and even below that a map
+        rises with what it shows, as :math:`r < 1`. No part of the paper.
+
+        Args:
+            means: ``float32 [B]``; pixels that do not count are 0 in them, as in ``usual``.
+            product: ``int32 [B]``.
+        """
+        assert self.usual is not None
+        return (means / self.usual.index_select(0, product)).clamp(1.0, self.raised_most).pow(-self.raised_exponent)
+
+    def set_usual(self, usual: Tensor | None) -> None:
+        """Sets ``usual``, ``float32 [K]``."""
+        self.usual = None if usual is None else usual.to(self.scales.device, torch.float32)
 
     def counting(self, product: Tensor) -> Tensor | None:
         """1 where a pixel counts for each image's ``product``, ``int32 [B]``, else 0: ``float32 [B, H, W]``.
@@ -98,8 +125,8 @@ class AnomalyMap(nn.Module):
 
 
 def _make_room(module: AnomalyMap, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Weights with ignored regions are read into a model that has none yet, and the reverse."""
-    for name in ("keep", "row_of"):
+    """Weights with ignored regions or usual means are read into a model that has none yet, and the reverse."""
+    for name in ("keep", "row_of", "usual"):
         stored = state.get(f"{prefix}{name}")
         setattr(module, name, None if stored is None else torch.empty_like(stored, device=module.scales.device))
 

@@ -117,6 +117,11 @@ class MapConfig(_Frozen):
     """Weight of the distance from the memory, where there is one."""
     sigma: float = Field(default=4.0, gt=0.0)
     """Standard deviation of the Gaussian smoothing, in input pixels."""
+    raised_exponent: float = Field(default=0.7, ge=0.0, le=1.0)
+    """A map that is raised as a whole beyond what good parts show is divided by this power of the excess: light, noise,
+    focus and compression raise it everywhere, a defect in places. 0: never."""
+    raised_most: float = Field(default=1.2, ge=1.0)
+    """Excess that is made up for at most; what goes beyond counts in full."""
 
 
 class SnlConfig(_Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -25,10 +26,12 @@ from .settings import Seconds, Settings
 from .sources import SourceSettings, open_source
 from .sources.base import EndOfPictures, PictureError, Source
 from .sources.folder import FolderSettings, FolderSource
+from .sources.rtsp import RtspSettings
 from .state import LineState
 from .triggers import EveryFrame, Hardware, TriggerSettings, firing
 from .waiting import Waiting
 
+_log = logging.getLogger(__name__)
 LONGEST_ID = 200
 """Characters of a part's id that are kept."""
 _NOTHING_NEW_S = 0.2
@@ -80,6 +83,16 @@ class CameraSettings(Settings):
         watched = isinstance(self.source, FolderSettings) and self.source.watch
         if watched and isinstance(self.trigger, EveryFrame) and self.trigger.every > 1:
             raise ValueError("each file of a watched folder is a part: leave out trigger.every")
+        return self
+
+    @model_validator(mode="after")
+    def _no_picture_waits_for_the_next(self) -> CameraSettings:
+        if isinstance(self.source, RtspSettings) and isinstance(self.trigger, Hardware):
+            raise ValueError(
+                "a network stream gives a picture when the next one begins, so with trigger hardware the verdict would "
+                "come with the next part: let the camera run free and trigger in another way, or read it by a "
+                "gstreamer pipeline (rtspsrc)"
+            )
         return self
 
 
@@ -198,8 +211,16 @@ class Camera(threading.Thread):
                 self._stopping.wait(pause)
                 pause = min(2 * pause, self.settings.reconnect.most_s)
             finally:
-                self._source.close()
+                self._close()
         self._fail_triggered("camera" if self.ended else "shutdown")
+
+    def _close(self) -> None:
+        try:
+            self._source.close()
+        except (
+            Exception
+        ):  # a driver that lost its device may raise here, too; the camera is looked for again all the same
+            _log.exception("closing camera %s", self.settings.name)
 
     def _turn(self) -> bool:
         """Reads one picture, if one is wanted; whether one came."""
@@ -269,11 +290,15 @@ class Camera(threading.Thread):
         if picture is not None and fault is None:
             part.recipe = recipe
             swap = self._source.colour != recipe.takes.colours
-            part.frame = inspected(picture, self.settings.region, self.settings.rotation, swap)
-            if wrong := misfit(part.frame, recipe.takes):
-                fault, self._fault = "size", "{}; {}: {}".format(*wrong)
+            try:
+                part.frame = inspected(picture, self.settings.region, self.settings.rotation, swap)
+            except CameraError as error:  # of the settings: opening the camera anew would not help
+                fault, self._fault = "size", str(error)
             else:
-                fault = self._fault = self._place(part, part.frame, recipe)
+                if wrong := misfit(part.frame, recipe.takes):
+                    fault, self._fault = "size", "{}; {}: {}".format(*wrong)
+                else:
+                    fault = self._fault = self._place(part, part.frame, recipe)
         part.stages["capture"] = begun - part.started
         part.stages["prepare"] = time.monotonic() - begun
         if fault is not None:
@@ -311,15 +336,21 @@ class Camera(threading.Thread):
         for part in left:
             self._parts.fail(part, reason)
 
+    @property
+    def died(self) -> bool:
+        """Whether its thread ended although it should run: nobody looks for the camera any more."""
+        wanted = self.ident is not None and not self.ended and not self._stopping.is_set()
+        return wanted and not self.is_alive()
+
     def check(self) -> Check:
         """Its line on the health page."""
         name = f"camera {self.settings.name}"
         if self.ended:
             return Check(name, "ok", "its source is at its end")
+        if self.died:
+            return Check(name, "failed", "its thread has ended; restart the service")
         if self._problem is not None:
             return Check(name, "failed", self._problem)
-        if not self.is_alive():
-            return Check(name, "failed", "its thread has ended; restart the service")
         silent = time.monotonic() - self._last_picture
         if self._fault is not None:
             return Check(name, "failed", FAULTS.get(self._fault, self._fault))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from rich.text import Text
 
@@ -18,22 +16,21 @@ from ..runtime.manifest import FILE as MANIFEST
 from ..runtime.manifest import read_manifest
 from ..runtime.tuning import standing_doubts
 from ..table import print_table, text_column
-from .actuators import ModbusActuator
+from .actuators.settings import ActuatorSettings
 from .camera import CameraSettings
 from .config import LineConfig
 from .golden import golden_samples, leaving_out
 from .journal import FILE
 from .network.descriptors import Descriptors
+from .ports import hold, listening, reach, server_of
 from .prepare import check_region, ignored_pixels, inspected
 from .recipe import Recipe
-from .sinks import MqttSink, WebhookSink
 from .sources import open_source
 from .sources.base import EndOfPictures, Source
 from .sources.opencv import require_gstreamer
 from .triggers import EveryFrame, Gpio, Hardware, Interval, TriggerSettings
 
 _WAITS = 20
-_CONNECT_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -63,10 +60,17 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
         for output in outputs:
             name = f"{kind} {output.name or output.type}"
             found.append(_module(name, output.type))
-            if connect and (address := _address(output)):
-                found.append(_tried(f"{name} server", lambda address=address: _reachable(*address)))
+            if connect and (address := server_of(output)):
+                found.append(_tried(f"{name} server", lambda address=address: reach(*address)))
+    for actuator in config.actuators:
+        found.append(
+            _tried(f"actuator {actuator.name or actuator.type} time", lambda own=actuator: _in_time(config, own))
+        )
     found.append(_tried("dashboard", lambda: _dashboard(config)))
     found.append(_tried("open files", lambda: Descriptors.of(config).text))
+    found += [
+        _tried(f"{name} port", lambda address=address: hold(*address)) for name, address in listening(config).items()
+    ]
     if config.golden is not None:
         found.append(_tried("self-test", lambda: _golden(config)))
     return found
@@ -112,6 +116,8 @@ def _recipe(config: LineConfig) -> str:
 
 def _camera(config: LineConfig, camera: CameraSettings, connect: bool) -> Iterator[Finding]:
     name = f"camera {camera.name}"
+    if camera.source.type in _MODULES:
+        yield _module(f"{name} package", camera.source.type)
     where = f"{camera.source.type}, {_trigger(camera.trigger)}"
     trust = "" if camera.compare_product else ", taken on trust: parts of other products may pass"
     product = f", always sees {camera.product}{trust}" if camera.product else ", recognises the product"
@@ -203,7 +209,15 @@ def _journal(config: LineConfig) -> str:
     )
 
 
-_MODULES = {"mqtt": "paho", "webhook": "urllib3", "opcua": "asyncua", "modbus": "pymodbus", "gpio": "gpiod"}
+_MODULES = {
+    "rtsp": "av",
+    "genicam": "harvesters",
+    "mqtt": "paho",
+    "webhook": "urllib3",
+    "opcua": "asyncua",
+    "modbus": "pymodbus",
+    "gpio": "gpiod",
+}
 
 
 def _module(subject: str, kind: str) -> Finding:
@@ -213,25 +227,12 @@ def _module(subject: str, kind: str) -> Finding:
     return Finding(subject, False, f'it needs {module}: pip install "snl-edge[{kind}]"')
 
 
-def _address(output: object) -> tuple[str, int] | None:
-    """Where the server of a sink or actuator listens; None where it has none, or is one itself."""
-    if isinstance(output, MqttSink):
-        return output.host, output.port or (1883 if output.tls is None else 8883)
-    if isinstance(output, ModbusActuator):
-        return output.host, output.port
-    if isinstance(output, WebhookSink):
-        parts = urlsplit(output.url)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    return None
-
-
-def _reachable(host: str, port: int) -> str:
-    """Only connects: logging in could push a running line out, and a coil that is tried moves."""
-    try:
-        socket.create_connection((host, port), timeout=_CONNECT_S).close()
-    except OSError as error:
-        raise ConfigError(f"{host} port {port} cannot be reached", str(error), "check network and firewall") from error
-    return f"{host} port {port} answers"
+def _in_time(config: LineConfig, actuator: ActuatorSettings) -> str:
+    if text := actuator.too_late(config.deadline_ms):
+        raise ConfigError(text)
+    if actuator.travel.by == "time":
+        return f"a verdict at the deadline, {config.deadline_ms:g} ms, still is in time"
+    return f"by {actuator.travel.by}: whether verdicts come in time, the running line tells"
 
 
 def _dashboard(config: LineConfig) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -21,6 +21,9 @@ from .shares import SharesSettings
 from .sinks import Sinks
 from .waiting import QueuePolicy
 from .watchdog import WatchdogSettings
+
+if TYPE_CHECKING:
+    import yaml
 
 
 class QueueSettings(Settings):
@@ -80,6 +83,38 @@ class LineConfig(Settings):
         return self
 
 
+def _refuse_repeated_keys(path: Path, node: yaml.Node | None) -> None:
+    """YAML takes the last of two equal keys, and the first setting, an ejector perhaps, is gone without a word.
+
+    What a merge (``<<``) brings may be overridden: only keys that stand in one and the same block are compared.
+
+    Raises:
+        ConfigError: two keys of a block are the same.
+    """
+    import yaml
+
+    nodes, looked_at = [node], set[int]()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in looked_at:  # an anchor is the same node wherever it is used, even in itself
+            continue
+        looked_at.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            first: dict[str, int] = {}
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in first:
+                    raise ConfigError(
+                        f"{path} sets {key.value} twice, in line {first[key.value]} and line {key.start_mark.line + 1}",
+                        "only the last would count",
+                        "remove one, or make one block of both",
+                    )
+                if isinstance(key, yaml.ScalarNode):
+                    first[key.value] = key.start_mark.line + 1
+                nodes.append(value)
+
+
 def read_config(path: Path) -> LineConfig:
     """Reads and checks a line's file; executes nothing in it.
 
@@ -89,7 +124,9 @@ def read_config(path: Path) -> LineConfig:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _refuse_repeated_keys(path, yaml.compose(text, yaml.SafeLoader))
+        content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}", str(error), "check path and permissions") from error
     except yaml.YAMLError as error:

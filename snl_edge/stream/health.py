@@ -6,8 +6,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .actuators import Actuator
 from .camera import Camera
 from .control import Check
+from .counting import Counting
 from .drift import Drift
 from .inference import Engine
 from .judging import Judge
@@ -29,29 +31,34 @@ class Health:
     recorder: Recorder
     outputs: Outputs
     judge: Judge
+    actuators: Sequence[Actuator]
+    """Their settings."""
+    deadline_ms: float | None
     shares: Shares
+    counting: Counting
     drift: Drift
     limits: WatchdogSettings
     threads: Sequence[threading.Thread]
-    """Those without which no part gets its verdict."""
+    """Those without which no part gets its verdict, besides those of cameras, engines, recorder and outputs."""
 
     def checks(self) -> list[Check]:
         """One line each."""
         found = [camera.check() for camera in self.cameras]
         found += [engine.check(self.limits.stuck_after_s) for engine in self.engines]
-        found += [self.shares.check(), self.recorder.check(), *self.outputs.checks()]
+        found += [self.shares.check(), *self.counting.checks(), self.recorder.check(), *self.outputs.checks()]
         found += [Check(f"rejects {camera}", "warning", text) for camera, text in self.judge.alarms().items()]
         manifest = self.state.recipe.bundle.manifest
-        found += standing_warnings(self.cameras, self.judge.rules, manifest)
+        found += standing_warnings(self.cameras, self.judge.rules, manifest, self.actuators, self.deadline_ms)
         found += self.drift.checks(manifest)
         fault = self.fault()
         return found if fault is None else [Check("line", "failed", f"{fault}: restart the service"), *found]
 
     def fault(self) -> str | None:
         """What only a fresh process can cure; None while there is no such thing."""
-        for thread in (*self.threads, *self.engines, *self.recorder.threads):
-            if not thread.is_alive():
-                return f"thread {thread.name} has ended"
+        working = (*self.threads, *self.engines, *self.recorder.threads, *self.outputs.threads)
+        ended = [thread for thread in working if not thread.is_alive()] + [one for one in self.cameras if one.died]
+        if ended:
+            return f"thread {ended[0].name} has ended"
         if lost := self.state.recipe.lost:
             return lost
         for engine in self.engines:

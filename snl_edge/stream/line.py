@@ -18,6 +18,7 @@ from ..runtime.tuning import usual_range
 from .camera import Camera
 from .config import LineConfig
 from .control import Check, Latest, State, Status
+from .counting import Counting
 from .drift import Drift
 from .golden import NAME as SELF_TEST
 from .golden import self_test
@@ -72,6 +73,14 @@ class RunningLine:
         self.journal = Journal(config.journal.folder)
         self._drift = Drift(config.drift)
         self._shares = Shares(config.shares)
+        self._counting = Counting(
+            {
+                "verdicts": lambda part, record: self.tally.count(record),
+                "shares": lambda part, record: self._shares.take(record),
+                "metrics": self.metrics.count,
+                "drift": self._drift.take,
+            }
+        )
         self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode, self._fault)
         self.recorder = Recorder(
             self.journal, config.journal, self._outputs.act, self._outputs.wake, tuple(self._outputs.backlogs())
@@ -110,7 +119,10 @@ class RunningLine:
             self.recorder,
             self._outputs,
             self._judge,
+            config.actuators,
+            config.deadline_ms,
             self._shares,
+            self._counting,
             self._drift,
             config.watchdog,
             (self._deadlines, self._judgement),
@@ -200,13 +212,8 @@ class RunningLine:
 
     def _decided(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
         """Every part comes by here exactly once."""
-        try:
-            self.tally.count(record)
-            self._shares.take(record)
-            self.metrics.count(part, record)
-            self._drift.take(part, record)
-        finally:
-            self.recorder.put(part, record, anomaly_map)
+        self._counting.take(part, record)
+        self.recorder.put(part, record, anomaly_map)
 
     # What `control.Line` offers.
 

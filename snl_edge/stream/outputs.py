@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 
 from .actuators import Actuators, ActuatorThread, OutcomeLog, build_actuator
 from .control import Check, State
@@ -51,8 +52,13 @@ class Outputs:
 
     def start(self) -> None:
         """Starts them, before the first trigger."""
-        for thread in (self._outcomes, *self._actuators, *self._sinks):
+        for thread in self.threads:
             thread.start()
+
+    @property
+    def threads(self) -> Sequence[threading.Thread]:
+        """Those that run from `start` to `stop`."""
+        return (self._outcomes, *self._actuators, *self._sinks)
 
     def triggered(self, part: Part) -> None:
         """Tells actuators that the line has moved on."""

@@ -122,11 +122,13 @@ class Parts:
                 return False
             part.decided = True
         # Before the part counts as done: who waits for the last part finds it with the recorder.
-        self._decided(part, record, anomaly_map)
-        with self._changed:
-            self._open.discard(part)
-            if not self._open:
-                self._changed.notify_all()
+        try:
+            self._decided(part, record, anomaly_map)
+        finally:
+            with self._changed:
+                self._open.discard(part)
+                if not self._open:
+                    self._changed.notify_all()
         return True
 
     def fail(self, part: Part, reason: str) -> bool:

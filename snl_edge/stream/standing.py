@@ -6,14 +6,24 @@ from collections.abc import Iterator, Sequence
 
 from ..runtime.manifest import Manifest
 from ..runtime.tuning import standing_doubts
+from .actuators import Actuator
 from .camera import Camera
 from .control import Check
 from .judging import Rules
 from .prepare import frozen_within
 
 
-def standing_warnings(cameras: Sequence[Camera], rules: Rules, manifest: Manifest) -> Iterator[Check]:
-    """A line for each setting by which parts pass that recognition would stop, and for each odd threshold."""
+def standing_warnings(
+    cameras: Sequence[Camera],
+    rules: Rules,
+    manifest: Manifest,
+    actuators: Sequence[Actuator],
+    deadline_ms: float | None,
+) -> Iterator[Check]:
+    """A line for each setting by which parts pass that would be stopped, and for each odd threshold."""
+    for actuator in actuators:
+        if text := actuator.too_late(deadline_ms):
+            yield Check(f"time of {actuator.name or actuator.type}", "warning", text)
     for camera in cameras:
         settings = camera.settings
         if settings.product is not None and not settings.compare_product:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from .camera_changes import threshold_images
 from .checkpoint import Checkpoint, ignored_shares, load_model, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .image_record import FoundImages, find_images, read_run_images, role_indices
+from .raised import usual_means
 from .split import Role
 from .tight_regions import TEXT, tight_region_findings
 
@@ -62,70 +63,125 @@ class ImageSets:
         return cls.of(store, np.array([entry.group for entry in entries]), [entry.role for entry in entries])
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a model says of good images, ``[N]`` each, in the order of the images."""
+
+    shown: NDArray[np.str_]
+    """Their products."""
+    groups: NDArray[np.intp]
+    """Numbers of the parts that they show."""
+    recognised: NDArray[np.int32]
+    scores: NDArray[np.float64]
+    """Raw."""
+    means: NDArray[np.float64]
+    """Of the raw maps."""
+
+    def by_part(self, values: NDArray[np.float64]) -> dict[str, list[float]]:
+        """One of ``values`` for each part, by product."""
+        own = {product: self.shown == product for product in np.unique(self.shown).tolist()}
+        return {product: of_parts(values[here].tolist(), self.groups[here]) for product, here in own.items()}
+
+    def of_products_with(self, parts: int) -> Judged:
+        """Without the products of which there are fewer parts."""
+        enough = {p for p in np.unique(self.shown) if len(np.unique(self.groups[self.shown == p])) >= parts}
+        here = np.array([product in enough for product in self.shown], bool)
+        return Judged(*(values[here] for values in (self.shown, self.groups, self.recognised, self.scores, self.means)))
+
+    def lowered(self, model: Snl) -> Judged:
+        """The same, after ``model`` has learned which maps are raised."""
+        means, recognised = torch.from_numpy(self.means).float(), torch.from_numpy(self.recognised)
+        device = model.anomaly_map.scales.device
+        factors = model.anomaly_map.lowering(means.to(device), recognised.to(device)).cpu().numpy().astype(np.float64)
+        return replace(self, scores=self.scores * factors, means=self.means * factors)
+
+
 def calibrate(
     model: Snl, sets: ImageSets, training: TrainingConfig
 ) -> tuple[ScoreCalibration, dict[str, ProductReference]]:
     """Thresholds of ``model``, which is in evaluation mode, and what good parts look like to it.
 
-    The latter from held-out images; the thresholds from :func:`good_scores`.
+    The latter from held-out images; the thresholds from :func:`good_images`, and before them which maps of the model
+    count as raised.
     """
+    model.anomaly_map.set_usual(None)
+    new, left_out = good_images(model, sets, training)
+    if model.anomaly_map.raised_exponent:
+        products = np.unique([sample.product for sample in sets.trained.samples]).tolist()
+        model.anomaly_map.set_usual(usual_means(new.by_part(new.means), left_out.by_part(left_out.means), products))
+        new, left_out = new.lowered(model), left_out.lowered(model)
     with progress_bar("judging held-out images") as report:
         figures = measure_appearance(model, sets.held_out, training.batch_size, report)
-    calibration = calibrate_scores(*good_scores(model, sets, training), training.false_reject_budget)
+    calibration = calibrate_scores(
+        new.by_part(new.scores), left_out.by_part(left_out.scores), training.false_reject_budget
+    )
     return calibration, reference_of(figures, calibration.gain)
 
 
-def good_scores(
-    model: Snl, sets: ImageSets, training: TrainingConfig
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Raw scores of good parts, by product: of images kept for thresholds, and of those trained on, left out.
+def good_images(model: Snl, sets: ImageSets, training: TrainingConfig) -> tuple[Judged, Judged]:
+    """What the model says of images kept for thresholds, and of those trained on, left out.
 
-    The latter where the model has a memory that can leave them out: ten times as many. Several images of one part
-    count once. Each image is judged as it is, or at one moment of the camera
-    (:func:`.camera_changes.threshold_images`).
+    The latter where the model has a memory that can leave them out: ten times as many. Each image is judged as it is,
+    or at one moment of the camera (:func:`.camera_changes.threshold_images`).
     """
     with progress_bar("judging images for thresholds") as report:
-        new = measure_appearance(model, threshold_images(sets.thresholds, training), training.batch_size, report)
+        kept = threshold_images(sets.thresholds, training)
+        new = judge(model, kept, sets.threshold_groups, training.batch_size, report)
     with progress_bar("judging training images") as report:
         trained = threshold_images(sets.trained, training)
         left_out = leave_one_out(model, trained, sets.trained_groups, training.batch_size, report)
-    shown = np.array([sample.product for sample in sets.thresholds.samples])
-    unseen = {product: of_parts(own["score"], sets.threshold_groups[shown == product]) for product, own in new.items()}
-    return unseen, left_out
+    return new, left_out
 
 
-@torch.no_grad()
 def leave_one_out(
     model: Snl,
     samples: ImageStore,
     groups: NDArray[np.intp],
     batch_size: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, list[float]]:
-    """Raw scores, by product, of the parts trained on, each judged by the memory without the patches of that part.
+) -> Judged:
+    """What the model says of images that it was trained on, each judged by the memory without the patches of its part.
 
     Products with fewer than ``LEAST_PARTS`` are left out, as one part is too much of their memory; without a memory
-    all are: what a student has seen says nothing of what it has not.
+    all are: what a student has seen says nothing of what it has not. Arguments as :func:`judge`.
+    """
+    if model.memory is None:
+        return judge(model, samples.part([]), groups[:0], batch_size)
+    return judge(model, samples, groups, batch_size, progress, left_out=True).of_products_with(LEAST_PARTS)
+
+
+@torch.no_grad()
+def judge(
+    model: Snl,
+    samples: ImageStore,
+    groups: NDArray[np.intp],
+    batch_size: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    left_out: bool = False,
+) -> Judged:
+    """What the model, in evaluation mode, says of good images.
 
     Args:
         model: in evaluation mode.
-        samples: the training images.
+        samples: the images.
         groups: number of the part that each shows, as the memory knows it.
         batch_size: images at a time.
         progress: called with images done and wanted.
+        left_out: the memory judges each without the patches of its part.
     """
-    if model.memory is None:
-        return {}
-    shown = np.array([sample.product for sample in samples.samples])
-    device = model.memory.kept.device
-    scores = np.empty(len(samples))
+    device = model.anomaly_map.scales.device
+    scores, means = np.empty(len(samples)), np.empty(len(samples))
+    recognised = np.empty(len(samples), np.int32)
     for indices, images in samples.batches(batch_size):
-        left_out = torch.from_numpy(groups[indices.start : indices.stop]).to(device, torch.int32)
-        _, judged, _, _ = model(torch.from_numpy(images).to(device), left_out)
-        scores[indices.start : indices.stop] = judged.cpu().numpy()
+        here = slice(indices.start, indices.stop)
+        without = torch.from_numpy(groups[here]).to(device, torch.int32) if left_out else None
+        maps, judged, product, _ = model(torch.from_numpy(images).to(device), without)
+        scores[here], means[here] = judged.cpu().numpy(), maps.mean(dim=(1, 2)).cpu().numpy()
+        recognised[here] = product.cpu().numpy()
         progress(indices.stop, len(samples))
-    parts = {p: of_parts(scores[shown == p].tolist(), groups[shown == p]) for p in np.unique(shown).tolist()}
-    return {product: own for product, own in parts.items() if len(own) >= LEAST_PARTS}
+    shown = np.array([sample.product for sample in samples.samples], str)
+    return Judged(shown, groups, recognised, scores, means)
 
 
 def of_parts(scores: Sequence[float], groups: NDArray[np.intp]) -> list[float]:
@@ -196,6 +252,9 @@ def recalibrated(run: Path, dataset: Dataset, regions: torch.Tensor | None = Non
         model.anomaly_map.ignore(regions)
         weigh_distances(model, sets.held_out, checkpoint.training)
     changes["calibration"], changes["reference"] = calibrate(model, sets, checkpoint.training)
+    changes["weights"], digest = save_weights(model, run)
+    changes["weights_sha256"] = digest
+    changes["images"] = read_run_images(run).model_copy(update={"weights_sha256": digest}).write(run)
     if regions is not None:
         tight = tight_region_findings(
             model, (sets.held_out, sets.thresholds), checkpoint.products, checkpoint.training.batch_size
@@ -203,7 +262,4 @@ def recalibrated(run: Path, dataset: Dataset, regions: torch.Tensor | None = Non
         kept = [doubt for doubt in checkpoint.doubts if not doubt.startswith(TEXT)]
         changes["doubts"] = (*kept, *(finding.text for finding in tight))
         changes["ignored"] = ignored_shares(model, checkpoint.products)
-        changes["weights"], digest = save_weights(model, run)
-        changes["weights_sha256"] = digest
-        changes["images"] = read_run_images(run).model_copy(update={"weights_sha256": digest}).write(run)
     return checkpoint.model_copy(update=changes)

@@ -60,3 +60,21 @@ class ActuatorSettings(BaseModel):
     """A part whose time is past by more than that is let go: moving now would hit another."""
     pulse_ms: float = Field(default=100.0, gt=0, le=60_000)
     """How long the output stays on. Pulses that overlap become one."""
+
+    def too_late(self, deadline_ms: float | None) -> str | None:
+        """What is wrong where verdicts may come when their part has gone by; None where each comes in time, or where
+        only the running line can tell.
+
+        Args:
+            deadline_ms: from trigger to verdict; None: no deadline.
+        """
+        if not isinstance(self.travel, Time):
+            return None
+        gone = self.travel.delay_ms + self.tolerance_ms
+        if deadline_ms is not None and deadline_ms <= gone:
+            return None
+        until = "without end" if deadline_ms is None else f"until {deadline_ms:g} ms after the trigger"
+        return (
+            f"its part has gone by {gone:g} ms after the trigger (travel, tolerance_ms), but verdicts may come "
+            f"{until}: rejects among these pass; set deadline_ms to {gone:g} at most"
+        )

@@ -11,7 +11,7 @@ from .base import Source
 from .folder import FolderSettings, FolderSource
 from .genicam import GenicamSettings, GenicamSource
 from .gstreamer import CsiSettings, GStreamerSettings, open_gstreamer
-from .rtsp import RtspSettings, open_rtsp
+from .rtsp import RtspSettings, RtspSource
 from .synthetic import SyntheticSettings, SyntheticSource
 from .v4l2 import V4l2Settings, open_v4l2
 from .video import VideoSettings, VideoSource
@@ -32,7 +32,7 @@ SourceSettings = Annotated[
 _OPENERS: dict[type, Callable[[Any], Source]] = {
     V4l2Settings: open_v4l2,
     CsiSettings: open_gstreamer,
-    RtspSettings: open_rtsp,
+    RtspSettings: RtspSource,
     GStreamerSettings: open_gstreamer,
     GenicamSettings: GenicamSource,
     VideoSettings: VideoSource,
