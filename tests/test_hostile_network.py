@@ -147,9 +147,9 @@ def test_every_wait_for_a_client_ends(
 
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("REQUEST_S", "WRITE_S", "CLOSE_S"):
-        monkeypatch.setattr(protocol, name, 0.5)
+        monkeypatch.setattr(protocol, name, 0.3)
     monkeypatch.setattr(listener, "KEEP_ALIVE_S", 1)
-    monkeypatch.setattr(listener, "REQUEST_S", 0.5)
+    monkeypatch.setattr(listener, "REQUEST_S", 0.3)
     monkeypatch.setattr(protocol, "KEEP_ALIVE_S", 1)
 
 
@@ -188,7 +188,7 @@ def test_answers_that_last_are_not_cut(drawn: DrawnLine, monkeypatch: pytest.Mon
         page.request("GET", "/api/events")
         stream = page.getresponse()
         begun = time.monotonic()
-        while time.monotonic() - begun < 2.0:
+        while time.monotonic() - begun < 1.2:
             assert stream.readline()
 
 

@@ -12,6 +12,7 @@ from lines import line_config
 from snl_edge.errors import ConfigError
 from snl_edge.stream.log import OURS, WINDOW_S, ThrottledHandler, throttled_log
 from snl_edge.stream.network.descriptors import Descriptors, raise_limit
+from snl_edge.stream.ports import listening
 
 
 @pytest.fixture
@@ -45,7 +46,9 @@ def test_the_line_keeps_more_for_more(tmp_path: Path, hard_limit: list[int]) -> 
     more = Descriptors.of(line_config(tmp_path / "bundle", tmp_path, sinks=sinks))
     assert more.line - alone.line == 20 + 2 * 8
     machines = {"port": 0, "machines": {"host": "127.0.0.1"}}
-    assert Descriptors.of(line_config(tmp_path / "bundle", tmp_path, dashboard=machines)).line > alone.line
+    config = line_config(tmp_path / "bundle", tmp_path, dashboard=machines)
+    assert Descriptors.of(config).line > alone.line
+    assert listening(config)["dashboard for machines"] == ("127.0.0.1", 8081)
     hard_limit[0] = resource.RLIM_INFINITY
     assert Descriptors.of(line_config(tmp_path / "bundle", tmp_path)).limit == 65_536
 
