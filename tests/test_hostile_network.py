@@ -203,6 +203,15 @@ def test_pages_that_others_have_open_keep_no_machine_out(server: DashboardServer
         assert machines(server.port) == [200, 200, 200]
 
 
+def test_requests_without_their_body_hold_no_answer(server: DashboardServer) -> None:
+    half = b"POST /api/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{"
+    with ExitStack() as stack:
+        for number in range(20):  # there may be sixteen answers at a time
+            stack.enter_context(slow(server.port, f"127.0.0.{2 + number // 10}", half))
+        assert ask(server.port, "GET", "/api/parts") == 200
+        assert ask(server.port, "POST", "/api/login", {"token": TOKEN}) == 200
+
+
 def test_one_caller_leaves_viewers_places_to_others(drawn: DrawnLine) -> None:
     feed = EventFeed(drawn, drawn.journal, LiveFeed(drawn, 64, 5), threading.Event())
     with ExitStack() as stack:

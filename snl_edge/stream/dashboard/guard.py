@@ -58,7 +58,14 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        answer = self._refusal(scope) or self._app
+        refusal = self._refusal(scope)
+        answer = refusal or self._app
+        if refusal is None and scope["method"] not in READING:
+            # First the whole request, then a place among the answers: one that never ends must not hold any.
+            whole = await _whole(receive)
+            if whole is None:
+                return
+            receive = whole
         if scope["path"] in MACHINES:
             await answer(scope, receive, send_with_headers)
             return
@@ -98,6 +105,24 @@ class Guard:
             return refuse(403, f"this is not for the role {actor.role}", fix="log in with a token that may do it")
         scope["state"]["actor"] = actor
         return None
+
+
+async def _whole(receive: Receive) -> Receive | None:
+    """Waits for the body and gives what hands it on; None if the client went away meanwhile."""
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def hand_on() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return hand_on
 
 
 def refuse(status: int, what: str, why: str = "", fix: str = "", headers: dict[str, str] | None = None) -> JSONResponse:
