@@ -21,11 +21,14 @@ REJECTED = 0.05
 """Share of drawn pictures above the threshold."""
 
 
-def write_small_bundle(folder: Path, side: int) -> Bundle:
-    """Writes a bundle of a local-contrast graph with the fused graph's contract, for pictures ``side`` pixels wide."""
+def write_small_bundle(folder: Path, side: int, rejected: float = REJECTED) -> Bundle:
+    """Writes a bundle of a local-contrast graph with the fused graph's contract, for pictures ``side`` pixels wide.
+
+    Its threshold rejects the share ``rejected`` of drawn pictures.
+    """
     pictures = np.stack(draw_parts(SyntheticSettings(size=side, pictures=64)))
     contrast = np.abs(pictures.mean(axis=3)[:, 1:-1, 1:-1] - _neighbours(pictures.mean(axis=3)) / 4)
-    scale = 0.5 / float(np.quantile(contrast.max(axis=(1, 2)), 1 - REJECTED))
+    scale = 0.5 / float(np.quantile(contrast.max(axis=(1, 2)), 1 - rejected))
     with tempfile.TemporaryDirectory() as temporary:
         onnx.save(small_graph(side, scale), Path(temporary) / "fp32.onnx")
         return write_bundle(
@@ -35,7 +38,7 @@ def write_small_bundle(folder: Path, side: int) -> Bundle:
             input=InputSpec(height=side, width=side, max_batch=8),
             products=(PRODUCT,),
             calibration=ScoreCalibration(
-                raw_threshold=0.5 / scale, false_reject_budget=REJECTED, good_images=64, method="drawn pictures"
+                raw_threshold=0.5 / scale, false_reject_budget=rejected, good_images=64, method="drawn pictures"
             ),
             scores_vouch_for_maps=True,  # differences of bytes are always numbers
         )

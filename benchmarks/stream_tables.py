@@ -20,6 +20,32 @@ def stream_figures(results: Mapping[str, Result]) -> dict[str, Any] | None:
     return {**{figure: result.figures[figure] for figure in HEADLINE}, "file": name}
 
 
+def kills_table(results: Mapping[str, Result], name: str) -> str:
+    """What the journal of a line that was killed again and again knows, in the result ``name``.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    result = require_result(results, "stream_kills", name)
+    figures, settings, machine = result.figures, result.settings, result.machine
+    body = [
+        ["kills", f"{settings['kills']}"],
+        ["rejects in the journal", f"{figures['rejects']:,}"],
+        *([f"of these {word}", f"{figures[word]:,}"] for word in ("done", "late", "failed", "unknown")),
+        ["of the unknown, had moved", f"{figures['unknown_moved']:,}"],
+        ["rejects with neither outcome nor intent", f"{figures['rejects_without_trace']}"],
+        ["rejects with two outcomes", f"{figures['outcomes_twice']}"],
+        ["moves that the journal does not know of", f"{figures['pulses_unrecorded']}"],
+        ["`done` without a move", f"{figures['done_without_pulse']}"],
+    ]
+    note = (
+        f"<sub>{figures['parts']:,} parts in {figures['runs']} runs, {settings['delay_ms']:g} ms from trigger to "
+        f"actuator, {machine['processor']}, {machine['cores']} cores, {result.created[:10]}, revision "
+        f"{result.revision}; `{result.command}`</sub>"
+    )
+    return table(["", "measured"], body) + "\n" + note + "\n"
+
+
 def _all_cores(figures: Mapping[str, Any]) -> str:
     return f"{figures['all_cores']['throughput_ratio']:.3f}" if "all_cores" in figures else "–"
 

@@ -36,7 +36,7 @@ from .speed_tables import (
     training_headlines,
     training_speed_table,
 )
-from .stream_tables import stream_figures, stream_table
+from .stream_tables import kills_table, stream_figures, stream_table
 from .study_picture import LINK, draw_study, picture_link
 from .study_tables import (
     ablation_table,
@@ -155,6 +155,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "picture": picture_link,
     "stream": stream_table,
     "siege": siege_table,
+    "kills": kills_table,
     "settings": lambda results, name: settings_table(),
     "speed": speed_table,
     "ratios": ratios_table,

@@ -67,3 +67,7 @@ class OutputError(SnlEdgeError):
 
 class CameraError(SnlEdgeError):
     """A camera or other source of pictures that cannot be opened or has gone."""
+
+
+class BusyError(SnlEdgeError):
+    """Something that cannot be done while something else is."""

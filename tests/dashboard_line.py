@@ -17,12 +17,14 @@ import numpy as np
 
 from snl_edge.atomic import replacing
 from snl_edge.data.synthetic import DEFECTS, render_part
-from snl_edge.errors import ConfigError
+from snl_edge.errors import ConfigError, SnlEdgeError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown
 from snl_edge.runtime.tuning import require_confirmed
+from snl_edge.stream.actuation import Unaccounted
 from snl_edge.stream.control import Check, Latest, Status
 from snl_edge.stream.journal import Journal
+from snl_edge.stream.order import NO_ORDER, Order
 from snl_edge.stream.record import Blob, Entry, Record
 
 ENGINE = hashlib.sha256(b"drawn").hexdigest()
@@ -59,6 +61,7 @@ class DrawnLine:
         self.paused = self.shadow = False
         self.recipe = "hall2-mixed"
         self.checks = CHECKS
+        self.order = NO_ORDER
         self.frozen = False
         self._rng = np.random.default_rng(seed)
         self._latest: dict[str, Latest] = {}
@@ -88,7 +91,9 @@ class DrawnLine:
                 float(np.percentile(self._latencies, 50)),
                 float(np.percentile(self._latencies, 99)),
                 self.checks,
+                self.order,
                 dict.fromkeys((None, *self.products), USUAL),
+                self.journal.unaccounted(),
             )
 
     def latest(self, camera: str) -> Latest | None:
@@ -98,7 +103,7 @@ class DrawnLine:
         self._sequence[camera] += 1
         return self._sequence[camera]
 
-    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> None:
+    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> Check | None:
         with self._lock:
             if product is not None and product not in self.products:
                 raise ConfigError(f"unknown product {product!r}", fix=f"give one of {', '.join(self.products)}")
@@ -110,6 +115,7 @@ class DrawnLine:
                 self.own[product] = value
             self.version += 1
         self.journal.audit(actor, "threshold", product=product, before=before, after=value)
+        return Check("self-test", "ok", "12 samples judged rightly") if confirmed else None
 
     def pause(self, paused: bool, actor: str) -> None:
         self.paused = paused
@@ -119,12 +125,24 @@ class DrawnLine:
         self.shadow = shadow
         self.journal.audit(actor, "shadow", on=shadow)
 
-    def change_recipe(self, bundle: Path, actor: str) -> None:
+    def set_order(self, order: Order, actor: str) -> None:
+        self.order = order
+        self.journal.audit(actor, "order", **order.plain())
+
+    def change_recipe(self, bundle: Path, actor: str, order: Order = NO_ORDER) -> Check:
         manifest = Bundle.open(bundle).manifest
         with self._lock:
             before, self.recipe = self.recipe, manifest.name
+            self.order = order
             self.products, self.threshold, self.own = manifest.products, manifest.threshold, {}
         self.journal.audit(actor, "recipe", before=before, after=manifest.name)
+        return Check("self-test", "ok", "12 samples judged rightly")
+
+    def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
+        self.journal.audit(actor, "refused", change=change, why=str(error))
+
+    def acknowledge(self, last: int, actor: str) -> Unaccounted | None:
+        return self.journal.acknowledge_unknown(last, actor)
 
     def self_test(self, actor: str) -> Check:
         check = Check("self-test", "ok", "12 of 12 golden samples as expected")
@@ -173,6 +191,10 @@ class DrawnLine:
             recipe=self.recipe,
             threshold_version=self.version,
             shadow=self.shadow,
+            order=self.order.order,
+            lot=self.order.lot,
+            operator=self.order.operator,
+            fields=self.order.fields,
         )
         if self.paused:
             record = replace(record, verdict="failsafe", action="hold", reason="paused", product=None, score=None)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import threading
 import time
 from collections.abc import Iterator
 
@@ -13,48 +11,9 @@ from journals import record, until
 
 pytest.importorskip("pymodbus", reason="pymodbus is not installed: pip install 'snl-edge[modbus]'")
 
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
-
+from snl_edge.benchmarks.plc import Plc
 from snl_edge.stream.actuators import ActuatorThread, ModbusActuator, OutcomeLog, build_actuator
 from snl_edge.stream.journal import Journal
-
-
-class Plc:
-    """A server with 16 coils and registers; ``writes`` are ``(function, address, value)`` in the order they came."""
-
-    def __init__(self, port: int = 0) -> None:
-        self.writes: list[tuple[str, int, int]] = []
-        self.reads = 0
-        self.port = port
-        self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True).start()
-        assert self._ready.wait(10)
-
-    async def _serve(self) -> None:
-        coils = [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
-        registers = [SimData(0, count=16, datatype=DataType.REGISTERS)]
-        device = SimDevice(id=1, simdata=(coils, coils, registers, registers))
-        self._server = ModbusTcpServer(device, address=("127.0.0.1", self.port), trace_pdu=self._note)
-        await self._server.serve_forever(background=True)
-        self.port = self._server.transport.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._server.serving
-
-    def _note(self, sending: bool, pdu):
-        if not sending and pdu.function_code in (1, 3):
-            self.reads += 1
-        if not sending and pdu.function_code == 5:
-            self.writes.append(("coil", pdu.address, int(pdu.bits[0])))
-        if not sending and pdu.function_code == 6:
-            self.writes.append(("register", pdu.address, pdu.registers[0]))
-        return pdu
-
-    def close(self) -> None:
-        if self._loop.is_running():
-            asyncio.run_coroutine_threadsafe(self._server.shutdown(), self._loop).result(5)
-            until(lambda: not self._loop.is_running())
 
 
 @pytest.fixture

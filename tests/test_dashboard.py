@@ -27,7 +27,7 @@ from contract_graph import write_contract_bundle
 from dashboard_line import USUAL, DrawnLine, fill
 from prometheus_client import CollectorRegistry, Counter
 
-from snl_edge.errors import ConfigError, DataError
+from snl_edge.errors import BusyError, ConfigError, DataError
 from snl_edge.stream.control import Check
 from snl_edge.stream.dashboard import queries
 from snl_edge.stream.dashboard.auth import MOST_CALLERS, Access, Actor, FailureLimit, Gate, TooManyTriesError
@@ -529,7 +529,8 @@ def test_a_threshold_far_from_that_of_training_needs_a_confirmation(ask: Client,
         assert "confirmed" in said["fix"]
     assert ask("/api/threshold", {**odd, "confirmed": "yes"})[0] == 422
     assert drawn.status().product_thresholds == {"gear": 0.55}
-    assert ask("/api/threshold", {**odd, "confirmed": True})[0] == 200
+    status, answer, _ = ask("/api/threshold", {**odd, "confirmed": True})
+    assert (status, answer["golden"]["text"]) == (200, "12 samples judged rightly")
     assert drawn.status().product_thresholds == {"gear": 0.9999}
 
 
@@ -549,6 +550,29 @@ def test_pause_and_self_test(ask: Client, drawn: DrawnLine) -> None:
     assert [change["action"] for change in ask("/api/audit")[1]["changes"]] == ["self-test", "resume", "pause"]
 
 
+def test_rejects_of_unknown_outcome_are_acknowledged_as_they_were_seen(ask: Client, drawn: DrawnLine) -> None:
+    defect = replace(drawn.produce("left", "gear", "missing_tooth").record, verdict="reject")
+    drawn.journal.append([replace(defect, sequence=7000 + number) for number in range(2)], lambda record: ["ejector"])
+    drawn.journal.begin("the next run", "{}")
+    ((_, status),) = _events(ask, 1)
+    lost = status["unaccounted"]
+    assert (lost["rejects"], lost["runs"]) == (2, [1])
+    (part, _, other, *_) = ask("/api/parts")[1]["parts"]
+    assert [one["outcome"] for one in part["outcomes"]] == ["unknown"]
+    assert other["outcomes"] == []
+    assert [one["sequence"] for one in ask("/api/parts?unaccounted=true")[1]["parts"]] == [7001, 7000]
+    assert ask("/api/acknowledge", {})[0] == 422
+    assert ask("/api/acknowledge", {"last": lost["last"] - 1})[1] == {"rejects": 1}  # a page that was not up to date
+    assert len(ask("/api/parts?unaccounted=true&verdict=reject")[1]["parts"]) == 1
+    assert drawn.status().unaccounted is not None
+    assert ask("/api/acknowledge", {"last": lost["last"]})[1] == {"rejects": 1}
+    assert ask("/api/acknowledge", {"last": lost["last"]})[1] == {"rejects": 0}
+    assert drawn.status().unaccounted is None
+    assert [(one["action"], one["detail"]) for one in ask("/api/audit")[1]["changes"]] == [
+        ("acknowledge", {"rejects": 1, "runs": [1]})
+    ] * 2
+
+
 def test_recipe_changes_only_to_what_is_listed(ask: Client, drawn: DrawnLine, tmp_path: Path) -> None:
     (tmp_path / "bundles" / "broken").mkdir(parents=True)
     (tmp_path / "bundles" / "broken" / "manifest.json").write_text("{}")
@@ -560,8 +584,37 @@ def test_recipe_changes_only_to_what_is_listed(ask: Client, drawn: DrawnLine, tm
         assert ask("/api/recipe", {"folder": folder})[0] == 400
     assert ask("/api/recipe", {"folder": "broken"})[0] == 400
     assert drawn.recipe == "hall2-mixed"
-    assert ask("/api/recipe", {"folder": "bolts"})[0] == 200
+    refused = [change["detail"] for change in ask("/api/audit")[1]["changes"] if change["action"] == "refused"]
+    assert [one["change"] for one in refused] == ["recipe"] * 5
+    assert refused[0]["why"].startswith("no recipe 'nothing'")
+    status, answer, _ = ask("/api/recipe", {"folder": "bolts"})
+    assert (status, answer["golden"]["light"]) == (200, "ok")
     assert drawn.recipe == "bolts"
+
+
+def test_a_change_while_another_is_made_is_told_to_wait(ask: Client, drawn: DrawnLine, monkeypatch: Any) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise BusyError("a recipe change or self-test is running", fix="wait until it is done")
+
+    monkeypatch.setattr(drawn, "self_test", busy)
+    status, said, _ = ask("/api/self-test", {})
+    assert (status, said["fix"]) == (409, "wait until it is done")
+
+
+def test_an_order_is_set_carried_and_found_again(ask: Client, drawn: DrawnLine, tmp_path: Path) -> None:
+    order = {"order": "4711", "lot": "L22", "operator": "mm", "fields": {"shift": "early"}}
+    assert ask("/api/order", order)[:2] == (200, order)
+    made = drawn.produce("left", "gear", "missing_tooth")
+    found = ask("/api/parts?order=4711&lot=L22&verdict=reject")[1]["parts"]
+    assert [{name: part[name] for name in ("id", *order)} for part in found] == [{"id": made.id, **order}]
+    assert ask("/api/parts?order=4712&verdict=reject")[1]["parts"] == []
+    _, status = next((kind, content) for kind, content in _events(ask, 1) if kind == "status")
+    assert status["order"] == order
+    for wrong in ({"order": 4711}, {"order": "x" * 65}, {"lot": "a\nb"}, {"more": "x"}):
+        assert ask("/api/order", wrong)[0] == 422
+    write_contract_bundle(tmp_path / "bundles" / "bolts", name="bolts")
+    assert ask("/api/recipe", {"folder": "bolts", "order": "4712"})[0] == 200
+    assert drawn.order.plain() == {"order": "4712", "lot": None, "operator": None, "fields": {}}
 
 
 def _events(ask: Client, count: int) -> list[tuple[str, Any]]:

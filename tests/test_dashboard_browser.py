@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -245,6 +246,25 @@ def test_what_comes_from_the_line_is_text(page: Page, line: DrawnLine) -> None:
     expect(page.locator(".checks").first).to_contain_text("<img src=x onerror=alert(1)>")
 
 
+def test_rejects_of_unknown_outcome_stand_until_acknowledged(page: Page, line: DrawnLine) -> None:
+    entry = line.produce("left", "gear", "missing_tooth")
+    line.journal.append([replace(entry.record, sequence=7000, verdict="reject")], lambda record: ["ejector"])
+    line.journal.begin("the next run", "{}")
+    _go(page, "Health")
+    expect(page.get_by_text("whether 1 reject of run 1 moved")).to_be_visible()
+    page.get_by_role("link", name="Look at them").tap()
+    expect(page.locator(".card")).to_have_count(1)
+    page.locator(".card").tap()
+    expect(page.get_by_role("dialog").locator(".facts")).to_contain_text("At ejectorunknown: check the bin")
+    page.get_by_role("dialog").get_by_role("button", name="Close").tap()
+    _go(page, "Health")
+    page.get_by_role("button", name="Acknowledge…").tap()
+    page.get_by_role("dialog").get_by_role("button", name="Acknowledge", exact=True).tap()
+    expect(page.get_by_role("button", name="Acknowledge…")).to_be_hidden()
+    _go(page, "Changes")
+    expect(page.locator("tbody tr").first).to_contain_text("M. Huber")
+
+
 def test_pause_asks_first_and_is_shown_everywhere(page: Page, line: DrawnLine) -> None:
     _go(page, "Controls")
     page.get_by_role("button", name="Pause the line").tap()
@@ -269,6 +289,25 @@ def test_an_operator_sees_what_an_operator_may(stranger: Page, line: DrawnLine, 
         stranger.locator("#nav [data-page=scores]").tap()
         expect(stranger.get_by_role("button", name="Back to the one in force")).to_be_visible()
         expect(stranger.get_by_role("button", name="Set this threshold")).to_have_count(0)
+
+
+def test_an_order_is_set_and_shown_with_its_parts(page: Page, line: DrawnLine) -> None:
+    page.get_by_role("link", name="Controls").tap()
+    expect(page.get_by_text("No order is set")).to_be_visible()
+    page.get_by_label("Order", exact=True).fill("4711")
+    page.get_by_label("Lot").fill("L22")
+    page.get_by_role("button", name="Set order").tap()
+    page.get_by_role("dialog").get_by_role("button", name="Set order").tap()
+    expect(page.locator(".now", has_text="order 4711, lot L22")).to_be_visible()
+    made = line.produce("left", "gear", "missing_tooth")
+    page.get_by_role("link", name="Parts").tap()
+    order = page.locator(".filters").get_by_label("Order")
+    order.fill("4711")
+    order.press("Enter")
+    expect(page.locator(".gallery .card")).to_have_count(1)
+    page.locator(f".card[data-id='{made.id}']").tap()
+    expect(page.locator(".facts")).to_contain_text("4711")
+    expect(page.locator(".facts")).to_contain_text("L22")
 
 
 def test_fits_and_suits_gloves(page: Page) -> None:

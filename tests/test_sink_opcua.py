@@ -20,6 +20,7 @@ pytest.importorskip("asyncua", reason="asyncua is not installed: pip install 'sn
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
+from snl_edge.stream.commands import Commands
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.outputs import Outputs
 from snl_edge.stream.sinks import Forwarder, OpcUaSink, build_sink
@@ -372,7 +373,7 @@ def test_others_may_read_only_with_a_login_or_where_a_setting_says_so(tmp_path: 
 def test_a_server_open_to_all_is_a_standing_warning(journal: Journal, port: int) -> None:
     def warned(**settings: object) -> list[str]:
         sink = OpcUaSink(type="opcua", port=port, anonymous=True, **settings)
-        outputs = Outputs((), (sink,), journal, lambda: "running", lambda: None)
+        outputs = Outputs((), (sink,), journal, lambda: "running", lambda: None, Commands(None, None))
         return [check.text for check in outputs.checks() if check.light == "warning"]
 
     assert warned() == []

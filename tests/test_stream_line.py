@@ -188,12 +188,15 @@ def test_threshold_pause_shadow_and_recipe_change_while_it_runs(bundle: Path, tm
         assert judged(5).verdict == "good"
     changes = [(entry.actor, entry.action) for entry in reversed(line.journal.audits())]
     assert [change for change in changes if change[0] in ("anna", "ben")] == [
+        ("anna", "refused"),
         ("anna", "threshold"),
+        ("anna", "refused"),
         ("anna", "pause"),
         ("anna", "resume"),
         ("ben", "shadow"),
         ("ben", "recipe"),
         ("ben", "threshold"),
+        ("ben", "refused"),
     ]
 
 
@@ -268,9 +271,13 @@ def test_a_journal_of_before_goes_on(bundle: Path, tmp_path: Path) -> None:
     write_parts(tmp_path / "parts", 2)
     run_to_end(line_config(bundle, tmp_path))
     with sqlite3.connect(tmp_path / "journal" / "journal.sqlite") as connection:
-        connection.execute("DROP INDEX verdict_file")
+        connection.executescript("DROP INDEX verdict_file; DROP INDEX actuation_unknown; DROP TABLE intent;")
+        connection.execute("ALTER TABLE actuation DROP COLUMN acknowledged")
+        connection.execute("DROP TABLE choice")
         for column in ("recognised", "warning", "file", "file_size", "file_mtime_ns", "picture_age_ms"):
             connection.execute(f"ALTER TABLE verdict DROP COLUMN {column}")
+        for column in ("order", "lot", "operator", "fields"):
+            connection.execute(f'ALTER TABLE verdict DROP COLUMN "{column}"')
         connection.execute("PRAGMA user_version = 1")
     found = records(run_to_end(line_config(bundle, tmp_path)))
     assert [record.recognised for record in found] == [None, None, "gear", "gear"]

@@ -85,6 +85,11 @@ def journal(
             counts = ", ".join(f"{count} {verdict}" for verdict, count in camera.verdicts.items())
             end = "" if camera.ended else " (not ended in order: still running, or killed)"
             print(f"run {camera.run} {camera.camera}: {camera.parts} parts, {counts}; {camera.missing} missing{end}")
+            for actuator, outcomes in camera.outcomes.items():
+                moved = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+                print(f"run {camera.run} {camera.camera} at {actuator}: {moved}")
+        if report.unaccounted:
+            print(f"{report.unaccounted} rejects of unknown outcome: check the bin, then snl-edge stream acknowledge")
         print(
             f"{report.pictures} pictures, {report.missing_pictures} missing, {report.orphans} without a record; "
             f"{'consistent' if report.consistent else report.damage or 'NOT consistent'}"
@@ -93,6 +98,23 @@ def journal(
         print(f"{export_journal(folder, export, form.value)} records in {export}")
     if not report.consistent:
         raise typer.Exit(1)
+
+
+@stream.command()
+def acknowledge(
+    by: Annotated[str, typer.Option(help="Who has looked for them; it goes into the journal's audit.")],
+    folder: Annotated[Path, typer.Argument(help="The journal's folder.")] = Path("journal"),
+) -> None:
+    """Acknowledge that you looked for the rejects whose outcome is unknown, and list them; the line may run or not.
+
+    Example: snl-edge stream acknowledge journal/ --by "M. Huber"
+    """
+    from snl_edge.stream.acknowledging import acknowledge
+
+    done, sought = acknowledge(folder, by)
+    for one in sought:
+        print(one)
+    print(f"{done} acknowledged by {by}" if done else "every reject's outcome is known, or was acknowledged before")
 
 
 @stream.command()

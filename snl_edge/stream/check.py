@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.text import Text
 
 from ..bit_depth import DepthWatch, to_uint8
-from ..errors import CameraError, ConfigError, SnlEdgeError
+from ..errors import CameraError, ConfigError, DataError, SnlEdgeError
 from ..opencv import opencv
 from ..runtime.frame import misfit
 from ..runtime.manifest import FILE as MANIFEST
@@ -18,9 +19,10 @@ from ..runtime.tuning import standing_doubts
 from ..table import print_table, text_column
 from .actuators.settings import ActuatorSettings
 from .camera import CameraSettings
+from .choices import choices_in
 from .config import LineConfig
-from .golden import golden_samples, leaving_out
-from .journal import FILE
+from .golden import golden_samples, leaving_out, sample_folder
+from .journal_schema import FILE
 from .network.descriptors import Descriptors
 from .ports import hold, listening, reach, server_of
 from .prepare import check_region, ignored_pixels, inspected
@@ -28,6 +30,7 @@ from .recipe import Recipe
 from .sources import open_source
 from .sources.base import EndOfPictures, Source
 from .sources.opencv import require_gstreamer
+from .taken_up import NAMES, counting, told
 from .triggers import EveryFrame, Gpio, Hardware, Interval, TriggerSettings
 
 _WAITS = 20
@@ -50,7 +53,8 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
         config: the line.
         connect: also open cameras and connect to brokers and servers, which a running line may hold.
     """
-    found = [_opencv(config), _tried("recipe", lambda: _recipe(config))]
+    found, config = _as_kept(config)
+    found += [_opencv(config), _tried("recipe", lambda: _recipe(config))]
     for camera in config.cameras:
         found += _camera(config, camera, connect)
     found.append(Finding("queue", None, _queue(config)))
@@ -74,6 +78,19 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
     if config.golden is not None:
         found.append(_tried("self-test", lambda: _golden(config)))
     return found
+
+
+def _as_kept(config: LineConfig) -> tuple[list[Finding], LineConfig]:
+    """What people chose on the line and what counts at its next start, and the line with the recipe that then runs."""
+    try:
+        kept, _ = counting(config, choices_in(config.journal.folder))
+    except DataError as error:
+        return [Finding("kept", False, str(error))], config
+    found = [
+        Finding(f"kept {NAMES[name]}", None, text) for name, choice in kept.items() if (text := told(name, choice))
+    ]
+    recipe = kept.get("recipe")
+    return found, config if recipe is None else config.model_copy(update={"bundle": Path(recipe.value)})
 
 
 def print_findings(findings: list[Finding]) -> bool:
@@ -249,11 +266,13 @@ def _dashboard(config: LineConfig) -> str:
 
 def _golden(config: LineConfig) -> str:
     assert config.golden is not None
-    found = {name: golden_samples(config.golden, name) for name in ("good", "reject")}
+    folder = sample_folder(config.golden, read_manifest(config.bundle / MANIFEST).name)
+    found = {name: golden_samples(folder, name) for name in ("good", "reject")}
     counts = {name: len(listing.images) for name, listing in found.items()}
     if not any(counts.values()):
-        raise CameraError(f"{config.golden.folder} holds no samples", fix="put pictures below good and reject there")
+        raise CameraError(f"{folder} holds no samples", fix="put pictures below good and reject there")
     when = "at start and on demand" if config.golden.at_start else "on demand"
-    return f"{counts['good']} good and {counts['reject']} reject samples, judged {when}" + leaving_out(
+    own = "" if folder == config.golden.folder else f" of {folder}"
+    return f"{counts['good']} good and {counts['reject']} reject samples{own}, judged {when}" + leaving_out(
         sum(len(listing.heatmaps) for listing in found.values())
     )

@@ -9,7 +9,10 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import SnlEdgeError
 from ..runtime.manifest import Colours
+from .actuation import Unaccounted
+from .order import NO_ORDER, Order
 from .record import Entry
 
 State = Literal["starting", "running", "paused", "draining", "stopped"]
@@ -63,8 +66,12 @@ class Status:
     latency_p99_ms: float
     """From trigger to verdict, over the last 1,000 parts."""
     checks: tuple[Check, ...]
+    order: Order = NO_ORDER
+    """What is being made."""
     usual_thresholds: dict[str | None, tuple[float, float]] = field(default_factory=dict)
     """By product, None for those without a threshold of their own: what is set without a confirmation."""
+    unaccounted: Unaccounted | None = None
+    """Rejects of earlier runs whose outcome nobody knows or has acknowledged."""
 
 
 class Line(Protocol):
@@ -85,11 +92,12 @@ class Line(Protocol):
         """
         ...
 
-    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> None:
-        """Sets a threshold in the bundle, from the next part on.
+    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> Check | None:
+        """Sets a threshold in the bundle, from the next part on; returns what the golden samples said where they were
+        asked: a value outside `Status.usual_thresholds` is tried on them first.
 
         Raises `ConfigError` for an unknown product, and for a value outside `Status.usual_thresholds` that was not
-        confirmed.
+        confirmed, or by which a golden sample would be judged wrongly.
         """
         ...
 
@@ -101,8 +109,28 @@ class Line(Protocol):
         """In shadow mode parts are judged and recorded, but no actuator moves."""
         ...
 
-    def change_recipe(self, bundle: Path, actor: str) -> None:
-        """Loads another bundle beside the running one, then changes over between two parts."""
+    def set_order(self, order: Order, actor: str) -> None:
+        """What is being made from the next trigger on; nothing is left of what was before."""
+        ...
+
+    def change_recipe(self, bundle: Path, actor: str, order: Order = NO_ORDER) -> Check:
+        """Loads another bundle beside the running one, judges its golden samples, and changes over between two parts,
+        and to ``order``.
+
+        Returns what the samples said. Raises `SnlEdgeError` where the bundle cannot be run or judges one wrongly: the
+        running recipe goes on.
+        """
+        ...
+
+    def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
+        """Puts on record what was refused before the line was asked: a recipe that is not there."""
+        ...
+
+    def acknowledge(self, last: int, actor: str) -> Unaccounted | None:
+        """Notes that somebody has looked for the rejects of unknown outcome, up to the one with the id ``last``.
+
+        Returns what was acknowledged; None if nothing was left.
+        """
         ...
 
     def self_test(self, actor: str) -> Check:

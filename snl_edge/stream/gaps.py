@@ -23,6 +23,8 @@ class Gap:
     count: int
     since: float
     until: float
+    moved: int = 0
+    """For so many of them actuators were told to move."""
 
 
 class Gaps:
@@ -33,8 +35,8 @@ class Gaps:
         self._lock = threading.Lock()
         self._gaps: dict[str, Gap] = {}
 
-    def note(self, record: Record) -> None:
-        """One more part."""
+    def note(self, record: Record, *, moved: bool) -> None:
+        """One more part; ``moved``: an actuator is told to move for it."""
         number, when = record.sequence, record.captured
         with self._lock:
             gap = self._gaps.get(record.camera)
@@ -42,6 +44,7 @@ class Gaps:
                 gap = self._gaps[record.camera] = Gap(self._journal.run, record.camera, number, number, 0, when, when)
             gap.first, gap.last = min(gap.first, number), max(gap.last, number)
             gap.count += 1
+            gap.moved += moved
             gap.until = when
 
     def open(self) -> list[Gap]:
@@ -71,4 +74,6 @@ class Gaps:
 def _joined(gap: Gap, later: Gap | None) -> Gap:
     if later is None:
         return gap
-    return replace(gap, last=later.last, count=gap.count + later.count, until=later.until)
+    return replace(
+        gap, last=later.last, count=gap.count + later.count, until=later.until, moved=gap.moved + later.moved
+    )

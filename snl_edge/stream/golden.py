@@ -1,71 +1,131 @@
-"""The self-test: samples whose verdict is known, judged by the engine that judges the line."""
+"""The golden samples: parts whose verdict is known, judged by the engine that judges the line, or is to judge it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import SnlEdgeError
+from ..errors import ConfigError, DataError, SnlEdgeError
 from ..image import read_image
 from ..image_files import Listing, list_folder
+from ..runtime.bundle import Bundle
+from ..runtime.verdict import Verdict
 from .control import Check
 from .recipe import Recipe
 from .settings import Settings
 
 NAME = "self-test"
-_NAMED = 3
+NOTHING_CHECKED = Check(NAME, "warning", "no golden samples: nothing was checked")
+_NAMED, _ALL_NAMED = 3, 20
+_KINDS = ("good", "reject")
 
 
 class GoldenSettings(Settings):
     """Pictures of the inspected region, below ``good`` and ``reject`` in one folder."""
 
     folder: Path
-    """Holds the folders ``good`` and ``reject``; a picture that the journal kept can be copied there."""
+    """Holds the folders ``good`` and ``reject``; a picture that the journal kept can be copied there. Samples of one
+    recipe alone lie in a folder of its name, as ``gear-a/good``: a recipe that has one is judged by these."""
     product: str | None = None
     """What they show; recognised in each picture if not given."""
     compare_product: bool = True
     """As that of the camera whose pictures they are."""
     at_start: bool = True
-    """Judge them before the first part."""
+    """Judge them before the first part. Before another recipe or an unusual threshold takes force they always are."""
     pause_on_failure: bool = False
-    """Start paused when one is judged wrongly, so that nothing is passed on trust."""
+    """Pause when one is judged wrongly, at the start or on demand, so that nothing is passed on trust."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    name: str
+    """As ``good/a.png``."""
+    expected: str
+    verdicts: Sequence[Verdict]
+
+    def wrong(self, index: int) -> bool:
+        return self.verdicts[index].kind != self.expected
+
+    def told(self, index: int) -> str:
+        return f"{self.name} is {self.verdicts[index].kind} ({self.verdicts[index].score:.3f})"
 
 
 def self_test(recipe: Recipe, settings: GoldenSettings) -> Check:
     """Judges all samples with the recipe's engine, between two batches of the line; never raises."""
-    wrong: list[str] = []
-    count = heatmaps = 0
+    folder = sample_folder(settings, recipe.name)
     try:
-        for expected in ("good", "reject"):
-            samples = golden_samples(settings, expected)
-            heatmaps += len(samples.heatmaps)
-            for path in samples.images:
-                count += 1
-                image = read_image(path, recipe.takes.bits)
-                verdict = recipe.judge(image, settings.product, compare=settings.compare_product)
-                if verdict.kind != expected:
-                    wrong.append(f"{expected}/{path.name} is {verdict.kind} ({verdict.score:.3f})")
+        samples, heatmaps = _judged(recipe, settings, folder, [recipe.bundle])
     except (SnlEdgeError, OSError) as error:
         return Check(NAME, "failed", str(error))
-    if not count:
-        return Check(
-            NAME, "failed", f"{settings.folder} holds no pictures below good and reject{leaving_out(heatmaps)}"
-        )
+    wrong = [sample.told(0) for sample in samples if sample.wrong(0)]
+    own = "" if folder == settings.folder else f" of {folder}"
     if wrong:
-        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-        return Check(NAME, "failed", f"{len(wrong)} of {count} samples: {', '.join(wrong[:_NAMED])}{more}")
-    return Check(NAME, "ok", f"{count} samples judged rightly{leaving_out(heatmaps)}")
+        return Check(NAME, "failed", f"{len(wrong)} of {len(samples)} samples{own}: {_some(wrong, _NAMED)}")
+    return Check(NAME, "ok", f"{len(samples)} samples{own} judged rightly{leaving_out(heatmaps)}")
 
 
-def golden_samples(settings: GoldenSettings, expected: str) -> Listing:
+def require_no_flip(recipe: Recipe, settings: GoldenSettings, changed: Bundle) -> Check:
+    """Judges all samples by the thresholds in force and by those of ``changed``, each from one run of the engine.
+
+    Raises:
+        ConfigError: one that is judged rightly would not be any more, or there are none, or they cannot be judged.
+    """
+    folder = sample_folder(settings, recipe.name)
+    try:
+        samples, _ = _judged(recipe, settings, folder, [recipe.bundle, changed])
+    except (SnlEdgeError, OSError) as error:
+        raise ConfigError("the golden samples cannot be judged", str(error), "repair them") from error
+    flipped = [sample.told(1) for sample in samples if sample.wrong(1) and not sample.wrong(0)]
+    if flipped:
+        raise ConfigError(
+            f"{len(flipped)} of {len(samples)} golden samples would be judged wrongly: {_some(flipped, _ALL_NAMED)}",
+            "nothing was changed",
+            f"take another threshold, or take out of {folder} what does not belong there",
+        )
+    if wrong := [sample.told(1) for sample in samples if sample.wrong(1)]:
+        return Check(NAME, "failed", f"{len(wrong)} of {len(samples)} samples, as before: {_some(wrong, _NAMED)}")
+    return Check(NAME, "ok", f"{len(samples)} samples judged rightly")
+
+
+def sample_folder(settings: GoldenSettings, recipe: str) -> Path:
+    """Where the samples of a recipe lie: a folder of its name, or that of the samples for all recipes."""
+    own = settings.folder / recipe
+    plain = recipe not in _KINDS and Path(recipe).name == recipe
+    return own if plain and own.is_dir() else settings.folder
+
+
+def golden_samples(folder: Path, expected: str) -> Listing:
     """The pictures below ``good`` or ``reject``, and what is left out there.
 
     Raises:
         OSError: the folder is there and cannot be read.
     """
-    folder = settings.folder / expected
-    return list_folder(folder) if folder.is_dir() else Listing((), (), (), ())
+    return list_folder(folder / expected) if (folder / expected).is_dir() else Listing((), (), (), ())
 
 
 def leaving_out(heatmaps: int) -> str:
     """What is to be said of heatmaps that were copied there with their pictures."""
     return f"; heatmaps beside them left out: {heatmaps}" if heatmaps else ""
+
+
+def _judged(
+    recipe: Recipe, settings: GoldenSettings, folder: Path, bundles: Sequence[Bundle]
+) -> tuple[list[_Sample], int]:
+    """All samples with their verdicts by the thresholds of each of ``bundles``; how many heatmaps were left out."""
+    found: list[_Sample] = []
+    heatmaps = 0
+    for expected in _KINDS:
+        listing = golden_samples(folder, expected)
+        heatmaps += len(listing.heatmaps)
+        for path in listing.images:
+            image = read_image(path, recipe.takes.bits)
+            verdicts = recipe.judge(image, settings.product, bundles, compare=settings.compare_product)
+            found.append(_Sample(f"{expected}/{path.name}", expected, verdicts))
+    if not found:
+        raise DataError(f"{folder} holds no pictures below good and reject{leaving_out(heatmaps)}")
+    return found, heatmaps
+
+
+def _some(told: Sequence[str], most: int) -> str:
+    return ", ".join(told[:most]) + (f" and {len(told) - most} more" if len(told) > most else "")

@@ -11,61 +11,20 @@ import json
 import sqlite3
 import threading
 import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
 
 from ..errors import OutputError
+from . import actuation
+from .actuation import Actuation, Unaccounted
+from .journal_lock import JournalLock
+from .journal_schema import FILE, connect, prepare
 from .record import Blob, Entry, PictureFile, Record
 
-Outcome = Literal["done", "late", "failed"]
-FILE = "journal.sqlite"
-SCHEMA_VERSION = 3
 _COLUMNS = tuple(field.name for field in fields(Record))
-_SCHEMA = """
-CREATE TABLE journal (id TEXT NOT NULL, schema_version INTEGER NOT NULL);
-CREATE TABLE run (
-  id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, software TEXT NOT NULL, config TEXT NOT NULL
-);
-CREATE TABLE verdict (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES run(id),
-  camera TEXT NOT NULL, sequence INTEGER NOT NULL, captured REAL NOT NULL, decided REAL NOT NULL,
-  latency_ms REAL NOT NULL, verdict TEXT NOT NULL, action TEXT NOT NULL, reason TEXT, part TEXT, encoder INTEGER,
-  product TEXT, product_distance REAL, score REAL, threshold REAL, blobs TEXT NOT NULL, engine TEXT NOT NULL,
-  recipe TEXT NOT NULL, threshold_version INTEGER NOT NULL, shadow INTEGER NOT NULL, image TEXT, heatmap TEXT,
-  recognised TEXT, warning TEXT, file TEXT, file_size INTEGER, file_mtime_ns INTEGER,
-  picture_age_ms REAL,
-  UNIQUE (run, camera, sequence)
-);
-CREATE INDEX verdict_kind ON verdict (verdict, id);
-CREATE INDEX verdict_file ON verdict (camera, file) WHERE file IS NOT NULL;
-CREATE INDEX verdict_picture ON verdict (id) WHERE image IS NOT NULL;
-CREATE TABLE reader (name TEXT PRIMARY KEY, position INTEGER NOT NULL);
-CREATE TABLE audit (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
-  detail TEXT NOT NULL
-);
-CREATE TABLE actuation (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, camera TEXT NOT NULL, sequence INTEGER NOT NULL,
-  actuator TEXT NOT NULL, outcome TEXT NOT NULL, time REAL NOT NULL, late_ms REAL, detail TEXT NOT NULL
-);
-CREATE INDEX actuation_part ON actuation (run, camera, sequence);
-"""
-_UPGRADES = {
-    1: """
-ALTER TABLE verdict ADD COLUMN recognised TEXT;
-ALTER TABLE verdict ADD COLUMN warning TEXT;
-ALTER TABLE verdict ADD COLUMN file TEXT;
-ALTER TABLE verdict ADD COLUMN file_size INTEGER;
-ALTER TABLE verdict ADD COLUMN file_mtime_ns INTEGER;
-CREATE INDEX verdict_file ON verdict (camera, file) WHERE file IS NOT NULL;
-""",
-    2: "ALTER TABLE verdict ADD COLUMN picture_age_ms REAL;",
-}
-"""From each earlier version to the next."""
+_NAMES_IN_SQL = ", ".join(f'"{name}"' for name in _COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -79,25 +38,15 @@ class AuditEntry:
     detail: dict[str, object]
 
 
-@dataclass(frozen=True)
-class Actuation:
-    """What became of one part's reject (or hold) at one actuator."""
-
-    run: int
-    camera: str
-    sequence: int
-    actuator: str
-    outcome: Outcome
-    time: float
-    """Seconds since 1970 when that was known."""
-    late_ms: float | None
-    """From the due time to the moment the output had moved; None where it did not move."""
-    detail: str = ""
-    """Why it was late or failed."""
-
-
 class Journal:
     """A folder with the database and, below it, the kept pictures. Any thread may call any method.
+
+    Args:
+        folder: where it lies; made if it is not there.
+        hold: keep other lines off it until `close`.
+
+    Raises:
+        OutputError: it cannot be written, or another line holds it.
 
     Attributes:
         folder: where it lies.
@@ -105,30 +54,41 @@ class Journal:
         run: number of the current run; 0 until `begin`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, hold: bool = False) -> None:
         self.folder = folder
         self.run = 0
         self._lock = threading.Lock()
+        self._hold: JournalLock | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._writer = _connect(folder / FILE)
+            self._hold = JournalLock(folder) if hold else None
+            self._writer = connect(folder / FILE)
             with self._lock, self._writer:
-                self.id = _prepare(self._writer)
+                self.id = prepare(self._writer)
         except (OSError, sqlite3.Error) as error:
+            self._release()
             raise OutputError(
                 f"cannot open the journal in {folder}", str(error), "choose a writable folder on a local disk"
             ) from error
 
     def begin(self, software: str, config: str) -> None:
-        """Starts a run: sequence numbers of every camera start at 0 again."""
+        """Starts a run: sequence numbers of every camera start at 0 again, and what earlier runs were to move for and
+        have no outcome of ends as unknown."""
         with self._lock, self._writer:
+            actuation.give_up(self._writer, time.time())
             cursor = self._writer.execute(
                 "INSERT INTO run (started, software, config) VALUES (?, ?, ?)", (time.time(), software, config)
             )
         self.run = cursor.lastrowid or 0
 
-    def append(self, records: Sequence[Record]) -> list[int]:
+    def append(
+        self, records: Sequence[Record], concerned: Callable[[Record], Sequence[str]] = lambda record: ()
+    ) -> list[int]:
         """Writes records in one transaction and returns their ids once they are safely on disk.
+
+        Args:
+            records: of this run.
+            concerned: the actuators that are to move for a record: their intents are written with it.
 
         Raises:
             sqlite3.Error: nothing of them was written (disk full, read-only, broken).
@@ -138,15 +98,27 @@ class Journal:
             for record in records:
                 cursor = self._writer.execute(_INSERT, (self.run, *_row(record)))
                 ids.append(cursor.lastrowid or 0)
+                actuation.intend(self._writer, self.run, record, concerned(record))
         return ids
 
     def audit(self, actor: str, action: str, **detail: object) -> None:
         """Notes who changed what."""
+        with self.transaction() as connection:
+            self.note(connection, actor, action, detail)
+
+    @staticmethod
+    def note(connection: sqlite3.Connection, actor: str, action: str, detail: Mapping[str, object]) -> None:
+        """As `audit`, within a `transaction`."""
+        connection.execute(
+            "INSERT INTO audit (time, actor, action, detail) VALUES (?, ?, ?, ?)",
+            (time.time(), actor, action, json.dumps(detail, sort_keys=True)),
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The writer's connection, for a few statements: all of them are on disk at the end, or none."""
         with self._lock, self._writer:
-            self._writer.execute(
-                "INSERT INTO audit (time, actor, action, detail) VALUES (?, ?, ?, ?)",
-                (time.time(), actor, action, json.dumps(detail, sort_keys=True)),
-            )
+            yield self._writer
 
     def acknowledge(self, reader: str, position: int) -> None:
         """Notes that ``reader`` has dealt with all records up to ``position``.
@@ -165,7 +137,30 @@ class Journal:
     def actuated(self, actuations: Sequence[Actuation]) -> None:
         """Notes what became of rejects, in one transaction."""
         with self._lock, self._writer:
-            self._writer.executemany(_INSERT_ACTUATION, [astuple(actuation) for actuation in actuations])
+            actuation.settle(self._writer, actuations)
+
+    def give_up(self) -> None:
+        """Ends as unknown what an earlier run left open; for one who holds the journal while no run is going on."""
+        with self._lock, self._writer:
+            actuation.give_up(self._writer, time.time())
+
+    def acknowledge_unknown(self, last: int, actor: str) -> Unaccounted | None:
+        """Notes that ``actor`` has looked for the rejects of unknown outcome, up to the outcome with the id ``last``.
+
+        Returns:
+            what was acknowledged; None if there was nothing left, and nothing was noted.
+        """
+        with self._lock, self._writer:
+            found = actuation.unaccounted(self._writer, last)
+            if found is not None:
+                actuation.acknowledge(self._writer, last, time.time())
+                self.note(self._writer, actor, "acknowledge", {"rejects": found.rejects, "runs": found.runs})
+        return found
+
+    def unaccounted(self) -> Unaccounted | None:
+        """Rejects of unknown outcome that nobody has acknowledged; None if there are none."""
+        with self.reading() as connection:
+            return actuation.unaccounted(connection)
 
     def position(self, reader: str) -> int | None:
         """The last record that ``reader`` has acknowledged; None if it never did."""
@@ -184,7 +179,7 @@ class Journal:
 
     def select(self, condition: str, values: Sequence[object]) -> list[Entry]:
         """Entries for which an SQL ``condition`` of ours holds; outside input goes into ``values`` only."""
-        query = f"SELECT id, run, {', '.join(_COLUMNS)} FROM verdict WHERE {condition}"
+        query = f"SELECT id, run, {_NAMES_IN_SQL} FROM verdict WHERE {condition}"
         with self.reading() as connection:
             rows = connection.execute(query, tuple(values)).fetchall()
         return [Entry(row[0], row[1], _record(row[2:]), f"{self.id}:{row[0]}") for row in rows]
@@ -194,6 +189,16 @@ class Journal:
         with self.reading() as connection:
             rows = connection.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
         return [AuditEntry(number, when, actor, action, json.loads(d)) for number, when, actor, action, d in rows]
+
+    def latest_audit(self, action: str) -> AuditEntry | None:
+        """The latest change of this kind; None if there was none."""
+        query = "SELECT * FROM audit WHERE action = ? ORDER BY id DESC LIMIT 1"
+        with self.reading() as connection:
+            row = connection.execute(query, (action,)).fetchone()
+        if row is None:
+            return None
+        number, when, actor, action, detail = row
+        return AuditEntry(number, when, actor, action, json.loads(detail))
 
     def count_audits(self, action: str) -> int:
         """How many changes of this kind there have been."""
@@ -223,7 +228,7 @@ class Journal:
                 self._writer.execute(_OLDEST_UNDELIVERED.format(readers=marks), tuple(readers)),
             ]
             until = min([before, *(row[0] for bound in bounds if (row := bound.fetchone()) and row[0] is not None)])
-            self._writer.execute("DELETE FROM actuation WHERE time < ?", (until,))
+            self._writer.execute(f"DELETE FROM actuation WHERE time < ? AND NOT ({actuation.KEPT})", (until,))
             return self._writer.execute(
                 "DELETE FROM verdict WHERE id < ? AND captured < ?", (first + limit + _OUT_OF_ORDER, until)
             ).rowcount
@@ -240,10 +245,13 @@ class Journal:
 
     def actuations(self, limit: int = 100) -> list[Actuation]:
         """The latest, newest first."""
-        query = f"SELECT {', '.join(_ACTUATION)} FROM actuation ORDER BY id DESC LIMIT ?"
         with self.reading() as connection:
-            rows = connection.execute(query, (limit,)).fetchall()
-        return [Actuation(*row) for row in rows]
+            return actuation.latest(connection, "TRUE", limit)
+
+    def outcomes(self, ids: Sequence[int]) -> dict[int, list[Actuation]]:
+        """What became of these records at the actuators that they concerned; open where that is not known yet."""
+        with self.reading() as connection:
+            return actuation.outcomes(connection, ids)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -259,13 +267,19 @@ class Journal:
                     self._writer.execute("UPDATE run SET ended = ? WHERE id = ?", (time.time(), self.run))
                 self.run = 0
             self._writer.close()
+            self._release()
+
+    @property
+    def held(self) -> bool:
+        """Whether it keeps other lines off."""
+        return self._hold is not None
+
+    def _release(self) -> None:
+        if self._hold is not None:
+            self._hold.release()
 
 
-_INSERT = f"INSERT INTO verdict (run, {', '.join(_COLUMNS)}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
-
-
-_ACTUATION = tuple(field.name for field in fields(Actuation))
-_INSERT_ACTUATION = f"INSERT INTO actuation ({', '.join(_ACTUATION)}) VALUES ({', '.join('?' * len(_ACTUATION))})"
+_INSERT = f"INSERT INTO verdict (run, {_NAMES_IN_SQL}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
 
 
 _OLDEST_UNDELIVERED = """
@@ -279,31 +293,10 @@ _OUT_OF_ORDER = 20_000
 """Verdicts may stand in another order than their triggers, but not by more than this."""
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection) -> str:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        connection.executescript(_SCHEMA)
-        connection.execute("INSERT INTO journal VALUES (?, ?)", (uuid.uuid4().hex, SCHEMA_VERSION))
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        version = SCHEMA_VERSION
-    while version in _UPGRADES:  # each whole or not at all, so that a kill in between leaves one that can go on
-        connection.executescript(f"BEGIN; {_UPGRADES[version]} PRAGMA user_version = {version + 1}; COMMIT;")
-        version += 1
-    if version != SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"schema version {version}, this snl-edge writes {SCHEMA_VERSION}")
-    return connection.execute("SELECT id FROM journal").fetchone()[0]
-
-
 def _row(record: Record) -> tuple[object, ...]:
     values = {name: getattr(record, name) for name in _COLUMNS}
     values["blobs"] = json.dumps([asdict(blob) for blob in record.blobs])
+    values["fields"] = json.dumps(record.fields) if record.fields else "{}"
     return tuple(values.values())
 
 
@@ -311,4 +304,5 @@ def _record(row: Sequence) -> Record:
     values = dict(zip(_COLUMNS, row, strict=True))
     values["blobs"] = tuple(Blob(**blob) for blob in json.loads(values["blobs"]))
     values["shadow"] = bool(values["shadow"])
+    values["fields"] = json.loads(values["fields"])
     return Record(**values)

@@ -13,12 +13,21 @@ from typing import Any, Literal
 
 from ..atomic import replacing
 from ..errors import DataError
+from .actuation import Actuation, unaccounted
 from .gaps import UNRECORDED
-from .journal import FILE, Journal
+from .journal import Journal
+from .journal_schema import FILE
 from .pictures import FOLDER
 from .record import Entry
 
 _AT_A_TIME = 1000
+_EXPORTED = ("actuator", "outcome", "time", "late_ms", "detail", "acknowledged")
+"""What is exported of each outcome; the rest is in the record."""
+_OUTCOMES = """
+SELECT run, camera, actuator, outcome, COUNT(*) FROM actuation GROUP BY run, camera, actuator, outcome
+UNION ALL
+SELECT run, camera, actuator, 'open', COUNT(*) FROM intent GROUP BY run, camera, actuator
+"""
 
 
 @dataclass
@@ -37,6 +46,9 @@ class CameraReport:
     ended: bool
     """Whether the run was stopped in an orderly way; if not, parts on their way at that moment are missing."""
     verdicts: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By actuator and outcome: what became of the parts that concerned it; ``open`` are those on their way, or left
+    there by a process that died, which the next start or `stream acknowledge` ends as ``unknown``."""
 
     @property
     def lost(self) -> int:
@@ -57,6 +69,8 @@ class JournalReport:
     """Files that a record names and that are not there."""
     orphans: int
     """Picture files that no record names: written, and then the process was killed."""
+    unaccounted: int = 0
+    """Rejects of unknown outcome that nobody has acknowledged."""
 
     @property
     def consistent(self) -> bool:
@@ -70,7 +84,8 @@ def check_journal(folder: Path) -> JournalReport:
     Raises:
         DataError: there is no journal.
     """
-    journal = _open(folder)
+    require_journal(folder)
+    journal = Journal(folder)
     with journal.reading() as connection:
         try:
             verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
@@ -81,6 +96,8 @@ def check_journal(folder: Path) -> JournalReport:
             kinds = connection.execute(
                 "SELECT run, camera, verdict, COUNT(*) FROM verdict GROUP BY run, camera, verdict"
             ).fetchall()
+            moved = connection.execute(_OUTCOMES).fetchall()
+            lost = unaccounted(connection)
             named = connection.execute("SELECT image, heatmap FROM verdict WHERE image IS NOT NULL").fetchall()
             oldest, trimmed = connection.execute("SELECT MIN(run), MIN(id) > 1 FROM verdict").fetchone()
         except sqlite3.DatabaseError as error:
@@ -88,6 +105,9 @@ def check_journal(folder: Path) -> JournalReport:
     verdicts: dict[tuple[int, str], dict[str, int]] = defaultdict(dict)
     for run, camera, kind, count in kinds:
         verdicts[run, camera][kind] = count
+    outcomes: dict[tuple[int, str], dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
+    for run, camera, actuator, outcome, count in moved:
+        outcomes[run, camera][actuator][outcome] = count
     declared = _declared(journal)
     cameras = []
     for run, camera, parts, first, last in rows:
@@ -96,7 +116,16 @@ def check_journal(folder: Path) -> JournalReport:
         missing = last + 1 - start - parts
         cameras.append(
             CameraReport(
-                run, camera, parts, first, last, missing, declared[run, camera], bool(ended[run]), verdicts[run, camera]
+                run,
+                camera,
+                parts,
+                first,
+                last,
+                missing,
+                declared[run, camera],
+                bool(ended[run]),
+                verdicts[run, camera],
+                outcomes[run, camera],
             )
         )
     files = {name for pair in named for name in pair if name is not None}
@@ -109,6 +138,7 @@ def check_journal(folder: Path) -> JournalReport:
         len(present),
         len(files - present),
         len(present - files),
+        lost.rejects if lost else 0,
     )
 
 
@@ -128,16 +158,18 @@ def export_journal(folder: Path, target: Path, kind: Literal["csv", "jsonl"]) ->
         DataError: there is no journal.
         OutputError: the file cannot be written.
     """
-    journal = _open(folder)
+    require_journal(folder)
+    journal = Journal(folder)
     count = 0
     with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer: csv.DictWriter[str] | None = None
-        for entry in _entries(journal):
+        for entry, outcomes in _entries(journal):
             row = {"id": entry.id, "run": entry.run, "message_id": entry.message_id, **asdict(entry.record)}
+            row["outcomes"] = [{name: getattr(outcome, name) for name in _EXPORTED} for outcome in outcomes]
             if kind == "jsonl":
                 file.write(json.dumps(row) + "\n")
             else:
-                row["blobs"] = json.dumps(row["blobs"])
+                row |= {name: json.dumps(row[name]) for name in ("blobs", "fields", "outcomes")}
                 if writer is None:
                     writer = csv.DictWriter(file, list(row))
                     writer.writeheader()
@@ -147,14 +179,19 @@ def export_journal(folder: Path, target: Path, kind: Literal["csv", "jsonl"]) ->
     return count
 
 
-def _entries(journal: Journal) -> Iterator[Entry]:
+def _entries(journal: Journal) -> Iterator[tuple[Entry, list[Actuation]]]:
     position = 0
     while entries := journal.after(position, _AT_A_TIME):
-        yield from entries
+        outcomes = journal.outcomes([entry.id for entry in entries])
+        yield from ((entry, outcomes.get(entry.id, [])) for entry in entries)
         position = entries[-1].id
 
 
-def _open(folder: Path) -> Journal:
+def require_journal(folder: Path) -> None:
+    """Refuses a folder that holds none.
+
+    Raises:
+        DataError: it does not.
+    """
     if not (folder / FILE).is_file():
         raise DataError(f"{folder} holds no journal", f"{FILE} is missing", "give the folder that journal.folder names")
-    return Journal(folder)

@@ -5,42 +5,39 @@ from __future__ import annotations
 import gc
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError, OutputError, SnlEdgeError
 from ..runtime.tuning import usual_range
+from .actuation import Unaccounted
 from .camera import Camera
+from .commands import Commands
 from .config import LineConfig
 from .control import Check, Latest, State, Status
 from .counting import Counting
 from .drift import Drift
-from .golden import NAME as SELF_TEST
-from .golden import self_test
 from .health import Health
 from .inference import Engine, Judgement
 from .journal import Journal
 from .judging import Judge
 from .metrics import Depths, Metrics
+from .order import NO_ORDER, Order
 from .outputs import Outputs
 from .part import Part, Parts
-from .prepare import check_region, ignored_pixels
-from .recipe import InForce, Recipe
 from .record import Record
 from .recorder import Recorder
 from .shares import Shares
-from .state import LineState
+from .steering import Steering, audited
+from .taken_up import take_up
 from .tally import Tally
-from .thresholds import set_threshold, thresholds_in_force
 from .waiting import Waiting
 from .watchdog import Watchdog
-
-_CLOSE_RECIPE_S = 10.0
 
 
 class RunningLine:
@@ -63,15 +60,19 @@ class RunningLine:
         self.tally = Tally()
         self.metrics = Metrics(self.tally, self.status, self._depths)
         self._mode: State = "starting"
-        self._changing = threading.Lock()
-        recipe = self._load(config.bundle)
-        self.state = LineState(recipe, shadow=config.shadow)
+        self.journal = Journal(config.journal.folder, hold=True)
+        try:
+            taken_up = take_up(config, self.journal)
+        except BaseException:
+            self.journal.close()
+            raise
+        self.state = taken_up.state(config)
         products = {camera.name: camera.product for camera in config.cameras}
         uncompared = [camera.name for camera in config.cameras if not camera.compare_product]
         self._judge = Judge(config.rules, self.state, products, uncompared)
-        self._admit(recipe)
-        self.journal = Journal(config.journal.folder)
+        taken_up.admitted.tell(self._judge)
         self._drift = Drift(config.drift)
+        self.steering = Steering(config, self.state, self.journal, self._judge, self._drift, taken_up)
         self._shares = Shares(config.shares)
         self._counting = Counting(
             {
@@ -81,12 +82,18 @@ class RunningLine:
                 "drift": self._drift.take,
             }
         )
-        self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode, self._fault)
+        commands = Commands(self, config.dashboard and config.dashboard.bundles)
+        self._outputs = Outputs(config.actuators, config.sinks, self.journal, lambda: self.mode, self._fault, commands)
         self.recorder = Recorder(
-            self.journal, config.journal, self._outputs.act, self._outputs.wake, tuple(self._outputs.backlogs())
+            self.journal,
+            config.journal,
+            self._outputs.act,
+            self._outputs.concerned,
+            self._outputs.wake,
+            tuple(self._outputs.backlogs()),
         )
         deadline = None if config.deadline_ms is None else config.deadline_ms / 1000
-        self.parts = Parts(deadline, self._judge.failsafe, self._decided, self._outputs.triggered)
+        self.parts = Parts(deadline, self._judge.failsafe, self._decided, self._triggered)
         self._waiting = Waiting(config.queue.size, config.queue.policy)
         self._judgement = Judgement(
             self._judge,
@@ -128,7 +135,6 @@ class RunningLine:
             (self._deadlines, self._judgement),
         )
         self._watchdog = Watchdog(self._health.fault, self._summary)
-        self._golden = Check(SELF_TEST, "ok", "not run yet") if config.golden else None
         self.beside: list[Callable[[], Sequence[Check]]] = []
 
     def start(self) -> None:
@@ -139,18 +145,15 @@ class RunningLine:
             ConfigError: a trigger's input cannot be used.
         """
         recipe = self.state.recipe
-        with _audited():
+        with audited():
             self.journal.begin(__version__, self.config.model_dump_json())
-            recipe.in_force = InForce(recipe.bundle, thresholds_in_force(self.journal, recipe.bundle, "start"))
+            self.steering.begin()
             self.journal.audit("line", "start", recipe=recipe.name, engine=recipe.sha256, backend=recipe.reason)
         self._outputs.start()
         self.recorder.start()
         for thread in (self._deadlines, self._judgement, *self._engines):
             thread.start()
-        if self.config.golden is not None and self.config.golden.at_start:
-            passed = self.self_test("start").light == "ok"
-            if not passed and self.config.golden.pause_on_failure:
-                self.pause(True, SELF_TEST)
+        self.steering.test_at_start()
         if self._mode == "starting":
             self._mode = "running"
         self._watchdog.start()
@@ -210,6 +213,10 @@ class RunningLine:
     def _fault(self) -> str | None:
         return self._health.fault() if self._mode in ("running", "draining") else f"the line is {self._mode}"
 
+    def _triggered(self, part: Part) -> None:
+        part.order = self.state.order
+        self._outputs.triggered(part)
+
     def _decided(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
         """Every part comes by here exactly once."""
         self._counting.take(part, record)
@@ -242,6 +249,7 @@ class RunningLine:
             product_thresholds={name: manifest.threshold_for(name) for name in manifest.products},
             products=manifest.products,
             threshold_version=version,
+            order=self.state.order,
             cameras=tuple(self.cameras),
             counts=dict(tally.verdicts),
             dropped=tally.reasons["dropped"],
@@ -251,70 +259,52 @@ class RunningLine:
             latency_p99_ms=p99,
             checks=tuple(self._checks()),
             usual_thresholds={name: usual_range(manifest, name) for name in (None, *manifest.products)},
+            unaccounted=self._unaccounted(),
         )
 
-    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> None:
+    def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> Check | None:
         """See `control.Line`."""
-        with self._changing, _audited():
-            recipe = self.state.recipe
-            changed = set_threshold(self.journal, recipe.bundle, value, product, actor, confirmed=confirmed)
-            recipe.in_force = InForce(changed, recipe.in_force.version + 1)
+        return self.steering.set_threshold(value, product, actor, confirmed=confirmed)
 
     def pause(self, paused: bool, actor: str) -> None:
         """See `control.Line`."""
-        with self._changing, _audited():
-            self.journal.audit(actor, "pause" if paused else "resume")
-            self.state.paused = paused
+        self.steering.pause(paused, actor)
 
     def set_shadow(self, shadow: bool, actor: str) -> None:
         """See `control.Line`."""
-        with self._changing, _audited():
-            self.journal.audit(actor, "shadow", on=shadow)
-            self.state.shadow = shadow
+        self.steering.set_shadow(shadow, actor)
 
-    def change_recipe(self, bundle: Path, actor: str) -> None:
+    def set_order(self, order: Order, actor: str) -> None:
         """See `control.Line`."""
-        with self._changing, _audited():
-            new = self._load(bundle)
-            try:
-                self._admit(new)
-                self.journal.audit(actor, "recipe", bundle=str(bundle), name=new.name, engine=new.sha256)
-                new.in_force = InForce(new.bundle, thresholds_in_force(self.journal, new.bundle, actor))
-            except BaseException:
-                new.close()
-                raise
-            old, self.state.recipe = self.state.recipe, new
-            self._drift.reset()
-            self._golden = self._golden and Check(SELF_TEST, "ok", "not run yet with this recipe")
-            old.close(_CLOSE_RECIPE_S)
+        self.steering.set_order(order, actor)
+
+    def change_recipe(self, bundle: Path, actor: str, order: Order = NO_ORDER) -> Check:
+        """See `control.Line`."""
+        return self.steering.change_recipe(bundle, actor, order)
+
+    def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
+        """See `control.Line`."""
+        self.steering.refused(change, error, actor)
+
+    def acknowledge(self, last: int, actor: str) -> Unaccounted | None:
+        """See `control.Line`."""
+        with audited():
+            return self.journal.acknowledge_unknown(last, actor)
 
     def self_test(self, actor: str) -> Check:
         """See `control.Line`."""
-        if self.config.golden is None:
-            return Check(SELF_TEST, "warning", "no samples: name their folder under golden in the configuration")
-        self._golden = found = self_test(self.state.recipe, self.config.golden)
-        with _audited():
-            self.journal.audit(actor, SELF_TEST, light=found.light, text=found.text)
-        return found
-
-    def _load(self, bundle: Path) -> Recipe:
-        """A recipe with room for what may wait, and for the picture that each camera is preparing."""
-        return Recipe(bundle, self.config.engine, self.config.queue.size + len(self.config.cameras))
-
-    def _admit(self, recipe: Recipe) -> None:
-        """Refuses a recipe that does not know a product which a camera is said to see, or does not take the region that
-        it inspects; fits ignored regions to it."""
-        for camera in self.config.cameras:
-            recipe.bundle.manifest.threshold_for(camera.product)
-            check_region(camera.name, camera.region, camera.rotation, recipe.takes)
-            ignored = ignored_pixels(camera.ignore_mask, camera.ignore, recipe.size)
-            self._judge.ignore(camera.name, recipe.size, ignored)
+        return self.steering.self_test(actor)
 
     def _checks(self) -> list[Check]:
         if self._mode in ("draining", "stopped"):
             return [Check("line", "warning", f"the line is {self._mode}")]
-        found = self._health.checks() + ([self._golden] if self._golden else [])
+        found = self._health.checks() + self.steering.checks()
         return found + [check for look in self.beside for check in look()]
+
+    def _unaccounted(self) -> Unaccounted | None:
+        with suppress(sqlite3.Error):  # the check of the same says that the journal cannot be read
+            return self.journal.unaccounted()
+        return None
 
     def _depths(self) -> Depths:
         return Depths(
@@ -326,19 +316,10 @@ class RunningLine:
             acted_early=self.recorder.acted_early,
             pictures_missed=self.recorder.pictures.missed,
             sinks=self._outputs.backlogs(),
+            outcomes=self._outputs.outcomes(),
+            intents=self._outputs.account.waiting,
         )
 
     def _summary(self) -> str:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in self.tally.verdicts.items())
         return f"{self.mode}: {counts}; {self.tally.rate():.1f} parts/s"
-
-
-@contextmanager
-def _audited() -> Iterator[None]:
-    """A change that cannot be put on record is not made."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise OutputError(
-            "nothing was changed", f"the journal cannot be written: {error}", "free or repair its disk"
-        ) from error

@@ -37,6 +37,10 @@ class Depths:
     pictures_missed: int
     sinks: dict[str, int]
     """Records that each sink has still to deliver."""
+    outcomes: dict[tuple[str, str], int]
+    """Parts of this run by actuator and what became of them there (``done``, ``late``, ``failed``)."""
+    intents: int | None
+    """Rejects whose outcome at an actuator is not known yet; None while the journal cannot be read."""
 
 
 class Metrics:
@@ -109,10 +113,21 @@ class _Scraped(Collector):
             ("snl_edge_queue_depth", "Parts that wait for the engine", depths.waiting),
             ("snl_edge_undecided", "Parts without a verdict", depths.undecided),
             ("snl_edge_journal_backlog", "Verdicts that wait for the disk", depths.journal),
+            (
+                "snl_edge_unaccounted",
+                "Rejects of unknown outcome that nobody has acknowledged",
+                status.unaccounted.rejects if status.unaccounted else 0,
+            ),
             ("snl_edge_parts_per_second", "Over the last ten seconds", status.parts_per_second),
             ("snl_edge_threshold_version", "Grows with each change of a threshold", status.threshold_version),
         ):
             yield GaugeMetricFamily(name, text, value=value)
+        outcomes = CounterMetricFamily("snl_edge_actuations", "Outcomes at actuators", labels=["actuator", "outcome"])
+        for (actuator, outcome), count in depths.outcomes.items():
+            outcomes.add_metric([actuator, outcome], count)
+        yield outcomes
+        if depths.intents is not None:
+            yield GaugeMetricFamily("snl_edge_intents", "Rejects on their way to an actuator", value=depths.intents)
         yield _gauges("snl_edge_sink_backlog", "Records that a sink has to deliver", "sink", depths.sinks)
         lights = {check.name: _LIGHTS[check.light] for check in status.checks}
         yield _gauges("snl_edge_check", "0 well, 1 warning, 2 failed", "check", lights)

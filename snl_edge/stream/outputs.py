@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from .actuators import Actuators, ActuatorThread, OutcomeLog, build_actuator
+from .actuators import Account, Actuators, ActuatorThread, OutcomeLog, build_actuator
+from .commands import Commands
 from .control import Check, State
 from .journal import Journal
 from .part import Part
@@ -21,6 +22,10 @@ class Outputs:
         journal: what sinks deliver from.
         state: of the line, for those whom sinks tell.
         fault: why the line gives no verdicts, None while it does: a PLC's heartbeat stands still with one.
+        commands: what receivers may ask of the line, where a sink's settings let them.
+
+    Attributes:
+        account: whether every reject has its outcome.
 
     Raises:
         ConfigError: a package or a chip that one needs is missing.
@@ -33,12 +38,14 @@ class Outputs:
         journal: Journal,
         state: Callable[[], State],
         fault: Callable[[], str | None],
+        commands: Commands,
     ) -> None:
         self._journal = journal
         self._outcomes = OutcomeLog(journal)
         self._actuators: list[ActuatorThread] = [
             build_actuator(settings, self._outcomes, fault) for settings in actuators
         ]
+        self.account = Account(journal, self._outcomes, self._actuators)
         self._open_to_all = [
             Check(
                 f"login {sink.name or sink.type}",
@@ -48,7 +55,7 @@ class Outputs:
             for sink in sinks
             if isinstance(sink, OpcUaSink) and sink.open_to_all
         ]
-        self._sinks: list[Forwarder] = [build_sink(settings, journal, state) for settings in sinks]
+        self._sinks: list[Forwarder] = [build_sink(settings, journal, state, commands) for settings in sinks]
 
     def start(self) -> None:
         """Starts them, before the first trigger."""
@@ -65,6 +72,10 @@ class Outputs:
         for actuator in self._actuators:
             actuator.moved(part.camera, part.started, part.sequence, part.encoder)
 
+    def concerned(self, record: Record) -> list[str]:
+        """The actuators that are to move for a record."""
+        return [actuator.name for actuator in self._actuators if actuator.concerned(record)]
+
     def act(self, record: Record, started: float) -> None:
         """Moves what is to move for a record; ``started`` is its trigger's time on the monotonic clock."""
         for actuator in self._actuators:
@@ -77,8 +88,17 @@ class Outputs:
 
     def checks(self) -> list[Check]:
         """One line each."""
-        outcomes = [self._outcomes.check()] if self._actuators else []
-        return [output.check() for output in (*self._actuators, *self._sinks)] + outcomes + self._open_to_all
+        account = self.account.check()
+        found = [output.check() for output in (*self._actuators, *self._sinks)] + self._open_to_all
+        return found + ([account] if account else [])
+
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """How many parts each actuator has moved for in time, and missed, in this run: by its name and the outcome."""
+        return {
+            (actuator.name, outcome): count
+            for actuator in self._actuators
+            for outcome, count in (("done", actuator.done), ("late", actuator.late), ("failed", actuator.failed))
+        }
 
     def backlogs(self) -> dict[str, int]:
         """Records that each sink has still to deliver."""

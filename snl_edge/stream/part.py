@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..runtime.manifest import Colours
 from .due import DueList
+from .order import NO_ORDER, Order
 from .recipe import InForce, Recipe
 from .record import PictureFile, Record
 
@@ -31,6 +32,8 @@ class Part:
     """Monotonic clock at the trigger."""
     id: str | None = None
     encoder: int | None = None
+    order: Order = NO_ORDER
+    """What was being made at its trigger."""
     file: PictureFile | None = None
     """Where its picture came from, if from a folder."""
     old: bool = False

@@ -117,8 +117,11 @@ class Recipe:
         images = self.inputs[first : last + 1] if in_one_piece else self.inputs[list(slots)]
         return self._detectors[worker].inspect(images, wanted)
 
-    def judge(self, image: NDArray[np.uint8], product: str | None, *, compare: bool = True) -> Verdict:
-        """The verdict on one picture ``uint8 [h, w, 3]`` RGB, by the thresholds in force; waits for the running batch.
+    def judge(
+        self, image: NDArray[np.uint8], product: str | None, bundles: Sequence[Bundle], *, compare: bool = True
+    ) -> list[Verdict]:
+        """The verdicts on one picture ``uint8 [h, w, 3]`` RGB, by the thresholds of each of ``bundles``, which are
+        this recipe's with these or those thresholds; waits for the running batch.
 
         ``product`` and ``compare`` as :func:`snl_edge.runtime.verdict.decide`.
 
@@ -127,7 +130,7 @@ class Recipe:
             EngineError: see `Detector.predict`.
         """
         prediction = self._detectors[0].predict(as_images(image, self.takes)[None])
-        return judge(self.bundle.manifest, self.precision, prediction, 0, product, compare=compare)
+        return [judge(bundle.manifest, self.precision, prediction, 0, product, compare=compare) for bundle in bundles]
 
     @property
     def lost(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 VerdictName = Literal["good", "reject", "unknown", "failsafe"]
@@ -96,6 +97,11 @@ class Record:
     picture_age_ms: float | None = None
     """Since its picture was received, when the verdict stood; None where it had none, or the picture was fetched for it
     (a file)."""
+    order: str | None = None
+    lot: str | None = None
+    operator: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """What was being made at its trigger, as in `order.Order`."""
 
 
 @dataclass(frozen=True, slots=True)

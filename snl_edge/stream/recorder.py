@@ -65,6 +65,7 @@ class Recorder:
     Args:
         act: moves actuators for a record and the monotonic time of its trigger; called once for each, after its
             commit or when patience ends.
+        concerned: the actuators that this will concern; what they are to do is committed with the record.
         published: is told that there are new entries.
         readers: names of the sinks, whose records must not be removed before they have them.
 
@@ -80,6 +81,7 @@ class Recorder:
         journal: Journal,
         settings: JournalSettings,
         act: Callable[[Record, float], None],
+        concerned: Callable[[Record], Sequence[str]],
         published: Callable[[], None],
         readers: Sequence[str],
     ) -> None:
@@ -91,6 +93,7 @@ class Recorder:
         self._journal = journal
         self._settings = settings
         self._act = act
+        self._concerned = concerned
         self._published = published
         self._changed = threading.Condition()
         self._backlog: deque[Pending] = deque()
@@ -122,7 +125,7 @@ class Recorder:
         pending = Pending(record, part.started, part.frame, anomaly_map, part.colours)
         part.frame = None
         if self.full and record.reason == "journal":
-            self._gaps.note(record)
+            self._gaps.note(record, moved=bool(self._concerned(record)))
             self._act_once(pending)
             return
         pending.pictured = pending.frame is not None and self.pictures.wants(record)
@@ -189,7 +192,7 @@ class Recorder:
                     return
                 batch = [self._backlog[index] for index in range(min(len(self._backlog), _BATCH))]
             try:
-                ids = self._journal.append([pending.record for pending in batch])
+                ids = self._journal.append([pending.record for pending in batch], self._concerned)
             except sqlite3.Error as error:
                 self._trouble(error)
                 if self._closing:
@@ -268,15 +271,22 @@ class Recorder:
     def check(self) -> Check:
         """Its line on the health page."""
         if self._problem is not None:
-            waiting = len(self._backlog) + sum(gap.count for gap in self._gaps.open())
-            return Check(
-                "journal", "failed", f"{self._problem}; {waiting} verdicts wait in memory. Free or repair the disk"
+            with self._changed:
+                backlog = tuple(self._backlog)
+            gaps = self._gaps.open()
+            waiting = len(backlog) + sum(gap.count for gap in gaps)
+            moved = sum(pending.acted and bool(self._concerned(pending.record)) for pending in backlog)
+            text = (
+                f"{self._problem}; {waiting} verdicts wait in memory, and actuators were told to move for "
+                f"{moved + sum(gap.moved for gap in gaps)} of them without a trace on disk. Free or repair it"
             )
+            return Check("journal", "failed", text)
         if not self._clock.steady:
             return Check("journal", "warning", "the clock has jumped: nothing is removed by age until the next start")
         if self.pictures.problem is not None:
             return Check("journal", "warning", f"{self.pictures.missed} pictures not kept: {self.pictures.problem}")
-        return Check("journal", "ok", f"{self.committed} verdicts of this run are on disk")
+        early = f"; {self.acted_early} were acted upon before they were" if self.acted_early else ""
+        return Check("journal", "ok", f"{self.committed} verdicts of this run are on disk{early}")
 
     def close(self) -> None:
         """Writes what is left and ends the threads."""

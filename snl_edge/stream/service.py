@@ -39,6 +39,8 @@ def run_line(config: LineConfig) -> RunningLine:
                 dashboard = DashboardServer(line, line.journal, settings, line.metrics.registry)
                 line.beside.append(dashboard.checks)
             line.start()
+            if (lost := line.status().unaccounted) is not None:
+                console.print(f"{lost} have no known outcome: check the bin, then acknowledge")
             _listen(line)
             if dashboard is not None:
                 dashboard.start()
@@ -70,13 +72,18 @@ def _listen(line: RunningLine) -> None:
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """SIGTERM and Ctrl-C ask for an orderly end; a second one ends at once."""
+    """SIGTERM and Ctrl-C ask for an orderly end; a second Ctrl-C ends at once.
+
+    SIGTERM however often does not: a supervisor may send it to each process and to the group, or once more after a
+    while, and draining is bounded. Who wants it to end at once has SIGKILL.
+    """
     asked = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def ask(number: int, _: object) -> None:
         asked.set()
-        signal.signal(number, before[signal.Signals(number)])
+        if number == signal.SIGINT:
+            signal.signal(number, before[signal.SIGINT])
 
     for number in before:
         signal.signal(number, ask)

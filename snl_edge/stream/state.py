@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .order import NO_ORDER, Order
 from .recipe import Recipe
 
 
@@ -14,3 +15,4 @@ class LineState:
     recipe: Recipe
     paused: bool = False
     shadow: bool = False
+    order: Order = NO_ORDER

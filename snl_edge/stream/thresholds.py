@@ -2,49 +2,91 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..runtime.bundle import Bundle
-from ..runtime.tuning import require_confirmed, unusual
-from .journal import Journal
+from ..runtime.tuning import require_confirmed, tuning_of, unusual
+from .choices import moment
+from .journal import AuditEntry, Journal
 
 ACTION = "threshold"
 
 
-def thresholds_in_force(journal: Journal, bundle: Bundle, actor: str) -> int:
+class InForceNow(NamedTuple):
+    """What `thresholds_in_force` found."""
+
+    version: int
+    told: str
+    """Whose they are, in words; nothing where they are as training chose them."""
+
+
+def thresholds_in_force(journal: Journal, bundle: Bundle, actor: str) -> InForceNow:
     """The version of the bundle's thresholds; a new one if they are not those that the audit knows last.
 
     They differ at the first start, with another recipe, and when someone changed them while the line stood still.
+    The bundle is where they live: the audit says who set them.
     """
-    latest = next((entry for entry in journal.audits(10_000) if entry.action == ACTION), None)
+    latest = journal.latest_audit(ACTION)
     current = _thresholds(bundle)
-    if latest is None or {name: latest.detail.get(name) for name in current} != current:
+    known = latest is not None and {name: latest.detail.get(name) for name in current} == current
+    if not known:
         journal.audit(actor, ACTION, **current)
-    return journal.count_audits(ACTION)
+    return InForceNow(journal.count_audits(ACTION), _told(latest, known, bundle))
 
 
-def set_threshold(
-    journal: Journal, bundle: Bundle, value: float, product: str | None, actor: str, confirmed: bool
-) -> Bundle:
-    """Sets a threshold and puts the change on record: first the record, so that no change goes without.
+def _told(latest: AuditEntry | None, known: bool, bundle: Bundle) -> str:
+    tuning = tuning_of(bundle.manifest)
+    if latest is not None and not known and latest.detail.get("recipe") == bundle.manifest.name:
+        return (
+            f"those in {bundle.path} ({tuning or 'as training chose them'}) are not those that this line had in force "
+            f"last, noted by {latest.actor} on {moment(latest.time)}: they were changed elsewhere, or the bundle was"
+        )
+    if latest is not None and known and tuning and latest.actor != "start":
+        return f"{tuning}, set by {latest.actor} on {moment(latest.time)}"
+    return f"{tuning}, set in {bundle.path}" if tuning else ""
+
+
+class Asked(NamedTuple):
+    """A threshold that somebody wants."""
+
+    value: float
+    product: str | None
+    changed: Bundle
+    """With it, not yet written."""
+    odd: str
+    """What is unusual about it, in words; nothing where nothing is."""
+
+
+def asked_threshold(bundle: Bundle, value: float, product: str | None, confirmed: bool) -> Asked:
+    """A threshold as it would be set; nothing is changed yet.
 
     Raises:
         ConfigError: the value or the product cannot be, or the value is not a usual one and was not confirmed.
-        OutputError: the bundle cannot be written; the record then says so, too.
-        sqlite3.Error: the record cannot be written; nothing has changed.
     """
     changed = bundle.with_threshold(value, product)
     odd = unusual(bundle.manifest, product, value)
     require_confirmed(odd, confirmed)
-    journal.audit(
-        actor, ACTION, **_thresholds(changed), product=product, value=value, **({"confirmed": odd} if odd else {})
-    )
+    return Asked(value, product, changed, odd)
+
+
+def set_threshold(journal: Journal, bundle: Bundle, asked: Asked, actor: str, golden: str | None) -> None:
+    """Sets a threshold and puts the change on record: first the record, so that no change goes without.
+
+    Args:
+        bundle: with the thresholds in force.
+        golden: what the golden samples said of it; None where they were not asked.
+
+    Raises:
+        OutputError: the bundle cannot be written; the record then says so, too.
+        sqlite3.Error: the record cannot be written; nothing has changed.
+    """
+    more = ({"confirmed": asked.odd} if asked.odd else {}) | ({"golden": golden} if golden else {})
+    journal.audit(actor, ACTION, **_thresholds(asked.changed), product=asked.product, value=asked.value, **more)
     try:
-        changed.save()
+        asked.changed.save()
     except BaseException:
         journal.audit(actor, ACTION, **_thresholds(bundle), failed=True)
         raise
-    return changed
 
 
 def _thresholds(bundle: Bundle) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Judged:
         """Without the products of which there are fewer parts."""
         enough = {p for p in np.unique(self.shown) if len(np.unique(self.groups[self.shown == p])) >= parts}
         here = np.array([product in enough for product in self.shown], bool)
-        return Judged(*(values[here] for values in (self.shown, self.groups, self.recognised, self.scores, self.means)))
+        return Judged(self.shown[here], self.groups[here], self.recognised[here], self.scores[here], self.means[here])
 
     def lowered(self, model: Snl) -> Judged:
         """The same, after ``model`` has learned which maps are raised."""

@@ -11,12 +11,22 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from ..sinks.transport import require
+from .account import Account
 from .gpio import GpioActuator, GpioOutput
 from .modbus import ModbusActuator, ModbusOutput
 from .outcomes import OutcomeLog
 from .schedule import ActuatorThread, Output
 
-__all__ = ["Actuator", "ActuatorThread", "Actuators", "GpioActuator", "ModbusActuator", "OutcomeLog", "build_actuator"]
+__all__ = [
+    "Account",
+    "Actuator",
+    "ActuatorThread",
+    "Actuators",
+    "GpioActuator",
+    "ModbusActuator",
+    "OutcomeLog",
+    "build_actuator",
+]
 
 Actuator = Annotated[ModbusActuator | GpioActuator, Field(discriminator="type")]
 """Settings of one actuator."""

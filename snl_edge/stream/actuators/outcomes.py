@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
+import sys
 import threading
 import time
+from dataclasses import asdict
 
-from ..control import Check
-from ..journal import Actuation, Journal
+from ..actuation import Actuation
+from ..journal import Journal
 
 MOST_WAITING = 10_000
 RETRY_S = 1.0
@@ -50,14 +53,14 @@ class OutcomeLog(threading.Thread):
             self.join(timeout_s + RETRY_S)
         return not self._waiting and not self.lost
 
-    def check(self) -> Check:
-        """Its line on the health page."""
+    @property
+    def trouble(self) -> str:
+        """What keeps outcomes out of the journal; empty while nothing does."""
         if not self.is_alive():
-            return Check("actuation record", "failed", "not running")
+            return "not running"
         if self._problem or self.lost:
-            text = f"{len(self._waiting)} outcomes wait, {self.lost} lost: {self._problem or 'the journal works again'}"
-            return Check("actuation record", "failed", text)
-        return Check("actuation record", "ok", "every reject's outcome is in the journal")
+            return f"{len(self._waiting)} outcomes wait, {self.lost} lost: {self._problem or 'the journal works again'}"
+        return ""
 
     def run(self) -> None:
         """The thread's body."""
@@ -74,9 +77,15 @@ class OutcomeLog(threading.Thread):
                     _log.warning("outcomes of actuations cannot be written: %s", error)
                 self._problem = str(error)
                 if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
+                    self._last_resort(batch)
                     return
                 time.sleep(RETRY_S if self._give_up_at is None else RETRY_S / 10)
                 continue
             self._problem = ""
             with self._changed:
                 del self._waiting[: len(batch)]
+
+    def _last_resort(self, batch: list[Actuation]) -> None:
+        """The disk still refuses and the process ends: what is not on disk goes to the log."""
+        for actuation in batch:
+            sys.stderr.write(f"snl-edge: not in the journal: {json.dumps(asdict(actuation))}\n")

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from ..actuation import Actuation, Outcome
 from ..control import Check
-from ..journal import Actuation, Outcome
 from ..record import Record
 from .outcomes import OutcomeLog
 from .settings import ActuatorSettings
@@ -95,6 +95,7 @@ class ActuatorThread(threading.Thread):
         done: parts it has moved for in time.
         late: parts whose time was past; it did not move, or (the record tells) moved too late.
         failed: parts it could not move for.
+        settings: what it goes by.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class ActuatorThread(threading.Thread):
         self.done = 0
         self.late = 0
         self.failed = 0
-        self._settings = settings
+        self.settings = settings
         self._output = output
         self._log = log
         self._fault = fault
@@ -125,6 +126,12 @@ class ActuatorThread(threading.Thread):
         self._release_at = self._beat_at = NEVER
         self._retry_at, self._retry_s = 0.0, RETRY_FIRST_S
 
+    def concerned(self, record: Record) -> bool:
+        """Whether it is to move for such a part; what is noted before and what is done go by this alone."""
+        settings = self.settings
+        seen = settings.cameras is None or record.camera in settings.cameras
+        return seen and record.action in settings.actions and not record.shadow
+
     def submit(self, record: Record, run: int, captured: float) -> None:
         """Takes a decided part, once; returns at once. Parts that do not concern this actuator are let pass.
 
@@ -133,9 +140,7 @@ class ActuatorThread(threading.Thread):
             run: number of the run.
             captured: when the trigger fired, seconds of ``time.monotonic``.
         """
-        settings = self._settings
-        concerned = settings.cameras is None or record.camera in settings.cameras
-        if record.shadow or not concerned or record.action not in settings.actions:
+        if not self.concerned(record):
             return
         part = Part(run, record, captured)
         with self._changed:
@@ -153,6 +158,12 @@ class ActuatorThread(threading.Thread):
         with self._changed:
             for part, due in self._travel.moved(camera, Position(at, sequence, encoder)):
                 self._arrive(part, due)
+
+    @property
+    def standing(self) -> int:
+        """Parts that wait for the line to move on: as long as it stands still, so do they."""
+        with self._changed:
+            return self._travel.waiting
 
     def stop(self, timeout_s: float) -> None:
         """Moves for the parts on their way, at most ``timeout_s`` long, switches off and ends the thread."""
@@ -219,7 +230,7 @@ class ActuatorThread(threading.Thread):
             self._changed.notify()
 
     def _act(self, due: float, part: Part) -> None:
-        tolerance = self._settings.tolerance_ms
+        tolerance = self.settings.tolerance_ms
         past = (time.monotonic() - due) * 1e3
         if past > tolerance:
             self._end(part, "late", None, f"the verdict came {past:.0f} ms after the part's time: not moved")
@@ -229,7 +240,7 @@ class ActuatorThread(threading.Thread):
             self._end(part, "failed", None, self._problem)
             return
         moved = time.monotonic()
-        self._release_at = moved + self._settings.pulse_ms / 1e3
+        self._release_at = moved + self.settings.pulse_ms / 1e3
         past = (moved - due) * 1e3
         if past > tolerance:
             self._end(part, "late", past, f"moved {past:.0f} ms after the part's time: look at the next part")

@@ -75,6 +75,11 @@ class Travel:
             self._waiting[camera] = [part for part in waiting if not self._reached(part, position)]
         return [(part, self._due(part, position)) for part in arrived]
 
+    @property
+    def waiting(self) -> int:
+        """Parts that have not arrived so far."""
+        return sum(map(len, self._waiting.values()))
+
     def abandon(self) -> list[Part]:
         """Forgets the parts that still wait, and returns them."""
         waiting = [part for parts in self._waiting.values() for part in parts]

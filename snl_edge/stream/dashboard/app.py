@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from ... import __version__
-from ...errors import DataError, SnlEdgeError
+from ...errors import BusyError, DataError, SnlEdgeError
 from ..control import Line
 from ..journal import Journal
 from .assets import asset_routes
@@ -88,7 +88,8 @@ def _guarded(gate: Gate, public: frozenset[str], most_pages: int) -> FastAPI:
 
     @app.exception_handler(SnlEdgeError)
     def refused(_: Request, error: SnlEdgeError) -> Response:
-        return refuse(404 if isinstance(error, DataError) else 400, error.what, error.why, error.fix)
+        status = 409 if isinstance(error, BusyError) else 404 if isinstance(error, DataError) else 400
+        return refuse(status, error.what, error.why, error.fix)
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> Response:

@@ -1,19 +1,19 @@
-"""Routes that change the line: threshold, pause, shadow mode, recipe, self-test. The line writes the audit."""
+"""Routes that change the line: threshold, pause, shadow mode, recipe, order, self-test; what was looked for by hand.
+
+The line writes the audit.
+"""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from ...runtime.manifest import HIGHEST
+from ..commands import Commands, OrderCommand, RecipeCommand
 from ..control import Line
-from .guard import refuse
-from .recipes import bundle_path
 from .settings import DashboardSettings
 
 
@@ -42,22 +42,23 @@ class Shadow(_Body):
     shadow: StrictBool
 
 
-class RecipeChoice(_Body):
-    """A bundle's folder, as listed."""
+class Acknowledgement(_Body):
+    """Somebody has looked for the rejects of unknown outcome."""
 
-    folder: Annotated[str, Field(max_length=200)]
+    last: Annotated[int, Field(ge=1, lt=2**63)]
+    """Newest of them, as the line's state named it: what came later was not seen."""
 
 
 def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
     """All of them; each returns once the line has done it."""
     router = APIRouter(prefix="/api")
-    slow = threading.Lock()  # a recipe change or self-test at a time; a second one would wait for minutes
+    commands = Commands(line, settings.bundles)
 
     @router.post("/threshold")
     def threshold(request: Request, body: Threshold) -> dict[str, Any]:
         """Sets a threshold, from the next part on."""
-        line.set_threshold(body.value, body.product, request.state.actor.name, confirmed=body.confirmed)
-        return {"value": body.value, "product": body.product}
+        golden = line.set_threshold(body.value, body.product, request.state.actor.name, confirmed=body.confirmed)
+        return {"value": body.value, "product": body.product, "golden": golden and asdict(golden)}
 
     @router.post("/pause")
     def pause(request: Request, body: Pause) -> dict[str, Any]:
@@ -71,30 +72,26 @@ def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
         line.set_shadow(body.shadow, request.state.actor.name)
         return {"shadow": body.shadow}
 
-    @router.post("/recipe", response_model=None)
-    def recipe(request: Request, body: RecipeChoice) -> dict[str, Any] | Response:
+    @router.post("/recipe")
+    def recipe(request: Request, body: RecipeCommand) -> dict[str, Any]:
         """Changes to another bundle between two parts; returns when it runs, which takes up to minutes."""
-        bundle = bundle_path(settings.bundles, body.folder)
-        if not slow.acquire(blocking=False):
-            return _busy()
-        try:
-            line.change_recipe(bundle, request.state.actor.name)
-        finally:
-            slow.release()
-        return {"folder": body.folder}
+        return {"folder": body.folder, "golden": asdict(commands.change_recipe(body, request.state.actor.name))}
 
-    @router.post("/self-test", response_model=None)
-    def self_test(request: Request, body: _Body) -> dict[str, Any] | Response:
+    @router.post("/order")
+    def order(request: Request, body: OrderCommand) -> dict[str, Any]:
+        """Sets what parts carry from now on: order, lot, operator and free fields."""
+        line.set_order(body.wanted, request.state.actor.name)
+        return body.wanted.plain()
+
+    @router.post("/self-test")
+    def self_test(request: Request, body: _Body) -> dict[str, Any]:
         """Judges the golden samples now, and tells how they fared."""
-        if not slow.acquire(blocking=False):
-            return _busy()
-        try:
-            return asdict(line.self_test(request.state.actor.name))
-        finally:
-            slow.release()
+        return asdict(line.self_test(request.state.actor.name))
+
+    @router.post("/acknowledge")
+    def acknowledge(request: Request, body: Acknowledgement) -> dict[str, Any]:
+        """Somebody has looked for the rejects of unknown outcome, up to the one named."""
+        found = line.acknowledge(body.last, request.state.actor.name)
+        return {"rejects": found.rejects if found else 0}
 
     return router
-
-
-def _busy() -> Response:
-    return refuse(409, "a recipe change or self-test is running", fix="wait until it is done")

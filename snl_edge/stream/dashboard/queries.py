@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ...errors import DataError
+from ..actuation import UNACCOUNTED
 from ..journal import Journal
 from ..record import Entry, VerdictName
 
@@ -26,6 +27,8 @@ class Filter:
     product: str | None = None
     camera: str | None = None
     part: str | None = None
+    order: str | None = None
+    lot: str | None = None
     since: float | None = None
     """Seconds since 1970, of the capture; from this moment on."""
     until: float | None = None
@@ -33,6 +36,8 @@ class Filter:
     score_above: float | None = None
     score_to: float | None = None
     """Scores with ``score_above < score <= score_to``: those that change sides when a threshold moves."""
+    unaccounted: bool = False
+    """Only rejects of unknown outcome that nobody has acknowledged."""
 
     def conditions(self) -> tuple[str, list[object]]:
         """SQL for all but the verdicts, and its values."""
@@ -40,13 +45,16 @@ class Filter:
             ("product = ?", self.product),
             ("camera = ?", self.camera),
             ("part = ?", self.part),
+            ('"order" = ?', self.order),
+            ("lot = ?", self.lot),
             ("captured >= ?", self.since),
             ("captured < ?", self.until),
             ("score > ?", self.score_above),
             ("score <= ?", self.score_to),
         ]
         used = [(sql, value) for sql, value in pairs if value is not None]
-        return "".join(f" AND {sql}" for sql, _ in used), [value for _, value in used]
+        only = f" AND id IN ({UNACCOUNTED})" if self.unaccounted else ""
+        return only + "".join(f" AND {sql}" for sql, _ in used), [value for _, value in used]
 
 
 @dataclass(frozen=True)

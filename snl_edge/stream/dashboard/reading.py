@@ -84,18 +84,26 @@ def reading_routes(
         product: _Text = None,
         camera: _Text = None,
         part: _Text = None,
+        order: _Text = None,
+        lot: _Text = None,
         since: float | None = None,
         until: float | None = None,
         score_above: float | None = None,
         score_to: float | None = None,
+        unaccounted: bool = False,
         before: _Id = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 24,
     ) -> dict[str, Any]:
         """Records of parts, newest first; all but the good ones if no verdict is given."""
         chosen = tuple(dict.fromkeys(verdict)) if verdict else queries.Filter().verdicts
-        wanted = queries.Filter(chosen, product, camera, part, since, until, score_above, score_to)
+        wanted = queries.Filter(
+            chosen, product, camera, part, order, lot, since, until, score_above, score_to, unaccounted
+        )
         found = queries.parts(journal, wanted, before, limit + 1)
-        return {"parts": [entry_json(entry) for entry in found[:limit]], "more": len(found) > limit}
+        shown = found[:limit]
+        outcomes = journal.outcomes([entry.id for entry in shown])
+        parts = [entry_json(entry, outcomes.get(entry.id, ())) for entry in shown]
+        return {"parts": parts, "more": len(found) > limit}
 
     @router.get("/parts/{entry_id}/{kind}", response_class=_Jpeg)
     async def picture(entry_id: int, kind: str, size: str = "large") -> Response:

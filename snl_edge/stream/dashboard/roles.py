@@ -8,14 +8,16 @@ Role = Literal["machine", "viewer", "operator", "engineer"]
 MACHINES = frozenset({"/health", "/metrics", "/api/trigger"})
 """What machines ask."""
 READING = frozenset({"GET", "HEAD"})
-_OPERATING = frozenset({"/api/pause", "/api/recipe", "/api/self-test", "/api/trigger"})
+_OPERATING = frozenset(
+    {"/api/acknowledge", "/api/order", "/api/pause", "/api/recipe", "/api/self-test", "/api/trigger"}
+)
 
 
 def allows(role: Role, method: str, path: str) -> bool:
     """Whether ``role`` may send such a request.
 
-    A machine may trigger, and read health and metrics. A viewer may read everything, an operator may pause, choose the
-    recipe, test and trigger as well, an engineer may do everything.
+    A machine may trigger, and read health and metrics. A viewer may read everything, an operator may pause, set
+    order and recipe, test, acknowledge and trigger as well, an engineer may do everything.
     """
     if role == "engineer" or path == "/api/logout":
         return True

@@ -31,8 +31,8 @@ class TokenSettings(BaseModel):
 
     name: str = Field(min_length=1, max_length=40, description="Whose it is, as the list of changes shows it.")
     role: Role = Field(
-        description="`machine` triggers and reads metrics, `viewer` reads, `operator` also pauses, tests and changes "
-        "the recipe, `engineer` does everything."
+        description="`machine` triggers and reads metrics, `viewer` reads, `operator` also pauses, tests, sets order "
+        "and recipe and acknowledges, `engineer` does everything."
     )
     file: Path = Field(description="File that holds the token.")
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ..actuation import Actuation
 from ..control import Status
 from ..record import Entry
 
+_OUTCOME = ("actuator", "outcome", "detail", "acknowledged")
 
-def entry_json(entry: Entry) -> dict[str, Any]:
+
+def entry_json(entry: Entry, outcomes: Sequence[Actuation] = ()) -> dict[str, Any]:
     """A part with all that the journal knows of it; whether pictures were kept, not where they lie."""
     fields = _finite(asdict(entry.record))
     fields["image"] = entry.record.image is not None
     fields["heatmap"] = entry.record.heatmap is not None
-    return {"id": entry.id, "run": entry.run, "message_id": entry.message_id, **fields}
+    moved = [{name: getattr(one, name) for name in _OUTCOME} for one in outcomes]
+    return {"id": entry.id, "run": entry.run, "message_id": entry.message_id, **fields, "outcomes": moved}
 
 
 def brief_json(entry: Entry) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from ..commands import Commands
 from ..control import State
 from ..journal import Journal
 from .forwarding import Forwarder
@@ -40,28 +41,31 @@ Sinks = Annotated[tuple[Sink, ...], AfterValidator(_different_names)]
 """Settings of a line's sinks."""
 
 
-def build_sink(settings: Sink, journal: Journal, state: Callable[[], State]) -> Forwarder:
+def build_sink(
+    settings: Sink, journal: Journal, state: Callable[[], State], commands: Commands | None = None
+) -> Forwarder:
     """A sink, ready to ``start()``: it delivers what comes into the journal from now on, and what is still to deliver.
 
     Args:
         settings: what and where.
         journal: open, its run begun or not.
         state: the line's state, for receivers that show it; called from another thread, often.
+        commands: what receivers may ask of the line, where ``settings.commands`` lets them.
 
     Raises:
         ConfigError: a package is missing.
     """
-    return Forwarder(_name(settings), settings, _transport(settings, journal, state), journal)
+    return Forwarder(_name(settings), settings, _transport(settings, journal, state, commands), journal)
 
 
-def _transport(settings: Sink, journal: Journal, state: Callable[[], State]) -> Transport:
+def _transport(settings: Sink, journal: Journal, state: Callable[[], State], commands: Commands | None) -> Transport:
     if isinstance(settings, MqttSink):
         require("paho", "mqtt", "an mqtt sink")
-        return MqttTransport(settings)
+        return MqttTransport(settings, commands)
     if isinstance(settings, WebhookSink):
         require("urllib3", "webhook", "a webhook sink")
         return WebhookTransport(settings)
     if isinstance(settings, OpcUaSink):
         require("asyncua", "opcua", "an opcua sink")
-        return OpcUaTransport(settings, journal, state)
+        return OpcUaTransport(settings, journal, state, commands)
     return JsonLinesTransport(settings)

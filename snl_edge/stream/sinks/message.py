@@ -62,6 +62,10 @@ class Message(BaseModel):
     engine: str = Field(description="SHA-256 of the engine or graph that ran.")
     image: str | None = Field(description="Path of the kept picture below the journal's folder.")
     heatmap: str | None
+    order: str | None = Field(description="The order that was being made when the trigger fired.")
+    lot: str | None
+    operator: str | None = Field(description="Who worked at the line, as told; not checked.")
+    fields: dict[str, str] = Field(description="What else the plant gave with the order.")
 
 
 def message(entry: Entry) -> Message:
@@ -97,6 +101,10 @@ def message(entry: Entry) -> Message:
         engine=record.engine,
         image=record.image,
         heatmap=record.heatmap,
+        order=record.order,
+        lot=record.lot,
+        operator=record.operator,
+        fields=dict(record.fields),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import ssl
 import threading
@@ -13,14 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
+from ..commands import Commands
 from ..record import Entry
 from .message import VERSION, encode
+from .mqtt_commands import CommandListener
 from .settings import Secret, SinkSettings, Tls
 from .transport import DeliveryError, PoisonError
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
+_log = logging.getLogger(__name__)
 REFUSED_FOR_GOOD = (0x90, 0x95, 0x99)
 """MQTT 5: topic name invalid, packet too large, payload format invalid."""
 
@@ -45,6 +49,9 @@ class MqttSink(SinkSettings):
     """Where the password is kept."""
     tls: Tls | None = None
     """Encrypt; ``{}`` is enough where the system trusts the broker's certificate."""
+    commands: bool = False
+    """Take commands from ``<topic>/command/recipe`` and ``/order``: whoever the broker lets write there can change the
+    recipe."""
     keepalive_s: int = Field(default=30, ge=5, le=3600)
     """After one and a half times that without a sign of us, the broker publishes our last will."""
 
@@ -58,11 +65,15 @@ class MqttSink(SinkSettings):
 class MqttTransport:
     """A connection to one broker. paho's thread keeps it alive; when to connect again is the forwarder's business."""
 
-    def __init__(self, settings: MqttSink) -> None:
+    def __init__(self, settings: MqttSink, commands: Commands | None = None) -> None:
         self._settings = settings
         self._address = f"{settings.host}:{settings.port or (8883 if settings.tls else 1883)}"
         self._status = f"{settings.topic}/status"
         self._client: Client | None = None
+        self._listener = None
+        if settings.commands:
+            assert commands is not None
+            self._listener = CommandListener(settings.topic, commands, self._answer)
         self._changed = threading.Condition()
         self._connected = False
         self._problem = ""
@@ -104,6 +115,8 @@ class MqttTransport:
             if not self._connected:
                 raise self._lost("does not answer")
         self._publish([(self._status, _state("online"), True)])
+        if self._listener is not None:
+            self._subscribe(client, self._listener)
 
     def deliver(self, entries: Sequence[Entry]) -> int:
         """Publishes, and returns when the broker has confirmed all."""
@@ -143,6 +156,31 @@ class MqttTransport:
                     raise PoisonError(f"broker {self._address}: {answer}", confirmed)
                 if answer.is_failure:
                     raise DeliveryError(f"broker {self._address} refuses messages: {answer}", confirmed)
+
+    def _subscribe(self, client: Client, listener: CommandListener) -> None:
+        client.on_message = lambda _client, _data, got: listener.take(got.topic, bytes(got.payload), got.retain)
+        client.on_subscribe = lambda _client, _data, mid, codes, _properties: self._on_publish(
+            client, None, mid, codes[0], None
+        )
+        with self._changed:
+            self._answers.clear()
+        _, mid = client.subscribe(listener.topics, 1)
+        with self._changed:
+            self._changed.wait_for(lambda: mid in self._answers or not self._connected, self._settings.timeout_s)
+            answer = None if mid is None else self._answers.get(mid)
+        if answer is None:
+            raise self._lost("does not confirm the subscription to commands")
+        if answer.is_failure:
+            raise DeliveryError(
+                f"broker {self._address} refuses {listener.topics}: {answer}; commands: false ends this"
+            )
+
+    def _answer(self, topic: str, payload: bytes) -> None:
+        client = self._client
+        if client is None or not self._connected:
+            _log.warning("mqtt: the answer at %s is lost, the connection is", topic)
+            return
+        client.publish(topic, payload, qos=1)
 
     def _lost(self, what: str, confirmed: int = 0) -> DeliveryError:
         return DeliveryError(f"broker {self._address} {self._problem or what}", confirmed)

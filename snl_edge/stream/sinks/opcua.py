@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from ...errors import ConfigError
+from ..commands import Commands
 from ..control import State
 from ..journal import Journal
 from ..network.accepting import ListeningSocket
@@ -56,6 +57,8 @@ class OpcUaSink(SinkSettings):
     """What is offered, by Basic256Sha256; if not given, ``sign_and_encrypt`` with a certificate, ``none`` without."""
     users: dict[str, Secret] = Field(default={})
     """User names and passwords; without any, everyone may read. Nobody may write."""
+    commands: bool = False
+    """Offer the methods ``ChangeRecipe`` and ``SetOrder`` to those who have logged in."""
     trusted_clients: Path | None = None
     """Folder with the certificates (DER) of clients, or of their authorities; without it, any client may connect."""
 
@@ -74,6 +77,8 @@ class OpcUaSink(SinkSettings):
             raise ValueError(
                 "users need certificate and key, and no security none: else passwords cross the network in clear"
             )
+        if self.commands and not self.users:
+            raise ValueError("commands need users: not everyone may change the recipe, and the audit says who did")
         if self.trusted_clients and "none" in self.offered:
             raise ValueError("trusted_clients needs certificate and key, and no security none: else clients show none")
         if self.anonymous and (self.users or self.trusted_clients):
@@ -103,8 +108,11 @@ class OpcUaTransport:
     for what it missed (``GetResultsAfter``), and the journal answers.
     """
 
-    def __init__(self, settings: OpcUaSink, journal: Journal, state: Callable[[], State]) -> None:
+    def __init__(
+        self, settings: OpcUaSink, journal: Journal, state: Callable[[], State], commands: Commands | None = None
+    ) -> None:
         self._settings = settings
+        self._commands = commands if settings.commands else None
         self._journal = journal
         self._state = state
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -173,7 +181,7 @@ class OpcUaTransport:
         server.set_server_name("snl-edge")
         await server.set_application_uri(APPLICATION)
         await self._secure(server)
-        self._space = await AddressSpace.build(server, settings.system, self._journal)
+        self._space = await AddressSpace.build(server, settings.system, self._journal, self._commands)
         latest = await asyncio.to_thread(self._journal.select, "1 ORDER BY id DESC LIMIT 1", ())
         await self._space.show(latest, events=False)
         await self._space.show_state(self._state())
@@ -188,13 +196,15 @@ class OpcUaTransport:
         from asyncua.crypto.truststore import TrustStore
         from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
 
+        from .opcua_commands import NotedCaller
+
         settings = self._settings
         policies = {
             "none": ua.SecurityPolicyType.NoSecurity,
             "sign": ua.SecurityPolicyType.Basic256Sha256_Sign,
             "sign_and_encrypt": ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
         }
-        server.set_security_policy([policies[mode] for mode in settings.offered])
+        server.set_security_policy([policies[mode] for mode in settings.offered], NotedCaller())
         server.set_identity_tokens([ua.UserNameIdentityToken if settings.users else ua.AnonymousIdentityToken])
         try:
             if settings.certificate is not None and settings.key is not None:

@@ -18,10 +18,12 @@ from asyncua.common.node import Node
 from asyncua.server.server import Server
 from asyncua.ua.object_ids import ObjectIds
 
+from ..commands import Commands
 from ..control import State
 from ..journal import Journal
 from ..record import Entry
 from .message import encode
+from .opcua_commands import OUTPUTS, command_methods
 
 NAMESPACE = "urn:snl-edge:machine-vision"
 COMPLETED, FAILED = 1, 4
@@ -57,6 +59,9 @@ _FIELDS: dict[str, ua.VariantType] = {
     "Verdict": _T.String,
     "Action": _T.String,
     "Score": _T.Double,
+    "Order": _T.String,
+    "Lot": _T.String,
+    "Operator": _T.String,
 }
 _FILTER: tuple[str, ...] = ("MeasId", "PartId", "ExternalRecipeId", "InternalRecipeId", "ExternalConfigurationId")
 _FILTER += ("InternalConfigurationId", "ProductId", "JobId")
@@ -81,6 +86,9 @@ def result_fields(entry: Entry) -> dict[str, Any]:
         "Verdict": record.verdict,
         "Action": record.action,
         "Score": float("nan") if record.score is None else record.score,
+        "Order": record.order or "",
+        "Lot": record.lot or "",
+        "Operator": record.operator or "",
     }
 
 
@@ -95,7 +103,7 @@ class AddressSpace:
     events: tuple[Any, ...]
 
     @classmethod
-    async def build(cls, server: Server, system_name: str, journal: Journal) -> AddressSpace:
+    async def build(cls, server: Server, system_name: str, journal: Journal, commands: Commands | None) -> AddressSpace:
         """Adds the vision system below Objects."""
         space = await server.register_namespace(NAMESPACE)
 
@@ -125,6 +133,8 @@ class AddressSpace:
         shown = await part(results, "Latest")
         latest = {name: (await variable(shown, name, _empty(of), of)).nodeid for name, of in _FIELDS.items()}
         await _add_methods(management, space, journal)
+        for name, (method, inputs) in (command_methods(commands) if commands else {}).items():
+            await _method(system, space, name, method, inputs, OUTPUTS)
         event = await server.create_custom_event_type(
             space, "ResultReadyEventType", ObjectIds.BaseEventType, list(_FIELDS.items())
         )

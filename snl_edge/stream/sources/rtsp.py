@@ -72,7 +72,7 @@ class RtspSource:
         """Connects, and waits until the stream says what it holds."""
         self.close()
         try:
-            import av
+            import av.error
         except ImportError as error:
             raise CameraError("network cameras need PyAV", str(error), 'run: pip install "snl-edge[rtsp]"') from error
         settings = self._settings
@@ -82,7 +82,7 @@ class RtspSource:
                 _with_credentials(settings), options=options, timeout=(settings.timeout_s, settings.timeout_s)
             )
             stream = self._container.streams.video[0]
-        except av.FFmpegError as error:
+        except av.error.FFmpegError as error:
             raise CameraError(f"cannot open {settings.url}", _reason(error, settings.timeout_s), self._remedy) from None
         except IndexError:
             self.close()
@@ -96,13 +96,13 @@ class RtspSource:
         """The next picture; waits for it as long as ``timeout_s``, and what is not whole is a `PictureError`."""
         if self._container is None:
             raise CameraError(f"{self._settings.url} is closed")
-        import av
+        import av.error
 
         try:
             frame = next(self._frames)
         except StopIteration:
             raise CameraError(f"{self._settings.url} has ended its stream", fix=self._remedy) from None
-        except av.FFmpegError as error:
+        except av.error.FFmpegError as error:
             why = _reason(error, self._settings.timeout_s)
             raise CameraError(f"{self._settings.url} gives no picture", why, self._remedy) from None
         self.received = self._arrivals.of(frame.time)
@@ -112,7 +112,7 @@ class RtspSource:
                 "packets were lost",
                 "use transport tcp, and look at the network's load",
             )
-        return frame.to_ndarray(format="bgr24")
+        return frame.to_ndarray(format="bgr24")  # pyright: ignore[reportReturnType]
 
     def close(self) -> None:
         """Ends the connection."""

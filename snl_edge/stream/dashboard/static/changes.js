@@ -13,7 +13,7 @@ function entries({ before, after, ...rest }) {
 }
 
 export async function changesPage({ page, line, listen }) {
-  const key = (status) => [status?.threshold_version, status?.state, status?.shadow, status?.recipe].join();
+  const key = (status) => [status?.threshold_version, status?.state, status?.shadow, status?.recipe, status?.unaccounted?.last].join();
   let shown = key(line.status);
   const load = async () => draw(page, (await get("/api/audit")).changes);
   listen("status", ({ detail }) => { if (key(detail) !== shown) { shown = key(detail); load(); } });

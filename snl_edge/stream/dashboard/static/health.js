@@ -1,6 +1,7 @@
-// Health: every check of the line, the worst first; drift by itself.
+// Health: every check of the line, the worst first; drift by itself; rejects that somebody has to look for.
 
-import { h, lightIcon } from "./dom.js";
+import { change } from "./api.js";
+import { confirm, h, lightIcon, number, toast } from "./dom.js";
 
 const WORDS = { ok: "OK", warning: "WARNING", failed: "FAILED" };
 const ORDER = ["failed", "warning", "ok"];
@@ -12,16 +13,41 @@ function list(title, checks, none) {
     : h("p", { class: "muted" }, none));
 }
 
-export function healthPage({ page, line, listen }) {
+const rejects = (count) => (count === 1 ? "1 reject" : `${number(count)} rejects`);
+
+// Rejects of a process that died. It stays where it is, so that the button does not go from under a finger.
+function lookFor(line, mayAcknowledge) {
+  const text = h("p", { class: "muted" });
+  const button = h("button", { type: "button", class: "wide", onclick: async () => {
+    const seen = line.status.unaccounted; // what comes while the question stands was not looked for
+    if (!seen || !await confirm(`Have you looked for ${rejects(seen.rejects)}?`, ["In the bin and on the line: each may or may not have been sorted out.", "Your acknowledgement goes into the journal."], "Acknowledge", true)) return;
+    const done = await change("/api/acknowledge", { last: seen.last });
+    if (done) toast(`${rejects(done.rejects)} acknowledged`);
+  } }, "Acknowledge…");
+  const panel = h("section", { class: "panel control", hidden: true }, h("h2", {}, "Check the bin"), text,
+    h("a", { class: "button", href: "#parts?unaccounted" }, "Look at them"), mayAcknowledge && button);
+  const update = () => {
+    const { unaccounted: lost } = line.status;
+    panel.hidden = !lost;
+    if (lost) text.textContent = `The line's process ended before it was known whether ${rejects(lost.rejects)} of run ${lost.runs.join(", ")} moved.`;
+  };
+  return { panel, update };
+}
+
+export function healthPage({ page, line, listen, session }) {
+  const { panel, update: asked } = lookFor(line, session.may.includes("/api/acknowledge"));
+  const checked = h("div", { class: "column" });
+  const column = h("div", { class: "column" });
+  page.append(h("div", { class: "column" }, panel, checked), column);
   const update = () => {
     if (!line.status) return;
     const { checks, recipe, recipe_hash: hash, products, threshold_version: version } = line.status;
     const drift = checks.filter((check) => check.name.startsWith("drift"));
     const facts = [["Recipe", recipe], ["Engine", hash.slice(0, 12)], ["Products", products.join(", ")], ["Threshold version", String(version)]];
-    page.replaceChildren(
-      list("Line", checks.filter((check) => !drift.includes(check)), "Nothing is checked."),
-      h("div", { class: "column" }, list("Drift", drift, "No reference to compare with yet."),
-        h("section", { class: "panel" }, h("h2", {}, "What is running"), h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])))));
+    asked();
+    checked.replaceChildren(list("Line", checks.filter((check) => !drift.includes(check)), "Nothing is checked."));
+    column.replaceChildren(list("Drift", drift, "No reference to compare with yet."),
+      h("section", { class: "panel" }, h("h2", {}, "What is running"), h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))));
   };
   listen("status", update);
   update();

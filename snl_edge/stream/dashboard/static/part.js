@@ -2,6 +2,12 @@
 
 import { WORDS, h, moment, number, score, svg, toggle, verdictIcon } from "./dom.js";
 
+// What became of it at one actuator, in the words of the line's health page.
+function outcome({ actuator, outcome: word, detail, acknowledged }) {
+  const told = word === "open" ? "on the way" : [word, detail].filter(Boolean).join(": ");
+  return [`At ${actuator}`, acknowledged == null ? told : `${told} (acknowledged ${moment(acknowledged)})`];
+}
+
 function facts(entry) {
   const rows = [
     ["Product", entry.product || (entry.reason === "mismatch" ? "another than the camera's" : "not learned")],
@@ -11,8 +17,13 @@ function facts(entry) {
     ["Reason", entry.reason],
     ["Warning", entry.warning],
     ["Action", entry.shadow ? `${entry.action} (shadow: not done)` : entry.action],
+    ...entry.outcomes.map(outcome),
     ["Part id", entry.part],
     ["Encoder", entry.encoder],
+    ["Order", entry.order],
+    ["Lot", entry.lot],
+    ["Operator", entry.operator],
+    ...Object.entries(entry.fields),
     ["File", entry.file],
     ["Camera", `${entry.camera}, trigger ${entry.sequence}`],
     ["Captured", moment(entry.captured)],

@@ -10,8 +10,8 @@ const TIMES = [["", "Any time"], ["1", "Last hour"], ["8", "Last 8 hours"], ["24
 export async function partsPage({ page, line, listen, query }) {
   const wanted = {
     verdicts: new Set(query.has("verdict") ? query.getAll("verdict") : ["reject", "unknown", "failsafe"]),
-    product: query.get("product") || "", camera: query.get("camera") || "", part: "", hours: "", from: "", to: "",
-    above: query.get("score_above"), upTo: query.get("score_to"),
+    product: query.get("product") || "", camera: query.get("camera") || "", part: "", order: "", hours: "", from: "", to: "",
+    above: query.get("score_above"), upTo: query.get("score_to"), unaccounted: query.has("unaccounted"),
   };
   let heatmap = localStorage.getItem("gallery-heatmap") !== "off";
   let shown = [];
@@ -29,10 +29,11 @@ export async function partsPage({ page, line, listen, query }) {
     for (const verdict of wanted.verdicts) search.append("verdict", verdict);
     const set = (key, value) => { if (value !== "" && value != null) search.set(key, value); };
     const seconds = (text) => (text ? new Date(text).getTime() / 1000 : "");
-    set("product", wanted.product); set("camera", wanted.camera); set("part", wanted.part.trim());
+    set("product", wanted.product); set("camera", wanted.camera); set("part", wanted.part.trim()); set("order", wanted.order.trim());
     if (wanted.hours === "own") { set("since", seconds(wanted.from)); set("until", seconds(wanted.to)); }
     else if (wanted.hours) set("since", (line.status?.time ?? Date.now() / 1000) - 3600 * wanted.hours);
     set("score_above", wanted.above); set("score_to", wanted.upTo); set("before", before);
+    set("unaccounted", wanted.unaccounted || null);
     return `/api/parts?${search}`;
   };
 
@@ -69,6 +70,7 @@ export async function partsPage({ page, line, listen, query }) {
   const status = line.status ?? { products: [], cameras: [] };
   const own = h("div", { class: "row own", hidden: true }, ["from", "to"].map((end) => h("label", { class: "field" }, h("span", { class: "label" }, end), h("input", { type: "datetime-local", onchange: (event) => { wanted[end] = event.target.value; load(); } }))));
   const range = wanted.above != null && h("button", { type: "button", class: "chip", onclick: () => { wanted.above = wanted.upTo = null; range.remove(); load(); } }, `Score ${score(wanted.above)} – ${score(wanted.upTo)}  ✕`);
+  const lost = wanted.unaccounted && h("button", { type: "button", class: "chip", onclick: () => { wanted.unaccounted = false; lost.remove(); load(); } }, "Outcome unknown  ✕");
   page.append(
     h("section", { class: "panel filters" },
       h("div", { class: "row" }, chips),
@@ -77,11 +79,12 @@ export async function partsPage({ page, line, listen, query }) {
         choice("Camera", names(status.cameras, "All cameras"), wanted.camera, (value) => { wanted.camera = value; load(); }),
         choice("Time", TIMES, "", (value) => { wanted.hours = value; own.hidden = value !== "own"; load(); }),
         h("label", { class: "field" }, h("span", { class: "label" }, "Part id"), h("input", { type: "search", placeholder: "exact", onchange: (event) => { wanted.part = event.target.value; load(); } })),
-        range, h("span", { class: "spring" }), toggle("Heatmap", heatmap, (on) => { heatmap = on; localStorage.setItem("gallery-heatmap", on ? "on" : "off"); grid.replaceChildren(...shown.map(card)); })), own),
+        h("label", { class: "field" }, h("span", { class: "label" }, "Order"), h("input", { type: "search", placeholder: "exact", onchange: (event) => { wanted.order = event.target.value; load(); } })),
+        range, lost, h("span", { class: "spring" }), toggle("Heatmap", heatmap, (on) => { heatmap = on; localStorage.setItem("gallery-heatmap", on ? "on" : "off"); grid.replaceChildren(...shown.map(card)); })), own),
     fresh, grid, note, older);
   listen("status", ({ detail }) => {
     const newest = shown.length ? shown[0].id : 0;
-    offer(detail.recent.some((part) => part.id > newest && wanted.verdicts.has(part.verdict) && (!wanted.product || part.product === wanted.product) && (!wanted.camera || part.camera === wanted.camera)) && !(wanted.part || wanted.to || wanted.above != null));
+    offer(detail.recent.some((part) => part.id > newest && wanted.verdicts.has(part.verdict) && (!wanted.product || part.product === wanted.product) && (!wanted.camera || part.camera === wanted.camera)) && !(wanted.part || wanted.order || wanted.to || wanted.above != null || wanted.unaccounted));
   });
   await load();
 }
