@@ -173,9 +173,8 @@ def test_who_takes_nothing_of_an_answer_is_left(drawn: DrawnLine, monkeypatch: p
         client.connect(("127.0.0.1", server.port))
         client.settimeout(0.2)
         with suppress(OSError):
-            while True:  # until the server reads no more
+            while True:  # until the server reads no more, as its answers are not taken
                 client.sendall(b"GET /static/app.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
-        assert server.open_connections == 1
         until(lambda: not server.open_connections, 5)
 
 
