@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from ..control import Line
 from ..journal import Journal
@@ -29,6 +29,10 @@ _Number = Annotated[float | None, Query(allow_inf_nan=False)]
 _Shifts = Annotated[str | None, Query(max_length=200)]
 
 
+class _Csv(StreamingResponse):
+    media_type = "text/csv"
+
+
 def reporting_routes(line: Line, journal: Journal) -> APIRouter:
     """All of them; without a time the last 24 hours, or with ``shifts`` the last one that has ended."""
     # One by one, however many pages ask: the other cores are the line's.
@@ -43,20 +47,21 @@ def reporting_routes(line: Line, journal: Journal) -> APIRouter:
 
     @router.get("/report")
     def figures(since: _Number = None, until: _Number = None, shifts: _Shifts = None) -> dict[str, Any]:
+        """What the line did in a time; without one in the last 24 hours, or the last shift that has ended."""
         return report(since, until, shifts).plain()
 
-    @router.get("/report.html")
+    @router.get("/report.html", response_class=HTMLResponse)
     def page(since: _Number = None, until: _Number = None, shifts: _Shifts = None) -> Response:
+        """The same as a page to keep, with pictures of the worst parts in it."""
         found = report(since, until, shifts)
         content = report_html(found, journal.folder)
-        return Response(content, media_type="text/html; charset=utf-8", headers=_named("report", found.period, "html"))
+        return HTMLResponse(content, headers=_named("report", found.period, "html"))
 
-    @router.get("/records.csv")
+    @router.get("/records.csv", response_class=_Csv)
     def records(since: _Number = None, until: _Number = None) -> Response:
+        """All records of a time for a spreadsheet."""
         period = chosen_period(since, until, (), time.time())
-        return StreamingResponse(
-            _csv(journal, period), media_type="text/csv; charset=utf-8", headers=_named("records", period, "csv")
-        )
+        return _Csv(_lines(journal, period), headers=_named("records", period, "csv"))
 
     def _named(kind: str, period: Period, ending: str) -> dict[str, str]:
         """A file to keep, named by line and begin: never shown in the dashboard's own place."""
@@ -66,7 +71,7 @@ def reporting_routes(line: Line, journal: Journal) -> APIRouter:
     return router
 
 
-def _csv(journal: Journal, period: Period) -> Iterator[str]:
+def _lines(journal: Journal, period: Period) -> Iterator[str]:
     yield csv_header()
     lines = (csv_line(row) for row in rows(journal, period))
     while some := "".join(islice(lines, _LINES)):
