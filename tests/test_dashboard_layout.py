@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from dashboard_line import NAME, DrawnLine
 from dashboard_screenshots import browser
 from playwright.sync_api import Page, expect, sync_playwright
-from troubled_line import troubled_line
+from troubled_line import REFUSAL, troubled_line
 
 from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.dashboard.settings import DashboardSettings
@@ -108,6 +108,20 @@ def _views(page: Page) -> Iterator[str]:
                 page.locator("dialog .facts").wait_for()
                 yield f"part, {verdict}"
                 page.evaluate(CLOSE)
+        if name == "Report":
+            shifts = page.get_by_label("Shifts begin")
+            for given in ("6", ""):
+                shifts.fill(given)
+                shifts.press("Enter")
+                page.locator(".report .bad" if given else ".report .card img").first.wait_for()
+                if given:
+                    yield "report, refused"
+        if name == "Controls":
+            page.get_by_label("Order", exact=True).fill(REFUSAL[:60])
+            page.get_by_role("button", name="Set order").click()
+            page.locator("dialog[open]").wait_for()
+            yield "question"
+            page.evaluate(CLOSE)
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
@@ -132,6 +146,20 @@ def test_everything_can_be_read_and_is_named(page: Page, line: DrawnLine, theme:
     found |= {"page to keep": faults} if (faults := _axe(kept)) else {}
     kept.close()
     assert not found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_login_fits_and_can_be_read(page: Page, theme: str) -> None:
+    login = page.context.new_page()
+    login.emulate_media(color_scheme=theme)  # pyright: ignore[reportArgumentType]
+    login.goto(page.evaluate("location.origin") + "/login")
+    login.evaluate("document.getElementById('wrong').textContent = 'too many wrong tokens: wait 31 s'")
+    for width, height in SIZES:
+        login.set_viewport_size({"width": width, "height": height})
+        assert [fault for check in CHECKS for fault in login.evaluate(check)] == []
+    faults = _axe(login)
+    login.close()
+    assert not faults
 
 
 def _axe(page: Page) -> list[str]:

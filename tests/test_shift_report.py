@@ -93,6 +93,15 @@ def test_tells_orders_shadow_and_what_the_disk_could_not_take(journal: Journal) 
     assert "7 more parts were fail-safe" in said
 
 
+def test_tells_what_retention_has_taken(journal: Journal) -> None:
+    assert report(journal).kept_from is None
+    journal.forget(START + 130, [], 1000)
+    found = report(journal)
+    assert (found.total.parts, found.kept_from) == (70, START + 130)
+    assert any("Retention has removed" in line for line in report_text(found))
+    assert report(journal, Period(START + 140, START + 200)).kept_from is None
+
+
 def test_tells_what_became_of_rejects(journal: Journal) -> None:
     rejects = [
         entry.record.sequence for entry in journal.select("verdict = 'reject' AND captured >= ?", (START + 100,))

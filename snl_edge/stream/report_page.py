@@ -80,6 +80,8 @@ def sections(report: ShiftReport) -> Iterator[tuple[str, Sequence[Row]]]:
 
 def notes(report: ShiftReport) -> Iterator[str]:
     """What a reader of the figures must know."""
+    if report.kept_from is not None:
+        yield f"Retention has removed records from before {clock(report.kept_from)}: they are in no figure here."
     if not report.total.parts:
         yield "No part was recorded in this time."
     if report.shadow:

@@ -95,6 +95,9 @@ class ShiftReport:
     first: float | None
     """Trigger of the first part in it; None without parts."""
     last: float | None
+    kept_from: float | None
+    """Trigger of the oldest record that retention left, where the period begins before it: what it took is in no
+    figure here. None where all of the period is there."""
     total: Row
     shifts: tuple[tuple[Period, Row], ...]
     products: tuple[Row, ...]
@@ -128,6 +131,7 @@ class ShiftReport:
             "generated": self.generated,
             "first": self.first,
             "last": self.last,
+            "kept_from": self.kept_from,
             "total": self.total.plain(),
             "shifts": [{**row.plain(), **_span(period)} for period, row in self.shifts],
             **{name: [row.plain() for row in some] for name, some in rows.items()},

@@ -106,6 +106,7 @@ def shift_report(connection: sqlite3.Connection, period: Period, shifts: Sequenc
         generated=now,
         first=min((row[8] for row in counted), default=None),
         last=max((row[9] for row in counted), default=None),
+        kept_from=_kept_from(connection, period),
         total=_row("all", named["total"]["all"]),
         shifts=tuple(by_shift),
         products=_rows(named["product"]),
@@ -129,6 +130,14 @@ def shift_report(connection: sqlite3.Connection, period: Period, shifts: Sequenc
 def line_name(config: str) -> str:
     """Of the line whose settings these are, as the journal keeps them of each run; empty where they do not say."""
     return str(json.loads(config).get("name", ""))
+
+
+def _kept_from(connection: sqlite3.Connection, period: Period) -> float | None:
+    first = connection.execute("SELECT MIN(id) FROM verdict").fetchone()[0]
+    if first is None or first == 1:
+        return None
+    oldest = connection.execute("SELECT MIN(captured) FROM verdict").fetchone()[0]
+    return oldest if oldest > period.since else None
 
 
 def _nameless(verdict: VerdictName, reason: str | None) -> str:

@@ -113,7 +113,9 @@ def scores(journal: Journal, product: str | None, others: Sequence[str], last: i
 
 
 @contextmanager
-def limited(journal: Journal, seconds: float | None = None) -> Iterator[sqlite3.Connection]:
+def limited(
+    journal: Journal, seconds: float | None = None, fix: str = "narrow it by time or verdict"
+) -> Iterator[sqlite3.Connection]:
     """A connection that can only read, and no longer than that (None: `LONGEST_QUERY`).
 
     Raises:
@@ -128,6 +130,4 @@ def limited(journal: Journal, seconds: float | None = None) -> Iterator[sqlite3.
     except sqlite3.OperationalError as error:
         if "interrupted" not in str(error):
             raise
-        raise DataError(
-            "the search took too long", f"it was broken off after {longest:.0f} s", "narrow it by time or verdict"
-        ) from error
+        raise DataError("the search took too long", f"it was broken off after {longest:.0f} s", fix) from error

@@ -24,6 +24,7 @@ from .wire import known_parameters
 
 _LONGEST = 8.0
 """Seconds: it counts all parts of a period; a page waits for ten."""
+_SHORTER = "choose a shorter time, or ask at the line's machine: snl-edge stream report"
 _LINES = 500
 _Number = Annotated[float | None, Query(allow_inf_nan=False)]
 _Shifts = Annotated[str | None, Query(max_length=200)]
@@ -42,7 +43,7 @@ def reporting_routes(line: Line, journal: Journal) -> APIRouter:
     def report(since: float | None, until: float | None, shifts: str | None) -> ShiftReport:
         begin, now = shift_times(shifts) if shifts else (), time.time()
         period = chosen_period(since, until, begin, now)
-        with counting, limited(journal, _LONGEST) as connection:
+        with counting, limited(journal, _LONGEST, _SHORTER) as connection:
             return shift_report(connection, period, begin, now)
 
     @router.get("/report")

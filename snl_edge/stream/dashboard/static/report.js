@@ -30,6 +30,7 @@ function figures({ total }) {
 function notes(report) {
   const unknown = report.actuators.reduce((sum, one) => sum + one.unknown - one.acknowledged, 0);
   const told = [
+    report.kept_from != null && `Retention has removed records from before ${moment(report.kept_from)}: they are in no figure here.`,
     !report.total.parts && "No part was recorded in this time.",
     report.shadow > 0 && `${number(report.shadow)} of these parts were decided but not acted upon (shadow mode, or old files).`,
     report.unrecorded > 0 && `${number(report.unrecorded)} more parts were fail-safe and are in no figure here: the disk could not take them.`,
