@@ -86,7 +86,10 @@ export async function reportPage({ page, line }) {
 
   async function load() {
     const turn = ++asked;
-    for (const link of Object.values(files)) link.removeAttribute("href"); // never of another time than the figures
+    for (const link of Object.values(files)) { // never of another time than the figures
+      link.removeAttribute("href");
+      link.setAttribute("aria-disabled", "true");
+    }
     try {
       const report = await get(`/api/report?${query()}`);
       if (turn === asked) draw(report);
@@ -102,6 +105,7 @@ export async function reportPage({ page, line }) {
     files.csv.href = `/api/records.csv?${search}`;
     if (wanted.shifts) search.set("shifts", wanted.shifts);
     files.html.href = `/api/report.html?${search}`;
+    for (const link of Object.values(files)) link.removeAttribute("aria-disabled");
     span.textContent = `${report.line}: ${moment(report.since)} – ${moment(report.until)}`;
     body.replaceChildren(...[figures(report), notes(report),
       parts("Shift", report.shifts, (row) => `${moment(row.since)} – ${moment(row.until)}`), parts("Product", report.products), parts("Camera", report.cameras), parts("Order and lot", report.orders),
