@@ -9,6 +9,7 @@ REASONS = {
     "camera": "no picture from the camera",
     "corrupt": "the picture was damaged",
     "black": "the picture was black",
+    "blurred": "the picture was blurred, or the lens covered",
     "frozen": "the picture did not change",
     "size": "the picture had another size",
     "engine": "the engine failed",
