@@ -17,7 +17,7 @@ from .actuation import Actuation, unaccounted
 from .gaps import UNRECORDED
 from .journal import Journal
 from .journal_schema import FILE
-from .pictures import FOLDER
+from .pictures import kept_files
 from .record import Entry
 
 _AT_A_TIME = 1000
@@ -129,7 +129,7 @@ def check_journal(folder: Path) -> JournalReport:
             )
         )
     files = {name for pair in named for name in pair if name is not None}
-    present = {path.relative_to(folder).as_posix() for path in (folder / FOLDER).rglob("*.jpg")}
+    present = {path.relative_to(folder).as_posix() for path in kept_files(folder)}
     journal.close()
     return JournalReport(
         str(folder),

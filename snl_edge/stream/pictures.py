@@ -1,18 +1,27 @@
-"""Pictures of parts, kept below the journal's folder: written before their row, and gone by age and size."""
+"""Pictures of parts, kept below the journal's folder: written before a row names them, and gone by age and size.
+
+A picture is what the engine's input was made from: the inspected region, turned, in 8 bits, at the camera's resolution.
+As PNG it is that to the last bit, so that whoever judges it again gets the verdict of its record; JPEG at the model's own
+size moves the product distance beyond the limit (docs/stream.md, "Kept pictures").
+"""
 
 from __future__ import annotations
 
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..atomic import replacing
 from ..errors import OutputError
+from ..image import IMAGE_SUFFIXES
 from ..image_files import HEATMAP
 from ..opencv import cv2
 from ..runtime.frame import swapped
@@ -28,6 +37,8 @@ _GIB = 2**30
 _DAY_S = 86400.0
 _LOOK_S = 1.0
 _HEATMAP_WIDTH = 640
+_JPEG_QUALITY = 92
+_SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
 
 
 class PictureSettings(Settings):
@@ -37,14 +48,23 @@ class PictureSettings(Settings):
     """Verdicts whose pictures and heatmaps are kept."""
     good_every: int | None = Field(default=None, ge=1)
     """Keep each n-th good part's picture, too."""
-    jpeg_quality: int = Field(default=92, ge=50, le=100)
-    """Of kept pictures; higher shows more and takes more space."""
+    format: Literal["png", "jpeg"] = "png"
+    """``png`` keeps what was judged, bit by bit; ``jpeg`` takes far less space and time, and a kept picture judged again
+    may get another verdict. Heatmaps are JPEG."""
+    jpeg_quality: int | None = Field(default=None, ge=50, le=100)
+    """With ``format: jpeg``; higher shows more and takes more space. 92 if not given."""
     keep_days: float = Field(default=90, gt=0)
     """Older ones are removed; their verdicts stay."""
     keep_gib: float = Field(default=20, gt=0)
     """When all pictures together take more, the oldest are removed."""
     min_free_gib: float = Field(default=1, ge=0)
     """With less space on the disk, no picture is written and the oldest are removed: verdicts need the space."""
+
+    @model_validator(mode="after")
+    def _quality_of_jpeg(self) -> PictureSettings:
+        if self.jpeg_quality is not None and self.format != "jpeg":
+            raise ValueError("jpeg_quality needs format: jpeg; pictures are kept as PNG, without loss")
+        return self
 
 
 class Pictures:
@@ -95,7 +115,7 @@ class Pictures:
         day = time.strftime("%Y-%m-%d", time.gmtime(record.captured))
         name = f"{FOLDER}/{day}/{self._journal.run:06}-{record.camera}-{record.sequence:08}"
         try:
-            image = self._save(f"{name}.jpg", frame, colours)
+            image = self._save(f"{name}{_SUFFIXES[self._settings.format]}", frame, colours)
             heatmap = None
             if anomaly_map is not None:
                 heatmap = self._save(f"{name}{HEATMAP}", _heatmap(record, frame, anomaly_map, colours), "rgb")
@@ -112,7 +132,12 @@ class Pictures:
 
     def _save(self, name: str, picture: NDArray[np.uint8], colours: Colours) -> str:
         bgr = picture if colours == "bgr" else swapped(picture)
-        encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, self._settings.jpeg_quality])[1]
+        if name.endswith(".png"):
+            # OpenCV's own choice of level, filter and strategy is the fastest of those measured, and no larger.
+            encoded = cv2.imencode(".png", bgr[..., 0] if _is_grey(bgr) else bgr)[1]
+        else:
+            quality = self._settings.jpeg_quality or _JPEG_QUALITY
+            encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         with replacing(self._journal.folder / name) as temporary:
             temporary.write_bytes(encoded.data)
         with self._lock:
@@ -138,7 +163,7 @@ class Pictures:
         oldest = time.time() - self._settings.keep_days * _DAY_S if self._clock.steady else 0.0
         with self._lock:
             if self._bytes is None:  # counted once, then kept up to date
-                self._bytes = sum(path.stat().st_size for path in (self._journal.folder / FOLDER).rglob("*.jpg"))
+                self._bytes = sum(path.stat().st_size for path in kept_files(self._journal.folder))
         gone = 0
         while True:
             entries = self._journal.select("image IS NOT NULL ORDER BY id LIMIT ?", (100,))
@@ -171,6 +196,21 @@ class Pictures:
                 self._bytes = max(0, (self._bytes or 0) - size)
         with suppress(OSError):
             path.parent.rmdir()  # the day's folder, once it is empty
+
+
+def kept_files(folder: Path) -> Iterator[Path]:
+    """Pictures and heatmaps below the journal's ``folder``, of whatever format it was set to when they were written."""
+    for path in (folder / FOLDER).rglob("*"):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            yield path
+
+
+def _is_grey(picture: NDArray[np.uint8]) -> bool:
+    """Whether all three colours are the same everywhere: a third of the file, and read back they are three again."""
+    return all(
+        np.array_equal(seen[..., 0], seen[..., 1]) and np.array_equal(seen[..., 0], seen[..., 2])
+        for seen in (picture[::16, ::16], picture)  # few pixels tell that a picture is coloured
+    )
 
 
 def _heatmap(

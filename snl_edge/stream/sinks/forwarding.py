@@ -140,7 +140,7 @@ class Forwarder(threading.Thread):
             self._open = True
         if not self._read:
             limit = max(READ, self._settings.batch)
-            self._read = self._journal.after(self._position, limit)
+            self._read = self._journal.deliverable(self._position, limit)
             self._more = len(self._read) == limit
         entries = self._read[: self._settings.batch]
         chosen = [entry for entry in entries if self._wanted(entry)]
