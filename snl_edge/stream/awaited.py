@@ -1,4 +1,4 @@
-"""Records whose picture is still being written: on disk and acted upon, but not yet for sinks, which name the picture."""
+"""Records whose picture is still being written: on disk and acted upon, but not yet for sinks, which name it."""
 
 from __future__ import annotations
 

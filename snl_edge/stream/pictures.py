@@ -1,8 +1,8 @@
 """Pictures of parts, kept below the journal's folder: written before a row names them, and gone by age and size.
 
-A picture is what the engine's input was made from: the inspected region, turned, in 8 bits, at the camera's resolution.
-As PNG it is that to the last bit, so that whoever judges it again gets the verdict of its record; JPEG at the model's own
-size moves the product distance beyond the limit (docs/stream.md, "Kept pictures").
+A picture is what the engine's input was made from: the inspected region, turned, in 8 bits, at the camera's
+resolution. As PNG it is that to the last bit, so that whoever judges it again gets the verdict of its record; JPEG at
+the model's own size moves the product distance beyond the limit (docs/stream.md, "Kept pictures").
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class PictureSettings(Settings):
     good_every: int | None = Field(default=None, ge=1)
     """Keep each n-th good part's picture, too."""
     format: Literal["png", "jpeg"] = "png"
-    """``png`` keeps what was judged, bit by bit; ``jpeg`` takes far less space and time, and a kept picture judged again
-    may get another verdict. Heatmaps are JPEG."""
+    """``png`` keeps what was judged, bit by bit; ``jpeg`` takes far less space and time, but what is kept may get another
+    verdict when judged again. Heatmaps are JPEG."""
     jpeg_quality: int | None = Field(default=None, ge=50, le=100)
     """With ``format: jpeg``; higher shows more and takes more space. 92 if not given."""
     keep_days: float = Field(default=90, gt=0)
