@@ -49,8 +49,8 @@ class PictureSettings(Settings):
     good_every: int | None = Field(default=None, ge=1)
     """Keep each n-th good part's picture, too."""
     format: Literal["png", "jpeg"] = "png"
-    """``png`` keeps what was judged, bit by bit; ``jpeg`` takes far less space and time, but what is kept may get another
-    verdict when judged again. Heatmaps are JPEG."""
+    """``png`` keeps what was judged, bit by bit; ``jpeg`` takes far less space and time, but judged again it may give
+    another verdict. Heatmaps are JPEG."""
     jpeg_quality: int | None = Field(default=None, ge=50, le=100)
     """With ``format: jpeg``; higher shows more and takes more space. 92 if not given."""
     keep_days: float = Field(default=90, gt=0)
