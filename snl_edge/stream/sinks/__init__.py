@@ -72,6 +72,11 @@ def build_sink(
 def _transport(settings: Sink, journal: Journal, state: Callable[[], State], commands: Commands | None) -> Transport:
     if isinstance(settings, MqttSink):
         require("paho", "mqtt", "an mqtt sink")
+        if settings.sparkplug is not None:
+            require("google.protobuf", "sparkplug", "an mqtt sink with sparkplug")
+            from .sparkplug import SparkplugTransport
+
+            return SparkplugTransport(settings, journal, _name(settings), state)
         return MqttTransport(settings, commands)
     if isinstance(settings, WebhookSink):
         require("urllib3", "webhook", "a webhook sink")

@@ -67,7 +67,11 @@ def require(module: str, extra: str, what: str) -> None:
     Raises:
         ConfigError: ``module`` is not installed.
     """
-    if importlib.util.find_spec(module) is None:
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # its parent is not there either
+        found = None
+    if found is None:
         raise ConfigError(
             f"{what} needs the package {module}", "it is not installed", f"install it: pip install 'snl-edge[{extra}]'"
         )
