@@ -2,8 +2,7 @@
 
 ``python -m snl_edge.benchmarks.contamination DATA --name real10``: of each product a few defective test images, of
 every kind in turn, go among its training images; then it is trained with and without them and both are measured on
-the test images that are left. The same command goes on where an earlier one stopped. With ``--naming`` nothing is
-trained: which images are named is known before the first step, so several draws of defects can be tried.
+the test images that are left. The same command goes on where an earlier one stopped.
 """
 
 from __future__ import annotations
@@ -14,25 +13,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
 
 from snl_edge.data.layouts import open_dataset
-from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import GOOD, Dataset, Sample
-from snl_edge.errors import ConfigError, DataError
+from snl_edge.errors import DataError
 from snl_edge.evaluation.evaluate import Evaluation
 from snl_edge.evaluation.run import evaluate_model
-from snl_edge.model.config import SnlConfig, override
+from snl_edge.model.config import override
 from snl_edge.model.presets import preset as named
-from snl_edge.model.snl import Snl
-from snl_edge.progress import progress_bar
 from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import sha256_of
 from snl_edge.training.config import TrainingConfig
-from snl_edge.training.feature_cache import FeatureSource
 from snl_edge.training.image_record import ImageEntry, read_run_images
-from snl_edge.training.preparation import prepare_images
 
 from .command import run_command
 from .results import save_result
@@ -65,60 +58,38 @@ def contamination(
     steps: Annotated[int, typer.Option()] = 600,
     batch_size: Annotated[int, typer.Option()] = 16,
     seed: Annotated[int, typer.Option(help="Of the training, and of which defects are planted.")] = 0,
-    naming: Annotated[bool, typer.Option("--naming", help="Only which are named; escapes need training.")] = False,
-    draws: Annotated[int, typer.Option(min=1, help="Draws of defects, of this seed and the next; with --naming.")] = 1,
     trusted: Annotated[bool, typer.Option("--trusted", help="Also train on all: what they do unnamed.")] = False,
 ) -> None:
     """Trains on clean and on contaminated images of DATA and writes what it measured."""
     revision()  # of the code that starts, whatever is committed meanwhile
-    if draws > 1 and not naming:
-        raise ConfigError("several draws would each need trainings of their own", "--draws is given", "add --naming")
     config = override(named(preset), settings or [])
     training = TrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
     dataset = open_dataset(data)
-    plants = [plant(dataset, share, number) for number in range(seed, seed + draws)]
-    clean, spoilt, planted = plants[0]
+    clean, spoilt, planted = plant(dataset, share, seed)
+    kinds = {CLEAN: (clean, training), PLANTED: (spoilt, training)}
+    if trusted:
+        kinds[TRUSTED] = (spoilt, training.model_copy(update={"trust": True}))
     evaluations: dict[str, Evaluation] = {}
-    if naming:
-        unspoilt = screened(config, training, clean)
-        drawn = [Draw(own, screened(config, training, images)) for _, images, own in plants]
-    else:
-        kinds = {CLEAN: (clean, training), PLANTED: (spoilt, training)}
-        if trusted:
-            kinds[TRUSTED] = (spoilt, training.model_copy(update={"trust": True}))
-        records: dict[str, Sequence[ImageEntry]] = {}
-        for kind, (images, own) in kinds.items():
-            run = runs / name / kind
-            trained(config, own, images, run)
-            records[kind] = read_run_images(run).images
-            evaluations[kind] = evaluate_model(run, images)[0]
-        unspoilt, drawn = records[CLEAN], [Draw(planted, records[PLANTED])]
+    records: dict[str, Sequence[ImageEntry]] = {}
+    for kind, (images, own) in kinds.items():
+        run = runs / name / kind
+        trained(config, own, images, run)
+        records[kind] = read_run_images(run).images
+        evaluations[kind] = evaluate_model(run, images)[0]
     path = save_result(
         "contamination",
         name,
         settings={
             "preset": preset,
             "model": config.model_dump(mode="json"),
-            "training": None if naming else training.model_dump(mode="json"),
+            "training": training.model_dump(mode="json"),
             "seed": seed,
-            "draws": draws,
             "share": share,
             "data": describe(clean),
         },
-        figures=figures_of(unspoilt, drawn, evaluations),
+        figures=figures_of(records[CLEAN], Draw(planted, records[PLANTED]), evaluations),
     )
     typer.echo(f"wrote {path}")
-
-
-def screened(config: SnlConfig, training: TrainingConfig, dataset: Dataset) -> tuple[ImageEntry, ...]:
-    """What is known of the training images of ``dataset`` before training."""
-    model = Snl(config, products=len(dataset.products)).eval()
-    budget = int(training.cache_gib * 2**30)
-    store = ImageStore(dataset.train, config.size, budget)
-    source = FeatureSource(model, store, training, torch.device("cpu"), budget - store.cached_bytes)
-    with progress_bar("teacher features") as report:
-        source.prepare(training.batch_size, report)
-    return prepare_images(dataset, store, source, training, {}).entries
 
 
 def plant(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset, dict[str, set[str]]]:
@@ -148,11 +119,9 @@ def plant(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset, 
     return replace(dataset, test=rest), replace(dataset, train=(*dataset.train, *hidden), test=rest), hashes
 
 
-def figures_of(
-    clean: Sequence[ImageEntry], draws: Sequence[Draw], evaluations: Mapping[str, Evaluation]
-) -> dict[str, Any]:
+def figures_of(clean: Sequence[ImageEntry], draw: Draw, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     """The figures of the result file: by product, and means over all, over those chosen on, and over the others."""
-    products = {product: _of_product(product, clean, draws, evaluations) for product in draws[0].planted}
+    products = {product: _of_product(product, clean, draw, evaluations) for product in draw.planted}
     groups = {
         "all": list(products),
         "chosen_on": [product for product in products if product in CHOSEN_ON],
@@ -162,30 +131,25 @@ def figures_of(
 
 
 def _of_product(
-    product: str, clean: Sequence[ImageEntry], draws: Sequence[Draw], evaluations: Mapping[str, Evaluation]
+    product: str, clean: Sequence[ImageEntry], draw: Draw, evaluations: Mapping[str, Evaluation]
 ) -> dict[str, Any]:
     own_images = [entry for entry in clean if entry.product == product]
     falsely = sum(entry.suspicious for entry in own_images)
-    planted = named_ones = attainable = beside = 0
-    for draw in draws:
-        own = [entry for entry in draw.images if entry.product == product]
-        defects = [entry for entry in own if entry.sha256 in draw.planted[product]]
-        good = [entry for entry in own if entry.sha256 not in draw.planted[product]]
-        planted += len(defects)
-        named_ones += sum(entry.suspicious for entry in defects)
-        beside += sum(entry.suspicious for entry in good)
-        fence = np.quantile([_standing(entry) for entry in good], 1 - ALLOWED)
-        attainable += sum(_standing(entry) > fence for entry in defects)
+    own = [entry for entry in draw.images if entry.product == product]
+    defects = [entry for entry in own if entry.sha256 in draw.planted[product]]
+    good = [entry for entry in own if entry.sha256 not in draw.planted[product]]
+    named_ones = sum(entry.suspicious for entry in defects)
+    fence = np.quantile([_standing(entry) for entry in good], 1 - ALLOWED)
     row: dict[str, Any] = {
-        "planted": planted,
+        "planted": len(defects),
         "named": named_ones,
-        "named_rate": named_ones / planted,
-        # With a fence that knows which images are defective: what the scores can tell apart at all.
-        "attainable_rate": attainable / planted,
+        "named_rate": named_ones / len(defects),
+        # With a fence that knows which images are defective: what their standing can tell apart at all.
+        "attainable_rate": sum(_standing(entry) > fence for entry in defects) / len(defects),
         "images": len(own_images),
         "falsely_named": falsely,
         "falsely_named_rate": falsely / len(own_images),
-        "falsely_named_beside_planted": beside,
+        "falsely_named_beside_planted": sum(entry.suspicious for entry in good),
     }
     for kind, evaluation in evaluations.items():
         found = evaluation.products[product]

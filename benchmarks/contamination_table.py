@@ -32,11 +32,9 @@ def contamination_table(results: Mapping[str, Result], name: str) -> str:
     best = ["attainable_rate"] if "attainable_rate" in figures["all"] else []
     body = [[product, *_cells(own), *(cell(own[rate]) for rate in (*best, *escapes))] for product, own in rows]
     size = f"{result.settings['model']['height']}×{result.settings['model']['width']}"
-    trained = f"{training['steps']} steps of {training['batch_size']}" if training else "nothing trained"
-    draws = result.settings.get("draws", 1)
-    seeds = f"seed {result.settings['seed']}" if draws == 1 else f"{draws} draws from seed {result.settings['seed']}"
     note = (
-        f"<sub>{result.settings['preset']} preset, {size}, {trained}, {seeds}, "
+        f"<sub>{result.settings['preset']} preset, {size}, {training['steps']} steps of {training['batch_size']}, "
+        f"seed {result.settings['seed']}, "
         f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
     )
     return table([*HEADINGS, *(ATTAINABLE for _ in best), *escapes.values()], body) + "\n" + note + "\n"

@@ -39,7 +39,7 @@ def random_model(config: SnlConfig, seed: int = 0) -> Snl:
     # Zeros would let a simplifier or a runtime drop what a real bundle computes.
     model.recognition.prototypes.normal_()
     if config.anomaly_map.raised_exponent:
-        model.anomaly_map.set_usual(0.5 + torch.rand(len(PRODUCTS)))
+        model.anomaly_map.set_usual(0.5 + torch.rand(2, len(PRODUCTS)))
     return model
 
 

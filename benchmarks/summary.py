@@ -25,6 +25,7 @@ from .precision_tables import memory_table, precision_figures, precision_table, 
 from .presets import presets_table
 from .results import FOLDER, SUMMARY, Result, read_results
 from .robustness_table import robustness_table
+from .siege_table import siege_table
 from .speed_tables import (
     install_table,
     machines_table,
@@ -153,6 +154,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "peers": peers_table,
     "picture": picture_link,
     "stream": stream_table,
+    "siege": siege_table,
     "kills": kills_table,
     "settings": lambda results, name: settings_table(),
     "speed": speed_table,

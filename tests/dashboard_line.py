@@ -99,6 +99,10 @@ class DrawnLine:
     def latest(self, camera: str) -> Latest | None:
         return self._latest.get(camera)
 
+    def trigger(self, camera: str, part: str | None, encoder: int | None) -> int | None:
+        self._sequence[camera] += 1
+        return self._sequence[camera]
+
     def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> Check | None:
         with self._lock:
             if product is not None and product not in self.products:

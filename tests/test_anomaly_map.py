@@ -70,28 +70,35 @@ def test_weights_that_show_nothing_are_refused(weights):
 
 
 def test_a_map_that_is_raised_as_a_whole_is_lowered_and_a_defect_is_not():
-    amap = AnomalyMap((64, 64), MapConfig(level_weights=(0, 0, 1), raised_exponent=0.5, raised_most=1.21), memory=False)
+    config = MapConfig(level_weights=(0, 0, 1), raised_exponent=0.5, raised_most=1.21, raised_scores=(2.0, 3.0))
+    amap = AnomalyMap((64, 64), config, memory=False)
     grid = torch.ones(1, 4, 4)
     spot = grid.clone()
-    spot[0, 1, 2] = 2.0  # the mean of the map rises by a sixteenth
-    distances = torch.cat([0.5 * grid, grid, 1.1 * grid, 1.21 * grid, 4.84 * grid, 0.9 * spot])
-    product = torch.tensor([0, 0, 0, 0, 0, 0], dtype=torch.int32)
-    raw, _ = amap([torch.zeros(6, 16, 16), torch.zeros(6, 8, 8), distances], product)
-    amap.set_usual(torch.tensor([1.0]))
-    lowered, score = amap([torch.zeros(6, 16, 16), torch.zeros(6, 8, 8), distances], product)
-    factors = (lowered / raw).amax(dim=(1, 2))
-    # As it is below what is usual; divided by the root of what it is raised by; never by more than that of 1.21.
-    expected = torch.tensor([1.0, 1.0, 1 / 1.1**0.5, 1 / 1.1, 1 / 1.1, 1.0])
+    spot[0, 1, 2] = 40.0  # it raises the mean to more than three times what is usual, and the largest value far more
+    levels = (0.5, 1.0, 1.1, 1.21, 2.0, 2.5, 3.0)
+    distances = torch.cat([*(level * grid for level in levels), spot])
+    raw = [torch.zeros(8, 16, 16), torch.zeros(8, 8, 8), distances]
+    product = torch.zeros(8, dtype=torch.int32)
+    before, _ = amap(raw, product)
+    amap.set_usual(torch.tensor([[1.0], [1.0]]))
+    lowered, score = amap(raw, product)
+    factors = (lowered / before).amax(dim=(1, 2))
+    # As it is below what is usual; divided by the root of what it is raised by, never by more than that of 1.21; half
+    # of that half way between the scores; not at all beyond.
+    expected = torch.tensor([1.0, 1.0, 1.1**-0.5, 1 / 1.1, 1 / 1.1, 1.1**-0.5, 1.0, 1.0])
     torch.testing.assert_close(factors, expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(score, lowered.flatten(1).amax(dim=1))
-    assert (score[1:5].diff() > 0).all()  # what is raised more still scores more
+    assert (score[:7].diff() > 0).all()  # what is raised more still scores more
 
 
-def test_each_product_has_its_own_usual_mean_and_a_map_without_numbers_keeps_none():
-    amap = AnomalyMap((64, 64), MapConfig(level_weights=(0, 0, 1), raised_exponent=1.0), memory=False)
-    amap.set_usual(torch.tensor([1.0, 2.0]))
+def test_each_product_has_its_own_usual_values_and_a_map_without_numbers_keeps_none():
+    config = MapConfig(level_weights=(0, 0, 1), raised_exponent=1.0, raised_scores=(2.0, 3.0))
+    amap = AnomalyMap((64, 64), config, memory=False)
+    amap.set_usual(torch.tensor([[1.0, 2.0], [1.0, 2.0]]))
     distances = [torch.zeros(3, 16, 16), torch.zeros(3, 8, 8), 1.1 * torch.ones(3, 4, 4)]
     distances[2][2, 0, 0] = torch.nan
     _, score = amap(distances, torch.tensor([0, 1, 0], dtype=torch.int32))
     torch.testing.assert_close(score[:2], torch.tensor([1.0, 1.1]), rtol=1e-4, atol=1e-4)
     assert score[2].isnan()
+    with pytest.raises(ConfigError, match="two rising multiples"):
+        override(preset("edge"), ["anomaly_map.raised_scores=[1.2, 1.1]"])

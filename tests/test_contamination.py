@@ -37,23 +37,22 @@ def test_planted_defects_leave_the_test_set_and_are_called_good(line):
         plant(dataset, 1.0, 0)
 
 
-def test_all_draws_count_and_the_best_fence_names_what_the_scores_can_tell_apart():
+def test_the_best_fence_names_what_the_standing_can_tell_apart():
     good = [entry(f"good{i}", i / 50) for i in range(52)]  # the last one is named falsely
-    draws = [
-        Draw({"screw": {"a", "b"}}, [*good, entry("a", 3.0), entry("b", 0.2)]),
-        Draw({"screw": {"c", "d"}}, [*good, entry("c", 1.01), entry("d", None)]),
-    ]
-    own = figures_of(good, draws, {})["products"]["screw"]
+    draw = Draw({"screw": {"a", "b", "c", "d"}}, [*good, entry("a", 3.0), entry("b", 0.2), entry("c", 1.01)])
+    draw = Draw(draw.planted, [*draw.images, entry("d", None)])
+    own = figures_of(good, draw, {})["products"]["screw"]
     assert (own["planted"], own["named"], own["named_rate"]) == (4, 2, 0.5)
-    assert (own["images"], own["falsely_named"], own["falsely_named_beside_planted"]) == (52, 1, 2)
+    assert (own["images"], own["falsely_named"], own["falsely_named_beside_planted"]) == (52, 1, 1)
     assert own["attainable_rate"] == 0.5  # 1.01 lies beyond all but one of the good ones
 
 
 def test_the_table_shows_escapes_where_they_were_measured():
-    product = figures_of([entry("good", 0.1)], [Draw({"screw": {"a"}}, [entry("good", 0.1), entry("a", 3.0)])], {})
+    product = figures_of([entry("good", 0.1)], Draw({"screw": {"a"}}, [entry("good", 0.1), entry("a", 3.0)]), {})
     for row in (product["products"]["screw"], product["all"], product["chosen_on"]):
         row |= {"clean_escape_rate": 0.1, "planted_escape_rate": 0.25}
-    settings = {"model": {"height": 8, "width": 8}, "training": None, "preset": "edge", "seed": 0}
+    training = {"steps": 2, "batch_size": 4}
+    settings = {"model": {"height": 8, "width": 8}, "training": training, "preset": "edge", "seed": 0}
     result = Result(
         kind="contamination",
         name="few",

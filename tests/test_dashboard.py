@@ -30,11 +30,12 @@ from prometheus_client import CollectorRegistry, Counter
 from snl_edge.errors import BusyError, ConfigError, DataError
 from snl_edge.stream.control import Check
 from snl_edge.stream.dashboard import queries
-from snl_edge.stream.dashboard.auth import FailureLimit, Gate, TooManyTriesError
+from snl_edge.stream.dashboard.auth import MOST_CALLERS, Access, Actor, FailureLimit, Gate, TooManyTriesError
 from snl_edge.stream.dashboard.events import MOST_VIEWERS
 from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.dashboard.settings import DashboardSettings
 from snl_edge.stream.journal import Journal
+from snl_edge.stream.network.callers import caller_of
 
 # The name of SVG's language, and an example in a comment: neither is fetched.
 ALLOWED = ("http://www.w3.org", "https://cabinet")
@@ -129,6 +130,25 @@ def test_generated_api_pages_do_not_exist(look: Client) -> None:
     assert [look(path)[0] for path in ("/docs", "/redoc", "/openapi.json")] == [404] * 3
 
 
+def test_the_api_describes_itself(look: Client, server: DashboardServer) -> None:
+    status, found, _ = look("/api/openapi.json")
+    assert status == 200
+    assert found["openapi"].startswith("3.")
+    written = (Path(__file__).parents[1] / "docs" / "dashboard.md").read_text(encoding="utf-8")
+    for path in found["paths"]:  # nothing is undocumented for people
+        assert path.partition("/{")[0] in written, path
+    operations = {(method, path): one for path, methods in found["paths"].items() for method, one in methods.items()}
+    assert all(one["description"] for one in operations.values())
+    pause, health = operations["post", "/api/pause"], operations["get", "/health"]
+    assert "For: operator, engineer." in pause["description"]
+    assert pause["security"] == [{"token": []}]
+    assert "security" not in health
+    assert {"401", "403"} <= set(pause["responses"])
+    assert "image/jpeg" in operations["get", "/api/parts/{entry_id}/{kind}"]["responses"]["200"]["content"]
+    assert "text/event-stream" in operations["get", "/api/events"]["responses"]["200"]["content"]
+    assert Client(server)("/api/openapi.json")[0] == 401
+
+
 def test_page_without_session_leads_to_login(server: DashboardServer) -> None:
     status, _, headers = Client(server)("/")
     assert (status, headers["Location"]) == (303, "/login")
@@ -152,44 +172,53 @@ def test_changed_cookie_is_refused(server: DashboardServer) -> None:
     cookie = Client(server)("/api/login", {"token": TOKEN, "name": "x"})[2]["Set-Cookie"].partition(";")[0]
     name, _, value = cookie.partition("=")
     payload, _, signature = value.partition(".")
-    other = Gate("another-token-of-length", 60).login("another-token-of-length", "x", "a")
+    other = Gate([Access("another-token-of-length")], 60).login("another-token-of-length", "x", "a")
     for forged in (payload, f"{payload}.", f"{payload[:-2]}A=.{signature}", f"{payload}.{'0' * 64}", other, "é.é", '"'):
         assert Client(server, Cookie=f"{name}={forged}".encode().decode("latin1"))("/api/session")[0] == 401
 
 
 def test_session_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(TOKEN, session_seconds=100)
+    gate = Gate([Access(TOKEN)], session_seconds=100)
     cookie = gate.login(TOKEN, "", "a")
-    assert gate.actor(cookie, None, "a") == "dashboard (a)"
+    assert gate.actor(cookie, None, "a") == Actor("dashboard (a)", "engineer")
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 101)
     assert gate.actor(cookie, None, "a") is None
 
 
-def test_guessing_is_slowed_down(server: DashboardServer) -> None:
+def test_wrong_tokens_are_throttled_and_never_the_right_one(server: DashboardServer) -> None:
     guess = Client(server)
     assert [guess("/api/login", {"token": f"guess {i}"})[0] for i in range(5)] == [401] * 5
-    status, _, headers = guess("/api/login", {"token": TOKEN})
-    assert status == 429  # the right one, too: else guessing would go on
+    status, _, headers = guess("/api/login", {"token": "guess 6"})
+    assert status == 429
     assert 0 < int(headers["Retry-After"]) <= 61
-    assert guess("/api/session", Authorization=f"Bearer {TOKEN}")[0] == 429
+    assert guess("/metrics", Authorization="Bearer wrong")[0] == 429
+    # From the same address, as behind a proxy: whoever has the token must not suffer for those who have not.
+    assert guess("/api/login", {"token": TOKEN})[0] == 200
+    assert guess("/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
 
 
-def test_limit_ends_and_holds_for_all_addresses_together() -> None:
+def test_wrong_tokens_count_for_their_caller_alone_and_for_a_while() -> None:
     now = [0.0]
-    limit = FailureLimit(tries=2, tries_of_all=4, window=60, clock=lambda: now[0])
+    limit = FailureLimit(tries=2, window=60, clock=lambda: now[0])
     limit.failed("a")
     limit.failed("a")
     with pytest.raises(TooManyTriesError) as waited:
-        limit.check("a")
+        limit.failed("a")
     assert waited.value.seconds == 60
-    limit.check("b")
+    limit.failed("b")
     now[0] = 61
-    limit.check("a")
-    for address in "cdef":
-        limit.failed(address)
-    with pytest.raises(TooManyTriesError):
-        limit.check("z")
+    limit.failed("a")
+    for number in range(MOST_CALLERS + 5):
+        limit.failed(f"many {number}")
+    assert len(limit._failures) == MOST_CALLERS
+
+
+def test_addresses_of_one_network_are_one_caller() -> None:
+    assert caller_of("10.0.0.7") == caller_of("::ffff:10.0.0.7") == "10.0.0.7"
+    assert caller_of("2001:db8::1") == caller_of("2001:db8::ffff:2%eth0") == "2001:db8::/64"
+    assert caller_of("::1") != caller_of("::2")
+    assert caller_of("unknown") == "unknown"
 
 
 def test_other_sites_cannot_change_anything(ask: Client, drawn: DrawnLine) -> None:
@@ -261,9 +290,9 @@ def test_token_from_the_environment(drawn: DrawnLine, monkeypatch: pytest.Monkey
 def test_unusable_token_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "token").write_text(content, encoding="utf-8")
     with pytest.raises(ConfigError, match="16 or more ASCII"):
-        DashboardSettings(token_file=tmp_path / "token").token()
+        DashboardSettings(token_file=tmp_path / "token").access()
     with pytest.raises(ConfigError, match="cannot read"):
-        DashboardSettings(token_file=tmp_path / "missing").token()
+        DashboardSettings(token_file=tmp_path / "missing").access()
 
 
 def test_port_in_use_is_one_clear_error(server: DashboardServer, drawn: DrawnLine) -> None:

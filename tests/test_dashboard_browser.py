@@ -276,6 +276,21 @@ def test_pause_asks_first_and_is_shown_everywhere(page: Page, line: DrawnLine) -
     expect(page.locator(".result")).to_contain_text("12 of 12")
 
 
+def test_an_operator_sees_what_an_operator_may(stranger: Page, line: DrawnLine, tmp_path: Path) -> None:
+    (tmp_path / "huber").write_text(TOKEN)
+    tokens = [{"name": "M. Huber", "role": "operator", "file": tmp_path / "huber"}]
+    with DashboardServer(line, line.journal, DashboardSettings(port=0, tokens=tokens)) as server:
+        stranger.goto(f"{server.url}/login#token={TOKEN}")
+        stranger.get_by_role("button", name="Log in").tap()
+        stranger.locator("#nav [data-page=controls]").tap()
+        expect(stranger.get_by_text("M. Huber (127.0.0.1), operator")).to_be_visible()
+        expect(stranger.get_by_role("button", name="Pause the line")).to_be_visible()
+        expect(stranger.get_by_role("heading", name="Shadow mode")).to_have_count(0)
+        stranger.locator("#nav [data-page=scores]").tap()
+        expect(stranger.get_by_role("button", name="Back to the one in force")).to_be_visible()
+        expect(stranger.get_by_role("button", name="Set this threshold")).to_have_count(0)
+
+
 def test_an_order_is_set_and_shown_with_its_parts(page: Page, line: DrawnLine) -> None:
     page.get_by_role("link", name="Controls").tap()
     expect(page.get_by_text("No order is set")).to_be_visible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,10 +25,12 @@ from snl_edge.training.checkpoint import load_model, read_checkpoint
 from snl_edge.training.config import image_list
 from snl_edge.training.image_record import find_images, read_run_images, role_indices
 from snl_edge.training.loop import train
+from snl_edge.training.preparation import Prepared
 from snl_edge.training.recognition import learn_products
 from snl_edge.training.repeats import find_parts, repeat_findings
 from snl_edge.training.review import read_review
-from snl_edge.training.screening import LEAST_PARTS, contamination_findings, screen, standing_out
+from snl_edge.training.screening import LEAST_PARTS, contamination_findings, few_parts_findings, screen, standing_out
+from snl_edge.training.second_look import look_again
 from snl_edge.training.split import ENOUGH_PARTS, assign_roles, merged_sets
 
 
@@ -118,7 +121,8 @@ def test_what_stands_out_of_its_product_is_named_and_a_burst_counts_once():
     assert (standing_out(many, ["a"] * 180, np.concatenate([groups, np.full(80, 70)]))[100:] > 1).all()
     few = standing_out(scores[: LEAST_PARTS - 1], names[: LEAST_PARTS - 1], groups[: LEAST_PARTS - 1])
     assert np.isnan(few).all()
-    (finding,) = contamination_findings(samples[: LEAST_PARTS - 1], few, few > 1, trusted=False)
+    assert contamination_findings(samples[: LEAST_PARTS - 1], few, few > 1, trusted=False) == []
+    (finding,) = few_parts_findings(samples[: LEAST_PARTS - 1], few)
     assert "whether a defective one is among them cannot be told" in finding.text
 
 
@@ -182,6 +186,42 @@ def test_a_planted_defect_is_named_and_not_learned(contaminated):
     assert f"--review {run / 'review' / 'suspicious.csv'} and --replace" in page
     assert "zz.png" in page
     assert "cannot be shown" not in page
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_the_trained_model_takes_a_second_look(contaminated, trust):
+    """What only stood out before training is used after all; what still does is left out, trained on or not."""
+    line, run = contaminated
+    model, checkpoint = load_model(run)
+    model.anomaly_map.set_usual(None)
+    found = find_images(run, open_dataset(line))
+    defect = next(i for i, entry in enumerate(found.entries) if entry.file.endswith("zz.png"))
+    good = next(
+        i for i, entry in enumerate(found.entries) if entry.product == found.entries[defect].product and i != defect
+    )
+    entries = [entry.model_copy(update={"standing": 0.1, "suspicious": False}) for entry in found.entries]
+    entries[defect] = entries[defect].model_copy(update={"standing": 0.8, "role": "trained"})
+    entries[good] = entries[good].model_copy(update={"standing": 1.2, "role": "excluded", "suspicious": True})
+    prepared = Prepared(
+        groups=np.array([entry.group for entry in entries]),
+        roles=tuple(entry.role for entry in entries),
+        entries=tuple(entries),
+        read=(),
+        findings=(),
+        decided=np.zeros(len(entries), bool),
+        merged="",
+    )
+    store = ImageStore(found.samples, checkpoint.model.size, 0)
+    training = checkpoint.training.model_copy(update={"trust": trust})
+    after, findings = look_again(model, store, prepared, training)
+    assert [i for i, entry in enumerate(after.entries) if entry.suspicious] == [defect]
+    assert (after.entries[defect].standing or 0) > 1 > (after.entries[good].standing or 0)
+    assert (after.roles[defect], after.roles[good]) == (("trained", "excluded") if trust else ("excluded", "trained"))
+    assert after.roles == tuple(entry.role for entry in after.entries)
+    (finding,) = findings
+    assert finding.images == (found.samples[defect].path,)
+    decided = replace(prepared, decided=np.ones(len(entries), bool))  # a person has said what they are
+    assert look_again(model, store, decided, training)[0].roles == prepared.roles
 
 
 def test_each_doubt_is_said_once(contaminated):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ pytest.importorskip("asyncua", reason="asyncua is not installed: pip install 'sn
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
+from snl_edge.stream.commands import Commands
 from snl_edge.stream.journal import Journal
+from snl_edge.stream.outputs import Outputs
 from snl_edge.stream.sinks import Forwarder, OpcUaSink, build_sink
 from snl_edge.stream.sinks.opcua import APPLICATION
 from snl_edge.stream.sinks.opcua_model import NAMESPACE, NOT_SUPPORTED, UNKNOWN_RESULT
@@ -331,3 +334,47 @@ def test_encryption_users_and_trusted_clients(journal: Journal, port: int, tmp_p
         with pytest.raises((ua.UaError, ConnectionError, asyncio.TimeoutError)):
             asyncio.run(reads(pair, password))
     assert sink.stop(10)
+
+
+def test_a_crowd_from_one_address_leaves_places_to_others(line: Line) -> None:
+    """Half of the sixteen places; who connects from elsewhere still finds one."""
+    with ExitStack() as stack:
+        for _ in range(30):
+            try:
+                client = socket.create_connection(("127.0.0.1", line.port), 5, source_address=("127.0.0.9", 0))
+                stack.enter_context(client).sendall(b"HEL")
+            except ConnectionError:  # closed at once
+                continue
+
+        async def plant() -> None:
+            async with Plant(line.port) as client:
+                assert await client.state()
+
+        asyncio.run(plant())
+
+
+def test_others_may_read_only_with_a_login_or_where_a_setting_says_so(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    secured = {"certificate": certificate, "key": key}
+    users = {"users": {"scada": {"clear": "secret"}}}
+    assert OpcUaSink(type="opcua").host == "127.0.0.1"
+    for host in ("0.0.0.0", "::", "192.168.0.10", "line3.plant"):
+        for settings in ({}, secured):  # encryption alone keeps nobody out
+            with pytest.raises(ValueError, match="anyone on the network"):
+                OpcUaSink(type="opcua", host=host, **settings)
+        for settings in ({**secured, **users}, {**secured, "trusted_clients": tmp_path}):
+            assert not OpcUaSink(type="opcua", host=host, **settings).open_to_all
+        assert OpcUaSink(type="opcua", host=host, anonymous=True).open_to_all
+    assert not OpcUaSink(type="opcua", anonymous=True).open_to_all
+    with pytest.raises(ValueError, match="exclude each other"):
+        OpcUaSink(type="opcua", anonymous=True, **secured, **users)
+
+
+def test_a_server_open_to_all_is_a_standing_warning(journal: Journal, port: int) -> None:
+    def warned(**settings: object) -> list[str]:
+        sink = OpcUaSink(type="opcua", port=port, anonymous=True, **settings)
+        outputs = Outputs((), (sink,), journal, lambda: "running", lambda: None, Commands(None, None))
+        return [check.text for check in outputs.checks() if check.light == "warning"]
+
+    assert warned() == []
+    assert warned(host="0.0.0.0", name="scada") == ["anyone who reaches 0.0.0.0 may read verdicts: anonymous is true"]

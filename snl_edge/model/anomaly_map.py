@@ -36,7 +36,8 @@ class AnomalyMap(nn.Module):
     row_of: Tensor | None
     """``int64 [K]``: which of them is that of each product."""
     usual: Tensor | None
-    """``float32 [K]``: mean of the map beyond which one of each product counts as raised; None: none ever does."""
+    """``float32 [2, K]``: for each product the mean of the map beyond which one counts as raised, and the raw score
+    that good parts rarely exceed; None: no map ever counts as raised."""
 
     def __init__(self, size: tuple[int, int], config: MapConfig, *, memory: bool) -> None:
         super().__init__()
@@ -48,7 +49,7 @@ class AnomalyMap(nn.Module):
         self.register_buffer("keep", None)
         self.register_buffer("row_of", None)
         self.register_buffer("usual", None)
-        self.raised_exponent, self.raised_most = config.raised_exponent, config.raised_most
+        self.config = config
         self.register_load_state_dict_pre_hook(_make_room)
         height, width = size
         for stride in STRIDES:
@@ -74,27 +75,35 @@ class AnomalyMap(nn.Module):
         if counting is not None:
             # A product, not a choice: what is no number stays none, wherever it lies.
             anomaly_map = anomaly_map * counting
+        score = anomaly_map.flatten(1).amax(dim=1)
         if self.usual is not None:
-            anomaly_map = anomaly_map * self.lowering(anomaly_map.mean(dim=(1, 2)), product)[:, None, None]
-        return anomaly_map, anomaly_map.flatten(1).amax(dim=1)
+            factor = self.lowering(anomaly_map.mean(dim=(1, 2)), score, product)
+            anomaly_map, score = anomaly_map * factor[:, None, None], score * factor
+        return anomaly_map, score
 
-    def lowering(self, means: Tensor, product: Tensor) -> Tensor:
-        r"""What maps with these means are multiplied by, ``float32 [B]``: 1 where they are not raised.
+    def lowering(self, means: Tensor, scores: Tensor, product: Tensor) -> Tensor:
+        r"""What maps are multiplied by, ``float32 [B]``: 1 where they are not raised.
 
-        With the mean :math:`m` of a map, which its product's good parts rarely (:mod:`snl_edge.training.raised`) bring
-        above :math:`u`, that is :math:`\min(\max(m / u, 1), e)^{-r}`. Other light, noise, focus or compression raises
-        the whole map a little. What raises it by more than :math:`e` is no such thing, and even below that a map
-        rises with what it shows, as :math:`r < 1`. No part of the paper.
+        With the mean :math:`m` and the largest value :math:`s` of a map, and what their product's good parts rarely
+        (:mod:`snl_edge.training.raised`) exceed of both, :math:`u` and :math:`t`, that is
+        :math:`\min(\max(m / u, 1), e)^{-r w}` with :math:`w` falling from 1 at :math:`s = h_1 t` to 0 at
+        :math:`s = h_2 t`. Other light, noise, focus or compression raises the whole map a little; a large defect
+        raises its mean, too, but its largest value more. No part of the paper.
 
         Args:
             means: ``float32 [B]``; pixels that do not count are 0 in them, as in ``usual``.
+            scores: raw, ``float32 [B]``.
             product: ``int32 [B]``.
         """
         assert self.usual is not None
-        return (means / self.usual.index_select(0, product)).clamp(1.0, self.raised_most).pow(-self.raised_exponent)
+        usual_mean, usual_score = self.usual.index_select(1, product)
+        first, second = self.config.raised_scores
+        excess = (means / usual_mean).clamp(1.0, self.config.raised_most)
+        weight = ((second - scores / usual_score) / (second - first)).clamp(0.0, 1.0)
+        return excess.pow(-self.config.raised_exponent * weight)
 
     def set_usual(self, usual: Tensor | None) -> None:
-        """Sets ``usual``, ``float32 [K]``."""
+        """Sets ``usual``, ``float32 [2, K]``."""
         self.usual = None if usual is None else usual.to(self.scales.device, torch.float32)
 
     def counting(self, product: Tensor) -> Tensor | None:

@@ -122,6 +122,15 @@ class MapConfig(_Frozen):
     focus and compression raise it everywhere, a defect in places. 0: never."""
     raised_most: float = Field(default=1.2, ge=1.0)
     """Excess that is made up for at most; what goes beyond counts in full."""
+    raised_scores: tuple[float, float] = (1.1, 1.2)
+    """Up to the first multiple of the score that good parts rarely exceed a raised map is lowered, from the second on
+    none is: what scores so high is no mere change of the camera."""
+
+    @model_validator(mode="after")
+    def _scores_rise(self) -> MapConfig:
+        if not 0 < self.raised_scores[0] < self.raised_scores[1]:
+            raise ValueError("raised_scores must be two rising multiples")
+        return self
 
 
 class SnlConfig(_Frozen):

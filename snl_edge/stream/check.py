@@ -23,6 +23,7 @@ from .choices import choices_in
 from .config import LineConfig
 from .golden import golden_samples, leaving_out, sample_folder
 from .journal_schema import FILE
+from .network.descriptors import Descriptors
 from .ports import hold, listening, reach, server_of
 from .prepare import check_region, ignored_pixels, inspected
 from .recipe import Recipe
@@ -70,6 +71,7 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
             _tried(f"actuator {actuator.name or actuator.type} time", lambda own=actuator: _in_time(config, own))
         )
     found.append(_tried("dashboard", lambda: _dashboard(config)))
+    found.append(_tried("open files", lambda: Descriptors.of(config).text))
     found += [
         _tried(f"{name} port", lambda address=address: hold(*address)) for name, address in listening(config).items()
     ]
@@ -254,8 +256,12 @@ def _dashboard(config: LineConfig) -> str:
     settings = config.dashboard
     if settings is None:
         return "none, and so no metrics and no health page"
-    token = settings.token()
-    return f"{settings.host}:{settings.port}, {'with a token' if token else 'without a token, for this machine alone'}"
+    access = settings.access()
+    own = settings.machines
+    machines = "" if own is None else f"; machines also at {own.host}:{own.port}"
+    named = [f"{one.name} ({one.role})" if one.name else "whoever has the common one" for one in access]
+    tokens = f"with tokens of {', '.join(named)}" if named else "without a token, for this machine alone"
+    return f"{settings.host}:{settings.port}, {tokens}{machines}"
 
 
 def _golden(config: LineConfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sqlite3
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,6 +47,9 @@ class RunningLine:
 
     Args:
         config: the line.
+
+    Attributes:
+        beside: further lines of the health page, of what runs beside the line.
 
     Raises:
         SnlEdgeError: the bundle, the journal or a setting cannot be used; nothing runs then.
@@ -131,6 +135,7 @@ class RunningLine:
             (self._deadlines, self._judgement),
         )
         self._watchdog = Watchdog(self._health.fault, self._summary)
+        self.beside: list[Callable[[], Sequence[Check]]] = []
 
     def start(self) -> None:
         """Begins a run: journal first, cameras last.
@@ -293,7 +298,8 @@ class RunningLine:
     def _checks(self) -> list[Check]:
         if self._mode in ("draining", "stopped"):
             return [Check("line", "warning", f"the line is {self._mode}")]
-        return self._health.checks() + self.steering.checks()
+        found = self._health.checks() + self.steering.checks()
+        return found + [check for look in self.beside for check in look()]
 
     def _unaccounted(self) -> Unaccounted | None:
         with suppress(sqlite3.Error):  # the check of the same says that the journal cannot be read

@@ -11,7 +11,7 @@ from .control import Check, State
 from .journal import Journal
 from .part import Part
 from .record import Record
-from .sinks import Forwarder, Sinks, build_sink
+from .sinks import Forwarder, OpcUaSink, Sinks, build_sink
 
 
 class Outputs:
@@ -46,6 +46,15 @@ class Outputs:
             build_actuator(settings, self._outcomes, fault) for settings in actuators
         ]
         self.account = Account(journal, self._outcomes, self._actuators)
+        self._open_to_all = [
+            Check(
+                f"login {sink.name or sink.type}",
+                "warning",
+                f"anyone who reaches {sink.host} may read verdicts: anonymous is true",
+            )
+            for sink in sinks
+            if isinstance(sink, OpcUaSink) and sink.open_to_all
+        ]
         self._sinks: list[Forwarder] = [build_sink(settings, journal, state, commands) for settings in sinks]
 
     def start(self) -> None:
@@ -80,7 +89,8 @@ class Outputs:
     def checks(self) -> list[Check]:
         """One line each."""
         account = self.account.check()
-        return [output.check() for output in (*self._actuators, *self._sinks)] + ([account] if account else [])
+        found = [output.check() for output in (*self._actuators, *self._sinks)] + self._open_to_all
+        return found + ([account] if account else [])
 
     def outcomes(self) -> dict[tuple[str, str], int]:
         """How many parts each actuator has moved for in time, and missed, in this run: by its name and the outcome."""

@@ -28,7 +28,11 @@ def server_of(output: object) -> tuple[str, int] | None:
 
 def listening(config: LineConfig) -> dict[str, tuple[str, int]]:
     """Where the line itself will listen, by what for."""
-    found = {} if config.dashboard is None else {"dashboard": (config.dashboard.host, config.dashboard.port)}
+    found: dict[str, tuple[str, int]] = {}
+    if (dashboard := config.dashboard) is not None:
+        found["dashboard"] = (dashboard.host, dashboard.port)
+        if (machines := dashboard.machines) is not None:
+            found["dashboard for machines"] = (machines.host, machines.port)
     sinks = {f"sink {sink.name or sink.type}": sink for sink in config.sinks}
     return found | {name: (sink.host, sink.port) for name, sink in sinks.items() if isinstance(sink, OpcUaSink)}
 

@@ -11,6 +11,8 @@ from ..errors import GpuLostError
 from ..progress import console
 from .config import LineConfig
 from .line import RunningLine
+from .log import throttled_log
+from .network.descriptors import Descriptors, raise_limit
 from .triggers import Software, StdinTriggers
 
 _LOOK_S = 0.1
@@ -23,14 +25,19 @@ def run_line(config: LineConfig) -> RunningLine:
         GpuLostError: the GPU takes no more work in this process; the line was drained, and must be started anew.
         SnlEdgeError: it cannot be started, or the journal could not be closed.
     """
-    with _signals() as stop:
+    descriptors = Descriptors.of(config)
+    raise_limit()
+    with throttled_log(), _signals() as stop:
         line = RunningLine(config)
+        line.beside.append(descriptors.checks)
         dashboard = None
         try:
             if config.dashboard is not None:
                 from .dashboard.server import DashboardServer
 
-                dashboard = DashboardServer(line, line.journal, config.dashboard, line.metrics.registry)
+                settings = config.dashboard.model_copy(update={"connections": descriptors.connections})
+                dashboard = DashboardServer(line, line.journal, settings, line.metrics.registry)
+                line.beside.append(dashboard.checks)
             line.start()
             if (lost := line.status().unaccounted) is not None:
                 console.print(f"{lost} have no known outcome: check the bin, then acknowledge")

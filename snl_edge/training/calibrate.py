@@ -24,7 +24,7 @@ from .camera_changes import threshold_images
 from .checkpoint import Checkpoint, ignored_shares, load_model, save_checkpoint, save_weights
 from .config import TrainingConfig
 from .image_record import FoundImages, find_images, read_run_images, role_indices
-from .raised import usual_means
+from .raised import usual_values
 from .split import Role
 from .tight_regions import TEXT, tight_region_findings
 
@@ -90,10 +90,11 @@ class Judged:
 
     def lowered(self, model: Snl) -> Judged:
         """The same, after ``model`` has learned which maps are raised."""
-        means, recognised = torch.from_numpy(self.means).float(), torch.from_numpy(self.recognised)
         device = model.anomaly_map.scales.device
-        factors = model.anomaly_map.lowering(means.to(device), recognised.to(device)).cpu().numpy().astype(np.float64)
-        return replace(self, scores=self.scores * factors, means=self.means * factors)
+        means, scores = (torch.from_numpy(values).float().to(device) for values in (self.means, self.scores))
+        factors = model.anomaly_map.lowering(means, scores, torch.from_numpy(self.recognised).to(device))
+        lowering = factors.cpu().numpy().astype(np.float64)
+        return replace(self, scores=self.scores * lowering, means=self.means * lowering)
 
 
 def calibrate(
@@ -106,9 +107,13 @@ def calibrate(
     """
     model.anomaly_map.set_usual(None)
     new, left_out = good_images(model, sets, training)
-    if model.anomaly_map.raised_exponent:
+    if model.anomaly_map.config.raised_exponent:
+        means, scores = (
+            (new.by_part(of_new), left_out.by_part(of_left_out))
+            for of_new, of_left_out in ((new.means, left_out.means), (new.scores, left_out.scores))
+        )
         products = np.unique([sample.product for sample in sets.trained.samples]).tolist()
-        model.anomaly_map.set_usual(usual_means(new.by_part(new.means), left_out.by_part(left_out.means), products))
+        model.anomaly_map.set_usual(usual_values(means, scores, products, training.false_reject_budget))
         new, left_out = new.lowered(model), left_out.lowered(model)
     with progress_bar("judging held-out images") as report:
         figures = measure_appearance(model, sets.held_out, training.batch_size, report)

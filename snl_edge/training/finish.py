@@ -31,6 +31,7 @@ from .reference import FOLDER as REFERENCE
 from .reference import save_reference
 from .resume import RunState
 from .review import PLACE, Verdict, write_review
+from .second_look import look_again
 from .switch import staging, switch
 from .tight_regions import tight_region_findings
 
@@ -65,12 +66,17 @@ def finish(
         OutputError: it cannot be written.
     """
     learn_normality(model, source, sets, prepared.indices("trained"), training)
+    roles = prepared.roles
+    prepared, suspicious = look_again(model, store, prepared, training)
+    if prepared.roles != roles:
+        sets = ImageSets.of(store, prepared.groups, prepared.roles)
+        remember(model, source, sets, prepared.indices("trained"), training)
     calibration, reference = calibrate(model, sets, training)
     products = tuple(sorted({sample.product for sample in store.samples}))
     few = threshold_findings(calibration)
     tight = tight_region_findings(model, (sets.held_out, sets.thresholds), products, training.batch_size)
-    say([*few, *tight], before=len(prepared.findings))
-    findings = by_gravity([*prepared.findings, *prepared.read, *few, *tight])
+    say([*suspicious, *few, *tight], before=len(prepared.findings))
+    findings = by_gravity([*prepared.findings, *prepared.read, *suspicious, *few, *tight])
     weights, digest = save_weights(model, folder)
     checkpoint = Checkpoint(
         model=model.config,
@@ -97,7 +103,6 @@ def finish(
         write_review(folder, stage, checkpoint, model, store, prepared.entries, findings, verdicts)
         switch(checkpoint, stage, folder, (REFERENCE, REGIONS, PICTURES))
     if findings:
-        suspicious = any(entry.suspicious and entry.sha256 not in verdicts for entry in prepared.entries)
         how = ", which says what to do about suspicious images" if suspicious else ""
         console.print(f"{counted(len(findings), 'doubt')}: see {folder / PLACE}{how}")
     return checkpoint
@@ -112,10 +117,17 @@ def learn_normality(
     ``trained`` says where the images trained on stand in ``source``.
     """
     copied = with_copies(sets.trained, training)
-    groups = np.tile(sets.trained_groups, len(copied) // len(sets.trained)).tolist()
     # Everything after it asks which product an image shows.
-    learn_products(model, copied, groups, training)
+    learn_products(model, copied, _groups_of(copied, sets), training)
+    remember(model, source, sets, trained, training)
+
+
+def remember(
+    model: Snl, source: FeatureSource, sets: ImageSets, trained: Sequence[int], training: TrainingConfig
+) -> None:
+    """Fills the memory and sets the weights of distances; arguments as `learn_normality`."""
     if model.memory is not None and model.config.memory is not None:
+        copied = with_copies(sets.trained, training)
         shown = [sample.product for sample in copied.samples]
         products = sorted(set(shown))
         with progress_bar("filling the memory") as report:
@@ -123,7 +135,7 @@ def learn_normality(
                 model.memory,
                 features_with_copies(source, trained, copied),
                 [products.index(product) for product in shown],
-                groups,
+                _groups_of(copied, sets),
                 model.config.memory.candidates,
                 training.batch_size,
                 training.seed,
@@ -131,3 +143,7 @@ def learn_normality(
                 memory_weights(len(copied), len(sets.trained), training),
             )
     weigh_distances(model, sets.held_out, training)
+
+
+def _groups_of(copied: ImageStore, sets: ImageSets) -> list[int]:
+    return np.tile(sets.trained_groups, len(copied) // len(sets.trained)).tolist()

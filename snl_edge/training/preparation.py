@@ -21,12 +21,12 @@ from .feature_cache import FeatureSource
 from .image_record import ImageEntry, digests, read_run_images, role_indices
 from .repeats import find_parts, repeat_findings
 from .review import Verdict
-from .screening import contamination_findings, screen
+from .screening import few_parts_findings, screen
 from .split import Role, assign_roles, merged_sets
 
 SAID = 8
 """Doubts that are printed; the others are counted, and stand on the page."""
-GRAVITY = ("called_both", "forgotten", "other_review", "suspicious", "repeats", "thresholds", "few_parts")
+GRAVITY = ("called_both", "forgotten", "other_review", "suspicious", "needed", "repeats", "thresholds", "few_parts")
 """Kinds of findings, the gravest first; others follow."""
 TOLD_BETTER = ("few_images", "repeated")
 """Kinds of findings of the mere files of which training tells more: by thresholds, and by the parts it sees."""
@@ -45,6 +45,8 @@ class Prepared:
     """What reading the data set left doubtful: who opened it has said that."""
     findings: tuple[Finding, ...]
     """What else is doubtful, the gravest first."""
+    decided: NDArray[np.bool_]
+    """Of which images a review, or the data set's own test set, says what they are, ``[N]``."""
     merged: str
     """Of which products one set serves for all, in words; empty if of none."""
 
@@ -132,13 +134,14 @@ def prepare_images(
         *twofold,
         *forgotten,
         *unused_review(verdicts, hashes),
-        # What a person said is no doubt any more.
-        *contamination_findings(samples, standing, suspicious & (said == ""), trusted=training.trust),
+        *few_parts_findings(samples, standing),
         *repeat_findings(samples, parts),
         *(finding for finding in checked if finding.kind not in TOLD_BETTER),
     ]
     read = tuple(finding for finding in dataset.findings if finding.doubtful)
-    return Prepared(parts.groups, tuple(roles), entries, read, by_gravity(findings), merged_sets(samples, roles))
+    return Prepared(
+        parts.groups, tuple(roles), entries, read, by_gravity(findings), said != "", merged_sets(samples, roles)
+    )
 
 
 def by_gravity(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -1,4 +1,4 @@
-"""How high the whole map of a good part usually is: beyond that it counts as raised."""
+"""How high the whole map of a good part usually is, and its score: beyond that it counts as raised."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ from torch import Tensor
 
 from snl_edge.evaluation.threshold import choose_product_thresholds, pool_scores
 
+Values = Mapping[str, Sequence[float]]
+"""By product."""
 SHARE_RAISED = 0.1
 """Of good parts whose map is lowered all the same. Fewer would leave the camera's changes in; more would lower the maps
 of defective parts too. Chosen with the exponent on five of ten real products (docs/snl.md)."""
 
 
-def usual_means(
-    new: Mapping[str, Sequence[float]], left_out: Mapping[str, Sequence[float]], products: Sequence[str]
+def usual_values(
+    means: tuple[Values, Values], scores: tuple[Values, Values], products: Sequence[str], budget: float
 ) -> Tensor:
-    """For each of ``products`` the mean of the map that a new good part exceeds with a probability of a tenth.
+    """What new good parts of ``products`` rarely exceed, ``float32 [2, K]``: means of maps, then raw scores.
 
     As thresholds are set (:mod:`snl_edge.evaluation.threshold`), so that few images do with what all products show.
 
     Args:
-        new: means of the maps of parts that nothing was fitted to, by product.
-        left_out: of parts trained on, each judged without its own patches; products may be missing.
+        means: of the maps of parts that nothing was fitted to, and of parts trained on, each judged without its own
+            patches; of the latter products may be missing.
+        scores: of the same.
         products: in the model's order.
-
-    Returns:
-        ``float32 [K]``.
+        budget: share of good parts that exceed the score; of means, a tenth does.
 
     Raises:
         DataError: as :func:`snl_edge.evaluation.threshold.choose_product_thresholds`.
     """
-    good = pool_scores(new, left_out)
-    limits = choose_product_thresholds(good.scores, SHARE_RAISED, good.level_variance)
-    return torch.tensor([limits[product].value for product in products])
+    rows: list[list[float]] = []
+    for (new, left_out), share in ((means, SHARE_RAISED), (scores, budget)):
+        good = pool_scores(new, left_out)
+        limits = choose_product_thresholds(good.scores, share, good.level_variance)
+        rows.append([limits[product].value for product in products])
+    return torch.tensor(rows)

@@ -175,15 +175,12 @@ def _middle_and_reach(logarithms: NDArray[np.float64]) -> tuple[float, float]:
 def contamination_findings(
     samples: Sequence[Sample], standing: NDArray[np.float64], suspicious: NDArray[np.bool_], *, trusted: bool
 ) -> list[Finding]:
-    """One line for each product with suspicious images, and one for all products too small to be judged."""
+    """One line for each product with suspicious images."""
     findings: list[Finding] = []
     products = np.array([sample.product for sample in samples])
-    few: list[str] = []
     for product in np.unique(products).tolist():
         own = np.flatnonzero(products == product)
         worst = [int(i) for i in own[np.argsort(-standing[own], kind="stable")] if suspicious[i]]
-        if np.isnan(standing[own]).all():
-            few.append(product)
         if not worst:
             continue
         names = ", ".join(samples[i].path.name for i in worst[:NAMED])
@@ -197,13 +194,15 @@ def contamination_findings(
                 tuple(samples[i].path for i in worst),
             )
         )
-    if few:
-        findings.append(
-            Finding(
-                "few_parts",
-                ", ".join(few[:NAMED])
-                + (f" and {len(few) - NAMED} more products" if len(few) > NAMED else "")
-                + f": fewer than {LEAST_PARTS} different parts: whether a defective one is among them cannot be told",
-            )
-        )
     return findings
+
+
+def few_parts_findings(samples: Sequence[Sample], standing: NDArray[np.float64]) -> list[Finding]:
+    """One line for all products that are too small to be judged."""
+    products = np.array([sample.product for sample in samples])
+    few = [product for product in np.unique(products).tolist() if np.isnan(standing[products == product]).all()]
+    if not few:
+        return []
+    more = f" and {len(few) - NAMED} more products" if len(few) > NAMED else ""
+    text = f": fewer than {LEAST_PARTS} different parts: whether a defective one is among them cannot be told"
+    return [Finding("few_parts", ", ".join(few[:NAMED]) + more + text)]

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from ... import __version__
 from ...errors import BusyError, DataError, SnlEdgeError
 from ..control import Line
 from ..journal import Journal
@@ -21,6 +22,8 @@ from .entrance import entrance_routes
 from .events import EventFeed
 from .guard import Guard, refuse
 from .live import LiveFeed
+from .machines import machine_routes
+from .openapi import describe
 from .reading import reading_routes
 from .settings import DashboardSettings
 
@@ -46,16 +49,42 @@ def create_app(
     Raises:
         ConfigError: no usable token.
     """
-    gate = Gate(settings.token(), settings.session_days * 86400)
+    gate = Gate(settings.access(), settings.session_days * 86400)
     live = LiveFeed(line, settings.live_width, settings.live_rate)
     events = EventFeed(line, journal, live, closing or threading.Event())
-    # No generated API pages: they load scripts from elsewhere, and the page needs none.
-    app = FastAPI(title="snl-edge", docs_url=None, redoc_url=None, openapi_url=None)
+    most_pages = settings.connections - settings.connections // 3
+    public = frozenset({"/login", "/api/login", *_public(settings)})
+    app = _guarded(gate, public, most_pages)
     app.include_router(asset_routes())
-    app.include_router(entrance_routes(line, gate, settings.certificate is not None, registry))
+    app.include_router(entrance_routes(gate, settings.certificate is not None))
+    app.include_router(machine_routes(line, registry))
     app.include_router(reading_routes(line, journal, settings, live, events))
     app.include_router(changing_routes(line, settings))
-    app.add_middleware(Guard, gate=gate, open_metrics=settings.open_metrics)
+    describe(app, public)
+    return app
+
+
+def create_machine_app(line: Line, settings: DashboardSettings, registry: CollectorRegistry = REGISTRY) -> FastAPI:
+    """What is served at the machines' own address: health, metrics and triggers, no page and nothing that changes.
+
+    Raises:
+        ConfigError: no usable token.
+    """
+    public = frozenset(_public(settings))
+    app = _guarded(Gate(settings.access(), 0), public, most_pages=1)
+    app.include_router(machine_routes(line, registry))
+    describe(app, public)
+    return app
+
+
+def _public(settings: DashboardSettings) -> list[str]:
+    return ["/health", *(["/metrics"] if settings.open_metrics else [])]
+
+
+def _guarded(gate: Gate, public: frozenset[str], most_pages: int) -> FastAPI:
+    # No generated API pages: they load scripts from elsewhere, and the page needs none.
+    app = FastAPI(title="snl-edge", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    app.add_middleware(Guard, gate=gate, public=public, most_pages=most_pages)
 
     @app.exception_handler(SnlEdgeError)
     def refused(_: Request, error: SnlEdgeError) -> Response:

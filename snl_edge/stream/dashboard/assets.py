@@ -43,15 +43,15 @@ def asset_routes() -> APIRouter:
             return Response(content, media_type=kind, headers={**headers, "Content-Encoding": "gzip"})
         return Response(gzip.decompress(content), media_type=kind, headers=headers)
 
-    @router.get("/")
+    @router.get("/", include_in_schema=False)
     def page(request: Request) -> Response:
         return answer("index.html", request)
 
-    @router.get("/login")
+    @router.get("/login", include_in_schema=False)
     def login(request: Request) -> Response:
         return answer("login.html", request)
 
-    @router.get("/static/{name}")
+    @router.get("/static/{name}", include_in_schema=False)
     def static(name: str, request: Request) -> Response:
         return answer(name, request)
 

@@ -1,4 +1,4 @@
-"""Who may come in: one token, exchanged for a signed cookie by a browser or sent as a bearer by a program."""
+"""Who may come in: with a token, exchanged for a signed cookie by a browser or sent as a bearer by a program."""
 
 from __future__ import annotations
 
@@ -6,17 +6,27 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ...errors import ConfigError
+from ..network.callers import caller_of
+from .roles import Role
 
 COOKIE = "snl_edge_session"
 LONGEST_NAME = 40
+MOST_CALLERS = 1024
+"""Whose wrong tokens are remembered."""
+
+_log = logging.getLogger(__name__)
 
 
 class TooManyTriesError(Exception):
-    """Wrong tokens came too fast; ``seconds`` until the next try counts."""
+    """Wrong tokens come too fast; ``seconds`` until the next one is looked upon as a mistake."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"too many wrong tokens, wait {seconds:.0f} s")
@@ -24,97 +34,124 @@ class TooManyTriesError(Exception):
 
 
 class FailureLimit:
-    """Counts wrong tokens per address and in all over a sliding window. Addresses held are bounded."""
+    """Counts each caller's wrong tokens over a sliding window. Callers held are bounded."""
 
-    def __init__(
-        self,
-        tries: int = 5,
-        tries_of_all: int = 100,
-        window: float = 60.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, tries: int = 5, window: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._tries, self._window, self._clock = tries, window, clock
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
-        self._all: deque[float] = deque(maxlen=tries_of_all)
         self._lock = threading.Lock()
 
-    def check(self, address: str) -> None:
-        """Raises `TooManyTriesError` while ``address``, or everybody together, has failed too often."""
-        now = self._clock()
-        with self._lock:
-            for failures in (self._failures.get(address), self._all):
-                if failures and len(failures) == failures.maxlen and now - failures[0] < self._window:
-                    raise TooManyTriesError(self._window - (now - failures[0]))
+    def failed(self, caller: str) -> None:
+        """Notes a wrong token.
 
-    def failed(self, address: str) -> None:
-        """Notes a wrong token."""
+        Raises:
+            TooManyTriesError: ``caller`` has sent too many of late; this one is not counted.
+        """
         now = self._clock()
         with self._lock:
-            self._failures.setdefault(address, deque(maxlen=self._tries)).append(now)
-            self._failures.move_to_end(address)
-            self._all.append(now)
-            while len(self._failures) > 1024:
+            failures = self._failures.setdefault(caller, deque(maxlen=self._tries))
+            self._failures.move_to_end(caller)
+            if len(failures) == self._tries and now - failures[0] < self._window:
+                raise TooManyTriesError(self._window - (now - failures[0]))
+            failures.append(now)
+            while len(self._failures) > MOST_CALLERS:
                 self._failures.popitem(last=False)
 
 
+@dataclass(frozen=True)
+class Access:
+    """One token, and what it is good for."""
+
+    token: str
+    name: str | None = None
+    """Whose it is; None for the one that several share, who may give a name when they log in."""
+    role: Role = "engineer"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Whoever sent a request."""
+
+    name: str
+    """As the audit calls it, with the address."""
+    role: Role
+
+
 class Gate:
-    """Checks tokens and cookies. Sessions are signed, not stored: they outlive a restart and end with the token.
+    """Checks tokens and cookies. Sessions are signed, not stored: they outlive a restart and end with their token.
 
     Args:
-        token: None lets everybody in: only for a page that this machine alone can reach.
+        access: all tokens; none lets everybody in: only for a page that this machine alone can reach.
         session_seconds: how long a cookie holds.
     """
 
-    def __init__(self, token: str | None, session_seconds: float) -> None:
-        self.open = token is None
+    def __init__(self, access: Sequence[Access], session_seconds: float) -> None:
+        self.open = not access
         self.session_seconds = int(session_seconds)
-        self._token = _digest(token or "")
-        self._key = _digest("snl-edge dashboard session\0" + (token or ""))
+        self._keys = [(one, _digest(one.token), _digest(f"snl-edge dashboard session\0{one.token}")) for one in access]
         self._limit = FailureLimit()
 
     def login(self, token: str, name: str, address: str) -> str | None:
-        """A session cookie's value for the right token, None for a wrong one.
+        """A session cookie's value for a right token, None for a wrong one.
 
         Raises:
-            TooManyTriesError: this address has to wait, whatever it sends.
+            TooManyTriesError: it is wrong, and this address has sent too many wrong ones.
+            ConfigError: the name is that of somebody who has a token of their own.
         """
-        if not self._is_token(token, address):
+        found = self._find(token, address)
+        if found is None:
             return None
-        content = {"name": clean_name(name), "until": int(time.time()) + self.session_seconds}
+        access, key = found
+        given = clean_name(name)
+        if access.name is None and given.casefold() in {(one.name or "").casefold() for one, *_ in self._keys} - {""}:
+            raise ConfigError(f"{given} has a token of their own", fix="log in with that, or give another name")
+        content = {"name": given, "until": int(time.time()) + self.session_seconds}
         payload = base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
-        return f"{payload}.{self._signature(payload)}"
+        return f"{payload}.{_signature(key, payload)}"
 
-    def actor(self, cookie: str | None, authorization: str | None, address: str) -> str | None:
-        """What the audit calls whoever sent a request; None for a stranger.
+    def actor(self, cookie: str | None, authorization: str | None, address: str) -> Actor | None:
+        """Whoever sent a request; None for a stranger.
 
         Raises:
-            TooManyTriesError: this address has sent too many wrong bearer tokens.
+            TooManyTriesError: this address has sent too many wrong bearer tokens, and this one is wrong, too.
         """
         if self.open:
-            return f"dashboard ({address})"
+            return Actor(f"dashboard ({address})", "engineer")
         if authorization is not None:
             scheme, _, token = authorization.partition(" ")
-            known = scheme.lower() == "bearer" and self._is_token(token.strip(), address)
-            return f"api ({address})" if known else None
-        name = self._session(cookie)
-        return None if name is None else f"{name or 'dashboard'} ({address})"
+            found = self._find(token.strip(), address) if scheme.lower() == "bearer" else None
+            return None if found is None else Actor(f"{found[0].name or 'api'} ({address})", found[0].role)
+        return self._session(cookie, address)
 
-    def _session(self, cookie: str | None) -> str | None:
+    def _session(self, cookie: str | None, address: str) -> Actor | None:
         payload, _, signature = (cookie or "").partition(".")
-        if not hmac.compare_digest(self._signature(payload).encode(), signature.encode()):
+        signers = [
+            access
+            for access, _, key in self._keys
+            if hmac.compare_digest(_signature(key, payload).encode(), signature.encode())
+        ]
+        if not signers:
             return None
         content = json.loads(base64.urlsafe_b64decode(payload))  # ours: the signature holds
-        return content["name"] if content["until"] > time.time() else None
+        if content["until"] <= time.time():
+            return None
+        return Actor(f"{signers[0].name or content['name'] or 'dashboard'} ({address})", signers[0].role)
 
-    def _is_token(self, token: str, address: str) -> bool:
-        self._limit.check(address)
-        if hmac.compare_digest(_digest(token), self._token):
-            return True
-        self._limit.failed(address)
-        return False
+    def _find(self, token: str, address: str) -> tuple[Access, bytes] | None:
+        # The right ones first: whatever others send, even from behind the same proxy, they are never refused. All are
+        # compared, whichever it is.
+        sent = _digest(token)
+        found = [(access, key) for access, digest, key in self._keys if hmac.compare_digest(sent, digest)]
+        if found:
+            return found[0]
+        caller = caller_of(address)
+        _log.warning("dashboard: wrong token from %s", caller)
+        self._limit.failed(caller)
+        return None
 
-    def _signature(self, payload: str) -> str:
-        return hmac.new(self._key, payload.encode(), hashlib.sha256).hexdigest()
+
+def _signature(key: bytes, payload: str) -> str:
+    return hmac.new(key, payload.encode(), hashlib.sha256).hexdigest()
 
 
 def clean_name(name: str) -> str:

@@ -42,14 +42,6 @@ class Shadow(_Body):
     shadow: StrictBool
 
 
-class Trigger(_Body):
-    """A part is there now."""
-
-    camera: Annotated[str, Field(max_length=32)]
-    part: Annotated[str, Field(max_length=200)] | None = None
-    encoder: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-
-
 class Acknowledgement(_Body):
     """Somebody has looked for the rejects of unknown outcome."""
 
@@ -64,39 +56,42 @@ def changing_routes(line: Line, settings: DashboardSettings) -> APIRouter:
 
     @router.post("/threshold")
     def threshold(request: Request, body: Threshold) -> dict[str, Any]:
-        golden = line.set_threshold(body.value, body.product, request.state.actor, confirmed=body.confirmed)
+        """Sets a threshold, from the next part on."""
+        golden = line.set_threshold(body.value, body.product, request.state.actor.name, confirmed=body.confirmed)
         return {"value": body.value, "product": body.product, "golden": golden and asdict(golden)}
 
     @router.post("/pause")
     def pause(request: Request, body: Pause) -> dict[str, Any]:
-        line.pause(body.paused, request.state.actor)
+        """Pauses, or goes on; while paused, parts get the fail-safe verdict."""
+        line.pause(body.paused, request.state.actor.name)
         return {"paused": body.paused}
 
     @router.post("/shadow")
     def shadow(request: Request, body: Shadow) -> dict[str, Any]:
-        line.set_shadow(body.shadow, request.state.actor)
+        """Shadow mode: parts are judged and recorded, and nothing is rejected."""
+        line.set_shadow(body.shadow, request.state.actor.name)
         return {"shadow": body.shadow}
-
-    @router.post("/trigger")
-    def trigger(body: Trigger) -> dict[str, Any]:
-        return {"camera": body.camera, "sequence": line.trigger(body.camera, body.part, body.encoder)}
 
     @router.post("/recipe")
     def recipe(request: Request, body: RecipeCommand) -> dict[str, Any]:
-        return {"folder": body.folder, "golden": asdict(commands.change_recipe(body, request.state.actor))}
+        """Changes to another bundle between two parts; returns when it runs, which takes up to minutes."""
+        return {"folder": body.folder, "golden": asdict(commands.change_recipe(body, request.state.actor.name))}
 
     @router.post("/order")
     def order(request: Request, body: OrderCommand) -> dict[str, Any]:
-        line.set_order(body.wanted, request.state.actor)
+        """Sets what parts carry from now on: order, lot, operator and free fields."""
+        line.set_order(body.wanted, request.state.actor.name)
         return body.wanted.plain()
 
     @router.post("/self-test")
     def self_test(request: Request, body: _Body) -> dict[str, Any]:
-        return asdict(line.self_test(request.state.actor))
+        """Judges the golden samples now, and tells how they fared."""
+        return asdict(line.self_test(request.state.actor.name))
 
     @router.post("/acknowledge")
     def acknowledge(request: Request, body: Acknowledgement) -> dict[str, Any]:
-        found = line.acknowledge(body.last, request.state.actor)
+        """Somebody has looked for the rejects of unknown outcome, up to the one named."""
+        found = line.acknowledge(body.last, request.state.actor.name)
         return {"rejects": found.rejects if found else 0}
 
     return router

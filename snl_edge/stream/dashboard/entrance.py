@@ -1,4 +1,4 @@
-"""Routes for coming in and going out, and what machines ask: health and metrics."""
+"""Routes for coming in and going out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..control import Line
 from .auth import COOKIE, Gate, TooManyTriesError
 from .guard import refuse, too_many_tries
 
@@ -24,19 +22,18 @@ class Login(BaseModel):
     """Who it is, for the audit; not checked."""
 
 
-def entrance_routes(line: Line, gate: Gate, secure: bool, registry: CollectorRegistry) -> APIRouter:
-    """``/api/login``, ``/api/logout``, ``/health``, ``/metrics``.
+def entrance_routes(gate: Gate, secure: bool) -> APIRouter:
+    """``/api/login``, ``/api/logout``.
 
     Args:
-        line: whose health it is.
         gate: who may come in.
         secure: served over TLS, so the cookie must never travel without.
-        registry: the line's metrics.
     """
     router = APIRouter()
 
-    @router.post("/api/login")
+    @router.post("/api/login", include_in_schema=False)
     def login(request: Request, body: Login) -> Response:
+        """A session for a browser, as a cookie; programs send their token with each request instead."""
         try:
             cookie = gate.login(body.token.strip(), body.name, request.state.address)
         except TooManyTriesError as error:
@@ -47,21 +44,11 @@ def entrance_routes(line: Line, gate: Gate, secure: bool, registry: CollectorReg
         answer.set_cookie(COOKIE, cookie, max_age=gate.session_seconds, httponly=True, secure=secure, samesite="strict")
         return answer
 
-    @router.post("/api/logout")
+    @router.post("/api/logout", include_in_schema=False)
     def logout() -> Response:
+        """Forgets the cookie."""
         answer = JSONResponse({})
         answer.delete_cookie(COOKIE, httponly=True, secure=secure, samesite="strict")
         return answer
-
-    @router.get("/health")
-    def health() -> Response:
-        status = line.status()
-        # A pause is somebody's wish; a line that starts, drains, stopped or has a failed part cannot inspect.
-        well = status.state in ("running", "paused") and all(check.light != "failed" for check in status.checks)
-        return JSONResponse({"status": "ok" if well else "failed"}, 200 if well else 503)
-
-    @router.get("/metrics")
-    def metrics() -> Response:
-        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return router

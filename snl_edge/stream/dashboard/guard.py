@@ -9,11 +9,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..network.loopback import is_loopback
 from .auth import COOKIE, Gate, TooManyTriesError
-from .settings import is_loopback
+from .roles import MACHINES, READING, allows
 
 LARGEST_BODY = 16 * 1024
-_READING = frozenset({"GET", "HEAD"})
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -29,12 +29,21 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware that refuses by default: a new route is behind the token unless its path is listed here."""
+    """ASGI middleware that refuses by default: a new route is behind the token unless its path is listed here.
 
-    def __init__(self, app: ASGIApp, gate: Gate, open_metrics: bool) -> None:
+    Args:
+        app: what it guards.
+        gate: who may come in.
+        public: paths that need no token.
+        most_pages: answers at a time; those to machines do not count.
+    """
+
+    def __init__(self, app: ASGIApp, gate: Gate, public: frozenset[str], most_pages: int) -> None:
         self._app = app
         self._gate = gate
-        self._public = {"/health", "/login", "/api/login", *(["/metrics"] if open_metrics else [])}
+        self._most_pages = most_pages
+        self._pages = 0
+        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, or answers it with a refusal."""
@@ -49,8 +58,24 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        answer = self._refusal(scope) or self._app
-        await answer(scope, receive, send_with_headers)
+        refusal = self._refusal(scope)
+        answer = refusal or self._app
+        if refusal is None and scope["method"] not in READING:
+            # First the whole request, then a place among the answers: one that never ends must not hold any.
+            whole = await _whole(receive)
+            if whole is None:
+                return
+            receive = whole
+        if scope["path"] in MACHINES:
+            await answer(scope, receive, send_with_headers)
+            return
+        if self._pages >= self._most_pages:
+            answer = refuse(503, "too many requests at a time", fix="close pages that nobody needs")
+        self._pages += 1
+        try:
+            await answer(scope, receive, send_with_headers)
+        finally:
+            self._pages -= 1
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -58,20 +83,46 @@ class Guard:
         if self._gate.open and not is_loopback(_host(f"//{headers.get('host', '')}")[1]):
             # A foreign name that resolves to this machine: a page elsewhere is using the visitor's browser.
             return refuse(403, "open this page as http://localhost", "it has no token and serves this machine alone")
-        if scope["method"] not in _READING and (refused := _unsafe_change(headers)):
+        if scope["method"] not in READING and (refused := _unsafe_change(headers)):
             return refused
         address = scope["client"][0] if scope.get("client") else "unknown"
         scope.setdefault("state", {})["address"] = address
         if path in self._public or path.startswith("/static/"):
             return None
+        return self._uninvited(scope, headers, address)
+
+    def _uninvited(self, scope: Scope, headers: Headers, address: str) -> Response | None:
+        """Refuses who has no token, or one that is not good for this; notes who it is."""
+        path: str = scope["path"]
         try:
             actor = self._gate.actor(_cookie(headers), headers.get("authorization"), address)
         except TooManyTriesError as error:
             return too_many_tries(error)
         if actor is None:
-            return RedirectResponse("/login", 303) if path == "/" else refuse(401, "log in first")
+            to_login = path == "/" and "/login" in self._public
+            return RedirectResponse("/login", 303) if to_login else refuse(401, "log in first")
+        if not allows(actor.role, scope["method"], path):
+            return refuse(403, f"this is not for the role {actor.role}", fix="log in with a token that may do it")
         scope["state"]["actor"] = actor
         return None
+
+
+async def _whole(receive: Receive) -> Receive | None:
+    """Waits for the body and gives what hands it on; None if the client went away meanwhile."""
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def hand_on() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return hand_on
 
 
 def refuse(status: int, what: str, why: str = "", fix: str = "", headers: dict[str, str] | None = None) -> JSONResponse:

@@ -17,6 +17,9 @@ from ...errors import ConfigError
 from ..commands import Commands
 from ..control import State
 from ..journal import Journal
+from ..network.accepting import ListeningSocket
+from ..network.connections import Connections
+from ..network.loopback import is_loopback
 from ..record import Entry
 from .settings import Secret, SinkSettings
 from .transport import DeliveryError
@@ -30,6 +33,8 @@ APPLICATION = "urn:snl-edge:stream"
 """Application URI; the server's certificate must name it as its subject's alternative URI."""
 START_S = 60.0
 """Longest start; building the address space takes a second or two on a small board."""
+ACTIVATION_S = 10.0
+"""A client that has no session by then is disconnected: else it would hold a place for nothing."""
 STATE_EVERY_S = 0.5
 
 
@@ -37,8 +42,9 @@ class OpcUaSink(SinkSettings):
     """Serves verdicts to OPC UA clients, named after OPC 40100-1 (Machine Vision)."""
 
     type: Literal["opcua"]
-    host: str = "0.0.0.0"
-    """Address to listen at; 0.0.0.0 is all."""
+    host: str = "127.0.0.1"
+    """Address to listen at; 0.0.0.0 is all. Any but this machine's own needs ``users``, ``trusted_clients`` or
+    ``anonymous``."""
     port: int = Field(default=4840, ge=1, le=65535)
     """To listen at."""
     system: str = Field(default="VisionSystem", min_length=1)
@@ -56,6 +62,11 @@ class OpcUaSink(SinkSettings):
     trusted_clients: Path | None = None
     """Folder with the certificates (DER) of clients, or of their authorities; without it, any client may connect."""
 
+    anonymous: bool = False
+    """Let everyone who reaches ``host`` read the verdicts, without a login; the health page warns of it."""
+    clients: int = Field(default=16, ge=1, le=256)
+    """Most clients connected at a time, and half as many from one address."""
+
     @model_validator(mode="after")
     def _secure(self) -> OpcUaSink:
         if (self.certificate is None) != (self.key is None):
@@ -70,7 +81,19 @@ class OpcUaSink(SinkSettings):
             raise ValueError("commands need users: not everyone may change the recipe, and the audit says who did")
         if self.trusted_clients and "none" in self.offered:
             raise ValueError("trusted_clients needs certificate and key, and no security none: else clients show none")
+        if self.anonymous and (self.users or self.trusted_clients):
+            raise ValueError("anonymous and users or trusted_clients exclude each other: who may read?")
+        if self.open_to_all and not self.anonymous:
+            raise ValueError(
+                f"anyone on the network could read the verdicts at {self.host}: give users or trusted_clients (both "
+                "with certificate and key), listen on 127.0.0.1, or say anonymous: true"
+            )
         return self
+
+    @property
+    def open_to_all(self) -> bool:
+        """Whether others than this machine's programs may read without showing who they are."""
+        return not (self.users or self.trusted_clients or is_loopback(self.host))
 
     @property
     def offered(self) -> tuple[Security, ...]:
@@ -100,7 +123,7 @@ class OpcUaTransport:
     def open(self) -> None:
         """Builds the address space and listens."""
         self._claim_port()  # first: to build for nothing, at each try, would take seconds of CPU from the line
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop(self._settings.clients)
         self._thread = threading.Thread(target=self._loop.run_forever, name="opcua", daemon=True)
         self._thread.start()
         self._call(self._start(), START_S)
@@ -153,6 +176,7 @@ class OpcUaTransport:
         self._server = server = Server(user_manager=_users(settings) if settings.users else None)
         await server.init()
         server.iserver.allow_remote_admin = False
+        server.iserver.max_pending_activation_seconds = ACTIVATION_S
         server.set_endpoint(f"opc.tcp://{settings.host}:{settings.port}/snl-edge")
         server.set_server_name("snl-edge")
         await server.set_application_uri(APPLICATION)
@@ -218,6 +242,20 @@ class OpcUaTransport:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop whose servers accept only so many clients; asyncua's own cap comes after accepting."""
+
+    def __init__(self, clients: int) -> None:
+        super().__init__()
+        self._connections = Connections("opcua", clients, max(1, clients // 2), displace=False)
+
+    async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        """As asyncio's, for one address."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = ListeningSocket(socket.create_server((host, port), family=family), self._connections, None)
+        return await super().create_server(protocol_factory, sock=listening, **options)
 
 
 def _encoded(path: Path) -> tuple[bytes, str]:

@@ -91,6 +91,6 @@ element("theme").addEventListener("click", () => {
 });
 theme(localStorage.getItem("theme") in THEMES ? localStorage.getItem("theme") : "auto");
 for (const kind of ["status", "connection", "tick"]) line.addEventListener(kind, frame);
-const session = await get("/api/session").catch(() => ({ actor: "", stale_seconds: 10 }));
+const session = await get("/api/session").catch(() => ({ actor: "", role: "viewer", may: [], stale_seconds: 10 }));
 addEventListener("hashchange", show);
 show();

@@ -50,13 +50,14 @@ export async function controlsPage({ page, line, listen, session }) {
     toast("Order set");
   } }, "Set order…");
   const list = h("div", { class: "recipes" });
-  page.append(
-    card("Pause", "Stops judging. Use it while the camera, light or part holder is worked on.", state, pause),
-    card("Shadow mode", "Judges and records, but moves no actuator. Use it to try a threshold or recipe.", shadowState, shadow),
-    card("Self-test", "Judges the golden samples, good and bad, and compares with what they are known to be.", result, test),
-    h("section", { class: "panel control" }, h("h2", {}, "Order"), h("p", { class: "muted" }, "What is being made. Every part carries it into the journal and to the plant."), orderState, h("div", { class: "row" }, Object.entries(inputs).map(([name, input]) => h("label", { class: "field" }, h("span", { class: "label" }, name[0].toUpperCase() + name.slice(1)), input))), h("div", { class: "row" }, setOrder)),
-    card("This browser", `Logged in as ${session.actor || "–"}.`, null, h("button", { type: "button", class: "wide", onclick: async () => { if (await change("/api/logout", {})) location.href = "/login"; } }, "Log out")),
-    h("section", { class: "panel control recipe" }, h("h2", {}, "Recipe"), h("p", { class: "muted" }, "Another bundle for other products. It is loaded beside the running one and judges its golden samples; if all are judged rightly, it takes over between two parts."), list));
+  const may = (path) => session.may.includes(path);
+  page.append(...[
+    may("/api/pause") && card("Pause", "Stops judging. Use it while the camera, light or part holder is worked on.", state, pause),
+    may("/api/shadow") && card("Shadow mode", "Judges and records, but moves no actuator. Use it to try a threshold or recipe.", shadowState, shadow),
+    may("/api/self-test") && card("Self-test", "Judges the golden samples, good and bad, and compares with what they are known to be.", result, test),
+    may("/api/order") && h("section", { class: "panel control" }, h("h2", {}, "Order"), h("p", { class: "muted" }, "What is being made. Every part carries it into the journal and to the plant."), orderState, h("div", { class: "row" }, Object.entries(inputs).map(([name, input]) => h("label", { class: "field" }, h("span", { class: "label" }, name[0].toUpperCase() + name.slice(1)), input))), h("div", { class: "row" }, setOrder)),
+    card("This browser", `Logged in as ${session.actor || "–"}${session.role === "engineer" ? "" : `, ${session.role}`}.`, null, h("button", { type: "button", class: "wide", onclick: async () => { if (await change("/api/logout", {})) location.href = "/login"; } }, "Log out")),
+    h("section", { class: "panel control recipe" }, h("h2", {}, "Recipe"), h("p", { class: "muted" }, "Another bundle for other products. It is loaded beside the running one and judges its golden samples; if all are judged rightly, it takes over between two parts."), list)].filter(Boolean));
 
   const update = () => {
     const { status } = line;
@@ -76,7 +77,7 @@ export async function controlsPage({ page, line, listen, session }) {
   const { folder, recipes } = await get("/api/recipes");
   if (!recipes.length) list.append(h("p", {}, folder ? "The folder of bundles is empty." : "No folder of bundles is set in the line's file (dashboard.bundles)."));
   for (const recipe of recipes) {
-    const load = h("button", { type: "button", disabled: Boolean(recipe.fault), onclick: async () => {
+    const load = may("/api/recipe") && h("button", { type: "button", disabled: Boolean(recipe.fault), onclick: async () => {
       if (!await confirm(`Change to ${recipe.name}?`, [`Products: ${recipe.products.join(", ")}.`, "The running recipe goes on until the new one is loaded and has judged its golden samples.", ...(told(line.status?.order) === NO_ORDER ? [] : ["Parts then carry no order until the next one is set."])], "Change recipe", true)) return;
       const done = await working(load, "Loading…", () => change("/api/recipe", { folder: recipe.folder }));
       if (done) toast(`Recipe ${recipe.name} is running: ${done.golden.text}`);

@@ -16,7 +16,7 @@ function list(title, checks, none) {
 const rejects = (count) => (count === 1 ? "1 reject" : `${number(count)} rejects`);
 
 // Rejects of a process that died. It stays where it is, so that the button does not go from under a finger.
-function lookFor(line) {
+function lookFor(line, mayAcknowledge) {
   const text = h("p", { class: "muted" });
   const button = h("button", { type: "button", class: "wide", onclick: async () => {
     const seen = line.status.unaccounted; // what comes while the question stands was not looked for
@@ -25,7 +25,7 @@ function lookFor(line) {
     if (done) toast(`${rejects(done.rejects)} acknowledged`);
   } }, "Acknowledge…");
   const panel = h("section", { class: "panel control", hidden: true }, h("h2", {}, "Check the bin"), text,
-    h("a", { class: "button", href: "#parts?unaccounted" }, "Look at them"), button);
+    h("a", { class: "button", href: "#parts?unaccounted" }, "Look at them"), mayAcknowledge && button);
   const update = () => {
     const { unaccounted: lost } = line.status;
     panel.hidden = !lost;
@@ -34,8 +34,8 @@ function lookFor(line) {
   return { panel, update };
 }
 
-export function healthPage({ page, line, listen }) {
-  const { panel, update: asked } = lookFor(line);
+export function healthPage({ page, line, listen, session }) {
+  const { panel, update: asked } = lookFor(line, session.may.includes("/api/acknowledge"));
   const checked = h("div", { class: "column" });
   const column = h("div", { class: "column" });
   page.append(h("div", { class: "column" }, panel, checked), column);

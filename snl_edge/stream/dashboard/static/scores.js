@@ -52,7 +52,7 @@ function chart(parts, edge, inForce) {
   return { picture, move, most, overflow: parts.filter((part) => part.score > edge).length };
 }
 
-export async function scoresPage({ page, line, listen, query }) {
+export async function scoresPage({ page, line, listen, session, query }) {
   if (!line.status) await new Promise((resolve) => line.addEventListener("status", resolve, { once: true }));
   let product = query.get("product") ?? line.status.products[0] ?? "";
   let last = "1000";
@@ -101,6 +101,7 @@ export async function scoresPage({ page, line, listen, query }) {
     const now = rejectsAt(parts, inForce);
     const output = h("output", { class: "value" });
     const said = h("div", { class: "prediction", "aria-live": "polite" });
+    const may = session.may.includes("/api/threshold");
     const apply = h("button", { type: "button", class: "primary wide", onclick: ask }, "Set this threshold…");
     const reset = h("button", { type: "button", onclick: () => set(inForce) }, "Back to the one in force");
     const slider = h("input", { type: "range", min: STEP, max: edge, step: "any", value: inForce, "aria-label": "Threshold", oninput: () => set(Number(slider.value), false) });
@@ -151,7 +152,7 @@ export async function scoresPage({ page, line, listen, query }) {
         h("p", { class: "muted" }, `Colours: as judged at the time. Tallest bar: ${number(most)} parts.`, overflow > 0 && ` The last bar also holds what scored higher (${number(overflow)}).`)),
       h("section", { class: "panel threshold" },
         h("div", { class: "chooser" }, nudge(-STEP, "−"), h("div", {}, h("span", { class: "label" }, "Threshold"), output, h("small", { class: "muted" }, `in force ${score(inForce)}${product && !own ? " (of all products)" : ""}`)), nudge(STEP, "+")),
-        said, h("div", { class: "column actions" }, apply, reset)));
+        said, h("div", { class: "column actions" }, may && apply, reset)));
     set(inForce);
   }
 
