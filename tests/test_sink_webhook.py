@@ -16,7 +16,7 @@ from threading import Thread
 
 import pytest
 from certificates import Authority
-from journals import fill, until
+from journals import fill, record, until
 
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.sinks import Forwarder, WebhookSink, build_sink, forwarding
@@ -224,3 +224,19 @@ def test_a_missing_secret_is_a_failure_that_names_it(journal: Journal, receiver:
     assert "not there" in sink.check().text
     assert receiver.requests == []
     assert not sink.stop(0.1)
+
+
+def test_a_receiver_that_takes_less_than_comes_is_told(journal: Journal, receiver: Receiver) -> None:
+    def slow(_: object) -> int:
+        time.sleep(0.2)
+        return 204
+
+    receiver.answer = slow
+    sink = running(journal, receiver.port, alarm_after_s=0.5)
+    now = time.time()
+    journal.append([record(number, decided=now) for number in range(8)])
+    sink.wake()
+    until(lambda: sink.check().light == "warning")
+    assert "s behind: it takes less than the line gives" in sink.check().text
+    until(lambda: len(receiver.got) == 8 and sink.check().light == "ok")
+    assert sink.stop(10)

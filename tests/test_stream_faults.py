@@ -22,6 +22,7 @@ from lines import light, line_config, picture, records, run_to_end, running, wai
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import ConfigError, EngineError, OutputError
+from snl_edge.image import focus
 from snl_edge.stream.clock import Clock
 from snl_edge.stream.config import read_config
 from snl_edge.stream.inference import Engine
@@ -212,6 +213,26 @@ def _compressed(path: Path, moving: int, repeated: int) -> None:
     for _ in range(repeated):
         writer.write(shown)  # pyright: ignore[reportPossiblyUnboundVariable]
     writer.release()
+
+
+@pytest.mark.parametrize("graph_resizes", [False, True])
+def test_a_lens_that_is_dirty_or_covered_is_a_fault_of_its_own(tmp_path: Path, graph_resizes: bool) -> None:
+    sharp = picture(0)
+    bundle = write_small_bundle(tmp_path / "small", 64)
+    text = json.loads((bundle.path / "manifest.json").read_text())
+    features = {"focus": {"mean": focus(sharp), "std": 1.0}}
+    text["reference"] = {product: {"images": 50, "features": features} for product in text["products"]}
+    if graph_resizes:  # then the focus of some parts alone is measured
+        text["input"]["frame"] = {"height": 64, "width": 64, "colours": "bgr"}
+    (bundle.path / "manifest.json").write_text(json.dumps(text))
+    with running(line_config(bundle.path, tmp_path, camera=watched(tmp_path), drift={"focus_every": 2})) as line:
+        for number in range(6):
+            shown = cv2.GaussianBlur(picture(number), (0, 0), 2) if number in (2, 3) else picture(number)
+            write_picture(tmp_path / "parts", f"{number}", shown)
+            wait_for(lambda number=number: line.recorder.committed == number + 1)
+            assert light(line, "camera camera") == ("failed" if number in (2, 3) else "ok")
+        found = [(record.verdict, record.reason) for record in records(line)]
+    assert found == [("good", None)] * 2 + [("failsafe", "blurred")] * 2 + [("good", None)] * 2
 
 
 def test_a_frozen_camera_is_seen_through_compression(bundle: Path, tmp_path: Path) -> None:

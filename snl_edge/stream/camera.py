@@ -19,7 +19,7 @@ from ..runtime.frame import misfit
 from ..runtime.manifest import InputSpec
 from .control import Check
 from .part import Part, Parts
-from .prepare import IgnoredRectangle, PictureChecks, PictureFaults, Placer, Region, Rotation, inspected
+from .prepare import IgnoredRectangle, PictureChecks, PictureFaults, Placer, Region, Rotation, inspected, least_focus
 from .recipe import Recipe
 from .recorder import Recorder
 from .settings import Seconds, Settings
@@ -144,6 +144,7 @@ class Camera(threading.Thread):
         self._fault: str | None = None
         self._placer = Placer()
         self._depth = DepthWatch()
+        self._focused: tuple[Recipe, float] | None = None
         self._last_picture = time.monotonic()
 
     def start(self) -> None:
@@ -326,9 +327,19 @@ class Camera(threading.Thread):
         part.slot = recipe.acquire()
         seen = self._placer.put(frame, recipe.takes, recipe.inputs[part.slot])
         part.brightness = brightness(seen)
-        if part.sequence % self._focus_every == 0:
-            part.focus = self._placer.focus(frame, recipe.takes, seen)
-        return self._faults.of_input(seen, part.brightness)
+        # Cheap at the model's size. Where the graph resizes, the host does so for some parts, until one is blurred.
+        wanted = part.sequence % self._focus_every == 0
+        blurred = None
+        if wanted or recipe.takes.frame is None or self._faults.blurred:
+            focus = self._placer.focus(frame, recipe.takes, seen)
+            part.focus = focus if wanted else None
+            blurred = self._faults.of_focus(focus, self._least_focus(recipe))
+        return self._faults.of_input(seen, part.brightness) or blurred
+
+    def _least_focus(self, recipe: Recipe) -> float:
+        if self._focused is None or self._focused[0] is not recipe:
+            self._focused = recipe, least_focus(recipe.bundle.manifest, self.settings.product)
+        return self._focused[1]
 
     def _fail_triggered(self, reason: str) -> None:
         with self._wanted:
@@ -367,6 +378,7 @@ class Camera(threading.Thread):
 
 
 FAULTS = {
+    "blurred": "the picture has far less detail than training's had: check focus, clean the lens, see what covers it",
     "black": "the picture is black: check lamp, lens cap and exposure",
     "frozen": "the picture does not change: restart the camera; if what it sees stands still, set checks.frozen_within",
     "size": "the picture has another size than the first: someone changed the camera; set it back or restart",

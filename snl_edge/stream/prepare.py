@@ -13,7 +13,7 @@ from ..errors import CameraError, ConfigError, DataError
 from ..image import Fitter, fit_to_input, focus, read_image
 from ..opencv import cv2
 from ..runtime.frame import swapped
-from ..runtime.manifest import InputSpec
+from ..runtime.manifest import InputSpec, Manifest
 from .settings import Settings, Share
 
 Rotation: TypeAlias = Literal[0, 90, 180, 270]
@@ -70,6 +70,10 @@ class PictureChecks(Settings):
     """Pictures are the same if the mean brightness of no field (some 32 x 32) differs by more grey levels. 0: byte
     for byte, as sensors have noise. If not given, 4 for sources with video compression (``rtsp``, ``video``, a
     ``gstreamer`` pipeline that decodes), where a repeated picture is not the same byte for byte; else 0."""
+    focus_below: float | None = Field(default=0.15, ge=0, lt=1)
+    """Share of the detail (variance of the Laplacian) that training's pictures of the camera's ``product``, or of the
+    product with least, had on average, below which a picture counts as blurred: out of focus, or the lens dirty or
+    covered. null: no check. There is none with a bundle without a reference."""
     fixed_size: bool = True
     """A picture of another size than the first is refused: someone changed the camera."""
 
@@ -128,6 +132,14 @@ class Placer:
             return focus(seen)
         fitted = self._fitter.fit(picture, takes.size)
         return focus(swapped(fitted) if takes.colours == "bgr" else fitted)
+
+
+def least_focus(manifest: Manifest, product: str | None) -> float:
+    """The focus that pictures of ``product`` had in training on average, or those of the product with the least; 0
+    where the bundle has no reference."""
+    reference = manifest.reference or {}
+    known = reference.values() if product is None else [reference[product]] if product in reference else []
+    return min((own.features["focus"].mean for own in known if "focus" in own.features), default=0.0)
 
 
 def check_region(camera: str, region: Region | None, rotation: Rotation, takes: InputSpec) -> None:
@@ -192,6 +204,8 @@ class PictureFaults:
         self._size: tuple[int, ...] | None = None
         self._first: NDArray[np.uint8] | None = None
         self._same = 1
+        self.blurred = False
+        """What was found of the last picture whose focus was measured."""
 
     def of_camera(self, picture: NDArray[np.uint8]) -> str | None:
         """``size`` if the camera's picture has another size than its first, else None."""
@@ -211,6 +225,11 @@ class PictureFaults:
         else:
             self._first, self._same = sample.copy(), 1
         return "frozen" if self._same >= self._checks.frozen_after else None
+
+    def of_focus(self, focus: float, least: float) -> str | None:
+        """``blurred`` or None, for a picture of this focus, where `least_focus` is so much."""
+        self.blurred = focus < (self._checks.focus_below or 0.0) * least
+        return "blurred" if self.blurred else None
 
     def _is_first(self, sample: NDArray[np.uint8]) -> bool:
         """Whether it is the picture that came first; not the last, or what moves slowly would never count as moving."""

@@ -113,10 +113,19 @@ class Forwarder(threading.Thread):
             waiting = f"{self.backlog} records wait in the journal"
             return Check(name, light, f"one delivery has hung for {busy:.0f} s, {waiting}, nothing is lost")
         if not problem:
+            behind = self._behind()
+            if behind >= self._settings.alarm_after_s:
+                text = f"its receiver is {behind:.0f} s behind: it takes less than the line gives; {waiting}"
+                return Check(name, "warning", text)
             return Check(name, "ok", f"{self.delivered} delivered, {waiting}")
         away = time.monotonic() - self._since
         light = "failed" if away >= self._settings.alarm_after_s else "warning"
         return Check(name, light, f"{problem}; for {away:.0f} s, {waiting}, nothing is lost")
+
+    def _behind(self) -> float:
+        """Seconds since the verdict that is the next to deliver; 0 where there is none."""
+        waiting = self._read  # replaced as a whole by the thread, never changed
+        return max(0.0, time.time() - waiting[0].record.decided) if waiting else 0.0
 
     def run(self) -> None:
         """The thread's body."""

@@ -107,4 +107,5 @@ class SinkSettings(BaseModel):
     retry_most_s: float = Field(default=30.0, gt=0, le=600)
     """Longest pause between two tries."""
     alarm_after_s: float = Field(default=60.0, ge=0)
-    """How long a receiver may be away before the health page shows the sink as failed instead of a warning."""
+    """How long a receiver may be away before the health page shows the sink as failed instead of a warning; and how far
+    it may be behind with what it takes before there is a warning."""
