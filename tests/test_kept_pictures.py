@@ -128,3 +128,27 @@ def test_a_verdict_does_not_wait_for_its_picture_but_sinks_do(
     assert [message["verdict"] for message in told] == ["reject", "good"]
     assert told[0]["image"] == records(line)[0].image
     assert check_journal(tmp_path / "journal").consistent
+
+
+def test_a_picture_that_a_kill_kept_from_being_named_is_named_by_the_next_run(bundle: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 3, spots=(0, 1, 2))
+    named = [record.image for record in records(run_to_end(line_config(bundle, tmp_path)))]
+    journal = Journal(tmp_path / "journal")
+    heatmap = journal.after(0, 1)[0].record.heatmap
+    journal.forget_pictures([1, 2])  # as the rows stood before the pictures were written
+    assert heatmap is not None
+    half = (tmp_path / "journal" / heatmap).with_name(".000001-camera-00000001.png.abc.png")
+    half.write_bytes(b"half")
+    assert check_journal(tmp_path / "journal").orphans == 5
+    pictures = Pictures(journal, PictureSettings(min_free_gib=0), Clock())
+    pictures.prune()
+    assert [entry.record.image for entry in journal.after(0, 9)] == [None, None, named[2]]  # its run may be going on
+    assert half.exists()
+    journal.begin("next", "{}")
+    pictures = Pictures(journal, PictureSettings(min_free_gib=0), Clock())
+    pictures.prune()
+    assert [entry.record.image for entry in journal.after(0, 9)] == named
+    assert journal.after(0, 1)[0].record.heatmap == heatmap
+    assert not half.exists()
+    assert check_journal(tmp_path / "journal").orphans == 0
+    journal.close()

@@ -8,6 +8,7 @@ the model's own size moves the product distance beyond the limit (docs/stream.md
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from ..runtime.frame import swapped
 from ..runtime.manifest import Colours
 from ..runtime.overlay import draw_overlay, draw_unknown, ignored_in
 from .clock import Clock
-from .journal import Journal
+from .journal import Journal, KeptPicture
 from .record import Record, VerdictName
 from .settings import Settings
 
@@ -38,6 +39,10 @@ _DAY_S = 86400.0
 _LOOK_S = 1.0
 _HEATMAP_WIDTH = 640
 _JPEG_QUALITY = 92
+_UNFINISHED = ".[0-9]*-*"
+"""Of the temporary files of `replacing`, which a power cut leaves."""
+_LATE = 20_000
+"""A picture's record is among so many before the last: more are not given while 32 pictures are compressed."""
 _SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
 
 
@@ -112,8 +117,7 @@ class Pictures:
         if not self._has_space():
             self.miss(f"less than {self._settings.min_free_gib:g} GiB are free")
             return None, None
-        day = time.strftime("%Y-%m-%d", time.gmtime(record.captured))
-        name = f"{FOLDER}/{day}/{self._journal.run:06}-{record.camera}-{record.sequence:08}"
+        name = _stem(self._journal.run, record)
         try:
             image = self._save(f"{name}{_SUFFIXES[self._settings.format]}", frame, colours)
             heatmap = None
@@ -161,9 +165,8 @@ class Pictures:
     def prune(self) -> int:
         """Removes the pictures that are too old or too many, oldest first; returns how many parts lost theirs."""
         oldest = time.time() - self._settings.keep_days * _DAY_S if self._clock.steady else 0.0
-        with self._lock:
-            if self._bytes is None:  # counted once, then kept up to date
-                self._bytes = sum(path.stat().st_size for path in kept_files(self._journal.folder))
+        if self._bytes is None:
+            self._take_stock()
         gone = 0
         while True:
             entries = self._journal.select("image IS NOT NULL ORDER BY id LIMIT ?", (100,))
@@ -179,6 +182,30 @@ class Pictures:
                 gone += len(chosen)
             if len(chosen) < len(entries) or not entries:
                 return gone
+
+    def _take_stock(self) -> None:
+        """Once: counts what is there, and names in their rows the pictures of earlier runs that a kill kept from it."""
+        with self._lock:
+            self._bytes = sum(path.stat().st_size for path in kept_files(self._journal.folder))
+        run = self._journal.run
+        for left in (self._journal.folder / FOLDER).glob(f"*/{_UNFINISHED}"):
+            if int(left.name[1:].split("-")[0]) < run:
+                self._remove(left.relative_to(self._journal.folder).as_posix())
+        last = self._journal.last()
+        recent = self._journal.select("id > ? AND run < ? AND image IS NULL", (last - _LATE, run))
+        adopted: list[KeptPicture] = []
+        for entry in recent:
+            stem = _stem(entry.run, entry.record)
+            there = [
+                name for suffix in _SUFFIXES.values() if (self._journal.folder / (name := stem + suffix)).is_file()
+            ]
+            if there:
+                heatmap = stem + HEATMAP
+                told = heatmap if (self._journal.folder / heatmap).is_file() else None
+                adopted.append(KeptPicture(entry.id, there[0], told))
+        if adopted:
+            with suppress(sqlite3.Error):  # a full disk: pictures have to go first; the next start names the others
+                self._journal.append((), pictures=adopted)
 
     def _too_much(self) -> bool:
         with self._lock:
@@ -203,6 +230,12 @@ def kept_files(folder: Path) -> Iterator[Path]:
     for path in (folder / FOLDER).rglob("*"):
         if path.suffix.lower() in IMAGE_SUFFIXES:
             yield path
+
+
+def _stem(run: int, record: Record) -> str:
+    """Of a picture's path below the journal's folder."""
+    day = time.strftime("%Y-%m-%d", time.gmtime(record.captured))
+    return f"{FOLDER}/{day}/{run:06}-{record.camera}-{record.sequence:08}"
 
 
 def _is_grey(picture: NDArray[np.uint8]) -> bool:
