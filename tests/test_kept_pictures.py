@@ -152,3 +152,34 @@ def test_a_picture_that_a_kill_kept_from_being_named_is_named_by_the_next_run(bu
     assert not half.exists()
     assert check_journal(tmp_path / "journal").orphans == 0
     journal.close()
+
+
+def test_rejudge_tells_what_differs_and_why_it_may(bundle: Path, tmp_path: Path, snl_edge: Any) -> None:
+    write_parts(tmp_path / "parts", 3, spots=(0, 1))
+    keep = {"pictures": {"min_free_gib": 0, "good_every": 1}}
+    run_to_end(line_config(bundle, tmp_path, journal=keep))
+    command = ("stream", "rejudge", tmp_path / "journal", "--bundle", bundle, "--backend", "onnxruntime")
+    done = snl_edge(*command)
+    assert (done.returncode, done.stdout) == (0, "3 pictures judged again: 3 as in the journal, 0 not\n")
+    journal = Journal(tmp_path / "journal")
+    image = journal.after(0, 1)[0].record.image
+    journal.close()
+    assert image is not None
+    cv2.imwrite(str(tmp_path / "journal" / image), picture(0))  # another picture, as damage or a swap would leave it
+    write_parts(tmp_path / "parts2", 1, spots=(0,))
+    ignoring = {
+        "source": {"type": "folder", "path": tmp_path / "parts2"},
+        "ignore": [{"x": 0.4, "y": 0.2, "width": 0.2, "height": 0.2}],
+    }
+    run_to_end(line_config(bundle, tmp_path, camera=ignoring, journal=keep))
+    done = snl_edge(*command)
+    assert done.returncode == 1
+    *differing, last = done.stdout.splitlines()
+    assert last == "4 pictures judged again: 2 as in the journal, 2 not"
+    assert image in differing[0]
+    assert "reject" in differing[0]
+    assert "no reason is known" in differing[0]
+    assert "good" in differing[1]
+    assert "the camera ignores regions" in differing[1]
+    done = snl_edge(*command, "--since", "2100-01-01", "--json")
+    assert (done.returncode, done.stdout) == (0, "")
