@@ -85,7 +85,8 @@ class SparkplugTransport(MqttTransport):
         """Publishes data, and returns when the broker has read it."""
         if not self._connected:
             raise self._lost("has closed the connection")
-        new = {entry.record.camera for entry in entries} - self._counts.keys()
+        seen = dict.fromkeys(entry.record.camera for entry in entries)
+        new = [camera for camera in seen if camera not in self._counts]
         if self._rebirth or new:
             # Of a camera that is new, too: no data may come before the births of all devices (6.4.19 to 6.4.22).
             self._rebirth = False
