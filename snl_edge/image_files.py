@@ -10,7 +10,8 @@ from .image import IMAGE_SUFFIXES
 
 HEATMAP = "-heatmap.jpg"
 """What a line puts behind the name of a kept picture for the heatmap beside it."""
-_KEPT_HEATMAP = re.compile(rf"\d{{6,}}-.+-\d{{8,}}{re.escape(HEATMAP)}")
+_KEPT_HEATMAP = re.compile(rf"(\d{{6,}}-.+-\d{{8,}}|[0-9a-f]{{32}}-\d+){re.escape(HEATMAP)}")
+"""As the journal names it, or as a sink of pictures does: by message id."""
 
 
 @dataclass(frozen=True)

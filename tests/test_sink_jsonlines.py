@@ -239,7 +239,7 @@ def test_each_snippet_of_the_documentation_is_valid() -> None:
     snippets = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
     sinks = [sink for snippet in snippets for sink in snippet.get("sinks", [])]
     actuators = [actuator for snippet in snippets for actuator in snippet.get("actuators", [])]
-    assert {sink["type"] for sink in sinks} == {"mqtt", "webhook", "opcua", "jsonlines"}
+    assert {sink["type"] for sink in sinks} == {"mqtt", "webhook", "opcua", "jsonlines", "pictures"}
     sinks[0]["host"] = actuators[0]["host"] = "left out in the general part"
     actuators[0]["coil"] = 1
     TypeAdapter(list[Sink]).validate_python(sinks)

@@ -30,7 +30,7 @@ from snl_edge.stream.journal import Journal
 from snl_edge.stream.journal_report import check_journal
 from snl_edge.stream.line import RunningLine
 from snl_edge.stream.metrics import Metrics
-from snl_edge.stream.pictures import Pictures, PictureSettings
+from snl_edge.stream.pictures import Pictures, PictureSettings, kept_files
 from snl_edge.stream.prepare import PictureChecks, PictureFaults
 from snl_edge.stream.settings import EngineSettings
 from snl_edge.stream.sources import open_source
@@ -673,7 +673,7 @@ def test_a_jump_of_the_clock_removes_nothing_and_spoils_no_deadline(bundle: Path
 def test_old_pictures_go_by_age_and_by_size_and_old_verdicts_only_once_delivered(bundle: Path, tmp_path: Path) -> None:
     write_parts(tmp_path / "parts", 6, spots=(0, 1, 2, 3, 4, 5))
     line = run_to_end(line_config(bundle, tmp_path))
-    sizes = sorted(path.stat().st_size for path in (tmp_path / "journal" / "pictures").rglob("*.jpg"))
+    sizes = sorted(path.stat().st_size for path in kept_files(tmp_path / "journal"))
     journal = Journal(tmp_path / "journal")
     budget = (sum(sizes) / 2) / 2**30
     gone = Pictures(journal, PictureSettings(keep_gib=budget, min_free_gib=0), Clock()).prune()

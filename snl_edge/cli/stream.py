@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import time
+from datetime import datetime, time
 from enum import Enum
 from pathlib import Path
 from time import time as now
@@ -17,7 +17,10 @@ import typer
 from snl_edge.errors import ConfigError
 
 from .app import app
-from .options import Json, require
+from .options import RUN, Backend, Json, require
+
+if TYPE_CHECKING:
+    from snl_edge.stream.rejudge import Rejudged
 
 if TYPE_CHECKING:
     from snl_edge.stream.period import Period
@@ -169,6 +172,46 @@ def _period(since: str | None, until: str | None, shifts: Sequence[time] = ()) -
     from snl_edge.stream.period import asked_period
 
     return asked_period(since, until, shifts, now())
+
+
+@stream.command()
+def rejudge(
+    folder: Annotated[Path, typer.Argument(help="The journal's folder.")] = Path("journal"),
+    bundle: Annotated[Path, typer.Option(help="Bundle folder.")] = RUN / "bundle",
+    since: Annotated[datetime | None, typer.Option(help="Only parts from then on, local time.")] = None,
+    backend: Backend = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per picture on stdout.")] = False,
+) -> None:
+    """Judge the kept pictures of a journal again and tell what differs, and why it may. Leaves with 1 if anything does.
+
+    Example: snl-edge stream rejudge journal/ --bundle runs/line3/bundle --since 2027-01-15
+    """
+    from snl_edge.runtime.detector import Detector
+    from snl_edge.stream.journal_report import require_journal
+    from snl_edge.stream.rejudge import rejudge
+
+    require_journal(folder)
+    same = other = 0
+    with Detector.load(bundle, backend=backend, max_batch=1) as detector:
+        for one in rejudge(folder, detector, since.timestamp() if since else 0.0):
+            same, other = same + one.same, other + (not one.same)
+            if as_json:
+                print(json.dumps({**asdict(one), "same": one.same}))
+            elif not one.same:
+                then, now = (f"{word or 'not judged'} {_score(value)}" for word, value in _then_and_now(one))
+                print(f"{one.image}: {then} then, {now} now; {'; '.join(one.differences) or 'no reason is known'}")
+    if not as_json:
+        print(f"{same + other} pictures judged again: {same} as in the journal, {other} not")
+    if other:
+        raise typer.Exit(1)
+
+
+def _then_and_now(one: Rejudged) -> tuple[tuple[str | None, float | None], tuple[str | None, float | None]]:
+    return (one.verdict, one.score), (one.again, one.score_again)
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 @stream.command()

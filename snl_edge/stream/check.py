@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..table import print_table, text_column
 from .actuators.settings import ActuatorSettings
 from .camera import CameraSettings
 from .choices import choices_in
+from .clock import clock_synchronised
 from .config import LineConfig
 from .golden import golden_samples, leaving_out, sample_folder
 from .journal_schema import FILE
@@ -27,6 +29,8 @@ from .network.descriptors import Descriptors
 from .ports import hold, listening, reach, server_of
 from .prepare import check_region, ignored_pixels, inspected
 from .recipe import Recipe
+from .sinks import MqttSink, PicturesSink
+from .sinks.transport import installed
 from .sources import open_source
 from .sources.base import EndOfPictures, Source
 from .sources.opencv import require_gstreamer
@@ -63,14 +67,17 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
     for kind, outputs in (("sink", config.sinks), ("actuator", config.actuators)):
         for output in outputs:
             name = f"{kind} {output.name or output.type}"
-            found.append(_module(name, output.type))
+            sparkplug = isinstance(output, MqttSink) and output.sparkplug is not None and installed("paho")
+            found.append(_module(name, "sparkplug" if sparkplug else output.type))
+            if isinstance(output, PicturesSink):
+                found.append(_tried(f"{name} folder", lambda own=output: _target(own)))
             if connect and (address := server_of(output)):
                 found.append(_tried(f"{name} server", lambda address=address: reach(*address)))
     for actuator in config.actuators:
         found.append(
             _tried(f"actuator {actuator.name or actuator.type} time", lambda own=actuator: _in_time(config, own))
         )
-    found.append(_tried("dashboard", lambda: _dashboard(config)))
+    found += [_clock(), _tried("dashboard", lambda: _dashboard(config))]
     found.append(_tried("open files", lambda: Descriptors.of(config).text))
     found += [
         _tried(f"{name} port", lambda address=address: hold(*address)) for name, address in listening(config).items()
@@ -230,6 +237,7 @@ _MODULES = {
     "rtsp": "av",
     "genicam": "harvesters",
     "mqtt": "paho",
+    "sparkplug": "google.protobuf",
     "webhook": "urllib3",
     "opcua": "asyncua",
     "modbus": "pymodbus",
@@ -239,9 +247,33 @@ _MODULES = {
 
 def _module(subject: str, kind: str) -> Finding:
     module = _MODULES.get(kind)
-    if module is None or importlib.util.find_spec(module):
+    if module is None or installed(module):
         return Finding(subject, True, "its package is installed")
     return Finding(subject, False, f'it needs {module}: pip install "snl-edge[{kind}]"')
+
+
+def _target(sink: PicturesSink) -> str:
+    """Where pictures are copied to; writes nothing."""
+    if sink.mount is not None and not sink.mount.is_mount():
+        raise ConfigError(f"nothing is mounted at {sink.mount}", fix="mount the share")
+    place = next(folder for folder in (sink.folder, *sink.folder.absolute().parents) if folder.exists())
+    if not os.access(place, os.W_OK) or not place.is_dir():
+        raise ConfigError(f"{place} is no folder that can be written to", fix="correct folder, or its rights")
+    free = shutil.disk_usage(place).free / 2**30
+    warned = "" if sink.mount else "; without mount, an unmounted share would be a folder on this machine"
+    return f"{free:.0f} GiB are free at {sink.folder}{warned}"
+
+
+def _clock() -> Finding:
+    """Times in records are the wall clock's; what decides within a run is not."""
+    synchronised = clock_synchronised()
+    if synchronised is None:
+        return Finding("clock", None, "whether the network sets it cannot be told here")
+    if synchronised:
+        return Finding("clock", None, "the network sets it")
+    return Finding(
+        "clock", None, "nobody sets it: times in records drift from those of the plant; docs/plant.md says how"
+    )
 
 
 def _in_time(config: LineConfig, actuator: ActuatorSettings) -> str:

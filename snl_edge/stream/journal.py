@@ -11,20 +11,30 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import OutputError
 from . import actuation
 from .actuation import Actuation, Unaccounted
+from .awaited import Awaited
 from .journal_lock import JournalLock
 from .journal_schema import FILE, connect, prepare
 from .record import Blob, Entry, PictureFile, Record
 
 _COLUMNS = tuple(field.name for field in fields(Record))
 _NAMES_IN_SQL = ", ".join(f'"{name}"' for name in _COLUMNS)
+
+
+class KeptPicture(NamedTuple):
+    """Files of a record that is in the journal already; None where they could not be written."""
+
+    id: int
+    image: str | None
+    heatmap: str | None
 
 
 @dataclass(frozen=True)
@@ -52,11 +62,13 @@ class Journal:
         folder: where it lies.
         id: unique in the world; part of every message id.
         run: number of the current run; 0 until `begin`.
+        awaited: records whose picture is still being written.
     """
 
     def __init__(self, folder: Path, *, hold: bool = False) -> None:
         self.folder = folder
         self.run = 0
+        self.awaited = Awaited()
         self._lock = threading.Lock()
         self._hold: JournalLock | None = None
         try:
@@ -82,23 +94,38 @@ class Journal:
         self.run = cursor.lastrowid or 0
 
     def append(
-        self, records: Sequence[Record], concerned: Callable[[Record], Sequence[str]] = lambda record: ()
+        self,
+        records: Sequence[Record],
+        concerned: Callable[[Record], Sequence[str]] = lambda record: (),
+        awaited: Collection[int] = (),
+        pictures: Sequence[KeptPicture] = (),
     ) -> list[int]:
         """Writes records in one transaction and returns their ids once they are safely on disk.
 
         Args:
             records: of this run.
             concerned: the actuators that are to move for a record: their intents are written with it.
+            awaited: which of them, counted from 0, have a picture to come in a later call; `deliverable` ends there.
+            pictures: those that were awaited and have come.
 
         Raises:
             sqlite3.Error: nothing of them was written (disk full, read-only, broken).
         """
         ids: list[int] = []
-        with self._lock, self._writer:
-            for record in records:
-                cursor = self._writer.execute(_INSERT, (self.run, *_row(record)))
-                ids.append(cursor.lastrowid or 0)
-                actuation.intend(self._writer, self.run, record, concerned(record))
+        expected: list[int] = []
+        try:
+            with self._lock, self._writer:
+                for record in records:
+                    cursor = self._writer.execute(_INSERT, (self.run, *_row(record)))
+                    ids.append(cursor.lastrowid or 0)
+                    actuation.intend(self._writer, self.run, record, concerned(record))
+                self._writer.executemany(_NAME_PICTURE, [(kept.image, kept.heatmap, kept.id) for kept in pictures])
+                expected = [ids[number] for number in awaited]
+                self.awaited.expect(expected)
+        except BaseException:
+            self.awaited.settle(expected)
+            raise
+        self.awaited.settle([kept.id for kept in pictures])
         return ids
 
     def audit(self, actor: str, action: str, **detail: object) -> None:
@@ -176,6 +203,10 @@ class Journal:
     def after(self, position: int, limit: int) -> list[Entry]:
         """Up to ``limit`` entries with an id above ``position``, oldest first."""
         return self.select("id > ? ORDER BY id LIMIT ?", (position, limit))
+
+    def deliverable(self, position: int, limit: int) -> list[Entry]:
+        """As `after`, up to the first record whose picture is still being written."""
+        return self.awaited.whole(lambda: self.after(position, limit))
 
     def select(self, condition: str, values: Sequence[object]) -> list[Entry]:
         """Entries for which an SQL ``condition`` of ours holds; outside input goes into ``values`` only."""
@@ -282,6 +313,7 @@ class Journal:
 _INSERT = f"INSERT INTO verdict (run, {_NAMES_IN_SQL}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
 
 
+_NAME_PICTURE = "UPDATE verdict SET image = ?, heatmap = ? WHERE id = ?"
 _OLDEST_UNDELIVERED = """
 SELECT MIN(+captured) FROM verdict WHERE id > (SELECT MIN(position) FROM reader WHERE name IN ({readers}))
 """

@@ -13,7 +13,7 @@ from .actuation import unaccounted
 from .gaps import UNRECORDED
 from .journal import Journal
 from .journal_schema import FILE
-from .pictures import FOLDER
+from .pictures import kept_files
 
 _OUTCOMES = """
 SELECT run, camera, actuator, outcome, COUNT(*) FROM actuation GROUP BY run, camera, actuator, outcome
@@ -125,7 +125,7 @@ def check_journal(folder: Path) -> JournalReport:
     images = {image for image, _ in named}
     heatmaps = {heatmap for _, heatmap in named if heatmap is not None}
     files = images | heatmaps
-    present = {path.relative_to(folder).as_posix() for path in (folder / FOLDER).rglob("*.jpg")}
+    present = {path.relative_to(folder).as_posix() for path in kept_files(folder)}
     journal.close()
     return JournalReport(
         str(folder),

@@ -316,6 +316,7 @@ class RunningLine:
             late=self.parts.late,
             acted_early=self.recorder.acted_early,
             pictures_missed=self.recorder.pictures.missed,
+            disk_free=self.recorder.pictures.free(),
             sinks=self._outputs.backlogs(),
             outcomes=self._outputs.outcomes(),
             intents=self._outputs.account.waiting,

@@ -35,6 +35,8 @@ class Depths:
     late: int
     acted_early: int
     pictures_missed: int
+    disk_free: int
+    """Bytes on the journal's disk."""
     sinks: dict[str, int]
     """Records that each sink has still to deliver."""
     outcomes: dict[tuple[str, str], int]
@@ -113,6 +115,7 @@ class _Scraped(Collector):
             ("snl_edge_queue_depth", "Parts that wait for the engine", depths.waiting),
             ("snl_edge_undecided", "Parts without a verdict", depths.undecided),
             ("snl_edge_journal_backlog", "Verdicts that wait for the disk", depths.journal),
+            ("snl_edge_disk_free_bytes", "Free on the journal's disk", depths.disk_free),
             (
                 "snl_edge_unaccounted",
                 "Rejects of unknown outcome that nobody has acknowledged",

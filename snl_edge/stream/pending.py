@@ -30,6 +30,12 @@ class Pending:
     pictured: bool = False
     """Its picture is still to be written."""
     acted: bool = False
+    kept: tuple[str | None, str | None] | None = None
+    """Its picture's and heatmap's paths, once written or given up."""
+    taken: bool = False
+    """Its row is being written, or is: what is kept from now on has to be added to it."""
+    id: int | None = None
+    """Of its row."""
 
 
 class Screen:

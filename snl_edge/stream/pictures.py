@@ -1,25 +1,35 @@
-"""Pictures of parts, kept below the journal's folder: written before their row, and gone by age and size."""
+"""Pictures of parts, kept below the journal's folder: written before a row names them, and gone by age and size.
+
+A picture is what the engine's input was made from: the inspected region, turned, in 8 bits, at the camera's
+resolution. As PNG it is that to the last bit, so that whoever judges it again gets the verdict of its record; JPEG at
+the model's own size moves the product distance beyond the limit (docs/stream.md, "Kept pictures").
+"""
 
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..atomic import replacing
 from ..errors import OutputError
+from ..image import IMAGE_SUFFIXES
 from ..image_files import HEATMAP
 from ..opencv import cv2
 from ..runtime.frame import swapped
 from ..runtime.manifest import Colours
 from ..runtime.overlay import draw_overlay, draw_unknown, ignored_in
 from .clock import Clock
-from .journal import Journal
+from .journal import Journal, KeptPicture
 from .record import Record, VerdictName
 from .settings import Settings
 
@@ -28,6 +38,12 @@ _GIB = 2**30
 _DAY_S = 86400.0
 _LOOK_S = 1.0
 _HEATMAP_WIDTH = 640
+_JPEG_QUALITY = 92
+_UNFINISHED = ".[0-9]*-*"
+"""Of the temporary files of `replacing`, which a power cut leaves."""
+_LATE = 20_000
+"""A picture's record is among so many before the last: more are not given while 32 pictures are compressed."""
+_SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
 
 
 class PictureSettings(Settings):
@@ -37,14 +53,23 @@ class PictureSettings(Settings):
     """Verdicts whose pictures and heatmaps are kept."""
     good_every: int | None = Field(default=None, ge=1)
     """Keep each n-th good part's picture, too."""
-    jpeg_quality: int = Field(default=92, ge=50, le=100)
-    """Of kept pictures; higher shows more and takes more space."""
+    format: Literal["png", "jpeg"] = "png"
+    """``png`` keeps what was judged, bit by bit; ``jpeg`` takes far less space and time, but judged again it may give
+    another verdict. Heatmaps are JPEG."""
+    jpeg_quality: int | None = Field(default=None, ge=50, le=100)
+    """With ``format: jpeg``; higher shows more and takes more space. 92 if not given."""
     keep_days: float = Field(default=90, gt=0)
     """Older ones are removed; their verdicts stay."""
     keep_gib: float = Field(default=20, gt=0)
     """When all pictures together take more, the oldest are removed."""
     min_free_gib: float = Field(default=1, ge=0)
     """With less space on the disk, no picture is written and the oldest are removed: verdicts need the space."""
+
+    @model_validator(mode="after")
+    def _quality_of_jpeg(self) -> PictureSettings:
+        if self.jpeg_quality is not None and self.format != "jpeg":
+            raise ValueError("jpeg_quality needs format: jpeg; pictures are kept as PNG, without loss")
+        return self
 
 
 class Pictures:
@@ -92,10 +117,9 @@ class Pictures:
         if not self._has_space():
             self.miss(f"less than {self._settings.min_free_gib:g} GiB are free")
             return None, None
-        day = time.strftime("%Y-%m-%d", time.gmtime(record.captured))
-        name = f"{FOLDER}/{day}/{self._journal.run:06}-{record.camera}-{record.sequence:08}"
+        name = _stem(self._journal.run, record)
         try:
-            image = self._save(f"{name}.jpg", frame, colours)
+            image = self._save(f"{name}{_SUFFIXES[self._settings.format]}", frame, colours)
             heatmap = None
             if anomaly_map is not None:
                 heatmap = self._save(f"{name}{HEATMAP}", _heatmap(record, frame, anomaly_map, colours), "rgb")
@@ -112,7 +136,12 @@ class Pictures:
 
     def _save(self, name: str, picture: NDArray[np.uint8], colours: Colours) -> str:
         bgr = picture if colours == "bgr" else swapped(picture)
-        encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, self._settings.jpeg_quality])[1]
+        if name.endswith(".png"):
+            # OpenCV's own choice of level, filter and strategy is the fastest of those measured, and no larger.
+            encoded = cv2.imencode(".png", bgr[..., 0] if _is_grey(bgr) else bgr)[1]
+        else:
+            quality = self._settings.jpeg_quality or _JPEG_QUALITY
+            encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         with replacing(self._journal.folder / name) as temporary:
             temporary.write_bytes(encoded.data)
         with self._lock:
@@ -136,9 +165,8 @@ class Pictures:
     def prune(self) -> int:
         """Removes the pictures that are too old or too many, oldest first; returns how many parts lost theirs."""
         oldest = time.time() - self._settings.keep_days * _DAY_S if self._clock.steady else 0.0
-        with self._lock:
-            if self._bytes is None:  # counted once, then kept up to date
-                self._bytes = sum(path.stat().st_size for path in (self._journal.folder / FOLDER).rglob("*.jpg"))
+        if self._bytes is None:
+            self._take_stock()
         gone = 0
         while True:
             entries = self._journal.select("image IS NOT NULL ORDER BY id LIMIT ?", (100,))
@@ -154,6 +182,30 @@ class Pictures:
                 gone += len(chosen)
             if len(chosen) < len(entries) or not entries:
                 return gone
+
+    def _take_stock(self) -> None:
+        """Once: counts what is there, and names in their rows the pictures of earlier runs that a kill kept from it."""
+        with self._lock:
+            self._bytes = sum(path.stat().st_size for path in kept_files(self._journal.folder))
+        run = self._journal.run
+        for left in (self._journal.folder / FOLDER).glob(f"*/{_UNFINISHED}"):
+            if int(left.name[1:].split("-")[0]) < run:
+                self._remove(left.relative_to(self._journal.folder).as_posix())
+        last = self._journal.last()
+        recent = self._journal.select("id > ? AND run < ? AND image IS NULL", (last - _LATE, run))
+        adopted: list[KeptPicture] = []
+        for entry in recent:
+            stem = _stem(entry.run, entry.record)
+            there = [
+                name for suffix in _SUFFIXES.values() if (self._journal.folder / (name := stem + suffix)).is_file()
+            ]
+            if there:
+                heatmap = stem + HEATMAP
+                told = heatmap if (self._journal.folder / heatmap).is_file() else None
+                adopted.append(KeptPicture(entry.id, there[0], told))
+        if adopted:
+            with suppress(sqlite3.Error):  # a full disk: pictures have to go first; the next start names the others
+                self._journal.append((), pictures=adopted)
 
     def _too_much(self) -> bool:
         with self._lock:
@@ -171,6 +223,27 @@ class Pictures:
                 self._bytes = max(0, (self._bytes or 0) - size)
         with suppress(OSError):
             path.parent.rmdir()  # the day's folder, once it is empty
+
+
+def kept_files(folder: Path) -> Iterator[Path]:
+    """Pictures and heatmaps below the journal's ``folder``, of whatever format it was set to when they were written."""
+    for path in (folder / FOLDER).rglob("*"):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            yield path
+
+
+def _stem(run: int, record: Record) -> str:
+    """Of a picture's path below the journal's folder."""
+    day = time.strftime("%Y-%m-%d", time.gmtime(record.captured))
+    return f"{FOLDER}/{day}/{run:06}-{record.camera}-{record.sequence:08}"
+
+
+def _is_grey(picture: NDArray[np.uint8]) -> bool:
+    """Whether all three colours are the same everywhere: a third of the file, and read back they are three again."""
+    return all(
+        np.array_equal(seen[..., 0], seen[..., 1]) and np.array_equal(seen[..., 0], seen[..., 2])
+        for seen in (picture[::16, ::16], picture)  # few pixels tell that a picture is coloured
+    )
 
 
 def _heatmap(

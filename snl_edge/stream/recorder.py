@@ -22,7 +22,7 @@ from .clock import Clock
 from .control import Check, Latest
 from .due import DueList
 from .gaps import Gaps
-from .journal import Journal
+from .journal import Journal, KeptPicture
 from .part import Part
 from .pending import Pending, Screen
 from .pictures import Pictures, PictureSettings
@@ -60,7 +60,10 @@ class JournalSettings(Settings):
 
 
 class Recorder:
-    """The journal's threads: writes pictures, commits all waiting records in one transaction, then passes them on.
+    """The journal's threads: commits all waiting records in one transaction, then passes them on; writes pictures.
+
+    No record waits for its picture, which takes longer than all else (compression): its file is named in the row
+    afterwards, and only then do sinks get the record.
 
     Args:
         act: moves actuators for a record and the monotonic time of its trigger; called once for each, after its
@@ -97,6 +100,7 @@ class Recorder:
         self._published = published
         self._changed = threading.Condition()
         self._backlog: deque[Pending] = deque()
+        self._late_pictures: list[Pending] = []
         self._gaps = Gaps(journal)
         self._screen = Screen()
         self._problem: str | None = None
@@ -134,7 +138,6 @@ class Recorder:
         if pending.pictured:
             try:
                 self._with_picture.put_nowait(pending)
-                return
             except queue.Full:
                 self.pictures.miss("rejects come faster than their pictures can be written")
                 self._screen.pictured(pending)
@@ -174,25 +177,34 @@ class Recorder:
     def _write_pictures(self) -> None:
         while (pending := self._with_picture.get()) is not None:
             assert pending.frame is not None
+            kept: tuple[str | None, str | None] = (None, None)
             try:
-                image, heatmap = self.pictures.write(
-                    pending.record, pending.frame, pending.anomaly_map, pending.colours
-                )
-                pending.record = replace(pending.record, image=image, heatmap=heatmap)
-            except Exception as error:  # whatever is wrong with a picture, its verdict must be recorded
+                kept = self.pictures.write(pending.record, pending.frame, pending.anomaly_map, pending.colours)
+            except Exception as error:  # whatever is wrong with a picture, the next one must be written
                 self.pictures.miss(f"{type(error).__name__}: {error}")
+            with self._changed:
+                pending.kept = kept
+                if pending.taken:
+                    self._late_pictures.append(pending)
+                    self._changed.notify_all()
             self._screen.pictured(pending)
-            self._queue(pending)
 
     def _write_rows(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._backlog or self._closing)
-                if not self._backlog:
+                self._changed.wait_for(lambda: self._backlog or self._late_pictures or self._closing)
+                if not self._backlog and not self._late_pictures:
                     return
                 batch = [self._backlog[index] for index in range(min(len(self._backlog), _BATCH))]
+                for pending in batch:
+                    pending.taken = True
+                    if pending.kept is not None:
+                        pending.record = replace(pending.record, image=pending.kept[0], heatmap=pending.kept[1])
+                awaited = [number for number, pending in enumerate(batch) if pending.pictured and pending.kept is None]
+                late = [pending for pending in self._late_pictures if pending.id is not None]
+            pictures = [KeptPicture(pending.id or 0, *(pending.kept or (None, None))) for pending in late]
             try:
-                ids = self._journal.append([pending.record for pending in batch], self._concerned)
+                ids = self._journal.append([pending.record for pending in batch], self._concerned, awaited, pictures)
             except sqlite3.Error as error:
                 self._trouble(error)
                 if self._closing:
@@ -201,8 +213,10 @@ class Recorder:
                 time.sleep(_RETRY_S)
                 continue
             with self._changed:
-                for _ in batch:
+                for pending, number in zip(batch, ids, strict=True):
+                    pending.id = number
                     self._backlog.popleft()
+                self._late_pictures = [pending for pending in self._late_pictures if pending not in late]
                 self.committed += len(batch)
                 self.full = self.full and len(self._backlog) >= self._settings.backlog // 2
                 self._changed.notify_all()
@@ -296,6 +310,7 @@ class Recorder:
             self._closing = True
             self._changed.notify_all()
         self.threads[2].join()
+        self._journal.awaited.clear()
         self._patience.close()
         self._retention.stop()
         for thread in self.threads:

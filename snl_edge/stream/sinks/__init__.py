@@ -17,16 +17,27 @@ from .forwarding import Forwarder
 from .jsonlines import JsonLinesSink, JsonLinesTransport
 from .mqtt import MqttSink, MqttTransport
 from .opcua import OpcUaSink, OpcUaTransport
+from .pictures import PicturesSink, PicturesTransport
 from .transport import Transport, require
 from .webhook import WebhookSink, WebhookTransport
 
-__all__ = ["Forwarder", "JsonLinesSink", "MqttSink", "OpcUaSink", "Sink", "Sinks", "WebhookSink", "build_sink"]
+__all__ = [
+    "Forwarder",
+    "JsonLinesSink",
+    "MqttSink",
+    "OpcUaSink",
+    "PicturesSink",
+    "Sink",
+    "Sinks",
+    "WebhookSink",
+    "build_sink",
+]
 
-Sink = Annotated[MqttSink | WebhookSink | OpcUaSink | JsonLinesSink, Field(discriminator="type")]
+Sink = Annotated[MqttSink | WebhookSink | OpcUaSink | JsonLinesSink | PicturesSink, Field(discriminator="type")]
 """Settings of one sink."""
 
 
-def _name(settings: MqttSink | WebhookSink | OpcUaSink | JsonLinesSink) -> str:
+def _name(settings: Sink) -> str:
     return settings.name or settings.type
 
 
@@ -61,6 +72,11 @@ def build_sink(
 def _transport(settings: Sink, journal: Journal, state: Callable[[], State], commands: Commands | None) -> Transport:
     if isinstance(settings, MqttSink):
         require("paho", "mqtt", "an mqtt sink")
+        if settings.sparkplug is not None:
+            require("google.protobuf", "sparkplug", "an mqtt sink with sparkplug")
+            from .sparkplug import SparkplugTransport
+
+            return SparkplugTransport(settings, journal, _name(settings), state)
         return MqttTransport(settings, commands)
     if isinstance(settings, WebhookSink):
         require("urllib3", "webhook", "a webhook sink")
@@ -68,4 +84,6 @@ def _transport(settings: Sink, journal: Journal, state: Callable[[], State], com
     if isinstance(settings, OpcUaSink):
         require("asyncua", "opcua", "an opcua sink")
         return OpcUaTransport(settings, journal, state, commands)
+    if isinstance(settings, PicturesSink):
+        return PicturesTransport(settings, journal, f"sink {_name(settings)}")
     return JsonLinesTransport(settings)

@@ -28,6 +28,8 @@ READ = 100
 ACKNOWLEDGE_S = 0.5
 """How often a busy sink notes its cursor. A crash in between repeats what was delivered since."""
 DRAIN_RETRY_S = 0.2
+_HANGS_AFTER = 6
+"""A turn connects and waits for confirmations, at most ``timeout_s`` each; one that takes so many of them hangs."""
 MOST_POISON = 10
 """So many messages refused one after the other are the receiver's fault, not theirs: then none is parked any more."""
 
@@ -61,6 +63,7 @@ class Forwarder(threading.Thread):
         self._problem = ""
         self._since = 0.0
         self._poison = 0
+        self._begun: float | None = None
         self._read: list[Entry] = []
         self._more = False
         position = journal.position(name)
@@ -102,6 +105,13 @@ class Forwarder(threading.Thread):
         if not self.is_alive():
             return Check(name, "failed", "not running")
         problem, waiting = self._problem, f"{self.backlog} records wait in the journal"
+        begun = self._begun
+        busy = 0.0 if begun is None else time.monotonic() - begun
+        if busy > _HANGS_AFTER * self._settings.timeout_s:  # a share that hangs holds whoever writes to it
+            self._count_backlog()
+            light = "failed" if busy >= self._settings.alarm_after_s else "warning"
+            waiting = f"{self.backlog} records wait in the journal"
+            return Check(name, light, f"one delivery has hung for {busy:.0f} s, {waiting}, nothing is lost")
         if not problem:
             behind = self._behind()
             if behind >= self._settings.alarm_after_s:
@@ -124,7 +134,11 @@ class Forwarder(threading.Thread):
             # Asked before the journal is read: what came between reading and asking would stay behind.
             stopping = self._stopping.is_set()
             try:
-                handled = self._turn()
+                self._begun = time.monotonic()
+                try:
+                    handled = self._turn()
+                finally:
+                    self._begun = None
             except Exception as error:  # whatever a library raises: a sink that ends tells the plant nothing any more
                 self._failed(error)
                 self._pause(failed, error.retry_after_s if isinstance(error, DeliveryError) else 0.0)
@@ -149,7 +163,7 @@ class Forwarder(threading.Thread):
             self._open = True
         if not self._read:
             limit = max(READ, self._settings.batch)
-            self._read = self._journal.after(self._position, limit)
+            self._read = self._journal.deliverable(self._position, limit)
             self._more = len(self._read) == limit
         entries = self._read[: self._settings.batch]
         chosen = [entry for entry in entries if self._wanted(entry)]

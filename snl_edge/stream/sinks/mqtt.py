@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..commands import Commands
 from ..record import Entry
@@ -29,6 +29,20 @@ REFUSED_FOR_GOOD = (0x90, 0x95, 0x99)
 """MQTT 5: topic name invalid, packet too large, payload format invalid."""
 
 
+_TOPIC = "snl-edge"
+
+
+class Sparkplug(BaseModel):
+    """Who the line is among the edge nodes of a plant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    group: str = Field(pattern=r"^[^#+/\x00]+$")
+    """Group id."""
+    node: str = Field(pattern=r"^[^#+/\x00]+$")
+    """Edge node id, unique in the group at the broker."""
+
+
 class MqttSink(SinkSettings):
     """Publishes verdicts to a broker."""
 
@@ -37,7 +51,7 @@ class MqttSink(SinkSettings):
     """The broker."""
     port: int | None = Field(default=None, ge=1, le=65535)
     """If not given, 8883 with TLS and 1883 without."""
-    topic: str = Field(default="snl-edge", pattern=r"^[^#+\x00/]+(/[^#+\x00/]+)*$")
+    topic: str = Field(default=_TOPIC, pattern=r"^[^#+\x00/]+(/[^#+\x00/]+)*$")
     """Verdicts go to ``<topic>/verdict/<camera>``, the state (retained) to ``<topic>/status``."""
     protocol: Literal["3.1.1", "5"] = "5"
     """With 5 a broker says why it refuses a message; with 3.1.1 it cannot."""
@@ -54,6 +68,16 @@ class MqttSink(SinkSettings):
     recipe."""
     keepalive_s: int = Field(default=30, ge=5, le=3600)
     """After one and a half times that without a sign of us, the broker publishes our last will."""
+    sparkplug: Sparkplug | None = None
+    """Speak Sparkplug B in place of messages at ``topic``; a second sink can do the other."""
+
+    @model_validator(mode="after")
+    def _one_language(self) -> MqttSink:
+        if self.sparkplug is not None and (self.commands or self.topic != _TOPIC):
+            raise ValueError("topic and commands are not of Sparkplug: give them to a second sink of type mqtt")
+        if self.sparkplug is not None and self.verdicts != "all":
+            raise ValueError("sparkplug counts every verdict: leave out verdicts")
+        return self
 
     @model_validator(mode="after")
     def _password_of_someone(self) -> MqttSink:
@@ -95,7 +119,8 @@ class MqttTransport:
         client.connect_timeout = settings.timeout_s
         client.max_inflight_messages_set(settings.batch)
         client.on_connect, client.on_disconnect, client.on_publish = self._on_connect, self._on_end, self._on_publish
-        client.will_set(self._status, _state("offline"), qos=1, retain=True)
+        topic, payload, retain = self._will()
+        client.will_set(topic, payload, qos=1, retain=retain)
         if settings.user is not None:
             client.username_pw_set(settings.user, settings.password.read() if settings.password else None)
         if settings.tls is not None:
@@ -114,9 +139,10 @@ class MqttTransport:
             self._changed.wait_for(lambda: self._connected or self._problem, settings.timeout_s)
             if not self._connected:
                 raise self._lost("does not answer")
-        self._publish([(self._status, _state("online"), True)])
-        if self._listener is not None:
-            self._subscribe(client, self._listener)
+        client.on_subscribe = lambda _client, _data, mid, codes, _properties: self._on_publish(
+            client, None, mid, codes[0], None
+        )
+        self._greet()
 
     def deliver(self, entries: Sequence[Entry]) -> int:
         """Publishes, and returns when the broker has confirmed all."""
@@ -133,7 +159,8 @@ class MqttTransport:
             return
         if self._connected:
             with suppress(ValueError, RuntimeError):  # paho's words for: not sent. Then the will says it for us
-                client.publish(self._status, _state("offline"), qos=1, retain=True).wait_for_publish(1.0)
+                topic, payload, retain = self._goodbye()
+                client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(1.0)
             client.disconnect()
         client.loop_stop()
         self._connected = False
@@ -157,23 +184,37 @@ class MqttTransport:
                 if answer.is_failure:
                     raise DeliveryError(f"broker {self._address} refuses messages: {answer}", confirmed)
 
-    def _subscribe(self, client: Client, listener: CommandListener) -> None:
-        client.on_message = lambda _client, _data, got: listener.take(got.topic, bytes(got.payload), got.retain)
-        client.on_subscribe = lambda _client, _data, mid, codes, _properties: self._on_publish(
-            client, None, mid, codes[0], None
-        )
+    def _will(self) -> tuple[str, bytes, bool]:
+        """What the broker publishes when we are gone without a word: topic, payload, whether it is retained."""
+        return self._status, _state("offline"), True
+
+    def _goodbye(self) -> tuple[str, bytes, bool]:
+        """What we publish ourselves when we go."""
+        return self._will()
+
+    def _greet(self) -> None:
+        """What follows the connection."""
+        self._publish([(self._status, _state("online"), True)])
+        listener = self._listener
+        if listener is not None:
+            assert self._client is not None
+            self._client.on_message = lambda _client, _data, got: listener.take(
+                got.topic, bytes(got.payload), got.retain
+            )
+            self._await_subscription(listener.topics, "; commands: false ends this")
+
+    def _await_subscription(self, topic: str, fix: str = "") -> None:
+        assert self._client is not None
         with self._changed:
             self._answers.clear()
-        _, mid = client.subscribe(listener.topics, 1)
+        _, mid = self._client.subscribe(topic, 1)
         with self._changed:
             self._changed.wait_for(lambda: mid in self._answers or not self._connected, self._settings.timeout_s)
             answer = None if mid is None else self._answers.get(mid)
         if answer is None:
             raise self._lost("does not confirm the subscription to commands")
         if answer.is_failure:
-            raise DeliveryError(
-                f"broker {self._address} refuses {listener.topics}: {answer}; commands: false ends this"
-            )
+            raise DeliveryError(f"broker {self._address} refuses {topic}: {answer}{fix}")
 
     def _answer(self, topic: str, payload: bytes) -> None:
         client = self._client

@@ -61,13 +61,21 @@ class Transport(Protocol):
         ...
 
 
+def installed(module: str) -> bool:
+    """Whether ``module`` can be imported; nothing is."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # its parent is not there either
+        return False
+
+
 def require(module: str, extra: str, what: str) -> None:
     """Refuses early what would fail at every try.
 
     Raises:
         ConfigError: ``module`` is not installed.
     """
-    if importlib.util.find_spec(module) is None:
+    if not installed(module):
         raise ConfigError(
             f"{what} needs the package {module}", "it is not installed", f"install it: pip install 'snl-edge[{extra}]'"
         )
