@@ -86,7 +86,7 @@ def test_jpeg_is_a_choice_and_pictures_of_both_formats_are_counted_and_removed(b
     suffixes = [Path(entry.record.image or "").suffix for entry in journal.after(0, 9)]
     assert suffixes == [".png", ".png", ".jpg", ".jpg"]
     report = check_journal(folder)
-    assert (report.consistent, report.pictures, report.orphans) == (True, 8, 0)
+    assert (report.consistent, report.pictures, report.heatmaps, report.orphans) == (True, 4, 4, 0)
     everything = sum(path.stat().st_size for path in (folder / "pictures").rglob("*.*"))
     roomy = PictureSettings(keep_gib=everything / 2**30, min_free_gib=0)
     assert Pictures(journal, roomy, Clock()).prune() == 0
