@@ -19,11 +19,11 @@ class Rates:
 
 EXPECTED = (
     Rates(2, 0.0000, 0.000, 0.000),
-    Rates(3, 0.0044, 0.000, 0.031),
-    Rates(5, 0.0211, 0.000, 0.103),
-    Rates(10, 0.0301, 0.000, 0.075),
-    Rates(20, 0.0318, 0.000, 0.107),
-    Rates(50, 0.0292, 0.000, 0.136),
+    Rates(3, 0.0014, 0.000, 0.006),
+    Rates(5, 0.0112, 0.000, 0.084),
+    Rates(10, 0.0213, 0.000, 0.044),
+    Rates(20, 0.0231, 0.000, 0.107),
+    Rates(50, 0.0125, 0.000, 0.065),
 )
 """Of benchmarks/results/threshold_draws-real10.json, made by :mod:`snl_edge.benchmarks.threshold_draws`
 (docs/thresholds.md): the largest of the means resampled and trained, of products together and alone, and the range that
