@@ -1,4 +1,4 @@
-"""Changeover as a procedure: golden samples decide before another recipe or an unusual threshold takes force."""
+"""Changeover as a procedure: golden samples decide before another recipe or threshold takes force."""
 
 from __future__ import annotations
 
@@ -105,8 +105,34 @@ def test_an_unusual_threshold_by_which_a_sample_flips_is_refused(bundles: Path) 
         assert check is not None
         assert check.text.startswith("1 of 3 samples, as before: good/never was.png is reject")
         assert told(line, "self-test") == check
-        assert line.set_threshold(0.5, "gear", "anna") is None
-        assert told(line, "self-test") == Check("self-test", "ok", "not run since a threshold was changed")
+        assert line.set_threshold(0.5, "gear", "anna") == check  # the usual ones are tried, too
+        assert [entry.detail.get("golden") for entry in line.journal.audits() if entry.action == "threshold"][:2] == [
+            check.text
+        ] * 2
+
+
+def test_a_usual_threshold_by_which_a_sample_flips_is_refused_too(bundles: Path) -> None:
+    with running(line_of(bundles)) as line:
+        before = (bundles / "a" / "manifest.json").read_bytes()
+        with pytest.raises(ConfigError, match=r"1 of 2 golden .* wrongly: reject/spotted\.png is good .*: nothing was"):
+            line.set_threshold(0.74, "gear", "anna")
+        assert (bundles / "a" / "manifest.json").read_bytes() == before
+        assert told(line, "self-test") == Check("self-test", "ok", "2 samples judged rightly")
+        assert [entry.detail["change"] for entry in refusals(line)] == ["threshold"]
+        assert line.set_threshold(0.6, "gear", "anna") == told(line, "self-test")
+        line.change_recipe(bundles / "b", "anna")
+        assert line.status().state == "running"
+
+
+def test_a_sample_lost_before_the_start_is_no_licence_to_lose_it(bundles: Path) -> None:
+    Bundle.open(bundles / "a").set_threshold(0.74, "gear")
+    with running(line_of(bundles, golden={"folder": bundles.parent / "golden"})) as line:
+        wait_for(lambda: getattr(told(line, "self-test"), "light", None) == "failed")
+        with pytest.raises(ConfigError, match=r"spotted\.png is good .*; 1 of them already are, and were not by the thr"):
+            line.set_threshold(0.9, "gear", "anna", confirmed=True)
+        assert line.status().product_thresholds == {"gear": 0.74}
+        assert line.set_threshold(0.5, "gear", "anna") == Check("self-test", "ok", "2 samples judged rightly")
+        assert told(line, "self-test") == Check("self-test", "ok", "2 samples judged rightly")
 
 
 def test_parts_are_judged_while_a_recipe_is_checked_and_a_second_change_is_told_to_wait(

@@ -32,7 +32,7 @@ class GoldenSettings(Settings):
     compare_product: bool = True
     """As that of the camera whose pictures they are."""
     at_start: bool = True
-    """Judge them before the first part. Before another recipe or an unusual threshold takes force they always are."""
+    """Judge them before the first part. Before another recipe or threshold takes force they always are."""
     pause_on_failure: bool = False
     """Pause when one is judged wrongly, at the start or on demand, so that nothing is passed on trust."""
 
@@ -66,25 +66,34 @@ def self_test(recipe: Recipe, settings: GoldenSettings) -> Check:
 
 
 def require_no_flip(recipe: Recipe, settings: GoldenSettings, changed: Bundle) -> Check:
-    """Judges all samples by the thresholds in force and by those of ``changed``, each from one run of the engine.
+    """Judges all samples by the thresholds of ``changed``, by those in force and by those of training, each from one
+    run of the engine.
+
+    Those of training count, too: a sample that the thresholds in force already judge wrongly would else be no measure
+    of those that lead farther away.
 
     Raises:
-        ConfigError: one that is judged rightly would not be any more, or there are none, or they cannot be judged.
+        ConfigError: one that is judged rightly by the thresholds in force or by those of training would not be, or
+            there are none, or they cannot be judged.
     """
     folder = sample_folder(settings, recipe.name)
     try:
-        samples, _ = _judged(recipe, settings, folder, [recipe.bundle, changed])
+        samples, _ = _judged(recipe, settings, folder, [changed, recipe.bundle, recipe.bundle.with_tuning_reset()])
     except (SnlEdgeError, OSError) as error:
         raise ConfigError("the golden samples cannot be judged", str(error), "repair them") from error
-    flipped = [sample.told(1) for sample in samples if sample.wrong(1) and not sample.wrong(0)]
-    if flipped:
+    wrong = [sample for sample in samples if sample.wrong(0)]
+    if lost := [sample for sample in wrong if not (sample.wrong(1) and sample.wrong(2))]:
+        already = sum(sample.wrong(1) for sample in lost)
+        told = _some([sample.told(0) for sample in lost], _ALL_NAMED)
         raise ConfigError(
-            f"{len(flipped)} of {len(samples)} golden samples would be judged wrongly: {_some(flipped, _ALL_NAMED)}",
-            "nothing was changed",
+            f"{len(lost)} of {len(samples)} golden samples would be judged wrongly: {told}",
+            "nothing was changed"
+            + (f"; {already} of them already are, and were not by the thresholds of training" if already else ""),
             f"take another threshold, or take out of {folder} what does not belong there",
         )
-    if wrong := [sample.told(1) for sample in samples if sample.wrong(1)]:
-        return Check(NAME, "failed", f"{len(wrong)} of {len(samples)} samples, as before: {_some(wrong, _NAMED)}")
+    if wrong:
+        told = _some([sample.told(0) for sample in wrong], _NAMED)
+        return Check(NAME, "failed", f"{len(wrong)} of {len(samples)} samples, as before: {told}")
     return Check(NAME, "ok", f"{len(samples)} samples judged rightly")
 
 

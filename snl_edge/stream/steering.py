@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BusyError, ConfigError, OutputError, SnlEdgeError
-from ..runtime.bundle import Bundle
 from .admission import admitted
 from .choices import Choice, Chosen, choose, moment
 from .config import LineConfig
@@ -27,7 +26,7 @@ from .recipe import InForce
 from .refusals import Refusals
 from .state import LineState
 from .taken_up import NAMES, TakenUp, configured, told
-from .thresholds import asked_threshold, set_threshold, thresholds_in_force
+from .thresholds import Asked, asked_threshold, set_threshold, thresholds_in_force
 
 _log = logging.getLogger(__name__)
 _CLOSE_RECIPE_S = 10.0
@@ -98,16 +97,18 @@ class Steering:
         with self._alone(), self._refusing(actor, "threshold"), audited():
             recipe = self._state.recipe
             asked = asked_threshold(recipe.bundle, value, product, confirmed)
-            checked = self._no_flip(asked.changed) if asked.odd else None
+            checked = self._no_flip(asked)
             set_threshold(self._journal, recipe.bundle, asked, actor, checked and checked.text)
             recipe.in_force = InForce(asked.changed, recipe.in_force.version + 1)
             if self._config.golden is not None:
-                self._golden = checked or Check(SELF_TEST, "ok", "not run since a threshold was changed")
+                self._golden = checked
         return checked
 
-    def _no_flip(self, changed: Bundle) -> Check:
+    def _no_flip(self, asked: Asked) -> Check | None:
         golden = self._config.golden
-        return NOTHING_CHECKED if golden is None else require_no_flip(self._state.recipe, golden, changed)
+        if golden is None:
+            return NOTHING_CHECKED if asked.odd else None
+        return require_no_flip(self._state.recipe, golden, asked.changed)
 
     def pause(self, paused: bool, actor: str) -> None:
         """See `control.Line`."""
