@@ -18,7 +18,7 @@ from .config import LineConfig
 from .control import Check
 from .drift import Drift
 from .golden import NAME as SELF_TEST
-from .golden import NOTHING_CHECKED, require_no_flip, self_test
+from .golden import NOTHING_CHECKED, KnownBundles, require_no_flip, self_test
 from .journal import Journal
 from .judging import Judge
 from .order import Order
@@ -108,7 +108,11 @@ class Steering:
         golden = self._config.golden
         if golden is None:
             return NOTHING_CHECKED if asked.odd else None
-        return require_no_flip(self._state.recipe, golden, asked.changed)
+        return require_no_flip(self._state.recipe, golden, self._known(), asked.changed)
+
+    def _known(self) -> KnownBundles:
+        dashboard = self._config.dashboard
+        return KnownBundles(dashboard and dashboard.bundles, [self._config.bundle, self._state.recipe.path])
 
     def pause(self, paused: bool, actor: str) -> None:
         """See `control.Line`."""
@@ -168,12 +172,12 @@ class Steering:
         recipe = new.recipe
         try:
             golden = self._config.golden
-            checked = NOTHING_CHECKED if golden is None else self_test(recipe, golden)
+            checked = NOTHING_CHECKED if golden is None else self_test(recipe, golden, self._known())
             if checked.light == "failed":
                 raise ConfigError(
                     f"recipe {recipe.name} does not pass its golden samples",
                     checked.text,
-                    f"repair the recipe, or put its own samples into a folder {recipe.name} below golden.folder",
+                    f"repair the recipe, or put its own samples into a folder {recipe.path.name} below golden.folder",
                 )
             new.tell(self._judge)
             with self._changing:
@@ -213,7 +217,7 @@ class Steering:
         if golden is None:
             return Check(SELF_TEST, "warning", "no samples: name their folder under golden in the configuration")
         with self._alone():
-            self._golden = found = self_test(self._state.recipe, golden)
+            self._golden = found = self_test(self._state.recipe, golden, self._known())
             with audited():
                 self._journal.audit(actor, SELF_TEST, light=found.light, text=found.text)
         if found.light != "ok" and golden.pause_on_failure and not self._state.paused:
