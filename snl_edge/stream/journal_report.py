@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..atomic import require_replaceable
+from ..errors import DataError, OutputError
 from .actuation import unaccounted
 from .gaps import UNRECORDED
 from .journal import Journal
@@ -156,3 +157,15 @@ def require_journal(folder: Path) -> None:
     """
     if not (folder / FILE).is_file():
         raise DataError(f"{folder} holds no journal", f"{FILE} is missing", "give the folder that journal.folder names")
+
+
+def require_outside(folder: Path, target: Path) -> None:
+    """Refuses a file to be written that would lie among the journal's own, or can be no such file.
+
+    Raises:
+        OutputError: it would, or something else than a file is there.
+    """
+    if target.parent.resolve().is_relative_to(folder.resolve()):
+        why = f"it would lie in the journal's own folder, {folder}"
+        raise OutputError(f"cannot write {target}", why, "choose another folder")
+    require_replaceable(target)
