@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from contract_graph import HEIGHT, WIDTH, write_contract_bundle
+from journals import new_journal, record
 from lines import line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
 from pydantic import ValidationError
 
@@ -141,16 +143,71 @@ def test_a_picture_that_a_kill_kept_from_being_named_is_named_by_the_next_run(bu
     half.write_bytes(b"half")
     assert check_journal(tmp_path / "journal").orphans == 5
     pictures = Pictures(journal, PictureSettings(min_free_gib=0), Clock())
+    pictures.name_left()
     pictures.prune()
     assert [entry.record.image for entry in journal.after(0, 9)] == [None, None, named[2]]  # its run may be going on
     assert half.exists()
     journal.begin("next", "{}")
     pictures = Pictures(journal, PictureSettings(min_free_gib=0), Clock())
+    pictures.name_left()
     pictures.prune()
     assert [entry.record.image for entry in journal.after(0, 9)] == named
     assert journal.after(0, 1)[0].record.heatmap == heatmap
     assert not half.exists()
     assert check_journal(tmp_path / "journal").orphans == 0
+    journal.close()
+
+
+def test_sinks_get_the_pictures_that_a_kill_kept_from_being_named(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_parts(tmp_path / "parts", 2, spots=(0, 1))
+    named = [record.image for record in records(run_to_end(line_config(bundle, tmp_path)))]
+    journal = Journal(tmp_path / "journal")
+    journal.forget_pictures([1, 2])
+    journal.close()
+    delivered, prune = threading.Event(), Pictures.prune
+
+    def slow(self: Pictures) -> int:
+        assert delivered.wait(20)
+        return prune(self)
+
+    monkeypatch.setattr(Pictures, "prune", slow)
+    (tmp_path / "none").mkdir()
+    camera = {"source": {"type": "folder", "path": tmp_path / "none", "watch": True}}
+    sinks = [
+        {"type": "jsonlines", "name": "table", "folder": tmp_path / "out", "backfill": True},
+        {"type": "pictures", "name": "copies", "folder": tmp_path / "copies", "backfill": True},
+    ]
+    with running(line_config(bundle, tmp_path, camera=camera, sinks=sinks)) as line:
+        wait_for(lambda: [line.journal.position(name) for name in ("table", "copies")] == [2, 2])
+        delivered.set()
+    told = [json.loads(text) for text in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()]
+    assert [message["image"] for message in told] == named
+    assert len(list((tmp_path / "copies").rglob("*.png"))) == 2
+
+
+def test_records_wait_for_pictures_that_a_full_disk_keeps_from_being_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = new_journal(tmp_path)
+    one = record(1, verdict="reject")
+    journal.append([one])
+    journal.begin("next", "{}")
+    pictures = Pictures(journal, PictureSettings(min_free_gib=0), Clock())
+    image = tmp_path / f"pictures/2027-01-15/000001-{one.camera}-{one.sequence:08}.png"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"picture")
+
+    def full(*_: object, **__: object) -> list[int]:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "append", full)
+        pictures.name_left()
+    assert journal.deliverable(0, 9) == []
+    pictures.prune()
+    assert [entry.record.image for entry in journal.deliverable(0, 9)] == [image.relative_to(tmp_path).as_posix()]
     journal.close()
 
 
