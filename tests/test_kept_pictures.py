@@ -17,13 +17,18 @@ from lines import line_config, picture, records, run_to_end, running, wait_for, 
 from pydantic import ValidationError
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
+from snl_edge.errors import DataError, OutputError
 from snl_edge.image import read_image
 from snl_edge.runtime.batch import infer_files
 from snl_edge.runtime.manifest import InputSpec
 from snl_edge.stream.clock import Clock
 from snl_edge.stream.journal import Journal
+from snl_edge.stream.journal_export import export_journal
 from snl_edge.stream.journal_report import check_journal
+from snl_edge.stream.journal_schema import FILE
+from snl_edge.stream.period import Period
 from snl_edge.stream.pictures import Pictures, PictureSettings
+from snl_edge.stream.shift_report import read_report
 
 ALL = ["good", "reject", "unknown", "failsafe"]
 
@@ -209,6 +214,46 @@ def test_records_wait_for_pictures_that_a_full_disk_keeps_from_being_named(
     pictures.prune()
     assert [entry.record.image for entry in journal.deliverable(0, 9)] == [image.relative_to(tmp_path).as_posix()]
     journal.close()
+
+
+@pytest.mark.parametrize("state", ["empty", "missing"])
+def test_kept_pictures_whose_journal_is_lost_are_not_overwritten(state: str, tmp_path: Path, snl_edge: Any) -> None:
+    folder = tmp_path / "journal"
+    day = folder / "pictures" / "2027-01-15"
+    day.mkdir(parents=True)
+    for name in ("000001-camera-00000000.png", "000001-camera-00000000-heatmap.jpg"):
+        (day / name).write_bytes(b"kept")
+    if state == "empty":
+        (folder / FILE).touch()
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(OutputError, match=rf"{FILE} is {state} beside the pictures in .*Restore it.*or move"):
+        Journal(folder, hold=True)
+    told = snl_edge("stream", "journal", folder)
+    assert told.returncode == 1
+    assert f"2 without a record; NOT consistent: {FILE} is {state}" in told.stdout
+    assert not check_journal(folder).consistent
+    with pytest.raises(DataError, match=f"holds no journal: {FILE} is {state}"):
+        read_report(folder, Period(0, 1), ())
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_what_only_looks_at_a_journal_makes_none(tmp_path: Path) -> None:
+    (tmp_path / FILE).touch()
+    for look in (
+        lambda: check_journal(tmp_path),
+        lambda: export_journal(tmp_path, tmp_path / "x.csv", "csv"),
+        lambda: Journal(tmp_path, existing=True),
+        lambda: Journal(tmp_path / "none", existing=True),
+    ):
+        with pytest.raises(DataError):
+            look()
+    assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [(FILE, 0)]
+    new_journal(tmp_path).close()  # nothing is kept there: a creation that was broken off
+    looked = Journal(tmp_path, existing=True)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        looked.audit("someone", "change")
+    looked.close()
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
 def test_rejudge_tells_what_differs_and_why_it_may(bundle: Path, tmp_path: Path, snl_edge: Any) -> None:

@@ -121,10 +121,11 @@ def journal(
                 print(f"run {camera.run} {camera.camera} at {actuator}: {moved}")
         if report.unaccounted:
             print(f"{report.unaccounted} rejects of unknown outcome: check the bin, then snl-edge stream acknowledge")
+        doubt = f"NOT consistent: {report.damage}" if report.damage else "NOT consistent"
         print(
             f"{report.pictures} pictures and {report.heatmaps} heatmaps, {report.missing_pictures} files missing, "
             f"{report.orphans} without a record; "
-            f"{'consistent' if report.consistent else report.damage or 'NOT consistent'}"
+            f"{'consistent' if report.consistent else doubt}"
         )
     if export is not None:
         print(f"{export_journal(folder, export, form.value, period)} records in {export}")

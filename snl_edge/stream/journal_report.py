@@ -14,7 +14,7 @@ from .actuation import unaccounted
 from .gaps import UNRECORDED
 from .journal import Journal
 from .journal_schema import FILE
-from .pictures import kept_files
+from .kept_files import kept_files, lost_journal
 
 _OUTCOMES = """
 SELECT run, camera, actuator, outcome, COUNT(*) FROM actuation GROUP BY run, camera, actuator, outcome
@@ -55,7 +55,7 @@ class JournalReport:
 
     folder: str
     damage: str | None
-    """What SQLite says is wrong with the file; None if it is sound."""
+    """What is wrong with the file; None if it is sound."""
     cameras: list[CameraReport]
     pictures: int
     """Parts whose picture is there; most of them have a heatmap, too."""
@@ -79,8 +79,10 @@ def check_journal(folder: Path) -> JournalReport:
     Raises:
         DataError: there is no journal.
     """
+    if lost := lost_journal(folder):
+        return JournalReport(str(folder), lost, [], 0, 0, 0, sum(1 for _ in kept_files(folder)))
     require_journal(folder)
-    journal = Journal(folder)
+    journal = Journal(folder, existing=True)
     with journal.reading() as connection:
         try:
             verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
@@ -155,8 +157,11 @@ def require_journal(folder: Path) -> None:
     Raises:
         DataError: it does not.
     """
-    if not (folder / FILE).is_file():
+    file = folder / FILE
+    if not file.is_file():
         raise DataError(f"{folder} holds no journal", f"{FILE} is missing", "give the folder that journal.folder names")
+    if not file.stat().st_size:
+        raise DataError(f"{folder} holds no journal", f"{FILE} is empty", "restore it from a backup")
 
 
 def require_outside(folder: Path, target: Path) -> None:

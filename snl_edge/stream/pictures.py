@@ -11,7 +11,6 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -22,7 +21,6 @@ from pydantic import Field, model_validator
 
 from ..atomic import replacing
 from ..errors import OutputError
-from ..image import IMAGE_SUFFIXES
 from ..image_files import HEATMAP
 from ..opencv import cv2
 from ..runtime.frame import swapped
@@ -30,10 +28,10 @@ from ..runtime.manifest import Colours
 from ..runtime.overlay import draw_overlay, draw_unknown, ignored_in
 from .clock import Clock
 from .journal import Journal, KeptPicture
+from .kept_files import FOLDER, kept_files
 from .record import Record, VerdictName
 from .settings import Settings
 
-FOLDER = "pictures"
 _GIB = 2**30
 _DAY_S = 86400.0
 _LOOK_S = 1.0
@@ -243,13 +241,6 @@ class Pictures:
                 self._bytes = max(0, (self._bytes or 0) - size)
         with suppress(OSError):
             path.parent.rmdir()  # the day's folder, once it is empty
-
-
-def kept_files(folder: Path) -> Iterator[Path]:
-    """Pictures and heatmaps below the journal's ``folder``, of whatever format it was set to when they were written."""
-    for path in (folder / FOLDER).rglob("*"):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            yield path
 
 
 def _stem(run: int, record: Record) -> str:
