@@ -28,9 +28,10 @@ from snl_edge.stream.config import read_config
 from snl_edge.stream.inference import Engine
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.journal_report import check_journal
+from snl_edge.stream.kept_files import kept_files
 from snl_edge.stream.line import RunningLine
 from snl_edge.stream.metrics import Metrics
-from snl_edge.stream.pictures import Pictures, PictureSettings, kept_files
+from snl_edge.stream.pictures import Pictures, PictureSettings
 from snl_edge.stream.prepare import PictureChecks, PictureFaults
 from snl_edge.stream.settings import EngineSettings
 from snl_edge.stream.sources import open_source

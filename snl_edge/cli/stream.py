@@ -101,8 +101,10 @@ def journal(
     Or: snl-edge stream journal journal/ --export shift.csv --since 06:00 --until 14:00
     """
     from snl_edge.stream.journal_export import export_journal
-    from snl_edge.stream.journal_report import check_journal
+    from snl_edge.stream.journal_report import check_journal, require_outside
 
+    if export is not None:
+        require_outside(folder, export)
     ranged = since is not None or until is not None
     if ranged and export is None:
         raise ConfigError("a time range without an export", "the whole journal is checked", "add --export FILE")
@@ -120,10 +122,11 @@ def journal(
                 print(f"run {camera.run} {camera.camera} at {actuator}: {moved}")
         if report.unaccounted:
             print(f"{report.unaccounted} rejects of unknown outcome: check the bin, then snl-edge stream acknowledge")
+        doubt = f"NOT consistent: {report.damage}" if report.damage else "NOT consistent"
         print(
             f"{report.pictures} pictures and {report.heatmaps} heatmaps, {report.missing_pictures} files missing, "
             f"{report.orphans} without a record; "
-            f"{'consistent' if report.consistent else report.damage or 'NOT consistent'}"
+            f"{'consistent' if report.consistent else doubt}"
         )
     if export is not None:
         print(f"{export_journal(folder, export, form.value, period)} records in {export}")
@@ -153,10 +156,13 @@ def report(
     Or: snl-edge stream report journal/ --since 2026-11-28T06:00 --until 2026-11-28T14:00 --out report.html
     """
     from snl_edge.atomic import write_text
+    from snl_edge.stream.journal_report import require_outside
     from snl_edge.stream.period import shift_times
     from snl_edge.stream.report_page import report_html, report_text
     from snl_edge.stream.shift_report import read_report
 
+    if out is not None:
+        require_outside(folder, out)
     shifts = shift_times(shift) if shift else ()
     found = read_report(folder, _period(since, until, shifts), shifts)
     if as_json:

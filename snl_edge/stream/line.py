@@ -150,6 +150,7 @@ class RunningLine:
             self.journal.begin(__version__, self.config.model_dump_json())
             self.steering.begin()
             self.journal.audit("line", "start", recipe=recipe.name, engine=recipe.sha256, backend=recipe.reason)
+            self.recorder.pictures.name_left()  # before sinks, which name pictures, too
         self._outputs.start()
         self.recorder.start()
         for thread in (self._deadlines, self._judgement, *self._engines):
