@@ -18,6 +18,7 @@ from lines import light, line_config, picture, records, run_to_end, running, wai
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import ConfigError, DataError, OutputError
 from snl_edge.runtime.batch import infer_files
+from snl_edge.runtime.bundle import Bundle
 from snl_edge.stream.check import check_line
 from snl_edge.stream.journal_export import export_journal
 from snl_edge.stream.journal_report import check_journal
@@ -379,3 +380,17 @@ def test_export_and_report_of_a_journal_with_a_hole(bundle: Path, tmp_path: Path
     with sqlite3.connect(journal / "journal.sqlite") as connection:
         connection.execute("DELETE FROM verdict WHERE sequence = 3")
     assert check_journal(journal).cameras[0].lost == 1
+
+
+def test_thresholds_changed_beside_a_running_line_are_not_undone(bundle: Path, tmp_path: Path) -> None:
+    own = write_small_bundle(tmp_path / "own", 64)
+    (tmp_path / "parts").mkdir()
+    watched = {"source": {"type": "folder", "path": tmp_path / "parts", "watch": True}}
+    with running(line_config(own.path, tmp_path, camera=watched)) as line:
+        own.set_threshold(0.45, "gear")  # as `snl-edge threshold` does
+        with pytest.raises(ConfigError, match="were changed while the line runs, and are not in force"):
+            line.set_threshold(0.6, "gear", "anna")
+        line.change_recipe(own.path, "anna")
+        assert line.status().product_thresholds == {"gear": 0.45}
+        line.set_threshold(0.6, "gear", "anna")
+    assert Bundle.open(own.path).manifest.threshold_for("gear") == 0.6

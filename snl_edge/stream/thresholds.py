@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..errors import ConfigError
 from ..runtime.bundle import Bundle
+from ..runtime.manifest import FILE as MANIFEST
+from ..runtime.manifest import read_manifest
 from ..runtime.tuning import require_confirmed, tuning_of, unusual
 from .choices import moment
 from .journal import AuditEntry, Journal
@@ -61,8 +64,17 @@ def asked_threshold(bundle: Bundle, value: float, product: str | None, confirmed
     """A threshold as it would be set; nothing is changed yet.
 
     Raises:
-        ConfigError: the value or the product cannot be, or the value is not a usual one and was not confirmed.
+        ConfigError: the value or the product cannot be, or the value is not a usual one and was not confirmed; or the
+            file was changed since the bundle was loaded, and that change would be undone.
+        BundleError: the file cannot be read any more.
     """
+    stored = read_manifest(bundle.path / MANIFEST)
+    if tuning_of(stored) != tuning_of(bundle.manifest):
+        raise ConfigError(
+            f"the thresholds in {bundle.path} were changed while the line runs, and are not in force",
+            "setting one here would undo that without a word",
+            "change over to this recipe again, or restart the line: then they are in force",
+        )
     changed = bundle.with_threshold(value, product)
     odd = unusual(bundle.manifest, product, value)
     require_confirmed(odd, confirmed)
