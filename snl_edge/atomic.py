@@ -23,6 +23,7 @@ def replacing(target: Path) -> Iterator[Path]:
         OutputError: the folder or the file cannot be written.
     """
     target = Path(target)
+    require_replaceable(target)
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,16 @@ def write_text(target: Path, text: str) -> None:
     """
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def require_replaceable(target: Path) -> None:
+    """Refuses what a rename would destroy or cannot replace: a device, a pipe, a socket, a folder.
+
+    Raises:
+        OutputError: ``target`` is there and is no regular file.
+    """
+    if target.exists() and not target.is_file():
+        raise OutputError(f"cannot write {target}", "it is no regular file", "give the name of a file")
 
 
 def _umask() -> int:

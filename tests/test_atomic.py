@@ -38,6 +38,16 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
         write_text(tmp_path / "file" / "below", "text")
 
 
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for target in (pipe, tmp_path):
+        with pytest.raises(OutputError, match=r"cannot write .*it is no regular file"):
+            write_text(target, "text")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
 def test_errors_are_one_line_with_cause_and_remedy():
     error = DataError("images/7.png is\nno image", "the decoder refused it.", "record it again")
     assert str(error) == "images/7.png is no image: the decoder refused it. Record it again."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,23 @@ import cv2
 import numpy as np
 import pytest
 from contract_graph import HEIGHT, WIDTH, write_contract_bundle
+from journals import new_journal, record
 from lines import line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
 from pydantic import ValidationError
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
+from snl_edge.errors import DataError, OutputError
 from snl_edge.image import read_image
 from snl_edge.runtime.batch import infer_files
 from snl_edge.runtime.manifest import InputSpec
 from snl_edge.stream.clock import Clock
 from snl_edge.stream.journal import Journal
+from snl_edge.stream.journal_export import export_journal
 from snl_edge.stream.journal_report import check_journal
+from snl_edge.stream.journal_schema import FILE
+from snl_edge.stream.period import Period
 from snl_edge.stream.pictures import Pictures, PictureSettings
+from snl_edge.stream.shift_report import read_report
 
 ALL = ["good", "reject", "unknown", "failsafe"]
 
@@ -141,11 +148,13 @@ def test_a_picture_that_a_kill_kept_from_being_named_is_named_by_the_next_run(bu
     half.write_bytes(b"half")
     assert check_journal(tmp_path / "journal").orphans == 5
     pictures = Pictures(journal, PictureSettings(min_free_gib=0), Clock())
+    pictures.name_left()
     pictures.prune()
     assert [entry.record.image for entry in journal.after(0, 9)] == [None, None, named[2]]  # its run may be going on
     assert half.exists()
     journal.begin("next", "{}")
     pictures = Pictures(journal, PictureSettings(min_free_gib=0), Clock())
+    pictures.name_left()
     pictures.prune()
     assert [entry.record.image for entry in journal.after(0, 9)] == named
     assert journal.after(0, 1)[0].record.heatmap == heatmap
@@ -154,13 +163,109 @@ def test_a_picture_that_a_kill_kept_from_being_named_is_named_by_the_next_run(bu
     journal.close()
 
 
+def test_sinks_get_the_pictures_that_a_kill_kept_from_being_named(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_parts(tmp_path / "parts", 2, spots=(0, 1))
+    named = [record.image for record in records(run_to_end(line_config(bundle, tmp_path)))]
+    journal = Journal(tmp_path / "journal")
+    journal.forget_pictures([1, 2])
+    journal.close()
+    delivered, prune = threading.Event(), Pictures.prune
+
+    def slow(self: Pictures) -> int:
+        assert delivered.wait(20)
+        return prune(self)
+
+    monkeypatch.setattr(Pictures, "prune", slow)
+    (tmp_path / "none").mkdir()
+    camera = {"source": {"type": "folder", "path": tmp_path / "none", "watch": True}}
+    sinks = [
+        {"type": "jsonlines", "name": "table", "folder": tmp_path / "out", "backfill": True},
+        {"type": "pictures", "name": "copies", "folder": tmp_path / "copies", "backfill": True},
+    ]
+    with running(line_config(bundle, tmp_path, camera=camera, sinks=sinks)) as line:
+        wait_for(lambda: [line.journal.position(name) for name in ("table", "copies")] == [2, 2])
+        delivered.set()
+    told = [json.loads(text) for text in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()]
+    assert [message["image"] for message in told] == named
+    assert len(list((tmp_path / "copies").rglob("*.png"))) == 2
+
+
+def test_records_wait_for_pictures_that_a_full_disk_keeps_from_being_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = new_journal(tmp_path)
+    one = record(1, verdict="reject")
+    journal.append([one])
+    journal.begin("next", "{}")
+    pictures = Pictures(journal, PictureSettings(min_free_gib=0), Clock())
+    image = tmp_path / f"pictures/2027-01-15/000001-{one.camera}-{one.sequence:08}.png"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"picture")
+
+    def full(*_: object, **__: object) -> list[int]:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "append", full)
+        pictures.name_left()
+    assert journal.deliverable(0, 9) == []
+    pictures.prune()
+    assert [entry.record.image for entry in journal.deliverable(0, 9)] == [image.relative_to(tmp_path).as_posix()]
+    journal.close()
+
+
+@pytest.mark.parametrize("state", ["empty", "missing"])
+def test_kept_pictures_whose_journal_is_lost_are_not_overwritten(state: str, tmp_path: Path, snl_edge: Any) -> None:
+    folder = tmp_path / "journal"
+    day = folder / "pictures" / "2027-01-15"
+    day.mkdir(parents=True)
+    for name in ("000001-camera-00000000.png", "000001-camera-00000000-heatmap.jpg"):
+        (day / name).write_bytes(b"kept")
+    if state == "empty":
+        (folder / FILE).touch()
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(OutputError, match=rf"{FILE} is {state} beside the pictures in .*Restore it.*or move"):
+        Journal(folder, hold=True)
+    told = snl_edge("stream", "journal", folder)
+    assert told.returncode == 1
+    assert f"2 without a record; NOT consistent: {FILE} is {state}" in told.stdout
+    assert not check_journal(folder).consistent
+    with pytest.raises(DataError, match=f"holds no journal: {FILE} is {state}"):
+        read_report(folder, Period(0, 1), ())
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_what_only_looks_at_a_journal_makes_none(tmp_path: Path) -> None:
+    (tmp_path / FILE).touch()
+    for look in (
+        lambda: check_journal(tmp_path),
+        lambda: export_journal(tmp_path, tmp_path / "x.csv", "csv"),
+        lambda: Journal(tmp_path, existing=True),
+        lambda: Journal(tmp_path / "none", existing=True),
+    ):
+        with pytest.raises(DataError):
+            look()
+    assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [(FILE, 0)]
+    new_journal(tmp_path).close()  # nothing is kept there: a creation that was broken off
+    looked = Journal(tmp_path, existing=True)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        looked.audit("someone", "change")
+    looked.close()
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
 def test_rejudge_tells_what_differs_and_why_it_may(bundle: Path, tmp_path: Path, snl_edge: Any) -> None:
     write_parts(tmp_path / "parts", 3, spots=(0, 1))
     keep = {"pictures": {"min_free_gib": 0, "good_every": 1}}
     run_to_end(line_config(bundle, tmp_path, journal=keep))
     command = ("stream", "rejudge", tmp_path / "journal", "--bundle", bundle, "--backend", "onnxruntime")
     done = snl_edge(*command)
-    assert (done.returncode, done.stdout) == (0, "3 pictures judged again: 3 as in the journal, 0 not\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "3 pictures judged again: 3 as in the journal, 0 not; every verdict is the same\n",
+    )
     journal = Journal(tmp_path / "journal")
     image = journal.after(0, 1)[0].record.image
     journal.close()
@@ -175,11 +280,12 @@ def test_rejudge_tells_what_differs_and_why_it_may(bundle: Path, tmp_path: Path,
     done = snl_edge(*command)
     assert done.returncode == 1
     *differing, last = done.stdout.splitlines()
-    assert last == "4 pictures judged again: 2 as in the journal, 2 not"
+    assert last.startswith("4 pictures judged again: 2 as in the journal, 2 not; ")
+    assert "1 reject then, good now" in last
     assert image in differing[0]
     assert "reject" in differing[0]
     assert "no reason is known" in differing[0]
     assert "good" in differing[1]
     assert "the camera ignores regions" in differing[1]
-    done = snl_edge(*command, "--since", "2100-01-01", "--json")
+    done = snl_edge(*command, "--since", "2100-01-01T06:00", "--json")
     assert (done.returncode, done.stdout) == (0, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +18,14 @@ import numpy as np
 import pytest
 from journals import new_journal, record
 
-from snl_edge.errors import ConfigError, DataError
+from snl_edge.errors import ConfigError, DataError, OutputError
 from snl_edge.evaluation.intervals import clopper_pearson
 from snl_edge.stream.actuation import Actuation
 from snl_edge.stream.dashboard import queries
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.journal_export import export_journal
+from snl_edge.stream.journal_report import require_outside
+from snl_edge.stream.journal_schema import FILE
 from snl_edge.stream.period import Period, asked_period, local, moment, shift_times, shifts_of
 from snl_edge.stream.report_page import report_html, report_text
 from snl_edge.stream.shift_figures import ShiftReport
@@ -254,6 +257,29 @@ def test_command_tells_it_and_refuses_in_one_line(snl_edge: Callable, journal: J
         assert refused.returncode == 1
         assert why in refused.stderr
         assert len(refused.stderr.splitlines()) == 1, refused.stderr
+
+
+def test_files_are_not_written_over_the_journal_or_a_device(
+    snl_edge: Callable, journal: Journal, tmp_path: Path
+) -> None:
+    journal.close()
+    folder = journal.folder
+    (tmp_path / "alias").symlink_to(folder)
+    os.mkfifo(tmp_path / "pipe")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for command, option, target in (
+        ("report", "--out", tmp_path / "alias" / FILE),
+        ("journal", "--export", folder / FILE),
+        ("journal", "--export", tmp_path / "pipe"),
+    ):
+        told = snl_edge("stream", command, folder, option, target)
+        assert (told.returncode, told.stdout, told.stderr.count("\n")) == (1, "", 1), told.stderr
+        assert f"cannot write {target}" in told.stderr
+    with pytest.raises(OutputError, match="the journal's own folder"):
+        require_outside(folder, folder / "new" / "page.html")
+    require_outside(folder, tmp_path / "journal.csv")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_damaged_journal_is_told_in_one_line(tmp_path: Path) -> None:

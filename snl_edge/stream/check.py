@@ -25,6 +25,7 @@ from .clock import clock_synchronised
 from .config import LineConfig
 from .golden import KnownBundles, golden_samples, leaving_out, of_no_bundle, sample_folder
 from .journal_schema import FILE
+from .kept_files import lost_journal
 from .network.descriptors import Descriptors
 from .ports import hold, listening, reach, server_of
 from .prepare import check_region, ignored_pixels, inspected
@@ -222,6 +223,8 @@ def _rules(config: LineConfig) -> str:
 
 def _journal(config: LineConfig) -> str:
     settings = config.journal
+    if lost := lost_journal(settings.folder):
+        raise DataError("the journal is lost", lost, f"restore it from a backup, or move {settings.folder} away")
     settings.folder.mkdir(parents=True, exist_ok=True)
     probe = settings.folder / ".probe"
     probe.write_bytes(b"")

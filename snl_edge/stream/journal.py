@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import OutputError
+from ..errors import DataError, OutputError
 from . import actuation
 from .actuation import Actuation, Unaccounted
 from .awaited import Awaited
 from .journal_lock import JournalLock
-from .journal_schema import FILE, connect, prepare
+from .journal_schema import FILE, connect, open_existing, prepare
+from .kept_files import lost_journal
 from .record import Blob, Entry, PictureFile, Record
 
 _COLUMNS = tuple(field.name for field in fields(Record))
@@ -54,9 +55,11 @@ class Journal:
     Args:
         folder: where it lies; made if it is not there.
         hold: keep other lines off it until `close`.
+        existing: only to look at: nothing is made, an older journal is brought to today's version.
 
     Raises:
-        OutputError: it cannot be written, or another line holds it.
+        OutputError: it cannot be written, another line holds it, or pictures are there and their journal is lost.
+        DataError: with ``existing``: there is none, or it cannot be read.
 
     Attributes:
         folder: where it lies.
@@ -65,12 +68,31 @@ class Journal:
         awaited: records whose picture is still being written.
     """
 
-    def __init__(self, folder: Path, *, hold: bool = False) -> None:
+    def __init__(self, folder: Path, *, hold: bool = False, existing: bool = False) -> None:
         self.folder = folder
         self.run = 0
         self.awaited = Awaited()
         self._lock = threading.Lock()
         self._hold: JournalLock | None = None
+        if existing:
+            self._open_existing()
+        else:
+            self._open(hold)
+
+    def _open_existing(self) -> None:
+        try:
+            self._writer = open_existing(self.folder / FILE)
+            self.id: str = self._writer.execute("SELECT id FROM journal").fetchone()[0]
+        except sqlite3.Error as error:
+            raise DataError(
+                f"cannot open the journal in {self.folder}", str(error), "restore it from a backup"
+            ) from error
+
+    def _open(self, hold: bool) -> None:
+        folder = self.folder
+        if lost := lost_journal(folder):
+            fix = f"restore it from a backup, or move {folder} away to begin a new one"
+            raise OutputError(f"the journal in {folder} is lost", lost, fix)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._hold = JournalLock(folder) if hold else None

@@ -46,7 +46,7 @@ def export_journal(folder: Path, target: Path, kind: Literal["csv", "jsonl"], pe
         OutputError: the file cannot be written.
     """
     require_journal(folder)
-    journal = Journal(folder)
+    journal = Journal(folder, existing=True)
     count = 0
     try:
         with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:

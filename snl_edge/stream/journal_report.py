@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..atomic import require_replaceable
+from ..errors import DataError, OutputError
 from .actuation import unaccounted
 from .gaps import UNRECORDED
 from .journal import Journal
 from .journal_schema import FILE
-from .pictures import kept_files
+from .kept_files import kept_files, lost_journal
 
 _OUTCOMES = """
 SELECT run, camera, actuator, outcome, COUNT(*) FROM actuation GROUP BY run, camera, actuator, outcome
@@ -54,7 +55,7 @@ class JournalReport:
 
     folder: str
     damage: str | None
-    """What SQLite says is wrong with the file; None if it is sound."""
+    """What is wrong with the file; None if it is sound."""
     cameras: list[CameraReport]
     pictures: int
     """Parts whose picture is there; most of them have a heatmap, too."""
@@ -78,8 +79,10 @@ def check_journal(folder: Path) -> JournalReport:
     Raises:
         DataError: there is no journal.
     """
+    if lost := lost_journal(folder):
+        return JournalReport(str(folder), lost, [], 0, 0, 0, sum(1 for _ in kept_files(folder)))
     require_journal(folder)
-    journal = Journal(folder)
+    journal = Journal(folder, existing=True)
     with journal.reading() as connection:
         try:
             verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
@@ -119,7 +122,7 @@ def check_journal(folder: Path) -> JournalReport:
                 declared[run, camera],
                 bool(ended[run]),
                 verdicts[run, camera],
-                outcomes[run, camera],
+                dict(outcomes[run, camera]),
             )
         )
     images = {image for image, _ in named}
@@ -154,5 +157,20 @@ def require_journal(folder: Path) -> None:
     Raises:
         DataError: it does not.
     """
-    if not (folder / FILE).is_file():
+    file = folder / FILE
+    if not file.is_file():
         raise DataError(f"{folder} holds no journal", f"{FILE} is missing", "give the folder that journal.folder names")
+    if not file.stat().st_size:
+        raise DataError(f"{folder} holds no journal", f"{FILE} is empty", "restore it from a backup")
+
+
+def require_outside(folder: Path, target: Path) -> None:
+    """Refuses a file to be written that would lie among the journal's own, or can be no such file.
+
+    Raises:
+        OutputError: it would, or something else than a file is there.
+    """
+    if target.parent.resolve().is_relative_to(folder.resolve()):
+        why = f"it would lie in the journal's own folder, {folder}"
+        raise OutputError(f"cannot write {target}", why, "choose another folder")
+    require_replaceable(target)

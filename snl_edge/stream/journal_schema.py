@@ -72,6 +72,26 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def open_existing(path: Path) -> sqlite3.Connection:
+    """A connection to look at a journal by; an older one is brought to today's version first, nothing else is written.
+
+    Raises:
+        sqlite3.Error: there is none, or it is of a later version.
+    """
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False)
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            raise sqlite3.DatabaseError(f"{FILE} holds no verdicts, nor places for them")
+        if version != SCHEMA_VERSION:
+            prepare(connection)
+        connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
 def prepare(connection: sqlite3.Connection) -> str:
     """Makes a new journal, or brings an older one to today's version; returns its id.
 

@@ -11,7 +11,6 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -22,7 +21,6 @@ from pydantic import Field, model_validator
 
 from ..atomic import replacing
 from ..errors import OutputError
-from ..image import IMAGE_SUFFIXES
 from ..image_files import HEATMAP
 from ..opencv import cv2
 from ..runtime.frame import swapped
@@ -30,10 +28,10 @@ from ..runtime.manifest import Colours
 from ..runtime.overlay import draw_overlay, draw_unknown, ignored_in
 from .clock import Clock
 from .journal import Journal, KeptPicture
+from .kept_files import FOLDER, kept_files
 from .record import Record, VerdictName
 from .settings import Settings
 
-FOLDER = "pictures"
 _GIB = 2**30
 _DAY_S = 86400.0
 _LOOK_S = 1.0
@@ -73,7 +71,8 @@ class PictureSettings(Settings):
 
 
 class Pictures:
-    """Writes and removes pictures. Only the recorder's picture thread calls `write`, only the retention's `prune`.
+    """Writes and removes pictures. Only the recorder's picture thread calls `write`, only the retention's `prune`;
+    `name_left` comes before both.
 
     Attributes:
         missed: parts whose picture should have been kept and could not be.
@@ -90,6 +89,7 @@ class Pictures:
         self._space = True
         self._good: dict[str, int] = {}
         self._bytes: int | None = None
+        self._unnamed: list[KeptPicture] = []
         self._lock = threading.Lock()
 
     @property
@@ -167,6 +167,7 @@ class Pictures:
         oldest = time.time() - self._settings.keep_days * _DAY_S if self._clock.steady else 0.0
         if self._bytes is None:
             self._take_stock()
+        self._name_left()
         gone = 0
         while True:
             entries = self._journal.select("image IS NOT NULL ORDER BY id LIMIT ?", (100,))
@@ -183,29 +184,46 @@ class Pictures:
             if len(chosen) < len(entries) or not entries:
                 return gone
 
+    def name_left(self) -> None:
+        """Names the pictures of earlier runs that a kill kept from their rows; to be called before any sink reads.
+
+        Where the disk takes nothing yet, these records stay awaited, and `prune` tries again: it makes room.
+        """
+        self._unnamed = self._left()
+        self._journal.awaited.expect([kept.id for kept in self._unnamed])
+        self._name_left()
+
+    def _name_left(self) -> None:
+        if not self._unnamed:
+            return
+        with suppress(sqlite3.Error):
+            self._journal.append((), pictures=self._unnamed)
+            self._unnamed = []
+
+    def _left(self) -> list[KeptPicture]:
+        folder = self._journal.folder
+        recent = self._journal.select(
+            "id > ? AND run < ? AND image IS NULL", (self._journal.last() - _LATE, self._journal.run)
+        )
+        stems = {entry.id: _stem(entry.run, entry.record) for entry in recent}
+        days = {str(Path(stem).parent) for stem in stems.values()}
+        there = {f"{day}/{path.name}" for day in days for path in (folder / day).glob("*")}
+        left: list[KeptPicture] = []
+        for number, stem in stems.items():
+            image = next((name for suffix in _SUFFIXES.values() if (name := stem + suffix) in there), None)
+            if image is not None:
+                heatmap = stem + HEATMAP
+                left.append(KeptPicture(number, image, heatmap if heatmap in there else None))
+        return left
+
     def _take_stock(self) -> None:
-        """Once: counts what is there, and names in their rows the pictures of earlier runs that a kill kept from it."""
+        """Once: counts what is there, and removes what earlier runs left half-written."""
         with self._lock:
             self._bytes = sum(path.stat().st_size for path in kept_files(self._journal.folder))
         run = self._journal.run
         for left in (self._journal.folder / FOLDER).glob(f"*/{_UNFINISHED}"):
             if int(left.name[1:].split("-")[0]) < run:
                 self._remove(left.relative_to(self._journal.folder).as_posix())
-        last = self._journal.last()
-        recent = self._journal.select("id > ? AND run < ? AND image IS NULL", (last - _LATE, run))
-        adopted: list[KeptPicture] = []
-        for entry in recent:
-            stem = _stem(entry.run, entry.record)
-            there = [
-                name for suffix in _SUFFIXES.values() if (self._journal.folder / (name := stem + suffix)).is_file()
-            ]
-            if there:
-                heatmap = stem + HEATMAP
-                told = heatmap if (self._journal.folder / heatmap).is_file() else None
-                adopted.append(KeptPicture(entry.id, there[0], told))
-        if adopted:
-            with suppress(sqlite3.Error):  # a full disk: pictures have to go first; the next start names the others
-                self._journal.append((), pictures=adopted)
 
     def _too_much(self) -> bool:
         with self._lock:
@@ -223,13 +241,6 @@ class Pictures:
                 self._bytes = max(0, (self._bytes or 0) - size)
         with suppress(OSError):
             path.parent.rmdir()  # the day's folder, once it is empty
-
-
-def kept_files(folder: Path) -> Iterator[Path]:
-    """Pictures and heatmaps below the journal's ``folder``, of whatever format it was set to when they were written."""
-    for path in (folder / FOLDER).rglob("*"):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            yield path
 
 
 def _stem(run: int, record: Record) -> str:

@@ -56,7 +56,7 @@ def rejudge(folder: Path, detector: Detector, since: float = 0.0) -> Iterator[Re
         DataError: there is no journal.
     """
     require_journal(folder)
-    journal = Journal(folder)
+    journal = Journal(folder, existing=True)
     engine = sha256_of(detector.backend.artifact)
     cameras: dict[int, dict[str, dict[str, Any]]] = {}
     position = 0

@@ -59,7 +59,7 @@ def read_report(folder: Path, period: Period, shifts: Sequence[time]) -> ShiftRe
         ConfigError: the period has too many shifts.
     """
     require_journal(folder)
-    journal = Journal(folder)
+    journal = Journal(folder, existing=True)
     try:
         with journal.reading() as connection:
             return shift_report(connection, period, shifts, wall_clock())
