@@ -22,7 +22,7 @@ from . import actuation
 from .actuation import Actuation, Unaccounted
 from .awaited import Awaited
 from .journal_lock import JournalLock
-from .journal_schema import FILE, connect, open_existing, prepare
+from .journal_schema import FILE, connect, open_existing, open_to_read, prepare
 from .kept_files import lost_journal
 from .record import Blob, Entry, PictureFile, Record
 
@@ -309,7 +309,7 @@ class Journal:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that can only read."""
-        with closing(sqlite3.connect(f"{(self.folder / FILE).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(open_to_read(self.folder / FILE)) as connection:
             yield connection
 
     def close(self) -> None:
