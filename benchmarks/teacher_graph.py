@@ -25,8 +25,11 @@ def write_teacher_graph(graph: Path, target: Path) -> Path:
         ExportError: the teacher's features cannot be told in it.
     """
     model = onnx.shape_inference.infer_shapes(onnx.load(graph), data_prop=True)
-    # Recognition takes the mean of every channel: what it reads is the teacher's.
-    features = [node.input[0] for node in model.graph.node if node.op_type == "ReduceMean"]
+    # Recognition takes the mean of every channel: what it reads is the teacher's. The anomaly map, whose mean is taken,
+    # too, has no channels.
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.value_info}
+    means = [node.input[0] for node in model.graph.node if node.op_type == "ReduceMean"]
+    features = [name for name in means if ranks.get(name) == 4]
     if len(features) != LEVELS:
         raise ExportError(f"{graph} does not show its teacher", f"{len(features)} means in place of {LEVELS}")
     with replacing(target) as temporary:

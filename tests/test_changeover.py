@@ -1,4 +1,4 @@
-"""Changeover as a procedure: golden samples decide before another recipe or an unusual threshold takes force."""
+"""Changeover as a procedure: golden samples decide before another recipe or threshold takes force."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import BusyError, ConfigError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.stream import steering
+from snl_edge.stream.check import check_line
 from snl_edge.stream.config import LineConfig
 from snl_edge.stream.control import Check
 from snl_edge.stream.golden import NOTHING_CHECKED
@@ -74,12 +75,31 @@ def test_a_recipe_that_fails_its_golden_samples_does_not_take_over(bundles: Path
 
 
 def test_a_recipe_with_samples_of_its_own_is_judged_by_these(bundles: Path) -> None:
-    own = bundles.parent / "golden" / "small"
-    write_picture(own / "good", "also fine", picture(3, spot=True))
-    with running(line_of(bundles)) as line:
-        with pytest.raises(ConfigError, match=r"samples of .*golden/small: good/also fine\.png is reject"):
+    """The folder is that of the bundle: all of these have one name in their manifests."""
+    samples = bundles.parent / "golden"
+    for name in ("b", "blind"):
+        write_picture(samples / name / "good", "also fine", picture(3, spot=True))
+    config = line_of(bundles, dashboard={"port": 0, "bundles": bundles})
+    with running(config) as line:
+        with pytest.raises(ConfigError, match=r"1 samples of .*golden/b: good/also fine\.png .* a folder b below"):
             line.change_recipe(bundles / "b", "anna")
-        assert line.change_recipe(bundles / "blind", "anna").text == f"1 samples of {own} judged rightly"
+        assert line.change_recipe(bundles / "blind", "anna").text == f"1 samples of {samples / 'blind'} judged rightly"
+
+
+def test_samples_of_no_bundle_are_told(bundles: Path) -> None:
+    samples = bundles.parent / "golden"
+    for name in ("small", "b", ".hidden"):  # "small" is the name in the manifests, and no bundle's folder
+        write_picture(samples / name / "good", "any", picture(0))
+    said = "; folders there of no bundle, never judged: "
+    with running(line_of(bundles)) as line:  # without a folder of bundles there is its own alone
+        assert line.self_test("anna").text == f"2 samples judged rightly{said}b, small"
+        check = line.set_threshold(0.6, "gear", "anna")
+        assert check == told(line, "self-test")
+        assert check is not None
+        assert check.text.endswith(said + "b, small")
+    config = line_of(bundles, dashboard={"port": 0, "bundles": bundles})
+    found = next(one.text for one in check_line(config, connect=False) if one.subject == "self-test")
+    assert found == f"1 good and 1 reject samples, judged at start and on demand{said}small"
 
 
 def test_without_golden_samples_nothing_is_checked_and_it_says_so(bundles: Path) -> None:
@@ -105,8 +125,34 @@ def test_an_unusual_threshold_by_which_a_sample_flips_is_refused(bundles: Path) 
         assert check is not None
         assert check.text.startswith("1 of 3 samples, as before: good/never was.png is reject")
         assert told(line, "self-test") == check
-        assert line.set_threshold(0.5, "gear", "anna") is None
-        assert told(line, "self-test") == Check("self-test", "ok", "not run since a threshold was changed")
+        assert line.set_threshold(0.5, "gear", "anna") == check  # the usual ones are tried, too
+        assert [entry.detail.get("golden") for entry in line.journal.audits() if entry.action == "threshold"][:2] == [
+            check.text
+        ] * 2
+
+
+def test_a_usual_threshold_by_which_a_sample_flips_is_refused_too(bundles: Path) -> None:
+    with running(line_of(bundles)) as line:
+        before = (bundles / "a" / "manifest.json").read_bytes()
+        with pytest.raises(ConfigError, match=r"1 of 2 golden .* wrongly: reject/spotted\.png is good .*: nothing was"):
+            line.set_threshold(0.74, "gear", "anna")
+        assert (bundles / "a" / "manifest.json").read_bytes() == before
+        assert told(line, "self-test") == Check("self-test", "ok", "2 samples judged rightly")
+        assert [entry.detail["change"] for entry in refusals(line)] == ["threshold"]
+        assert line.set_threshold(0.6, "gear", "anna") == told(line, "self-test")
+        line.change_recipe(bundles / "b", "anna")
+        assert line.status().state == "running"
+
+
+def test_a_sample_lost_before_the_start_is_no_licence_to_lose_it(bundles: Path) -> None:
+    Bundle.open(bundles / "a").set_threshold(0.74, "gear")
+    with running(line_of(bundles, golden={"folder": bundles.parent / "golden"})) as line:
+        wait_for(lambda: getattr(told(line, "self-test"), "light", None) == "failed")
+        with pytest.raises(ConfigError, match=r"spotted\.png is good .*; 1 of them already are, and were not by"):
+            line.set_threshold(0.9, "gear", "anna", confirmed=True)
+        assert line.status().product_thresholds == {"gear": 0.74}
+        assert line.set_threshold(0.5, "gear", "anna") == Check("self-test", "ok", "2 samples judged rightly")
+        assert told(line, "self-test") == Check("self-test", "ok", "2 samples judged rightly")
 
 
 def test_parts_are_judged_while_a_recipe_is_checked_and_a_second_change_is_told_to_wait(

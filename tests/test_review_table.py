@@ -47,7 +47,7 @@ def test_the_page_says_what_became_of_suspicious_images_and_what_a_person_does(t
     table = tmp_path / TABLE
     plain = entry(THREE, "trained", suspicious=False)
     left = what_to_do([entry(ONE, "excluded", suspicious=True), plain], {}, table)
-    assert left.startswith("1 of 2 training images is left out of training as suspicious, until you say")
+    assert left.startswith("1 of 2 training images is left out as suspicious, unless you say")
     assert "write good or defect into the column verdict. Where it stays empty, what was left out stays out" in left
     assert f"--review {table} and --replace" in left
     trusted = what_to_do([entry(ONE, "trained", suspicious=True), plain], {}, table)

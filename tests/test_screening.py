@@ -182,7 +182,7 @@ def test_a_planted_defect_is_named_and_not_learned(contaminated):
     assert "look unlike all others, as defective parts would, and were left out: zz.png" in checkpoint.doubts[0]
     page = (run / "review" / "index.html").read_text()
     assert checkpoint.doubts[0] in page
-    assert "1 of 18 training images is left out of training as suspicious" in page
+    assert "1 of 18 training images is left out as suspicious" in page
     assert f"--review {run / 'review' / 'suspicious.csv'} and --replace" in page
     assert "zz.png" in page
     assert "cannot be shown" not in page

@@ -363,13 +363,15 @@ def test_a_backlog_of_a_camera_is_told_from_what_comes_now() -> None:
     source.open()
     for _ in range(5):
         source.read()
+    paused = time.monotonic()
     time.sleep(0.3)
     triggered = time.monotonic()
+    came = (triggered - paused) / 0.02  # pictures meanwhile, however long the machine took
     stale = 0
     while source.read() is not None and (source.received or 0.0) < triggered:
         stale += 1
-    assert 12 <= stale <= 16
-    assert time.monotonic() - triggered < 0.2
+    assert abs(stale - came) <= 3
+    assert time.monotonic() - triggered < triggered - paused
 
 
 def test_a_part_without_a_picture_gets_its_verdict_at_the_deadline(bundle: Path, tmp_path: Path) -> None:

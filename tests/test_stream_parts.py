@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from journals import record
 from lines import light, line_config, records, run_to_end, running, wait_for, write_parts
 from prometheus_client import generate_latest
@@ -352,6 +353,7 @@ def test_metrics_count_what_the_journal_holds(small: Path, tmp_path: Path) -> No
     for expected in (
         'snl_edge_parts_total{camera="camera",verdict="good"} 11.0',
         'snl_edge_parts_total{camera="camera",verdict="reject"} 1.0',
+        'snl_edge_parts_total{camera="camera",verdict="failsafe"} 0.0',
         'snl_edge_latency_seconds_count{camera="camera"} 12.0',
         'snl_edge_stage_seconds_count{stage="inference"} 12.0',
         'snl_edge_pictures_total{camera="camera"} 12.0',
@@ -473,3 +475,60 @@ def test_harvester_is_asked_for_by_name_where_it_is_missing(tmp_path: Path) -> N
     match = "there is no producer" if importlib.util.find_spec("harvesters") else r"snl-edge\[genicam\]"
     with pytest.raises(CameraError, match=match):
         GenicamSource(GenicamSettings(producer=tmp_path / "maker.cti")).open()
+
+
+@pytest.mark.parametrize("bad", ['{"encoder": Infinity}', "[" * 50_000, '{"camera": "nobody"}'])
+def test_what_is_no_trigger_ends_no_triggering_and_its_end_is_told(monkeypatch, bad: str) -> None:
+    fired, complaints = [], []
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{bad}\n\n"))
+    triggers = StdinTriggers({"camera": lambda part, encoder: fired.append(part)}, complaints.append)
+    triggers.start()
+    triggers.join(10)
+    assert (fired, len(complaints)) == ([None], 1)
+    assert [(check.name, check.light) for check in triggers.checks()] == [("trigger camera", "failed")]
+
+
+def test_a_camera_that_triggers_itself_takes_no_part_from_outside(small: Path, tmp_path: Path) -> None:
+    """Nobody would give that part a picture, and its fail-safe verdict would eject a good one."""
+    (tmp_path / "parts").mkdir()
+    camera = {"source": {"type": "folder", "path": tmp_path / "parts", "watch": True}}
+    with running(line_config(small, tmp_path, camera=camera)) as line:
+        with pytest.raises(ConfigError, match="camera camera is not triggered from outside"):
+            line.trigger("camera", "A17", None)
+        assert not line.parts.opened
+
+
+MODBUS = {"type": "modbus", "host": "plc", "coil": 7}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"actuators": [{**MODBUS, "cameras": ["Camera"]}]}, "for camera Camera, which there is not"),
+        ({"actuators": [{**MODBUS, "cameras": []}]}, "is for no camera"),
+        ({"actuators": [MODBUS, {**MODBUS, "name": "b"}]}, "write to the same coil"),
+        (
+            {"actuators": [{**MODBUS, "coil": None, "register": 3}, {**MODBUS, "name": "b", "heartbeat_register": 3}]},
+            "same register",
+        ),
+        (
+            {"sinks": [{"type": "jsonlines", "folder": "a"}, {"type": "jsonlines", "folder": "./a", "name": "b"}]},
+            "same folder",
+        ),
+        ({"sinks": [{"type": "pictures", "folder": "journal/pictures/copies"}]}, "among the journal's own pictures"),
+        (
+            {
+                "sinks": [
+                    {"type": "mqtt", "host": "h", "name": name, "sparkplug": {"group": "p", "node": "n"}}
+                    for name in "ab"
+                ]
+            },
+            "same Sparkplug node",
+        ),
+    ],
+)
+def test_what_would_undo_anothers_work_or_never_move_is_refused(tmp_path: Path, changes: dict, says: str) -> None:
+    line = {"bundle": "b", "cameras": [{"name": "camera", "source": {"type": "synthetic"}}], **changes}
+    (tmp_path / "line.yaml").write_text(yaml.safe_dump(line))
+    with pytest.raises(ConfigError, match=says):
+        read_config(tmp_path / "line.yaml")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, time
+from datetime import time
 from enum import Enum
 from pathlib import Path
 from time import time as now
@@ -184,30 +185,38 @@ def _period(since: str | None, until: str | None, shifts: Sequence[time] = ()) -
 def rejudge(
     folder: Annotated[Path, typer.Argument(help="The journal's folder.")] = Path("journal"),
     bundle: Annotated[Path, typer.Option(help="Bundle folder.")] = RUN / "bundle",
-    since: Annotated[datetime | None, typer.Option(help="Only parts from then on, local time.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only parts from then on: 2026-11-28T06:00, 2026-11-28, or 06:00 for today.")
+    ] = None,
     backend: Backend = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per picture on stdout.")] = False,
 ) -> None:
-    """Judge the kept pictures of a journal again and tell what differs, and why it may. Leaves with 1 if anything does.
+    """Judge the kept pictures of a journal again: what differs, and why it may. Leaves with 1 if anything does.
 
     Example: snl-edge stream rejudge journal/ --bundle runs/line3/bundle --since 2027-01-15
     """
     from snl_edge.runtime.detector import Detector
     from snl_edge.stream.journal_report import require_journal
+    from snl_edge.stream.period import moment
     from snl_edge.stream.rejudge import rejudge
 
     require_journal(folder)
+    begin = moment(since, now()) if since else 0.0
     same = other = 0
+    changed: Counter[str] = Counter()
     with Detector.load(bundle, backend=backend, max_batch=1) as detector:
-        for one in rejudge(folder, detector, since.timestamp() if since else 0.0):
+        for one in rejudge(folder, detector, begin):
             same, other = same + one.same, other + (not one.same)
+            if one.again != one.verdict:
+                changed[f"{one.verdict} then, {one.again or 'not judged'} now"] += 1
             if as_json:
                 print(json.dumps({**asdict(one), "same": one.same}))
             elif not one.same:
-                then, now = (f"{word or 'not judged'} {_score(value)}" for word, value in _then_and_now(one))
-                print(f"{one.image}: {then} then, {now} now; {'; '.join(one.differences) or 'no reason is known'}")
+                before, after = (f"{word or 'not judged'} {_score(value)}" for word, value in _then_and_now(one))
+                print(f"{one.image}: {before} then, {after} now; {'; '.join(one.differences) or 'no reason is known'}")
     if not as_json:
-        print(f"{same + other} pictures judged again: {same} as in the journal, {other} not")
+        verdicts = "; ".join(f"{count} {what}" for what, count in changed.most_common()) or "every verdict is the same"
+        print(f"{same + other} pictures judged again: {same} as in the journal, {other} not; {verdicts}")
     if other:
         raise typer.Exit(1)
 

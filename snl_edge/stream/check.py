@@ -23,7 +23,7 @@ from .camera import CameraSettings
 from .choices import choices_in
 from .clock import clock_synchronised
 from .config import LineConfig
-from .golden import golden_samples, leaving_out, sample_folder
+from .golden import KnownBundles, golden_samples, leaving_out, of_no_bundle, sample_folder
 from .journal_schema import FILE
 from .kept_files import lost_journal
 from .network.descriptors import Descriptors
@@ -58,6 +58,7 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
         config: the line.
         connect: also open cameras and connect to brokers and servers, which a running line may hold.
     """
+    given = config.bundle
     found, config = _as_kept(config)
     found += [_opencv(config), _tried("recipe", lambda: _recipe(config))]
     for camera in config.cameras:
@@ -84,7 +85,7 @@ def check_line(config: LineConfig, *, connect: bool) -> list[Finding]:
         _tried(f"{name} port", lambda address=address: hold(*address)) for name, address in listening(config).items()
     ]
     if config.golden is not None:
-        found.append(_tried("self-test", lambda: _golden(config)))
+        found.append(_tried("self-test", lambda: _golden(config, given)))
     return found
 
 
@@ -299,15 +300,16 @@ def _dashboard(config: LineConfig) -> str:
     return f"{settings.host}:{settings.port}, {tokens}{machines}"
 
 
-def _golden(config: LineConfig) -> str:
+def _golden(config: LineConfig, given: Path) -> str:
     assert config.golden is not None
-    folder = sample_folder(config.golden, read_manifest(config.bundle / MANIFEST).name)
+    folder = sample_folder(config.golden, config.bundle)
     found = {name: golden_samples(folder, name) for name in ("good", "reject")}
     counts = {name: len(listing.images) for name, listing in found.items()}
     if not any(counts.values()):
         raise CameraError(f"{folder} holds no samples", fix="put pictures below good and reject there")
     when = "at start and on demand" if config.golden.at_start else "on demand"
     own = "" if folder == config.golden.folder else f" of {folder}"
-    return f"{counts['good']} good and {counts['reject']} reject samples{own}, judged {when}" + leaving_out(
-        sum(len(listing.heatmaps) for listing in found.values())
-    )
+    heatmaps = sum(len(listing.heatmaps) for listing in found.values())
+    known = KnownBundles(config.dashboard and config.dashboard.bundles, [given, config.bundle])
+    left_out = leaving_out(heatmaps) + of_no_bundle(config.golden, known)
+    return f"{counts['good']} good and {counts['reject']} reject samples{own}, judged {when}{left_out}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,16 +10,17 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..errors import ConfigError
 from ..runtime.manifest import first_faults
-from .actuators import Actuators
+from .actuators import Actuators, GpioActuator, ModbusActuator
 from .camera import CameraSettings
 from .dashboard.settings import DashboardSettings
 from .drift import DriftSettings
 from .golden import GoldenSettings
 from .judging import Rules
+from .pictures import FOLDER as PICTURES
 from .recorder import JournalSettings
 from .settings import EngineSettings, Settings
 from .shares import SharesSettings
-from .sinks import Sinks
+from .sinks import JsonLinesSink, MqttSink, Sinks
 from .waiting import QueuePolicy
 from .watchdog import WatchdogSettings
 
@@ -81,6 +83,58 @@ class LineConfig(Settings):
         if len(set(names)) < len(names):
             raise ValueError("two cameras have the same name")
         return self
+
+    @model_validator(mode="after")
+    def _actuators_see_parts(self) -> LineConfig:
+        names = {camera.name for camera in self.cameras}
+        for actuator in self.actuators:
+            called = actuator.name or actuator.type
+            if actuator.cameras == ():
+                raise ValueError(f"actuator {called} is for no camera: name some, or leave out cameras")
+            if unknown := sorted(set(actuator.cameras or ()) - names):
+                raise ValueError(
+                    f"actuator {called} is for camera {unknown[0]}, which there is not: it would never move"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _nobody_shares_what_he_writes(self) -> LineConfig:
+        """Two that write one output or one folder undo each other's work, and both believe that it is done."""
+        owners: dict[object, str] = {}
+        for kind, things in (("actuator", self.actuators), ("sink", self.sinks)):
+            for thing in things:
+                called = f"{kind} {thing.name or thing.type}"
+                for place in _written(thing):
+                    if place in owners:
+                        raise ValueError(
+                            f"{owners[place]} and {called} write to the same {place[0]}: give each its own"
+                        )
+                    owners[place] = called
+        kept = (self.journal.folder / PICTURES).absolute()
+        for sink in self.sinks:
+            folder = getattr(sink, "folder", None)
+            if folder is not None and Path(folder).absolute().is_relative_to(kept):
+                raise ValueError(
+                    f"sink {sink.name or sink.type} writes among the journal's own pictures: give it a folder"
+                )
+        return self
+
+
+def _written(thing: object) -> Iterator[tuple[object, ...]]:
+    """What an actuator or sink writes, in comparable form: what it is, and where."""
+    if isinstance(thing, ModbusActuator):
+        where = thing.host, thing.port, thing.unit
+        if thing.coil is not None:
+            yield "coil", *where, thing.coil
+        for register in (thing.register_, thing.heartbeat_register):
+            if register is not None:
+                yield "register", *where, register
+    elif isinstance(thing, GpioActuator):
+        yield "GPIO line", thing.chip, thing.line
+    elif isinstance(thing, JsonLinesSink):
+        yield "folder", thing.folder.absolute()
+    elif isinstance(thing, MqttSink) and thing.sparkplug is not None:
+        yield "Sparkplug node", thing.host, thing.port, thing.sparkplug.group, thing.sparkplug.node
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node | None) -> None:

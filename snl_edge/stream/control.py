@@ -95,11 +95,11 @@ class Line(Protocol):
         ...
 
     def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> Check | None:
-        """Sets a threshold in the bundle, from the next part on; returns what the golden samples said where they were
-        asked: a value outside `Status.usual_thresholds` is tried on them first.
+        """Sets a threshold in the bundle, from the next part on; returns what the golden samples said, on which it is
+        tried first; None where the line has none and the value is within `Status.usual_thresholds`.
 
         Raises `ConfigError` for an unknown product, and for a value outside `Status.usual_thresholds` that was not
-        confirmed, or by which a golden sample would be judged wrongly.
+        confirmed, and for one by which a golden sample would be judged wrongly.
         """
         ...
 

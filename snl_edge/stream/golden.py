@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import ConfigError, DataError, SnlEdgeError
 from ..image import read_image
 from ..image_files import Listing, list_folder
 from ..runtime.bundle import Bundle
+from ..runtime.manifest import FILE
 from ..runtime.verdict import Verdict
 from .control import Check
 from .recipe import Recipe
@@ -26,15 +28,34 @@ class GoldenSettings(Settings):
 
     folder: Path
     """Holds the folders ``good`` and ``reject``; a picture that the journal kept can be copied there. Samples of one
-    recipe alone lie in a folder of its name, as ``gear-a/good``: a recipe that has one is judged by these."""
+    recipe alone lie in a folder named as its bundle's folder, as ``gear-a/good``: a recipe that has one is judged by
+    these."""
     product: str | None = None
     """What they show; recognised in each picture if not given."""
     compare_product: bool = True
     """As that of the camera whose pictures they are."""
     at_start: bool = True
-    """Judge them before the first part. Before another recipe or an unusual threshold takes force they always are."""
+    """Judge them before the first part. Before another recipe or threshold takes force they always are."""
     pause_on_failure: bool = False
     """Pause when one is judged wrongly, at the start or on demand, so that nothing is passed on trust."""
+
+
+class KnownBundles(NamedTuple):
+    """Whose samples there may be."""
+
+    folder: Path | None
+    """That of the bundles that people can change to."""
+    in_use: Sequence[Path]
+    """Those that the line runs or was given."""
+
+    def names(self) -> set[str]:
+        """Names of the bundles' folders.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        listed = {path.parent.name for path in self.folder.glob(f"*/{FILE}")} if self.folder else set[str]()
+        return listed | {_name(path) for path in self.in_use}
 
 
 @dataclass(frozen=True)
@@ -51,48 +72,77 @@ class _Sample:
         return f"{self.name} is {self.verdicts[index].kind} ({self.verdicts[index].score:.3f})"
 
 
-def self_test(recipe: Recipe, settings: GoldenSettings) -> Check:
+class _Judged(NamedTuple):
+    samples: list[_Sample]
+    folder: Path
+    own: str
+    """Which folder it is, in words, where it is that of one recipe."""
+    left_out: str
+    """What was not judged, in words."""
+
+    def check(self, before: str = "") -> Check:
+        """What the thresholds of the first bundle make of them."""
+        wrong = [sample.told(0) for sample in self.samples if sample.wrong(0)]
+        if wrong:
+            found = f"{len(wrong)} of {len(self.samples)} samples{self.own}{before}: {_some(wrong, _NAMED)}"
+            return Check(NAME, "failed", found + self.left_out)
+        return Check(NAME, "ok", f"{len(self.samples)} samples{self.own} judged rightly{self.left_out}")
+
+
+def self_test(recipe: Recipe, settings: GoldenSettings, known: KnownBundles) -> Check:
     """Judges all samples with the recipe's engine, between two batches of the line; never raises."""
-    folder = sample_folder(settings, recipe.name)
     try:
-        samples, heatmaps = _judged(recipe, settings, folder, [recipe.bundle])
+        return _judged(recipe, settings, known, [recipe.bundle]).check()
     except (SnlEdgeError, OSError) as error:
         return Check(NAME, "failed", str(error))
-    wrong = [sample.told(0) for sample in samples if sample.wrong(0)]
-    own = "" if folder == settings.folder else f" of {folder}"
-    if wrong:
-        return Check(NAME, "failed", f"{len(wrong)} of {len(samples)} samples{own}: {_some(wrong, _NAMED)}")
-    return Check(NAME, "ok", f"{len(samples)} samples{own} judged rightly{leaving_out(heatmaps)}")
 
 
-def require_no_flip(recipe: Recipe, settings: GoldenSettings, changed: Bundle) -> Check:
-    """Judges all samples by the thresholds in force and by those of ``changed``, each from one run of the engine.
+def require_no_flip(recipe: Recipe, settings: GoldenSettings, known: KnownBundles, changed: Bundle) -> Check:
+    """Judges all samples by the thresholds of ``changed``, by those in force and by those of training, each from one
+    run of the engine.
+
+    Those of training count, too: a sample that the thresholds in force already judge wrongly would else be no measure
+    of those that lead farther away.
 
     Raises:
-        ConfigError: one that is judged rightly would not be any more, or there are none, or they cannot be judged.
+        ConfigError: one that is judged rightly by the thresholds in force or by those of training would not be, or
+            there are none, or they cannot be judged.
     """
-    folder = sample_folder(settings, recipe.name)
     try:
-        samples, _ = _judged(recipe, settings, folder, [recipe.bundle, changed])
+        judged = _judged(recipe, settings, known, [changed, recipe.bundle, recipe.bundle.with_tuning_reset()])
     except (SnlEdgeError, OSError) as error:
         raise ConfigError("the golden samples cannot be judged", str(error), "repair them") from error
-    flipped = [sample.told(1) for sample in samples if sample.wrong(1) and not sample.wrong(0)]
-    if flipped:
+    lost = [sample for sample in judged.samples if sample.wrong(0) and not (sample.wrong(1) and sample.wrong(2))]
+    if lost:
+        already = sum(sample.wrong(1) for sample in lost)
+        told = _some([sample.told(0) for sample in lost], _ALL_NAMED)
         raise ConfigError(
-            f"{len(flipped)} of {len(samples)} golden samples would be judged wrongly: {_some(flipped, _ALL_NAMED)}",
-            "nothing was changed",
-            f"take another threshold, or take out of {folder} what does not belong there",
+            f"{len(lost)} of {len(judged.samples)} golden samples would be judged wrongly: {told}",
+            "nothing was changed"
+            + (f"; {already} of them already are, and were not by the thresholds of training" if already else ""),
+            f"take another threshold, or take out of {judged.folder} what does not belong there",
         )
-    if wrong := [sample.told(1) for sample in samples if sample.wrong(1)]:
-        return Check(NAME, "failed", f"{len(wrong)} of {len(samples)} samples, as before: {_some(wrong, _NAMED)}")
-    return Check(NAME, "ok", f"{len(samples)} samples judged rightly")
+    return judged.check(", as before")
 
 
-def sample_folder(settings: GoldenSettings, recipe: str) -> Path:
-    """Where the samples of a recipe lie: a folder of its name, or that of the samples for all recipes."""
-    own = settings.folder / recipe
-    plain = recipe not in _KINDS and Path(recipe).name == recipe
-    return own if plain and own.is_dir() else settings.folder
+def sample_folder(settings: GoldenSettings, bundle: Path) -> Path:
+    """Where the samples of a recipe lie: a folder named as its bundle's, or that of the samples for all recipes.
+
+    The folder's name is what people choose a recipe by; that in the manifest stays with every copy of a bundle.
+    """
+    own = settings.folder / _name(bundle)
+    return own if own.name not in _KINDS and own.is_dir() else settings.folder
+
+
+def of_no_bundle(settings: GoldenSettings, known: KnownBundles) -> str:
+    """What is to be said of folders beside ``good`` and ``reject`` that no recipe is judged by.
+
+    Raises:
+        OSError: the folder of the samples or of the bundles cannot be read.
+    """
+    there = {path.name for path in settings.folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    strays = sorted(there - known.names() - set(_KINDS))
+    return f"; folders there of no bundle, never judged: {_some(strays, _NAMED)}" if strays else ""
 
 
 def golden_samples(folder: Path, expected: str) -> Listing:
@@ -109,10 +159,13 @@ def leaving_out(heatmaps: int) -> str:
     return f"; heatmaps beside them left out: {heatmaps}" if heatmaps else ""
 
 
-def _judged(
-    recipe: Recipe, settings: GoldenSettings, folder: Path, bundles: Sequence[Bundle]
-) -> tuple[list[_Sample], int]:
-    """All samples with their verdicts by the thresholds of each of ``bundles``; how many heatmaps were left out."""
+def _name(bundle: Path) -> str:
+    return bundle.resolve().name if bundle.name in ("", "..") else bundle.name
+
+
+def _judged(recipe: Recipe, settings: GoldenSettings, known: KnownBundles, bundles: Sequence[Bundle]) -> _Judged:
+    """All samples with their verdicts by the thresholds of each of ``bundles``."""
+    folder = sample_folder(settings, recipe.path)
     found: list[_Sample] = []
     heatmaps = 0
     for expected in _KINDS:
@@ -124,7 +177,9 @@ def _judged(
             found.append(_Sample(f"{expected}/{path.name}", expected, verdicts))
     if not found:
         raise DataError(f"{folder} holds no pictures below good and reject{leaving_out(heatmaps)}")
-    return found, heatmaps
+    strays = of_no_bundle(settings, known._replace(in_use=[*known.in_use, recipe.path]))
+    own = "" if folder == settings.folder else f" of {folder}"
+    return _Judged(found, folder, own, leaving_out(heatmaps) + strays)
 
 
 def _some(told: Sequence[str], most: int) -> str:

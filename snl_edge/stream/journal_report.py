@@ -122,7 +122,7 @@ def check_journal(folder: Path) -> JournalReport:
                 declared[run, camera],
                 bool(ended[run]),
                 verdicts[run, camera],
-                outcomes[run, camera],
+                dict(outcomes[run, camera]),
             )
         )
     images = {image for image, _ in named}

@@ -36,6 +36,7 @@ from .shares import Shares
 from .steering import Steering, audited
 from .taken_up import take_up
 from .tally import Tally
+from .triggers import Software
 from .waiting import Waiting
 from .watchdog import Watchdog
 
@@ -58,7 +59,7 @@ class RunningLine:
     def __init__(self, config: LineConfig) -> None:
         self.config = config
         self.tally = Tally()
-        self.metrics = Metrics(self.tally, self.status, self._depths)
+        self.metrics = Metrics(self.tally, self.status, self._depths, [camera.name for camera in config.cameras])
         self._mode: State = "starting"
         self.journal = Journal(config.journal.folder, hold=True)
         try:
@@ -229,6 +230,13 @@ class RunningLine:
         """See `control.Line`."""
         if camera not in self.cameras:
             raise ConfigError(f"there is no camera {camera!r}", fix=f"choose of {', '.join(self.cameras)}")
+        if not isinstance(self.cameras[camera].settings.trigger, Software):
+            kind = self.cameras[camera].settings.trigger.type
+            raise ConfigError(
+                f"camera {camera} is not triggered from outside",
+                f"its trigger is {kind}: a part that nobody sees would get the fail-safe verdict, and be rejected",
+                "trigger another camera, or give it trigger: {type: software}",
+            )
         return self.cameras[camera].trigger(part, encoder)
 
     def latest(self, camera: str) -> Latest | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -13,7 +14,7 @@ from prometheus_client.registry import Collector
 from .. import __version__
 from .control import Status
 from .part import Part
-from .record import FOREIGN, Record
+from .record import FOREIGN, Record, VerdictName
 from .sensors import powers, temperatures
 from .tally import Tally
 
@@ -48,9 +49,14 @@ class Depths:
 class Metrics:
     """All metrics of a line, in a registry of its own."""
 
-    def __init__(self, tally: Tally, status: Callable[[], Status], depths: Callable[[], Depths]) -> None:
+    def __init__(
+        self, tally: Tally, status: Callable[[], Status], depths: Callable[[], Depths], cameras: Sequence[str]
+    ) -> None:
         self.registry = CollectorRegistry()
         self._parts = Counter("snl_edge_parts", "Verdicts", ["camera", "verdict"], registry=self.registry)
+        for camera in cameras:  # from 0 on: of a series that begins with its first part Prometheus sees no increase
+            for verdict in get_args(VerdictName):
+                self._parts.labels(camera, verdict)
         self._failsafe = Counter(
             "snl_edge_failsafe", "Fail-safe verdicts", ["camera", "reason"], registry=self.registry
         )

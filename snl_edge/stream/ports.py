@@ -67,6 +67,6 @@ def hold(host: str, port: int) -> str:
             raise ConfigError(
                 f"{host} port {port} cannot be listened at",
                 "it is held, by this line if that runs, else by another program" if held else str(error),
-                "ss -ltnp shows by which; choose another port if it is not the line" if held else "check the address",
+                "see by which: ss -ltnp; choose another port if it is not the line" if held else "check the address",
             ) from error
     return f"{host} port {port} is free"

@@ -76,7 +76,7 @@ class Record:
     engine: str = ""
     """SHA-256 of the engine or graph that ran."""
     recipe: str = ""
-    """Name of the bundle."""
+    """Name in the bundle's manifest; a copy of the bundle in another folder keeps it."""
     threshold_version: int = 0
     """Grows with every change of a threshold."""
     shadow: bool = False

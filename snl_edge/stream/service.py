@@ -67,7 +67,9 @@ def _listen(line: RunningLine) -> None:
         if isinstance(camera.trigger, Software) and camera.trigger.stdin
     }
     if fires:
-        StdinTriggers(fires, console.print).start()
+        triggers = StdinTriggers(fires, console.print)
+        triggers.start()
+        line.beside.append(triggers.checks)
 
 
 @contextmanager

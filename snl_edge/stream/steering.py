@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BusyError, ConfigError, OutputError, SnlEdgeError
-from ..runtime.bundle import Bundle
 from .admission import admitted
 from .choices import Choice, Chosen, choose, moment
 from .config import LineConfig
 from .control import Check
 from .drift import Drift
 from .golden import NAME as SELF_TEST
-from .golden import NOTHING_CHECKED, require_no_flip, self_test
+from .golden import NOTHING_CHECKED, KnownBundles, require_no_flip, self_test
 from .journal import Journal
 from .judging import Judge
 from .order import Order
@@ -27,7 +26,7 @@ from .recipe import InForce
 from .refusals import Refusals
 from .state import LineState
 from .taken_up import NAMES, TakenUp, configured, told
-from .thresholds import asked_threshold, set_threshold, thresholds_in_force
+from .thresholds import Asked, asked_threshold, set_threshold, thresholds_in_force
 
 _log = logging.getLogger(__name__)
 _CLOSE_RECIPE_S = 10.0
@@ -98,16 +97,22 @@ class Steering:
         with self._alone(), self._refusing(actor, "threshold"), audited():
             recipe = self._state.recipe
             asked = asked_threshold(recipe.bundle, value, product, confirmed)
-            checked = self._no_flip(asked.changed) if asked.odd else None
+            checked = self._no_flip(asked)
             set_threshold(self._journal, recipe.bundle, asked, actor, checked and checked.text)
             recipe.in_force = InForce(asked.changed, recipe.in_force.version + 1)
             if self._config.golden is not None:
-                self._golden = checked or Check(SELF_TEST, "ok", "not run since a threshold was changed")
+                self._golden = checked
         return checked
 
-    def _no_flip(self, changed: Bundle) -> Check:
+    def _no_flip(self, asked: Asked) -> Check | None:
         golden = self._config.golden
-        return NOTHING_CHECKED if golden is None else require_no_flip(self._state.recipe, golden, changed)
+        if golden is None:
+            return NOTHING_CHECKED if asked.odd else None
+        return require_no_flip(self._state.recipe, golden, self._known(), asked.changed)
+
+    def _known(self) -> KnownBundles:
+        dashboard = self._config.dashboard
+        return KnownBundles(dashboard and dashboard.bundles, [self._config.bundle, self._state.recipe.path])
 
     def pause(self, paused: bool, actor: str) -> None:
         """See `control.Line`."""
@@ -167,12 +172,12 @@ class Steering:
         recipe = new.recipe
         try:
             golden = self._config.golden
-            checked = NOTHING_CHECKED if golden is None else self_test(recipe, golden)
+            checked = NOTHING_CHECKED if golden is None else self_test(recipe, golden, self._known())
             if checked.light == "failed":
                 raise ConfigError(
                     f"recipe {recipe.name} does not pass its golden samples",
                     checked.text,
-                    f"repair the recipe, or put its own samples into a folder {recipe.name} below golden.folder",
+                    f"repair the recipe, or put its own samples into a folder {recipe.path.name} below golden.folder",
                 )
             new.tell(self._judge)
             with self._changing:
@@ -212,7 +217,7 @@ class Steering:
         if golden is None:
             return Check(SELF_TEST, "warning", "no samples: name their folder under golden in the configuration")
         with self._alone():
-            self._golden = found = self_test(self._state.recipe, golden)
+            self._golden = found = self_test(self._state.recipe, golden, self._known())
             with audited():
                 self._journal.audit(actor, SELF_TEST, light=found.light, text=found.text)
         if found.light != "ok" and golden.pause_on_failure and not self._state.paused:

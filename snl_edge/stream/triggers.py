@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field
 
 from ..errors import ConfigError
+from .control import Check
 from .settings import Seconds, Settings
 
 
@@ -167,8 +168,16 @@ class StdinTriggers(threading.Thread):
         for line in sys.stdin:
             try:
                 self.take(line)
-            except (ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
-                self._complain(f"standard input: {line.strip()[:80]!r} is no trigger ({error})")
+            except Exception as error:  # whatever a program writes: the next line may be a part
+                why = str(error) or type(error).__name__
+                self._complain(f"standard input: {line.strip()[:80]!r} is no trigger ({why})")
+
+    def checks(self) -> list[Check]:
+        """A line on the health page for each camera that it fires, once it fires no more."""
+        if self.is_alive():
+            return []
+        text = "standard input has ended, so no part is triggered any more: start the program that writes there"
+        return [Check(f"trigger {camera}", "failed", text) for camera in self._fires]
 
     def take(self, line: str) -> None:
         """One line.

@@ -83,7 +83,7 @@ def merged_sets(samples: Sequence[Sample], roles: Sequence[Role]) -> str:
     own = {sample.product for sample, role in zip(samples, roles, strict=True) if role == "gate"}
     if not every - own:
         return ""
-    which = "all products" if not own else ", ".join(sorted(every - own))
+    which = "each product" if not own else ", ".join(sorted(every - own))
     return f"fewer than {ENOUGH_PARTS} parts of {which}: the held-out images serve for thresholds and gate as well"
 
 

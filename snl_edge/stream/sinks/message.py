@@ -58,7 +58,9 @@ class Message(BaseModel):
     threshold_version: int
     warning: str | None = Field(description="Standing warning under which it was judged.")
     regions: tuple[Region, ...]
-    recipe: str
+    recipe: str = Field(
+        description="Name in the bundle's manifest, the same in every copy; people choose by that of its folder."
+    )
     engine: str = Field(description="SHA-256 of the engine or graph that ran.")
     image: str | None = Field(description="Path of the kept picture below the journal's folder.")
     heatmap: str | None

@@ -66,7 +66,7 @@ class CommandListener:
 def _parsed(payload: bytes) -> dict[str, Any]:
     try:
         content = json.loads(payload)
-    except ValueError:  # also bytes that are no UTF-8
+    except (ValueError, RecursionError):  # also bytes that are no UTF-8
         return {}
     if not isinstance(content, dict):
         return {}

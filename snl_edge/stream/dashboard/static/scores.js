@@ -141,8 +141,8 @@ export async function scoresPage({ page, line, listen, session, query }) {
       const whom = product || "all products without a threshold of their own";
       const unusual = usual && (chosen < usual[0] || chosen > usual[1]);
       const sure = await confirm("Set the threshold?", [`${whom}: ${score(inForce)} → ${score(chosen)}`,
-        `Of the last ${number(parts.length)} parts, ${number(then)} would be rejected instead of ${number(now)}. It applies from the next part on.`,
-        ...(unusual ? [`This is far from what training chose, whose usual range is ${score(usual[0])} to ${score(usual[1])}. It is tried on the golden samples first. The health page will show a warning for as long as it is so.`] : [])],
+        `Of the last ${number(parts.length)} parts, ${number(then)} would be rejected instead of ${number(now)}. If the line has golden samples, it is tried on them first. It applies from the next part on.`,
+        ...(unusual ? [`This is far from what training chose, whose usual range is ${score(usual[0])} to ${score(usual[1])}. The health page will show a warning for as long as it is so.`] : [])],
       `Set ${score(chosen)}`, then < now || unusual);
       const done = sure && await change("/api/threshold", { value: chosen, product: product || null, confirmed: Boolean(unusual) });
       if (done) {
