@@ -237,6 +237,22 @@ def test_kept_pictures_whose_journal_is_lost_are_not_overwritten(state: str, tmp
     assert sorted(folder.rglob("*")) == before
 
 
+def test_a_run_after_a_backup_was_restored_leaves_later_pictures_alone(bundle: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 1, spots=(0,))
+    folder = tmp_path / "journal"
+    run_to_end(line_config(bundle, tmp_path))
+    backup = (folder / FILE).read_bytes()
+    later = records(run_to_end(line_config(bundle, tmp_path)))[1].image
+    assert later is not None
+    (folder / later).write_bytes(b"of the second run")
+    (folder / FILE).write_bytes(backup)
+    line = run_to_end(line_config(bundle, tmp_path))
+    assert [entry.run for entry in line.journal.after(0, 9)] == [1, 3]
+    assert (folder / later).read_bytes() == b"of the second run"
+    report = check_journal(folder)
+    assert (report.consistent, report.pictures, report.orphans) == (True, 2, 2)
+
+
 def test_what_only_looks_at_a_journal_makes_none(tmp_path: Path) -> None:
     (tmp_path / FILE).touch()
     for look in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,22 +19,27 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from journals import fill, new_journal
 from lines import light, line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
-from snl_edge.errors import ConfigError, EngineError, OutputError
+from snl_edge.errors import ConfigError, DataError, EngineError, OutputError
 from snl_edge.image import focus
 from snl_edge.stream.clock import Clock
 from snl_edge.stream.config import read_config
 from snl_edge.stream.inference import Engine
 from snl_edge.stream.journal import Journal
+from snl_edge.stream.journal_export import export_journal
 from snl_edge.stream.journal_report import check_journal
+from snl_edge.stream.journal_schema import FILE
 from snl_edge.stream.kept_files import kept_files
 from snl_edge.stream.line import RunningLine
 from snl_edge.stream.metrics import Metrics
+from snl_edge.stream.period import Period
 from snl_edge.stream.pictures import Pictures, PictureSettings
 from snl_edge.stream.prepare import PictureChecks, PictureFaults
 from snl_edge.stream.settings import EngineSettings
+from snl_edge.stream.shift_report import read_report
 from snl_edge.stream.sources import open_source
 from snl_edge.stream.sources.arrival import Arrivals
 from snl_edge.stream.sources.folder import FolderSource
@@ -584,6 +590,24 @@ def test_read_only_disk_at_the_start(bundle: Path, tmp_path: Path) -> None:
         write_parts(tmp_path / "parts", 1)
         with pytest.raises(OutputError, match="cannot open the journal"):
             RunningLine(line_config(bundle, tmp_path, journal={"folder": disk / "journal"}))
+
+
+def test_a_journal_on_a_read_only_disk_can_be_read(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 16) as disk:
+        ended, killed = disk / "ended", disk / "killed"
+        journal = new_journal(ended)
+        fill(journal, 5)
+        killed.mkdir()
+        for path in ended.iterdir():  # with its log, as a kill leaves it
+            shutil.copy(path, killed)
+        (killed / f"{FILE}-shm").unlink()
+        journal.close()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert sum(camera.parts for camera in check_journal(ended).cameras) == 5
+        assert export_journal(ended, tmp_path / "x.csv", "csv") == 5
+        assert read_report(ended, Period(0, 2e9), ()).total.parts == 5
+        with pytest.raises(DataError, match="cannot open the journal"):  # its verdicts are in the log: not passed over
+            check_journal(killed)
 
 
 def test_a_database_that_turns_read_only(bundle: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ..errors import DataError
 from .journal import Journal
-from .journal_schema import FILE
+from .journal_schema import FILE, open_to_read
 
 Chosen = Literal["recipe", "paused", "shadow", "order"]
 
@@ -87,7 +87,7 @@ def choices_in(folder: Path) -> dict[Chosen, Choice]:
     if not path.is_file():
         return {}
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(open_to_read(path)) as connection:
             known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'choice'").fetchone()
             return _read(connection) if known else {}
     except sqlite3.Error as error:

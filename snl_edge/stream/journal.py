@@ -22,8 +22,8 @@ from . import actuation
 from .actuation import Actuation, Unaccounted
 from .awaited import Awaited
 from .journal_lock import JournalLock
-from .journal_schema import FILE, connect, open_existing, prepare
-from .kept_files import lost_journal
+from .journal_schema import FILE, connect, open_existing, open_to_read, prepare
+from .kept_files import last_run, lost_journal
 from .record import Blob, Entry, PictureFile, Record
 
 _COLUMNS = tuple(field.name for field in fields(Record))
@@ -107,11 +107,18 @@ class Journal:
 
     def begin(self, software: str, config: str) -> None:
         """Starts a run: sequence numbers of every camera start at 0 again, and what earlier runs were to move for and
-        have no outcome of ends as unknown."""
+        have no outcome of ends as unknown.
+
+        No run takes the number of one that left pictures, though the journal may not know it: it was restored from a
+        backup, and would write over them.
+        """
+        pictured = last_run(self.folder)
         with self._lock, self._writer:
             actuation.give_up(self._writer, time.time())
             cursor = self._writer.execute(
-                "INSERT INTO run (started, software, config) VALUES (?, ?, ?)", (time.time(), software, config)
+                "INSERT INTO run (id, started, software, config)"
+                " SELECT 1 + MAX(?, COALESCE(MAX(id), 0)), ?, ?, ? FROM run",
+                (pictured, time.time(), software, config),
             )
         self.run = cursor.lastrowid or 0
 
@@ -309,7 +316,7 @@ class Journal:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that can only read."""
-        with closing(sqlite3.connect(f"{(self.folder / FILE).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(open_to_read(self.folder / FILE)) as connection:
             yield connection
 
     def close(self) -> None:

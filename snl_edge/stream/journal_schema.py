@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import uuid
 from pathlib import Path
@@ -75,10 +76,13 @@ def connect(path: Path) -> sqlite3.Connection:
 def open_existing(path: Path) -> sqlite3.Connection:
     """A connection to look at a journal by; an older one is brought to today's version first, nothing else is written.
 
+    Where nothing can be written, as on a read-only mount, it is as `open_to_read` gives it.
+
     Raises:
         sqlite3.Error: there is none, or it is of a later version.
     """
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False)
+    # Who may write opens for writing: SQLite then puts its side files away at the end.
+    connection = _by_uri(path, "mode=rw") if os.access(path.parent, os.W_OK) else open_to_read(path)
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
@@ -90,6 +94,25 @@ def open_existing(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that can only read, from a read-only disk, too.
+
+    In WAL mode SQLite needs to make side files even to read (https://www.sqlite.org/wal.html, "Read-Only Databases").
+    Where it cannot, it is told that the file does not change: true while there is no log beside it, which whoever
+    writes keeps there. A log with content is never passed over: SQLite refuses what it then cannot read whole.
+
+    Raises:
+        sqlite3.Error: there is none.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    still = not os.access(path.parent, os.W_OK) and not log.exists()
+    return _by_uri(path, "mode=ro&immutable=1" if still else "mode=ro")
+
+
+def _by_uri(path: Path, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, check_same_thread=False)
 
 
 def prepare(connection: sqlite3.Connection) -> str:

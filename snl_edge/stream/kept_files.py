@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from ..image import IMAGE_SUFFIXES
 from .journal_schema import FILE
 
 FOLDER = "pictures"
+_OF_RUN = re.compile(r"(\d{6,})-.+-\d{8,}")
+"""Run, camera and number, as pictures are named."""
 
 
 def kept_files(folder: Path) -> Iterator[Path]:
@@ -16,6 +19,11 @@ def kept_files(folder: Path) -> Iterator[Path]:
     for path in (folder / FOLDER).rglob("*"):
         if path.suffix.lower() in IMAGE_SUFFIXES:
             yield path
+
+
+def last_run(folder: Path) -> int:
+    """The highest number of a run that left pictures below the journal's ``folder``; 0 if none did."""
+    return max((int(named[1]) for path in kept_files(folder) if (named := _OF_RUN.match(path.name))), default=0)
 
 
 def lost_journal(folder: Path) -> str | None:
