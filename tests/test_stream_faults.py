@@ -175,6 +175,32 @@ def test_the_watchdog_hears_of_a_camera_whose_thread_has_ended(
         assert light(line, "camera camera") == "failed"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_watchdog_hears_of_a_trigger_that_has_ended(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    each = watched(tmp_path, trigger={"type": "interval", "seconds": 0.05})
+    with running(line_config(bundle, tmp_path, camera=each)) as line:
+        assert line._health.fault() is None
+
+        def broken() -> None:
+            raise OSError("the input is gone")
+
+        line.cameras["camera"]._firing._fire = broken  # pyright: ignore[reportAttributeAccessIssue,reportOptionalMemberAccess]
+        wait_for(lambda: line._health.fault() == "thread camera camera has ended")
+        assert light(line, "camera camera") == "failed"
+
+
+def test_a_region_beyond_the_picture_is_told_and_the_camera_is_not_opened_anew(bundle: Path, tmp_path: Path) -> None:
+    write_parts(tmp_path / "parts", 3)
+    region = {"x": 32, "y": 0, "width": 64, "height": 64}
+    with running(line_config(bundle, tmp_path, camera=watched(tmp_path, region=region))) as line:
+        wait_for(lambda: line.recorder.committed == 3)
+        (told,) = [check for check in line.status().checks if check.name == "camera camera"]
+        assert told.light == "failed"
+        assert "reaches beyond the picture" in told.text
+    assert {(record.verdict, record.reason) for record in records(line)} == {("failsafe", "size")}
+
+
 @pytest.mark.parametrize(
     ("reason", "bad"),
     [

@@ -349,9 +349,11 @@ class Camera(threading.Thread):
 
     @property
     def died(self) -> bool:
-        """Whether its thread ended although it should run: nobody looks for the camera any more."""
-        wanted = self.ident is not None and not self.ended and not self._stopping.is_set()
-        return wanted and not self.is_alive()
+        """Whether its thread, or that of its trigger, ended although it should run: parts then come by unseen."""
+        if self.ident is None or self.ended or self._stopping.is_set():
+            return False
+        fires = self._firing is None or self._firing.ident is None or self._firing.is_alive()
+        return not (self.is_alive() and fires)
 
     def check(self) -> Check:
         """Its line on the health page."""
@@ -372,9 +374,9 @@ class Camera(threading.Thread):
 
     def stop(self) -> None:
         """Takes no further pictures; the thread ends after the one it is at."""
+        self._stopping.set()
         if self._firing is not None:
             self._firing.stop()
-        self._stopping.set()
 
 
 FAULTS = {
