@@ -398,6 +398,9 @@ def test_check_finds_rejects_that_would_come_too_late_and_ports_that_are_held(sm
         assert set(wrong) == {"actuator gpio time", "dashboard port"}
         assert "set deadline_ms to 420 at most" in wrong["actuator gpio time"]
         assert "it is held" in wrong["dashboard port"]
+        machines = {"dashboard": {"port": 0, "machines": {"host": "127.0.0.1", "port": held.getsockname()[1]}}}
+        found = check_line(line_config(small, tmp_path, **machines), connect=False)
+        assert {finding.subject for finding in found if finding.works is False} == {"dashboard for machines port"}
     in_time = line_config(small, tmp_path, deadline_ms=420, **changes)
     assert all(finding.works is not False for finding in check_line(in_time, connect=False))
 

@@ -134,7 +134,7 @@ class AnomalyMap(nn.Module):
 
 
 def _make_room(module: AnomalyMap, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Weights with ignored regions or usual means are read into a model that has none yet, and the reverse."""
+    """Weights with ignored regions or usual values are read into a model that has none yet, and the reverse."""
     for name in ("keep", "row_of", "usual"):
         stored = state.get(f"{prefix}{name}")
         setattr(module, name, None if stored is None else torch.empty_like(stored, device=module.scales.device))

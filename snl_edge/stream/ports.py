@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ..errors import ConfigError
 from .actuators import ModbusActuator
 from .config import LineConfig
+from .network.listening import listen
 from .sinks import MqttSink, OpcUaSink, WebhookSink
 
 _CONNECT_S = 3.0
@@ -56,17 +57,13 @@ def hold(host: str, port: int) -> str:
     Raises:
         ConfigError: it cannot be had.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: no wait for old connections
-        try:
-            listener.bind((host, port))
-            listener.listen(1)
-        except OSError as error:
-            held = error.errno == errno.EADDRINUSE
-            raise ConfigError(
-                f"{host} port {port} cannot be listened at",
-                "it is held, by this line if that runs, else by another program" if held else str(error),
-                "see by which: ss -ltnp; choose another port if it is not the line" if held else "check the address",
-            ) from error
+    try:
+        listen(host, port).close()
+    except OSError as error:
+        held = error.errno == errno.EADDRINUSE
+        raise ConfigError(
+            f"{host} port {port} cannot be listened at",
+            "it is held, by this line if that runs, else by another program" if held else str(error),
+            "see by which: ss -ltnp; choose another port if it is not the line" if held else "check the address",
+        ) from error
     return f"{host} port {port} is free"

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from ...errors import ConfigError
 from ..network.accepting import ListeningSocket
 from ..network.connections import REQUEST_S, Connections
+from ..network.listening import listen
 from .protocol import KEEP_ALIVE_S, timed_protocol
 
 PAGE_THREADS = 16
@@ -110,10 +111,8 @@ class Listener:
 
 
 def _listen(name: str, host: str, port: int) -> socket.socket:
-    bare = host.strip("[]")
     try:
-        family, *_, address = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
+        return listen(host, port)
     except OSError as error:
         raise ConfigError(
             f"the {name} cannot listen on {host} port {port}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import hmac
-import socket
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..control import State
 from ..journal import Journal
 from ..network.accepting import ListeningSocket
 from ..network.connections import Connections
+from ..network.listening import listen
 from ..network.loopback import is_loopback
 from ..record import Entry
 from .settings import Secret, SinkSettings
@@ -155,11 +155,8 @@ class OpcUaTransport:
             raise DeliveryError(f"the server did nothing for {timeout_s:g} s") from error
 
     def _claim_port(self) -> None:
-        host, port = self._settings.host, self._settings.port
         try:
-            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, port))
+            listen(self._settings.host, self._settings.port).close()
         except OSError as error:
             raise self._cannot_listen(error) from error
 
@@ -253,8 +250,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
         """As asyncio's, for one address."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = ListeningSocket(socket.create_server((host, port), family=family), self._connections, None)
+        listening = ListeningSocket(listen(host, port), self._connections, None)
         return await super().create_server(protocol_factory, sock=listening, **options)
 
 

@@ -1,0 +1,15 @@
+"""How every server of a line takes its port."""
+
+from __future__ import annotations
+
+import socket
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address of either family; a name is looked up, an IPv6 address may have brackets.
+
+    Raises:
+        OSError: the port is held, or the address is none of this machine's.
+    """
+    family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+    return socket.create_server(address[:2], family=family)
