@@ -273,7 +273,7 @@ def test_no_frames_give_no_verdicts(detector: Detector) -> None:
         ([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)], r"frame 1 is uint8 \[8, 8\]"),
         ([np.zeros((8, 8, 4), np.uint8)], r"frame 0 is uint8 \[8, 8, 4\]"),
         ([np.zeros((0, 8, 3), np.uint8)], r"frame 0 is uint8 \[0, 8, 3\]"),
-        (np.zeros((8, 8, 3), np.uint8), r"frame 0 is uint8 \[8, 3\].*several as a sequence"),
+        (np.zeros((8, 8), np.uint8), r"images are uint8 \[8, 8\].*or a sequence"),
         (["part.png"], "frame 0 is a str"),
     ],
 )
