@@ -10,10 +10,10 @@ from snl_edge.data.synthetic import PRODUCTS, write_synthetic_line
 from snl_edge.evaluation.report import write_report
 from snl_edge.evaluation.run import evaluate_model
 from snl_edge.export.build import build
+from snl_edge.infer.command import infer_files
 from snl_edge.model.config import override
 from snl_edge.model.presets import preset
 from snl_edge.progress import console, progress_bar
-from snl_edge.runtime.batch import infer_files
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.loop import train
 

@@ -104,6 +104,7 @@ class Detector:
         bits: int | None = None,
         threshold: float | None = None,
         compare: bool = True,
+        sizes: Sequence[tuple[int, int]] | None = None,
         out: Prediction | None = None,
     ) -> list[Verdict]:
         """Judges one frame or several, of any size, in batches.
@@ -122,6 +123,8 @@ class Detector:
             threshold: decides instead of those of the bundle.
             compare: whether ``product`` is compared with what is recognised, so that parts of other products are
                 ``unknown``; without it they pass as ``product`` if their score is low.
+            sizes: ``(height, width)`` of the pictures that the frames were made from, for the regions of the verdicts;
+                those of the frames if not given.
             out: as for `predict`; the maps of the verdicts are then views of it.
 
         Returns:
@@ -150,9 +153,10 @@ class Detector:
         if threshold is not None:
             odd = odd | {name: unusual(manifest, name, threshold) for name in manifest.products}
         precision = self.backend.precision
+        sizes = [frame.shape[:2] for frame in frames] if sizes is None else sizes
         return [
-            judge(manifest, precision, whole, index, frame.shape[:2], product, threshold, compare=compare, odd=odd)
-            for index, frame in enumerate(frames)
+            judge(manifest, precision, whole, index, size, product, threshold, compare=compare, odd=odd)
+            for index, size in enumerate(sizes)
         ]
 
     def _made_ready(self, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:

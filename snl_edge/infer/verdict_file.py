@@ -1,0 +1,192 @@
+"""`verdicts.jsonl`: a line of each picture as soon as it is judged; a call goes on where another was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from pydantic import ValidationError
+
+from ..atomic import require_replaceable, write_text
+from ..errors import DataError, OutputError
+from .lines import LINE, Line, Run, Settings, Summary
+from .marks import read_regular
+from .names import text_of
+
+VERDICTS = "verdicts.jsonl"
+RUN = "infer.json"
+_CAUSES = {
+    "snl_edge": "another version of snl-edge",
+    "bundle": "another bundle",
+    "manifest": "the bundle or its thresholds were changed",
+    "engine": "another engine or graph",
+    "backend": "another backend or precision",
+    "batch": "another batch",
+    "threshold": "another --threshold",
+    "product": "another --product",
+    "compare": "another --compare",
+    "overlays": "other overlays",
+    "pictures": "more or fewer pictures",
+    "paths": "other pictures",
+}
+
+
+def digest_of(paths: Sequence[Path]) -> str:
+    """SHA-256 of paths, in their order, wherever the call is made from."""
+    return hashlib.sha256(b"\0".join(os.fsencode(os.path.abspath(path)) for path in paths)).hexdigest()  # noqa: PTH100
+
+
+class VerdictFile:
+    """The lines of one call in ``folder``. A context manager.
+
+    Args:
+        folder: made if it is not there.
+        settings: what the verdicts follow from.
+        resume: go on after the lines that an interrupted call with the same settings left; from the beginning where
+            there are none.
+
+    Attributes:
+        lines: those on disk, in the order of the pictures.
+
+    Raises:
+        DataError: what is there is of other settings, or is no file of ours.
+        OutputError: ``folder`` cannot be written, or holds the lines of an interrupted call and ``resume`` is not said.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, *, resume: bool) -> None:
+        self.path, self._run = folder / VERDICTS, folder / RUN
+        self._settings = settings
+        require_replaceable(self.path)
+        before = _read_run(self._run)
+        _require_ours(self.path, before)
+        self.lines: list[Line] = []
+        kept = 0
+        if before is not None and resume:
+            _require_same(self._run, before.settings, settings)
+            self.lines, kept = _read_lines(self.path, settings.pictures)
+        elif before is not None and before.summary is None and self.path.exists() and self.path.stat().st_size:
+            raise OutputError(
+                f"{folder} holds the verdicts of a call that was interrupted",
+                "they would be lost",
+                f"go on with --resume, give another --out, or remove {VERDICTS} to begin again",
+            )
+        if not self.lines:
+            write_text(self._run, _json_of(Run(settings=settings, summary=None)))
+        try:
+            self._file = self.path.open("r+b" if kept else "wb", buffering=0)
+            self._file.truncate(kept)
+            self._file.seek(kept)
+        except OSError as error:
+            raise self._lost(error) from error
+        self._end = kept
+
+    def append(self, line: Line) -> None:
+        """Adds a line; it is the kernel's when this returns, and so outlives this process.
+
+        Raises:
+            OutputError: it cannot be written; what was there before is whole.
+        """
+        content = memoryview(json.dumps(line).encode() + b"\n")
+        try:
+            # A full disk takes a part of a line and refuses the rest.
+            while content:
+                content = content[self._file.write(content) :]
+        except OSError as error:
+            with suppress(OSError):  # what stays of it is a torn last line, which --resume knows
+                self._file.truncate(self._end)
+            raise self._lost(error) from error
+        self._end = self._file.tell()
+        self.lines.append(line)
+
+    def finish(self, summary: Summary) -> None:
+        """Notes that all pictures are judged.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._lost(error) from error
+        write_text(self._run, _json_of(Run(settings=self._settings, summary=summary)))
+
+    def _lost(self, error: OSError) -> OutputError:
+        there = f"it holds the verdicts of {len(self.lines)} of {self._settings.pictures} pictures"
+        return OutputError(
+            f"stopped: cannot write {self.path}",
+            f"{error.strerror or error}; {there}",
+            "make room, then go on with --resume",
+        )
+
+    def __enter__(self) -> VerdictFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def _json_of(run: Run) -> str:
+    return run.model_dump_json(indent=1) + "\n"
+
+
+def _read_run(path: Path) -> Run | None:
+    try:
+        return Run.model_validate_json(read_regular(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"cannot read {path}", error.strerror or str(error)) from error
+    except ValidationError as error:
+        raise DataError(
+            f"{path} is not what infer writes", error.errors()[0]["msg"], "give another --out, or remove it"
+        ) from error
+
+
+def _require_ours(path: Path, before: Run | None) -> None:
+    """A line's sink writes a file of the same name."""
+    if before is None and path.exists() and path.stat().st_size:
+        raise OutputError(
+            f"{path} would be overwritten", f"no {RUN} beside it says that infer wrote it", "give another --out"
+        )
+
+
+def _require_same(path: Path, before: Settings, now: Settings) -> None:
+    different = [cause for name, cause in _CAUSES.items() if getattr(before, name) != getattr(now, name)]
+    if different:
+        raise DataError(
+            f"cannot go on after what {text_of(path.parent)} holds",
+            f"it is now {', '.join(different)}",
+            "call it as it was called then, or begin again with another --out",
+        )
+
+
+def _read_lines(path: Path, most: int) -> tuple[list[Line], int]:
+    """The whole lines of an interrupted call, and how many bytes they take; a torn last one is left out.
+
+    Raises:
+        DataError: one of them is damaged.
+    """
+    try:
+        content = read_regular(path)
+    except FileNotFoundError:
+        return [], 0
+    except OSError as error:
+        raise DataError(f"cannot read {path}", error.strerror or str(error)) from error
+    whole = content[: content.rfind(b"\n") + 1]
+    lines: list[Line] = []
+    for number, text in enumerate(whole.splitlines(), start=1):
+        try:
+            LINE.validate_json(text)
+            lines.append(json.loads(text))
+        except ValueError as error:
+            raise DataError(f"line {number} of {path} is damaged", "", "begin again with another --out") from error
+    if len(lines) > most:
+        raise DataError(f"{path} holds {len(lines)} lines of {most} pictures", "", "begin again with another --out")
+    return lines, len(whole)
