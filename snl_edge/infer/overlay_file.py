@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..atomic import replacing
 from ..errors import OutputError
+from ..image import fit_to_input
 from ..opencv import cv2
 from ..runtime.overlay import draw_boxes, draw_overlay, draw_unknown, ignored_in, with_caption
 from ..runtime.verdict import Verdict
@@ -42,8 +43,7 @@ class OverlayStyle:
             return picture
         scale = (self.longest if longest > self.longest else min(_SHORTEST, self.longest)) / longest
         height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        return cv2.resize(picture, (width, height), interpolation=how)  # pyright: ignore[reportReturnType]
+        return fit_to_input(picture, (height, width))
 
 
 def draw(

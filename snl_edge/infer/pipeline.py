@@ -91,6 +91,7 @@ class Pipeline:
         self._ignores = bool(detector.bundle.manifest.ignored)
         self._batch = detector.backend.max_batch
         self._threads = threads or len(os.sched_getaffinity(0))
+        # While a batch is judged the next one is decoded, and each thread has one more to go on with.
         self._ahead = self._batch + 2 * self._threads
         self._preparing = _Preparing()
 
@@ -109,13 +110,16 @@ class Pipeline:
             coming: deque[Future[_Ready | _Failed]] = deque()
             drawn: deque[tuple[Line, Future[str] | None]] = deque()
             number = begin
+
+            def decode_ahead() -> None:
+                while len(coming) < self._ahead and (path := next(waiting, None)) is not None:
+                    coming.append(pool.submit(self._prepare, path))
+
             try:
-                while True:
-                    while len(coming) < self._ahead and (path := next(waiting, None)) is not None:
-                        coming.append(pool.submit(self._prepare, path))
-                    if not coming:
-                        break
+                decode_ahead()
+                while coming:
                     batch = [coming.popleft().result() for _ in range(min(self._batch, len(coming)))]
+                    decode_ahead()
                     for one, said in zip(batch, self._judge(batch), strict=True):
                         if number >= start:
                             drawn.append(self._drawing(pool, one, said))

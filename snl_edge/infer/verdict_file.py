@@ -139,7 +139,7 @@ def _json_of(run: Run) -> str:
 def _read_run(path: Path) -> Run | None:
     try:
         return Run.model_validate_json(read_regular(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise DataError(f"cannot read {path}", error.strerror or str(error)) from error

@@ -74,9 +74,9 @@ def draw_overlay(
     heat = cv2.resize(anomaly_map.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) / threshold
     level = np.clip((heat - _VISIBLE_FROM) / (_FULLEST_AT - _VISIBLE_FROM), 0.0, 1.0)  # [H, W]
     colour = cv2.applyColorMap(np.round(level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    alpha = _STRONGEST_ALPHA * np.sqrt(level)[..., None]  # [H, W, 1]
-    blended = image * (1 - alpha) + cv2.cvtColor(colour, cv2.COLOR_BGR2RGB) * alpha
-    drawn = np.ascontiguousarray(np.round(blended).astype(np.uint8))
+    alpha = np.float32(_STRONGEST_ALPHA) * np.sqrt(level)
+    colour = cv2.cvtColor(colour, cv2.COLOR_BGR2RGB)
+    drawn: NDArray[np.uint8] = cv2.blendLinear(np.ascontiguousarray(image), colour, 1 - alpha, alpha)  # pyright: ignore[reportAssignmentType]
     if ignored is not None:
         drawn = draw_ignored(drawn, ignored)
     return _with_contour(drawn, heat > 1.0)
