@@ -30,8 +30,8 @@ class ThresholdBasis(BaseModel):
     cut: int = Field(default=0, ge=0)
     """Parts beside these that were left out because they stood out, and may be good."""
     certified: Rate
-    """With a confidence of 95 % no more good parts than these lie above the threshold, whatever their distribution; what
-    was left out counted as good parts above it."""
+    """With a confidence of 95 % no more good parts than these lie above the threshold, whatever their distribution;
+    what was left out counts as good parts above it."""
     expected: Rate
     expected_range: tuple[Rate, Rate]
     """9 of 10 thresholds that rest on so many images keep within it."""
@@ -43,8 +43,9 @@ class ThresholdBasis(BaseModel):
 
     def __str__(self) -> str:
         certain, about, least, most = map(percent, (self.certified, self.expected, *self.expected_range))
+        left_out = f", {self.cut} more left out" if self.cut else ""
         return (
-            f"from {counted(self.images, 'good image')}{f', {self.cut} more left out' if self.cut else ''}; at most {certain} false rejects are certain (95 %), "
+            f"from {counted(self.images, 'good image')}{left_out}; at most {certain} false rejects are certain (95 %), "
             f"about {about} expected ({least} to {most}, {self.method})"
         )
 
