@@ -305,7 +305,7 @@ def test_a_damaged_journal_is_one_line_wherever_it_is_read(tmp_path: Path, damag
     file = folder / FILE
     if damage == "page":
         content = bytearray(file.read_bytes())
-        content[8 * 4096 : 12 * 4096] = bytes(4 * 4096)
+        content[4 * 4096 :] = bytes(len(content) - 4 * 4096)
         file.write_bytes(content)
     before = file.read_bytes()
     with pytest.raises(DataError, match="the journal in .* cannot be read.*Restore a backup"):
