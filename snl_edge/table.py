@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -46,8 +47,6 @@ def print_table(
     if not (paged and out.is_terminal and len(cells) >= out.height):
         shown.print(table)
         return
-    import click
-
-    with shown.capture() as captured:
+    os.environ.setdefault("LESS", "-R")  # colours are colours
+    with shown.pager(styles=True):
         shown.print(table)
-    click.echo_via_pager(captured.get(), color=True)

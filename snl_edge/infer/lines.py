@@ -124,7 +124,7 @@ LINE: TypeAdapter[JudgedPicture | FailedPicture] = TypeAdapter(AnyLine)
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of all that `infer` writes as JSON, and of what `Verdict.to_dict` gives."""
-    schema = TypeAdapter(AnyLine | JudgedFrame | Run).json_schema(mode="serialization")
+    schema = TypeAdapter(AnyLine | JudgedFrame | Run).json_schema()
     return {"title": "snl-edge infer", **schema}
 
 

@@ -46,15 +46,20 @@ def is_overlay(path: Path) -> bool:
 
 
 def read_regular(path: Path, most: int = -1) -> bytes:
-    """The content of a regular file, or its first ``most`` bytes. A pipe or a device, which may hang, is not opened.
+    """The content of a regular file, or its first ``most`` bytes. A pipe or a device, which may hang, is not read.
 
     Raises:
         OSError: it cannot be read.
         DataError: it is no regular file.
     """
-    # Not blocking: what is at the path may be a pipe by the time it is opened.
+    _require_regular(path, path.stat())
+    # Not blocking: it may be a pipe by the time it is opened.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(handle, "rb") as file:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise DataError(f"{path} is no regular file", "a pipe or a device may never end", "give a file")
+        _require_regular(path, os.fstat(handle))
         return file.read(most)
+
+
+def _require_regular(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{path} is no regular file", "a pipe or a device may never end", "give a file")

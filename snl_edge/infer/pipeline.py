@@ -91,8 +91,13 @@ class Pipeline:
         self._ignores = bool(detector.bundle.manifest.ignored)
         self._batch = detector.backend.max_batch
         self._threads = threads or len(os.sched_getaffinity(0))
-        # While a batch is judged the next one is decoded, and each thread has one more to go on with.
-        self._ahead = self._batch + 2 * self._threads
+        # While a batch is judged the next one is decoded, with another to spare where one picture takes longer.
+        self._ahead = 2 * (self._batch + self._threads)
+        # Pictures to draw upon may be as large as a camera's, and are kept until they are drawn.
+        whole = overlays is not None and not overlays.style.longest
+        if whole or self._takes.frame is not None:
+            self._ahead = self._batch + self._threads
+        self._undrawn = self._batch + self._threads
         self._preparing = _Preparing()
 
     def lines(self, paths: Sequence[Path], start: int = 0) -> Generator[Line, None, None]:
@@ -124,7 +129,7 @@ class Pipeline:
                         if number >= start:
                             drawn.append(self._drawing(pool, one, said))
                         number += 1
-                    while drawn and (_is_done(drawn[0]) or len(drawn) > 2 * self._ahead):
+                    while drawn and (_is_done(drawn[0]) or len(drawn) > self._undrawn):
                         yield _finished(*drawn.popleft())
                 while drawn:
                     yield _finished(*drawn.popleft())
