@@ -160,8 +160,9 @@ class Waiting:
         self.name, self.precision, self.artifact = backend.name, backend.precision, backend.artifact
         self.max_batch, self.description = backend.max_batch, "waits"
         self._seconds = seconds
-        empty = Prediction.empty(self.max_batch, model.bundle.manifest.input.size)
-        self._outputs = Prediction(*map(np.zeros_like, empty))
+        self._outputs = Prediction.empty(self.max_batch, model.bundle.manifest.input.size)
+        for output in self._outputs:
+            output.fill(0)
 
     def infer(self, images: NDArray[np.uint8]) -> Prediction:
         """Waits for as many images; finds nothing."""

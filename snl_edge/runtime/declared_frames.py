@@ -56,8 +56,9 @@ def declared_frames(
 
 
 def _check(image: object, index: int, takes: InputSpec, *, grey: bool, bits: int | None) -> None:
-    known = isinstance(image, np.ndarray) and image.dtype in (np.uint8, np.uint16)
-    if not known or not image.size or image.ndim != (2 if grey else 3) or (not grey and image.shape[2] != 3):
+    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16) or not image.size:
+        raise _refused(f"frame {index} is", image, grey)
+    if image.ndim != (2 if grey else 3) or (not grey and image.shape[2] != 3):
         raise _refused(f"frame {index} is", image, grey)
     if image.dtype == np.uint16 and bits is None and takes.bits is None:
         raise DataError(

@@ -63,7 +63,7 @@ def find_blobs(anomaly_map: NDArray[np.float32], threshold: float) -> tuple[Blob
     above = (anomaly_map > threshold).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
     peaks = np.zeros(count, np.float32)  # of noise there are thousands: none is looked at by itself
-    np.maximum.at(peaks, labels.ravel(), np.where(above, anomaly_map, 0).ravel())
+    np.maximum.at(peaks, labels.ravel(), np.where(above, anomaly_map, 0).ravel())  # pyright: ignore[reportArgumentType]
     highest = 1 + np.argsort(-peaks[1:], kind="stable")[:MOST_REGIONS]
     blobs: list[Blob] = []
     for label in highest:
