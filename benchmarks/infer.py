@@ -1,9 +1,9 @@
 """`infer` over a folder of camera pictures, beside what it is made of: decoding alone, the engine alone.
 
-``python -m snl_edge.benchmarks.infer``: pictures of several megapixels are drawn, and in each round decoded, judged
-by the bare engine, and judged by `infer` with and without overlays. On a CPU decoding and engine share the cores, so
+``python -m snl_edge.benchmarks.infer``: pictures of several megapixels are drawn, and in each round decoded, decoded
+and fitted to the model's input, judged by the bare engine, and judged by `infer` with and without overlays. On a CPU decoding and engine share the cores, so
 that their times add up; what the pipeline itself costs shows where they do not: with an engine elsewhere, as on a GPU.
-It is stood in for by one that waits, without computing, exactly as long as decoding takes: the hardest case.
+It is stood in for by one that waits, without computing, exactly as long as decoding and fitting take: the hardest case.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from snl_edge.data.parts.products import PRODUCTS
 from snl_edge.data.synthetic import render_part
-from snl_edge.image import load_image
+from snl_edge.image import load_image, read_image
 from snl_edge.infer.command import LARGEST_BATCH
 from snl_edge.infer.names import overlay_names
 from snl_edge.infer.overlay_file import OverlayStyle
@@ -33,6 +33,7 @@ from snl_edge.model.presets import preset
 from snl_edge.progress import console
 from snl_edge.provenance import revision
 from snl_edge.runtime.detector import Detector
+from snl_edge.runtime.frame import as_images
 from snl_edge.runtime.prediction import Prediction
 
 from .command import run_command
@@ -47,10 +48,11 @@ DRAWN = 8
 """Pictures that are drawn; the others have the same content under other names, and take as long to decode."""
 WAYS = {
     "decode": "decoding alone",
+    "prepare": "decoding and fitting to the model's input alone",
     "engine": "the engine alone",
     "infer": "`infer --json`",
     "overlays": "`infer --out`, with overlays",
-    "elsewhere": "`infer --json`, the engine elsewhere and as fast as decoding",
+    "elsewhere": "`infer --json`, the engine elsewhere and as fast as that",
 }
 
 
@@ -119,10 +121,9 @@ def ways(detector: Detector, paths: list[Path], out: Path) -> dict[str, Callable
     batch = detector.backend.max_batch
     fitted = np.random.default_rng(0).integers(0, 256, (batch, *takes.image_size, 3), dtype=np.uint8)
 
-    def decode() -> None:
+    def on_all_cores(work: Callable[[Path], bool]) -> None:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            for _ in pool.map(lambda path: load_image(path) is None, paths):
-                pass
+            assert all(pool.map(work, paths))
 
     def engine() -> None:
         for start in range(0, len(paths), batch):
@@ -134,11 +135,12 @@ def ways(detector: Detector, paths: list[Path], out: Path) -> dict[str, Callable
         assert not any("error" in line for line in lines), lines[0]
 
     def elsewhere(before: dict[str, float]) -> float:
-        waiting = Waiting(detector, before["decode"] / len(paths))
+        waiting = Waiting(detector, before["prepare"] / len(paths))
         return timed(lambda: infer(Detector(detector.bundle, waiting, "waits")))  # pyright: ignore[reportArgumentType]
 
     return {
-        "decode": lambda _: timed(decode),
+        "decode": lambda _: timed(lambda: on_all_cores(lambda path: load_image(path).size > 0)),
+        "prepare": lambda _: timed(lambda: on_all_cores(lambda path: as_images(read_image(path), takes).size > 0)),
         "engine": lambda _: timed(engine),
         "infer": lambda _: timed(lambda: infer(detector)),
         "overlays": lambda _: timed(lambda: infer(detector, overlays)),
@@ -199,16 +201,17 @@ def measure_rounds(
 def shares(rates: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float]]:
     """What `infer` reaches of what it could, of every round.
 
-    ``elsewhere``: of decoding, which is as slow as that engine. ``same_cores``: of what decoding and engine leave each
-    other of the same cores, 1 / (1 / decode + 1 / engine). ``slower``: of the slower of the two, which on the same
-    cores nothing could reach.
+    ``elsewhere``: of preparing, which is as slow as that engine. ``same_cores``: of what preparing and engine leave each
+    other of the same cores, 1 / (1 / prepare + 1 / engine). ``slower``: of the slower of decoding and engine, which on
+    the same cores nothing could reach.
     """
     rounds = {way: own["rounds"] for way, own in rates.items()}
-    both = list(zip(rounds["decode"], rounds["engine"], strict=True))
+    both = list(zip(rounds["prepare"], rounds["engine"], strict=True))
+    slower = [min(pair) for pair in zip(rounds["decode"], rounds["engine"], strict=True)]
     return {
-        "elsewhere": _ratios(rounds["elsewhere"], rounds["decode"]),
+        "elsewhere": _ratios(rounds["elsewhere"], rounds["prepare"]),
         "same_cores": _ratios(rounds["infer"], [1 / (1 / one + 1 / other) for one, other in both]),
-        "slower": _ratios(rounds["infer"], [min(pair) for pair in both]),
+        "slower": _ratios(rounds["infer"], slower),
         "overlays_same_cores": _ratios(rounds["overlays"], [1 / (1 / one + 1 / other) for one, other in both]),
     }
 

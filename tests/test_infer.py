@@ -259,6 +259,18 @@ def test_going_on_with_other_settings_is_refused(
         infer_files([str(parts)], bundle.path, out, **OPTIONS, resume=True)
 
 
+def test_two_calls_do_not_mix_their_lines(bundle: Bundle, whole: tuple[Path, Path], tmp_path: Path) -> None:
+    parts, expected = whole
+    settings = Run.model_validate_json((expected / "infer.json").read_bytes()).settings
+    with (
+        VerdictFile(tmp_path / "out", settings, resume=False),
+        pytest.raises(OutputError, match="another call is writing to"),
+    ):
+        infer_files([str(parts)], bundle.path, tmp_path / "out", **OPTIONS)
+    infer_files([str(parts)], bundle.path, tmp_path / "out", **OPTIONS)
+    assert same(tmp_path / "out", expected)
+
+
 def test_killed_at_any_moment_it_goes_on(bundle: Bundle, whole: tuple[Path, Path], tmp_path: Path) -> None:
     parts, expected = whole
     out = tmp_path / "out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -55,35 +56,64 @@ class VerdictFile:
 
     Raises:
         DataError: what is there is of other settings, or is no file of ours.
-        OutputError: ``folder`` cannot be written, or holds the lines of an interrupted call and ``resume`` is not said.
+        OutputError: ``folder`` cannot be written, is written to by another call, or holds the lines of an interrupted
+            one and ``resume`` is not said.
     """
 
     def __init__(self, folder: Path, settings: Settings, *, resume: bool) -> None:
         self.path, self._run = folder / VERDICTS, folder / RUN
         self._settings = settings
-        require_replaceable(self.path)
-        before = _read_run(self._run)
-        _require_ours(self.path, before)
         self.lines: list[Line] = []
+        require_replaceable(self.path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise OutputError(f"cannot write {self.path}", why, "choose a folder you may write to") from error
+        self._file = os.fdopen(handle, "r+b", buffering=0)
+        try:
+            self._end = self._begun(folder, resume=resume)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _begun(self, folder: Path, *, resume: bool) -> int:
+        """Makes the file ready for the next line; returns the bytes of those that stay."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                f"another call is writing to {folder}", "both would be mixed", "wait for it, or give another --out"
+            ) from error
+        except OSError:
+            pass  # a file system without locks
+        before = _read_run(self._run)
+        size = os.fstat(self._file.fileno()).st_size
+        if size and before is None:  # a line's sink writes a file of the same name
+            raise OutputError(
+                f"{self.path} would be overwritten",
+                f"no {RUN} beside it says that infer wrote it",
+                "give another --out",
+            )
         kept = 0
         if before is not None and resume:
-            _require_same(self._run, before.settings, settings)
-            self.lines, kept = _read_lines(self.path, settings.pictures)
-        elif before is not None and before.summary is None and self.path.exists() and self.path.stat().st_size:
+            _require_same(self._run, before.settings, self._settings)
+            self.lines, kept = _read_lines(self.path, self._settings.pictures)
+        elif size and before is not None and before.summary is None:
             raise OutputError(
                 f"{folder} holds the verdicts of a call that was interrupted",
                 "they would be lost",
                 f"go on with --resume, give another --out, or remove {VERDICTS} to begin again",
             )
         if not self.lines:
-            write_text(self._run, _json_of(Run(settings=settings, summary=None)))
+            write_text(self._run, _json_of(Run(settings=self._settings, summary=None)))
         try:
-            self._file = self.path.open("r+b" if kept else "wb", buffering=0)
             self._file.truncate(kept)
             self._file.seek(kept)
         except OSError as error:
             raise self._lost(error) from error
-        self._end = kept
+        return kept
 
     def append(self, line: Line) -> None:
         """Adds a line; it is the kernel's when this returns, and so outlives this process.
@@ -147,14 +177,6 @@ def _read_run(path: Path) -> Run | None:
         raise DataError(
             f"{path} is not what infer writes", error.errors()[0]["msg"], "give another --out, or remove it"
         ) from error
-
-
-def _require_ours(path: Path, before: Run | None) -> None:
-    """A line's sink writes a file of the same name."""
-    if before is None and path.exists() and path.stat().st_size:
-        raise OutputError(
-            f"{path} would be overwritten", f"no {RUN} beside it says that infer wrote it", "give another --out"
-        )
 
 
 def _require_same(path: Path, before: Settings, now: Settings) -> None:
