@@ -1,9 +1,10 @@
 """`infer` over a folder of camera pictures, beside what it is made of: decoding alone, the engine alone.
 
 ``python -m snl_edge.benchmarks.infer``: pictures of several megapixels are drawn, and in each round decoded, decoded
-and fitted to the model's input, judged by the bare engine, and judged by `infer` with and without overlays. On a CPU decoding and engine share the cores, so
-that their times add up; what the pipeline itself costs shows where they do not: with an engine elsewhere, as on a GPU.
-It is stood in for by one that waits, without computing, exactly as long as decoding and fitting take: the hardest case.
+and fitted to the model's input, judged by the bare engine, and judged by `infer` with and without overlays. On a CPU
+decoding and engine share the cores, so that their times add up; what the pipeline itself costs shows where they do not:
+with an engine elsewhere, as on a GPU. It is stood in for by one that waits, without computing, exactly as long as
+decoding and fitting take: the hardest case.
 """
 
 from __future__ import annotations
@@ -201,9 +202,9 @@ def measure_rounds(
 def shares(rates: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float]]:
     """What `infer` reaches of what it could, of every round.
 
-    ``elsewhere``: of preparing, which is as slow as that engine. ``same_cores``: of what preparing and engine leave each
-    other of the same cores, 1 / (1 / prepare + 1 / engine). ``slower``: of the slower of decoding and engine, which on
-    the same cores nothing could reach.
+    ``elsewhere``: of preparing, which is as slow as that engine. ``same_cores``: of what preparing and engine leave
+    each other of the same cores, 1 / (1 / prepare + 1 / engine). ``slower``: of the slower of decoding and
+    engine, which on the same cores nothing could reach.
     """
     rounds = {way: own["rounds"] for way, own in rates.items()}
     both = list(zip(rounds["prepare"], rounds["engine"], strict=True))
