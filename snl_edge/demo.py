@@ -11,6 +11,7 @@ from snl_edge.evaluation.report import write_report
 from snl_edge.evaluation.run import evaluate_model
 from snl_edge.export.build import build
 from snl_edge.infer.command import infer_files
+from snl_edge.infer.table import View
 from snl_edge.model.config import override
 from snl_edge.model.presets import preset
 from snl_edge.progress import console, progress_bar
@@ -18,6 +19,8 @@ from snl_edge.training.config import TrainingConfig
 from snl_edge.training.loop import train
 
 LINE_SEED = 7
+SHOWN = 12
+"""Rows of each product's table: the demo does not stop at a pager."""
 
 
 def run_demo(folder: Path, *, quick: bool = False) -> None:
@@ -59,10 +62,7 @@ def run_demo(folder: Path, *, quick: bool = False) -> None:
             [str(line / name / "test")],
             bundle,
             folder / "verdicts" / name,
-            backend="auto",
-            precision="auto",
-            threshold=None,
             product=name,
-            as_json=False,
+            view=View(limit=SHOWN, paged=False),
         )
     console.print(f"\nreport: {html}\nheatmaps: {folder / 'verdicts'}\nbundle: {bundle}")
