@@ -99,6 +99,8 @@ class TensorRtBackend:
     def maps(self, rows: Sequence[int]) -> list[NDArray[np.float32]]:
         """See `Backend.maps`: only these maps are copied to the host."""
         if not rows:
+            if not self._holding.held:
+                raise closed()
             return []
         with self._usable() as lane:
             return lane.maps(rows)
