@@ -183,7 +183,6 @@ def test_unknown_product_is_neither_good_nor_reject_whatever_its_score(tmp_path:
             # Who names the product and forgoes the comparison takes the responsibility.
             (named,) = detector.detect(_bright(255), product="bolt", compare=False)
             assert (named.kind, named.product) == ("reject" if threshold < 1 else "good", "bolt")
-        assert detector.detect([]) == []
 
 
 def test_a_high_score_makes_a_reject_of_what_is_nearer_to_its_product_than_to_the_next(tmp_path: Path) -> None:
