@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from contract_graph import write_contract_bundle, write_contract_graph
+from resealed import edit_manifest
 
 from snl_edge.errors import BundleError, ConfigError, EngineError, OutputError
 from snl_edge.inspection import describe
@@ -20,11 +21,7 @@ from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.engine_record import EngineRecord, Profile, pack, read_engine
 from snl_edge.runtime.manifest import FILE, Manifest, require_threshold, sha256_of
-
-
-def _edit_manifest(folder: Path, **changes: Any) -> None:
-    content = json.loads((folder / FILE).read_text())
-    (folder / FILE).write_text(json.dumps({**content, **changes}))
+from snl_edge.runtime.threshold_history import FILE as HISTORY
 
 
 def _flip_a_byte(path: Path, position: int) -> None:
@@ -72,8 +69,8 @@ def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_manifest_of_a_newer_version_asks_for_an_upgrade(tmp_path: Path) -> None:
     write_contract_bundle(tmp_path / "line")
-    _edit_manifest(tmp_path / "line", schema_version=3, something_new=1)
-    with pytest.raises(BundleError, match=r"schema version 3.*pip install --upgrade snl-edge"):
+    edit_manifest(tmp_path / "line", schema_version=4, something_new=1)
+    with pytest.raises(BundleError, match=r"schema version 4.*pip install --upgrade snl-edge"):
         Bundle.open(tmp_path / "line")
 
 
@@ -94,7 +91,7 @@ def test_manifest_of_a_newer_version_asks_for_an_upgrade(tmp_path: Path) -> None
 )
 def test_manifest_that_cannot_be_is_refused_in_one_line(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     write_contract_bundle(tmp_path / "line")
-    _edit_manifest(tmp_path / "line", **changes)
+    edit_manifest(tmp_path / "line", **changes)
     with pytest.raises(BundleError, match=says) as caught:
         Bundle.open(tmp_path / "line")
     assert "\n" not in str(caught.value)
@@ -132,8 +129,7 @@ def test_threshold_that_cannot_be_leaves_the_manifest_alone(tmp_path: Path) -> N
 def test_a_threshold_that_passes_everything_is_refused_wherever_it_was_written(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
     for change in ({"threshold": 1e300}, {"product_thresholds": {"bolt": 1e300}}, {"unknown_limit": 1e300}):
-        written = json.loads(bundle.manifest.model_dump_json()) | change
-        (tmp_path / "line" / FILE).write_text(json.dumps(written))
+        edit_manifest(tmp_path / "line", **(json.loads(bundle.manifest.model_dump_json()) | change))
         with pytest.raises(BundleError, match="less than or equal to 100"):
             Bundle.open(tmp_path / "line")
 
@@ -150,7 +146,7 @@ def test_unknown_limit_is_kept_and_must_be_a_distance(tmp_path: Path) -> None:
 
 def test_bundle_whose_graphs_recognise_nothing_is_refused(tmp_path: Path) -> None:
     write_contract_bundle(tmp_path / "line")
-    _edit_manifest(tmp_path / "line", schema_version=1)
+    edit_manifest(tmp_path / "line", schema_version=1)
     with pytest.raises(BundleError, match=r"schema version 1: .*recognise products.*build again"):
         Bundle.open(tmp_path / "line")
 
@@ -176,7 +172,7 @@ def read_only_bundle() -> Iterator[Bundle]:
 
 def test_read_only_bundle_opens_and_refuses_changes(read_only_bundle: Bundle) -> None:
     assert Bundle.open(read_only_bundle.path) == read_only_bundle
-    with pytest.raises(OutputError, match=r"cannot write .*manifest\.json: Permission denied"):
+    with pytest.raises(OutputError, match=r"cannot write .*thresholds\.jsonl: Permission denied"):
         read_only_bundle.set_threshold(0.6)
 
 
@@ -186,7 +182,7 @@ def test_bundle_replaces_a_bundle_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / "line" / "engines" / "old.engine").write_bytes(b"old")
     write_contract_bundle(tmp_path / "line", threshold=0.8)
     assert Bundle.open(tmp_path / "line").manifest.threshold == 0.8
-    assert sorted(path.name for path in (tmp_path / "line").iterdir()) == ["fp16.onnx", "fp32.onnx", FILE]
+    assert sorted(path.name for path in (tmp_path / "line").iterdir()) == ["fp16.onnx", "fp32.onnx", FILE, HISTORY]
     assert [path.name for path in tmp_path.iterdir()] == ["line"]
 
 
