@@ -10,10 +10,19 @@ from typer.core import TyperGroup
 
 from snl_edge import __version__
 from snl_edge.errors import SnlEdgeError
+from snl_edge.stopping import status_of
 
 
 class WholeSentences(TyperGroup):
-    """Wraps the sentence that describes a command where typer would cut it off."""
+    """Wraps the sentence that describes a command where typer would cut it off; a stop keeps its signal's status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:  # typer would end with 130 whatever the signal, and say nothing
+            print("snl-edge: interrupted.", file=sys.stderr)
+            raise SystemExit(status_of(stop)) from stop
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Writes name and sentence of every command."""
@@ -51,12 +60,9 @@ def _root(
 
 
 def main() -> None:
-    """Entry point: runs a command; an error of ours becomes one line on stderr and exit code 1, Ctrl-C 130."""
+    """Runs a command; an error of ours becomes one line on stderr and exit code 1."""
     try:
         app()
     except SnlEdgeError as error:
         print(f"snl-edge: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("snl-edge: interrupted.", file=sys.stderr)
-        sys.exit(130)
