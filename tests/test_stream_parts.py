@@ -29,7 +29,8 @@ from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import CameraError, ConfigError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import ProductReference, Spread, read_manifest
+from snl_edge.runtime.manifest import ProductReference, Spread
+from snl_edge.runtime.manifest_file import read_manifest
 from snl_edge.stream.actuators import GpioActuator
 from snl_edge.stream.check import check_line
 from snl_edge.stream.config import LineConfig, read_config

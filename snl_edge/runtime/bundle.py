@@ -18,6 +18,7 @@ from .engine_record import EngineRecord, read_record
 from .manifest import FILE, HIGHEST, KNOWN, WITHOUT_DIGEST, Manifest, Precision, first_faults, sha256_of
 from .manifest_file import ANEW, read_manifest, root_of
 from .origin import check_origin
+from .signature import Signature, Trust, configured_trust, require_signed
 from .threshold_history import UNCHANGED, History, Kind, Thresholds, Wanted, add_change, read_history
 
 ENGINES = "engines"
@@ -45,21 +46,30 @@ class Bundle:
         saved = self.history.over(self.built)
         return saved if self.unsaved is None else self.unsaved[0].over(saved)
 
+    signature: Signature | None = None
+    """Checked; None where nobody asks for one."""
+
     @classmethod
-    def open(cls, path: Path) -> Bundle:
+    def open(cls, path: Path, trust: Trust | None = None) -> Bundle:
         """Reads manifest and history and checks that every file that the manifest lists is there and unchanged.
 
+        Args:
+            path: the bundle's folder.
+            trust: whose signatures count; what the environment says if not given (`configured_trust`).
+
         Raises:
-            BundleError: the folder is no bundle, a file is missing or damaged, or it is of an earlier model of the
-                run in whose folder it lies.
+            BundleError: the folder is no bundle, a file is missing or damaged, it is of an earlier model of the
+                run in whose folder it lies, or nobody who is trusted has signed it.
+            ConfigError: signatures are asked for and cannot be checked.
         """
         bundle = cls.peek(path)
         check_origin(bundle.path, bundle.built)
-        return bundle._whole()
+        signature = require_signed(bundle.path, bundle.root, configured_trust() if trust is None else trust)
+        return replace(bundle._whole(), signature=signature)
 
     @classmethod
     def read(cls, path: Path) -> Bundle:
-        """As `open`, to look at: one of an earlier model of its run is not refused.
+        """As `open`, to look at: one of an earlier model of its run is not refused, nor one that nobody signed.
 
         Raises:
             BundleError: the folder is no bundle, or a file is missing or damaged.
@@ -109,9 +119,9 @@ class Bundle:
         """What the side files in ``engines/`` say, by file name; reading an engine checks it (`read_engine`).
 
         Raises:
-            EngineError: a side file cannot be read or is damaged.
+            EngineError: a side file cannot be read or is damaged, or signatures are asked for and none covers it.
         """
-        return [read_record(path) for path in sorted((self.path / ENGINES).glob("*.json"))]
+        return [read_record(path, self.signature) for path in sorted((self.path / ENGINES).glob("*.json"))]
 
     def engine_path(self, record: EngineRecord) -> Path:
         """Where the engine of this record lies."""

@@ -10,6 +10,7 @@ from ..errors import BundleError
 from ..progress import console
 from .bundle import ENGINES, Bundle
 from .manifest import FILE, Manifest
+from .signature import FILE as SIGNATURE
 from .threshold_history import FILE as HISTORY
 
 
@@ -24,7 +25,7 @@ def keep_files(before: Bundle, now: Bundle, *, known: bool = True) -> None:
         OSError: the new one cannot be written.
     """
     earlier, bundle = before.path, now.path
-    own = {FILE, HISTORY, *before.built.files}
+    own = {FILE, HISTORY, SIGNATURE, *before.built.files}
     files = [path for path in sorted(earlier.rglob("*")) if path.is_symlink() or not path.is_dir()]
     others = [
         name

@@ -53,11 +53,22 @@ def read_manifest(path: Path) -> Manifest:
             cannot be.
     """
     try:
-        content = read_json(Path(path).read_text(encoding="utf-8"))
+        content = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise _no_bundle(Path(path).parent, Path(path).name) from error
     except OSError as error:
         raise BundleError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
+    return parse_manifest(content, path)
+
+
+def parse_manifest(text: bytes, path: Path) -> Manifest:
+    """What the content of the file ``path`` says.
+
+    Raises:
+        BundleError: as `read_manifest`.
+    """
+    try:
+        content = read_json(text.decode())
     except ValueError as error:  # no UTF-8, no JSON
         raise BundleError(f"{path} is damaged", str(error), ANEW) from error
     version = content.get("schema_version") if isinstance(content, dict) else None

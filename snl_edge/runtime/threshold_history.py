@@ -184,7 +184,30 @@ def read_history(bundle: Path, root: str, *, required: bool) -> History:
         raise BundleError(f"{path} is missing", "the thresholds in force are unknown without it", _FIX) from error
     except OSError as error:
         raise BundleError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
-    return _parsed(path, content, root)
+    return parse_history(path, content, root)
+
+
+def parse_history(path: Path, content: bytes, root: str) -> History:
+    """What the content of the file ``path`` says, its chain beginning from ``root``.
+
+    Raises:
+        BundleError: as `read_history`.
+    """
+    *lines, rest = content.split(b"\n")
+    changes: list[Change] = []
+    for number, line in enumerate(lines, 1):
+        previous = changes[-1].digest if changes else root
+        change = _line(line)
+        if isinstance(change, str):
+            raise BundleError(f"line {number} of {path} is damaged", change, _FIX)
+        if change.line != number or change.previous != previous:
+            why = "lines before it are missing or changed" if changes or change.line != 1 else _OTHER
+            raise BundleError(f"line {number} of {path} does not follow", why, _FIX)
+        changes.append(change)
+    # A line that is whole but for its end was not torn: its end was changed.
+    if rest and isinstance(_line(rest[:-1]), Change):
+        raise BundleError(f"line {len(lines) + 1} of {path} is damaged", "it does not end as a line", _FIX)
+    return History(tuple(changes), len(rest))
 
 
 def add_change(
@@ -210,7 +233,7 @@ def add_change(
     try:
         with locked(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
             _require_same(bundle, root)
-            history = _parsed(path, _content(file), root)
+            history = parse_history(path, _content(file), root)
             present = history.over(built)
             allowed(present)
             if wanted.after.over(present) == present:
@@ -250,24 +273,6 @@ def _next(root: str, history: History, present: Manifest, wanted: Wanted) -> Cha
 def _digest(change: Change) -> str:
     said = {name: value for name, value in change.plain().items() if name != "digest"}
     return hashlib.sha256(canonical(said)).hexdigest()
-
-
-def _parsed(path: Path, content: bytes, root: str) -> History:
-    *lines, rest = content.split(b"\n")
-    changes: list[Change] = []
-    for number, line in enumerate(lines, 1):
-        previous = changes[-1].digest if changes else root
-        change = _line(line)
-        if isinstance(change, str):
-            raise BundleError(f"line {number} of {path} is damaged", change, _FIX)
-        if change.line != number or change.previous != previous:
-            why = "lines before it are missing or changed" if changes or change.line != 1 else _OTHER
-            raise BundleError(f"line {number} of {path} does not follow", why, _FIX)
-        changes.append(change)
-    # A line that is whole but for its end was not torn: its end was changed.
-    if rest and isinstance(_line(rest[:-1]), Change):
-        raise BundleError(f"line {len(lines) + 1} of {path} is damaged", "it does not end as a line", _FIX)
-    return History(tuple(changes), len(rest))
 
 
 _OTHER = f"it belongs to another bundle, or {MANIFEST} is another since"
