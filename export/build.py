@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from snl_edge.runtime.engine_record import EngineRecord, FlavourName
 from snl_edge.runtime.gpu import present_gpus
 from snl_edge.runtime.ignored import region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import FrameSpec, InputSpec, Precision, sha256_of
+from snl_edge.runtime.manifest import FrameSpec, InputSpec, Lineage, Precision, sha256_of
 from snl_edge.runtime.tensorrt_flavour import load_flavour
 from snl_edge.runtime.tuning import Tuning, tuning_of
 
@@ -127,6 +128,30 @@ def kept_tuning(earlier: Bundle, checkpoint: Checkpoint) -> Tuning:
         f"set them again with `snl-edge threshold {folder} VALUE --product NAME`"
     )
     return Tuning()
+
+
+def lineage_of(run: Path, checkpoint: Checkpoint) -> Lineage:
+    """Where a bundle comes from that is built here from the run folder ``run``.
+
+    Raises:
+        CheckpointError: the run's record of its images is damaged.
+    """
+    from snl_edge.training.config import image_list
+    from snl_edge.training.image_record import read_run_images
+
+    record = image_list(run)
+    kept = record.is_file()
+    return Lineage(
+        images=len(read_run_images(run).images) if kept else checkpoint.training_images,
+        trained_images=checkpoint.training_images,
+        images_sha256=sha256_of(record) if kept else None,
+        steps=checkpoint.training.steps,
+        seed=checkpoint.training.seed,
+        start_weights=checkpoint.training.start_weights,
+        trained=checkpoint.created,
+        revision=checkpoint.revision,
+        host=platform.node(),
+    )
 
 
 def best_graph(bundle: Bundle) -> Precision:
@@ -242,6 +267,7 @@ def _bundle_from_run(
             ignored=ignored,
             weights_sha256=checkpoint.weights_sha256,
             held_out=[sha256_of(sample.path) for sample in made.gate_images],
+            lineage=lineage_of(run, checkpoint),
             kept_tuning=lambda earlier: kept_tuning(earlier, checkpoint),
         )
     console.print(f"bundle {folder}: {', '.join(made.graphs)} graphs")

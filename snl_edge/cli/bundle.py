@@ -116,6 +116,7 @@ def threshold(
 def inspect(
     path: Annotated[Path, typer.Argument(help="Run folder, bundle, ONNX graph or engine.")],
     as_json: Json = False,
+    long: Annotated[bool, typer.Option("--long", help="All of a bundle: every product, gate and change.")] = False,
 ) -> None:
     """Say what a file or folder of ours is, where it came from, and whether it is intact. --json tells every detail.
 
@@ -130,4 +131,4 @@ def inspect(
     if as_json:
         print(json.dumps(found.record, indent=2))
     else:
-        print("\n".join(found.lines))
+        print("\n".join(found.lines if long or not found.short else found.short))

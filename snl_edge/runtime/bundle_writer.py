@@ -26,6 +26,7 @@ from .manifest import (
     GateName,
     IgnoredRegion,
     InputSpec,
+    Lineage,
     Manifest,
     Precision,
     ProductReference,
@@ -63,6 +64,7 @@ def write_bundle(
     ignored: Mapping[str, IgnoredRegion] | None = None,
     weights_sha256: str | None = None,
     held_out: Sequence[str] = (),
+    lineage: Lineage | None = None,
     kept_tuning: Callable[[Bundle], Tuning] | None = None,
 ) -> Bundle:
     """Writes graphs, what goes with them (``attachments``: texts or bytes, by path) and manifest as a bundle.
@@ -111,6 +113,7 @@ def write_bundle(
             ignored=dict(ignored or {}),
             weights_sha256=weights_sha256,
             held_out=tuple(held_out),
+            lineage=lineage,
         )
         text = _text(manifest)
         _write_synced(new / FILE, text)

@@ -150,6 +150,29 @@ class IgnoredRegion(BaseModel):
     """At the model's size; white is ignored."""
 
 
+class Lineage(BaseModel):
+    """What the graphs came from, and where they were made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int = Field(ge=1)
+    """That training was given."""
+    trained_images: int = Field(ge=1)
+    """Of them, that it learned from; others are held out."""
+    images_sha256: Sha256 | None
+    """Of the run's record of what each image was used for; None of runs that keep none."""
+    steps: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    start_weights: Sha256 | None = None
+    """That the run trained on from."""
+    trained: str
+    """When, ISO 8601, UTC."""
+    revision: str
+    """Of the source that trained."""
+    host: str
+    """Name of the machine that built the bundle."""
+
+
 class Manifest(BaseModel):
     """The content of ``manifest.json``. All thresholds are on the calibrated scale.
 
@@ -195,6 +218,8 @@ class Manifest(BaseModel):
     """By product; those that are not here count everywhere."""
     weights_sha256: Sha256 | None = None
     """Of the run's weights that the graphs were made of; None in bundles from before it was noted."""
+    lineage: Lineage | None = None
+    """None in bundles from before it was noted."""
     held_out: tuple[Sha256, ...] = ()
     """Good images that nothing was fitted to, if the bundle was built with images: engines are judged on them."""
 

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -327,11 +327,3 @@ def _require_same(bundle: Path, root: str) -> None:
             "a threshold chosen for the earlier one means nothing in it",
             "look at the new one, and set it again",
         )
-
-
-def changes_told(changes: Sequence[Change]) -> list[str]:
-    """A line for each change, for people."""
-    return [
-        f"{own.time}  {own.kind} {own.after}, was {own.before}, by {own.by}{f': {own.why}' if own.why else ''}"
-        for own in changes
-    ]
