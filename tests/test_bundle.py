@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -320,6 +321,25 @@ def test_side_file_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, 
     side.write_text(json.dumps({**record.model_dump(mode="json"), **changes}))
     with pytest.raises(EngineError, match=f"{side} is not valid: .*{says}"):
         bundle.engines()
+
+
+def test_what_helps_is_named_as_it_works_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build without an engine is named where none can be built; one into the bundle's own place."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    run = tmp_path / "line 3"
+    bundle = write_contract_bundle(run / "bundle").path
+    (bundle / "fp32.onnx").write_bytes(b"")
+    with pytest.raises(BundleError, match=r"is damaged.* build it again from its run: snl-edge build RUN --onnx-only"):
+        Bundle.open(bundle)
+    (run / "checkpoint.json").write_text("{}")
+    with pytest.raises(BundleError, match=f"from its run: snl-edge build '{run}' --onnx-only\\.$"):
+        Bundle.open(bundle)
+    bundle = bundle.rename(run / "other")
+    with pytest.raises(BundleError, match=f"snl-edge build '{run}' --onnx-only --out '{run}/other'\\.$"):
+        Bundle.open(bundle)
+    (bundle / FILE).write_bytes(b"{")
+    with pytest.raises(BundleError, match="or remove it and build it again from its run: snl-edge build"):
+        Bundle.open(bundle)
 
 
 def test_manifest_is_frozen() -> None:

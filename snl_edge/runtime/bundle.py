@@ -16,8 +16,9 @@ from ..errors import BundleError, ConfigError
 from ..provenance import who
 from .engine_record import EngineRecord, read_record
 from .manifest import FILE, HIGHEST, KNOWN, WITHOUT_DIGEST, Manifest, Precision, first_faults, sha256_of
-from .manifest_file import ANEW, read_manifest, root_of
+from .manifest_file import read_manifest, root_of
 from .origin import check_origin
+from .remedies import bundle_anew
 from .signature import Signature, Trust, configured_trust, require_signed
 from .threshold_history import UNCHANGED, History, Kind, Thresholds, Wanted, add_change, read_history
 
@@ -93,7 +94,7 @@ class Bundle:
 
     def _whole(self) -> Bundle:
         for name, expected in self.built.files.items():
-            _check_file(self.path / name, expected)
+            _check_file(self.path, name, expected)
         return self
 
     def graph(self, precision: Precision) -> Path:
@@ -106,7 +107,7 @@ class Bundle:
             raise BundleError(
                 f"bundle {self.path} has no {precision} graph",
                 f"it has {', '.join(self.manifest.graphs)}",
-                f"use one of these, or build it again with --precision {precision}",
+                f"use one of these, or build it again from its run, with --precision {precision}",
             )
         return self.path / self.manifest.graphs[precision]
 
@@ -240,12 +241,13 @@ def torn_told(bundle: Path, history: History) -> str:
     )
 
 
-def _check_file(path: Path, expected: str) -> None:
+def _check_file(bundle: Path, name: str, expected: str) -> None:
+    path = bundle / name
     try:
         found = sha256_of(path)
     except FileNotFoundError as error:
-        raise BundleError(f"{path} is missing", f"{FILE} lists it", ANEW) from error
+        raise BundleError(f"{path} is missing", f"{FILE} lists it", bundle_anew(bundle)) from error
     except OSError as error:
         raise BundleError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
     if found != expected:
-        raise BundleError(f"{path} is damaged", f"its SHA-256 is not the one in {FILE}", ANEW)
+        raise BundleError(f"{path} is damaged", f"its SHA-256 is not the one in {FILE}", bundle_anew(bundle))

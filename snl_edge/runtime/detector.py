@@ -257,7 +257,7 @@ class Detector:
             raise ResultError(
                 f"{self.backend.description} gave a score, map or distance with no finite number",
                 "numbers overflowed in the graph",
-                "run the fp32 graph and check the bundle with `snl-edge doctor`",
+                f"run the fp32 graph, and check the bundle: snl-edge inspect {self.bundle.path}",
             )
 
     @property

@@ -99,7 +99,8 @@ def read_record(path: Path, signature: Signature | None = None) -> EngineRecord:
     Raises:
         EngineError: it cannot be read, is damaged, belongs to another engine file, or is not covered by the signature.
     """
-    fix = f"build the engine again: snl-edge build {path.parent.parent}"
+    again = f"snl-edge build {path.parent.parent} --precision PRECISION"
+    fix = f"remove {path} and its engine, then build that again: {again}"
     try:
         content = path.read_bytes()
         require_covered(path, content, signature)

@@ -13,9 +13,7 @@ from pydantic import ValidationError
 from ..errors import BundleError
 from ..training.config import CHECKPOINT
 from .manifest import FILE, SCHEMA_VERSION, WITHOUT_DIGEST, Manifest, first_faults, sha256_of
-from .remedies import build_command
-
-ANEW = "copy the bundle again from where it was built, or build it again from its run: snl-edge build RUN"
+from .remedies import BUNDLE, build_command, bundle_anew
 
 
 def canonical(content: object) -> bytes:
@@ -67,10 +65,11 @@ def parse_manifest(text: bytes, path: Path) -> Manifest:
     Raises:
         BundleError: as `read_manifest`.
     """
+    anew = bundle_anew(Path(path).parent, replaceable=False)
     try:
         content = read_json(text.decode())
     except ValueError as error:  # no UTF-8, no JSON
-        raise BundleError(f"{path} is damaged", str(error), ANEW) from error
+        raise BundleError(f"{path} is damaged", str(error), anew) from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
@@ -85,11 +84,11 @@ def parse_manifest(text: bytes, path: Path) -> Manifest:
             "train and build again with this snl-edge",
         )
     if isinstance(content, dict) and (why := _unvouched(content)):
-        raise BundleError(f"{path} is damaged", why, ANEW)
+        raise BundleError(f"{path} is damaged", why, anew)
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        raise BundleError(f"{path} is not valid", first_faults(error), ANEW) from error
+        raise BundleError(f"{path} is not valid", first_faults(error), anew) from error
 
 
 def root_of(path: Path, manifest: Manifest) -> str:
@@ -134,13 +133,13 @@ def _unvouched(content: Mapping[str, Any]) -> str:
 
 def _no_bundle(folder: Path, missing: str) -> BundleError:
     if (folder / CHECKPOINT).is_file():
-        bundle = folder / "bundle"
+        bundle = folder / BUNDLE
         if (bundle / FILE).is_file():
             return BundleError(f"{folder} is a run; its bundle is {bundle}", fix=f"give {bundle}")
         return BundleError(f"{folder} is a run that has no bundle yet", fix=f"build it: {build_command(folder)}")
-    if (folder / "bundle" / FILE).is_file():
+    if (folder / BUNDLE / FILE).is_file():
         return BundleError(
-            f"{folder} is no bundle", f"{missing} is missing; a bundle lies in {folder / 'bundle'}", "give that"
+            f"{folder} is no bundle", f"{missing} is missing; a bundle lies in {folder / BUNDLE}", "give that"
         )
     return BundleError(
         f"{folder} is no bundle",

@@ -49,4 +49,4 @@ def _why(bundle: Path, manifest: Manifest) -> str:
 
 def _fix(bundle: Path) -> str:
     run = bundle.resolve().parent
-    return f"build it again: {build_command(run)}; or move the old bundle elsewhere to go on with it"
+    return f"build it again: {build_command(run, bundle)}; or move the old bundle elsewhere to go on with it"
