@@ -21,6 +21,7 @@ from snl_edge.runtime.gpu import present_gpus
 from snl_edge.runtime.ignored import region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import FrameSpec, InputSpec, Lineage, Precision, sha256_of
+from snl_edge.runtime.signature import configured_trust
 from snl_edge.runtime.tensorrt_flavour import load_flavour
 from snl_edge.runtime.tuning import Tuning, tuning_of
 
@@ -108,6 +109,8 @@ def build(
     if engine:
         options = _Options(max_batch, opt_batch, flavour, compute_capabilities, workspace_bytes)
         _build_engines(bundle, chosen, precision == "auto", options, evidence)
+        if configured_trust().keys is not None:
+            console.print(f"no signature covers what was built here: snl-edge sign {bundle.path} --key FILE")
     return bundle.path
 
 

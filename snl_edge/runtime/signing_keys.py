@@ -63,6 +63,7 @@ def read_private_key(file: Path) -> Ed25519PrivateKey:
         ConfigError: it cannot be read, is none, or others may read it; or the package is not installed.
     """
     require_cryptography("nothing can be signed")
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -77,7 +78,7 @@ def read_private_key(file: Path) -> Ed25519PrivateKey:
         raise ConfigError(f"key {file} can be read by others than its owner", fix=f"run: chmod 600 {file}")
     try:
         key = load_pem_private_key(content, password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError(f"{file} is no private key", str(error), "give one that `snl-edge make-key` wrote") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(f"{file} is no Ed25519 key", fix="give one that `snl-edge make-key` wrote")
@@ -91,25 +92,28 @@ def trusted_keys(folder: Path, setting: str) -> dict[str, str]:
         ConfigError: the folder cannot be read, holds none, or a file in it that is none; or the package is missing.
     """
     require_cryptography(f"{setting} asks for signatures, which cannot be checked")
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
     found: dict[str, str] = {}
     try:
-        files = sorted(path for path in folder.iterdir() if path.suffix == PUBLIC)
-        for path in files:
-            key = load_pem_public_key(path.read_bytes())
-            if not isinstance(key, Ed25519PublicKey):
-                raise ConfigError(f"{path} is no Ed25519 key", f"{setting} names its folder", "remove it from there")
-            found[key.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()] = path.name
+        files = {path: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix == PUBLIC}
     except OSError as error:
         raise ConfigError(
             f"cannot read the trusted keys in {folder}",
             error.strerror or str(error),
             f"correct {setting}, which names that folder",
         ) from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is no public key", str(error), "give one that `snl-edge make-key` wrote") from error
+    for path, content in files.items():
+        try:
+            key = load_pem_public_key(content)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            fix = "give one that `snl-edge make-key` wrote"
+            raise ConfigError(f"{path} is no public key", str(error), fix) from error
+        if not isinstance(key, Ed25519PublicKey):
+            raise ConfigError(f"{path} is no Ed25519 key", f"{setting} names its folder", "remove it from there")
+        found[key.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()] = path.name
     if not found:
         raise ConfigError(
             f"{folder} holds no public key (*{PUBLIC})",

@@ -137,9 +137,13 @@ class History:
         Raises:
             ConfigError: a change is of a product that the manifest does not know.
         """
+        values: dict[str, Any] = {}
+        products: dict[str, float | None] = {}
         for change in self.changes:
-            built = change.after.over(built)
-        return built
+            said = change.after.plain()
+            products |= said.pop("product_thresholds", {})
+            values |= said
+        return Thresholds(**values, product_thresholds=products).over(built)
 
     def of_product(self, product: str) -> Change | None:
         """What changed the threshold of ``product`` last."""
@@ -239,8 +243,9 @@ def add_change(
             if wanted.after.over(present) == present:
                 return history
             change = _next(root, history, present, wanted)
+            if not history.changes:
+                _sync_folder(bundle)  # the file may be new
             _append(file, history.torn, (change.text() + "\n").encode())
-            _sync_folder(bundle)
     except OSError as error:
         raise OutputError(
             f"cannot write {path}", error.strerror or str(error), "check permissions and free space"
