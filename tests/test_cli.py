@@ -27,6 +27,8 @@ COMMANDS = (
     "infer",
     "threshold",
     "inspect",
+    "make-key",
+    "sign",
     "doctor",
     "demo",
     "ignore",
