@@ -21,6 +21,7 @@ from snl_edge.runtime.manifest import sha256_of
 from snl_edge.runtime.manifest_file import manifest_text, parse_manifest, read_manifest
 from snl_edge.runtime.threshold_history import FILE, parse_history
 from snl_edge.runtime.tuning import Tuning, tuning_of
+from snl_edge.stream.thresholds import thresholds_in_force
 
 FORK = multiprocessing.get_context("fork")
 """Processes that have imported everything already: what is tested is what they do at once."""
@@ -86,6 +87,14 @@ def test_what_was_changed_by_whom_and_why_is_kept_and_the_manifest_is_as_the_bui
     assert reset.manifest.product_thresholds == {}
     assert (built.path / MANIFEST).read_bytes() == before
     assert Bundle.open(built.path) == reset
+
+
+def test_a_line_says_by_whom_thresholds_were_set_that_it_did_not_set(journal, tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line").set_threshold(0.6, "bolt", by="Anna")
+    told = thresholds_in_force(journal, bundle, "start").told
+    assert told.startswith(f"bolt 0.600, set in {bundle.path} (last by Anna on 2")
+    told = thresholds_in_force(journal, bundle.set_threshold(0.7, "bolt", by="Ben"), "start").told
+    assert "they were changed elsewhere (last by Ben on 2" in told
 
 
 def test_a_change_that_changes_nothing_or_cannot_be_told_is_not_written(tmp_path: Path) -> None:

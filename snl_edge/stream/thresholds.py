@@ -35,15 +35,17 @@ def thresholds_in_force(journal: Journal, bundle: Bundle, actor: str) -> InForce
 
 
 def _told(latest: AuditEntry | None, known: bool, bundle: Bundle) -> str:
-    tuning = tuning_of(bundle.manifest)
+    tuning, changes = tuning_of(bundle.manifest), bundle.history.changes
+    last = f" (last by {changes[-1].by} on {changes[-1].time})" if changes else ""
     if latest is not None and not known and latest.detail.get("recipe") == bundle.manifest.name:
         return (
             f"those in {bundle.path} ({tuning or 'as training chose them'}) are not those that this line had in force "
-            f"last, noted by {latest.actor} on {moment(latest.time)}: they were changed elsewhere, or the bundle was"
+            f"last, noted by {latest.actor} on {moment(latest.time)}: they were changed elsewhere{last}, "
+            "or the bundle was"
         )
     if latest is not None and known and tuning and latest.actor != "start":
         return f"{tuning}, set by {latest.actor} on {moment(latest.time)}"
-    return f"{tuning}, set in {bundle.path}" if tuning else ""
+    return f"{tuning}, set in {bundle.path}{last}" if tuning else ""
 
 
 class Asked(NamedTuple):
