@@ -101,7 +101,9 @@ def read_table(path: Path) -> CalibrationTable:
         return CalibrationTable.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ConfigError(
-            f"cannot read calibration table {path}", error.strerror or str(error), "make it: snl-edge calibrate DATA"
+            f"cannot read calibration table {path}",
+            error.strerror or str(error),
+            "make it: snl-edge calibrate DATA --model RUN",
         ) from error
     except ValidationError as error:
         raise ConfigError(f"{path} is no calibration table", first_faults(error), "calibrate again") from error

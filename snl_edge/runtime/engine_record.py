@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..atomic import write_text
 from ..errors import EngineError
 from .manifest import Precision, Sha256, first_faults
+from .signature import Signature, require_covered
 
 FlavourName = Literal["tensorrt", "tensorrt_rtx"]
 ComputeCapability = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
@@ -88,15 +89,22 @@ def side_file(engine: Path) -> Path:
     return engine.with_suffix(".json")
 
 
-def read_record(path: Path) -> EngineRecord:
+def read_record(path: Path, signature: Signature | None = None) -> EngineRecord:
     """Reads a side file.
 
+    Args:
+        path: the side file.
+        signature: that of the bundle, checked, where engines must be signed.
+
     Raises:
-        EngineError: it cannot be read, is damaged, or belongs to another engine file.
+        EngineError: it cannot be read, is damaged, belongs to another engine file, or is not covered by the signature.
     """
-    fix = f"build the engine again: snl-edge build {path.parent.parent}"
+    again = f"snl-edge build {path.parent.parent} --precision PRECISION"
+    fix = f"remove {path} and its engine, then build that again: {again}"
     try:
-        record = EngineRecord.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        require_covered(path, content, signature)
+        record = EngineRecord.model_validate_json(content)
     except OSError as error:
         raise EngineError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
     except ValidationError as error:
