@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -13,7 +14,7 @@ from ..atomic import require_replaceable
 from ..errors import EngineError, OutputError
 from ..progress import console, progress_bar
 from ..runtime.detector import Detector
-from ..runtime.manifest import FILE, require_threshold, sha256_of
+from ..runtime.manifest import require_threshold, sha256_of
 from ..runtime.tuning import standing_doubts, unusual
 from .csv_file import write_csv
 from .lines import Line, Settings, Summary, doubtful_depth, summarise
@@ -143,7 +144,7 @@ def _settings(detector: Detector, paths: Sequence[Path], rules: Rules, overlays:
     return Settings(
         snl_edge=__version__,
         bundle=bundle.manifest.name,
-        manifest=sha256_of(bundle.path / FILE),
+        manifest=hashlib.sha256(bundle.manifest.model_dump_json().encode()).hexdigest(),
         engine=sha256_of(detector.backend.artifact),
         backend=detector.backend.description,
         batch=detector.backend.max_batch,

@@ -98,7 +98,7 @@ class Settings(_Written):
 
     snl_edge: str
     bundle: str = Field(description="Name in its manifest.")
-    manifest: str = Field(description="SHA-256 of the manifest, with the thresholds in force.")
+    manifest: str = Field(description="SHA-256 of the manifest as JSON, with the thresholds in force in it.")
     engine: str = Field(description="SHA-256 of the engine or graph that ran.")
     backend: str
     batch: int
