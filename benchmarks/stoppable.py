@@ -134,5 +134,7 @@ SCENARIOS = (
     Scenario("calibrate", ("calibrate", LINE, "--model", RUN, "--images", "4"), _calibrated),
     Scenario("build", ("build", RUN, "--onnx-only", "--max-batch", str(_BATCH)), _built),
     Scenario("infer", ("infer", LINE, "--bundle", BUNDLE, "--out", OUT, "--resume"), _inferred),
-    Scenario("threshold", ("threshold", BUNDLE, str(_THRESHOLD), "--product", PRODUCTS[0]), _threshold_set),
+    Scenario(
+        "threshold", ("threshold", BUNDLE, str(_THRESHOLD), "--product", PRODUCTS[0], "--confirm"), _threshold_set
+    ),
 )
