@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
@@ -94,7 +94,8 @@ def choose_product_thresholds(
     threshold for all lets defects of the easy ones escape. A product with enough images for the budget (99 for 1 %)
     has its own threshold of :func:`choose_threshold`, one with fewer its upper prediction limit
     (:func:`snl_edge.evaluation.prediction_limit.prediction_limits`). Where images were left out because they stood out,
-    the scores are a sample whose top was cut off: the larger of both holds.
+    the scores are a sample whose top was cut off: those left out count as if they scored no less than the highest
+    of the others, and the larger of both limits holds. If they were defective, that is as far as they move it.
 
     Args:
         good: scores of good images that the model judges as it would new ones, by product.
@@ -106,21 +107,21 @@ def choose_product_thresholds(
         DataError: a product has no score, or a score is not positive.
         ConfigError: the budget is not between 0 and 1.
     """
-    logarithms = {product: _logarithms(product, own) for product, own in good.items()}
     cut = cut or {}
-    own = {
-        product: replace(choose_threshold(good[product], false_reject_budget), cut=cut.get(product, 0))
-        for product in good
-    }
-    if all(alone.method == "order statistic" and not alone.cut for alone in own.values()):
-        return own
-    limits, together = prediction_limits(logarithms, level_variance, false_reject_budget)
-    method: Method = "common tail" if together else "extrapolated"
+    scores = {product: _with_cut(own, cut.get(product, 0)) for product, own in good.items()}
+    logarithms = {product: _logarithms(product, own) for product, own in scores.items()}
+    own = {product: choose_threshold(values, false_reject_budget) for product, values in scores.items()}
+    limits: Mapping[str, float] = {}
+    method: Method = "order statistic"
+    if any(alone.method != "order statistic" or cut.get(product) for product, alone in own.items()):
+        limits, together = prediction_limits(logarithms, level_variance, false_reject_budget)
+        method = "common tail" if together else "extrapolated"
     chosen = {}
     for product, alone in own.items():
-        limit = math.exp(limits[product])
-        vouched = alone.method == "order statistic" and (not alone.cut or alone.value >= limit)
-        chosen[product] = alone if vouched else _resting_on(np.exp(logarithms[product]), limit, method, alone.cut)
+        value, way = alone.value, alone.method
+        if way != "order statistic" or (cut.get(product) and math.exp(limits[product]) > value):
+            value, way = math.exp(limits[product]), method
+        chosen[product] = _resting_on(_with_cut(good[product], 0), value, way, cut.get(product, 0))
     return chosen
 
 
@@ -216,6 +217,11 @@ def _pooled_variance(groups: Iterable[NDArray[np.float64]]) -> float:
 
 def _resting_on(scores: NDArray[np.float64], value: float, method: Method, cut: int = 0) -> Threshold:
     return Threshold(value, method, scores.size, int((scores > value).sum()), cut)
+
+
+def _with_cut(scores: ArrayLike, count: int) -> NDArray[np.float64]:
+    values = np.asarray(scores, dtype=np.float64).ravel()
+    return np.append(values, np.full(count, values.max(initial=0)))
 
 
 def _logarithms(product: str, scores: ArrayLike) -> NDArray[np.float64]:
