@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from snl_edge.errors import ConfigError
+from snl_edge.outside.json_text import faults, parse_json, validated
 
 
 class _Frozen(BaseModel):
@@ -178,13 +178,10 @@ def override(config: SnlConfig, settings: Sequence[str]) -> SnlConfig:
         if not isinstance(group, dict) or leaf not in group:
             raise ConfigError(f"there is no setting {name}", fix='see the settings in a checkpoint.json under "model"')
         try:
-            group[leaf] = json.loads(text)
-        except json.JSONDecodeError:
+            group[leaf] = parse_json(text)
+        except ValueError:
             group[leaf] = text
     try:
-        return SnlConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(
-            f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        return validated(SnlConfig, values)
+    except ValueError as error:
+        raise ConfigError(faults(error, limit=1).removeprefix("content: ").replace("Value error, ", "")) from error

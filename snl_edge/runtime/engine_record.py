@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import zlib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..atomic import write_text
 from ..errors import EngineError
-from .manifest import Precision, Sha256, first_faults
+from ..outside.files import GIB, read_bytes, reason
+from ..outside.json_text import faults, read_model
+from ..outside.packed import unpack_gzip
+from .manifest import Precision, Sha256
 
 FlavourName = Literal["tensorrt", "tensorrt_rtx"]
+MOST_ENGINE, MOST_UNRECORDED = 2 * GIB, 1 * GIB
+"""Bytes of an engine; of a packed one whose side file does not say how large it is."""
 ComputeCapability = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
 
 
@@ -56,6 +60,8 @@ class EngineRecord(BaseModel):
     """Of the file."""
     packed: bool = False
     """Whether the file is a gzip file of the engine."""
+    engine_bytes: int | None = Field(default=None, ge=1, le=MOST_ENGINE)
+    """Size of a packed engine when it is unpacked; None in records from before it was noted."""
     layers: dict[str, int]
     """Number of layers by kind and data type, such as ``{"convolution float16": 20}``."""
     built: str
@@ -80,7 +86,10 @@ class EngineRecord(BaseModel):
         Raises:
             OutputError: the folder cannot be written.
         """
-        write_text(side_file(engine), self.model_dump_json(indent=2) + "\n")
+        unsaid = (
+            {"engine_bytes"} if self.engine_bytes is None else None
+        )  # earlier versions refuse what they do not know
+        write_text(side_file(engine), self.model_dump_json(indent=2, exclude=unsaid) + "\n")
 
 
 def side_file(engine: Path) -> Path:
@@ -96,11 +105,11 @@ def read_record(path: Path) -> EngineRecord:
     """
     fix = f"build the engine again: snl-edge build {path.parent.parent}"
     try:
-        record = EngineRecord.model_validate_json(path.read_bytes())
+        record = read_model(EngineRecord, path)
     except OSError as error:
-        raise EngineError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
-    except ValidationError as error:
-        raise EngineError(f"{path} is not valid", first_faults(error), fix) from error
+        raise EngineError(f"cannot read {path}", reason(error), "check path and permissions") from error
+    except ValueError as error:
+        raise EngineError(f"{path} is not valid", faults(error), fix) from error
     if Path(record.file).stem != path.stem:
         raise EngineError(f"{path} is not valid", f"it describes {record.file}", fix)
     return record
@@ -119,15 +128,21 @@ def read_engine(path: Path, record: EngineRecord) -> bytes:
     """
     rebuild = rebuild_command(path.parent.parent, record)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MOST_ENGINE)
     except OSError as error:
-        raise EngineError(f"cannot read engine {path}", error.strerror or str(error), rebuild) from error
+        raise EngineError(f"cannot read engine {path}", reason(error), rebuild) from error
     if hashlib.sha256(content).hexdigest() != record.engine_sha256:
         raise EngineError(f"engine {path} is damaged", "its SHA-256 is not the one in its side file", rebuild)
+    if not record.packed:
+        return content
     try:
-        return gzip.decompress(content) if record.packed else content
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        engine = unpack_gzip(content, record.engine_bytes or MOST_UNRECORDED)
+    except ValueError as error:
         raise EngineError(f"engine {path} cannot be unpacked", str(error), rebuild) from error
+    if record.engine_bytes not in (None, len(engine)):
+        why = f"it unpacks to {len(engine)} bytes, and its side file says {record.engine_bytes}"
+        raise EngineError(f"engine {path} cannot be unpacked", why, rebuild)
+    return engine
 
 
 def rebuild_command(bundle: Path, record: EngineRecord) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -25,6 +24,8 @@ from snl_edge.calibration.score import DECISION, ScoreCalibration
 
 from ..bit_depth import Bits
 from ..errors import BundleError, ConfigError
+from ..outside.files import MOST_HASHED, opened
+from ..outside.json_text import read_json
 
 SCHEMA_VERSION = 2
 FILE = "manifest.json"
@@ -267,7 +268,7 @@ def require_threshold(value: float) -> None:
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
+    with opened(Path(path), MOST_HASHED) as (file, _):
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
@@ -280,7 +281,7 @@ def read_manifest(path: Path) -> Manifest:
         BundleError: it is missing, no JSON, made by another version, or says something that cannot be.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_json(Path(path))
     except FileNotFoundError as error:
         raise BundleError(
             f"{path.parent} is no bundle", f"{path.name} is missing", "give a folder that `snl-edge build` wrote"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from snl_edge.bit_depth import Bits
+from snl_edge.outside.json_text import read_json
 
 CHECKPOINT = "checkpoint.json"
 """The file that makes a folder a run folder."""
@@ -22,7 +22,7 @@ def image_list(run: Path) -> Path:
     ``checkpoint.json`` names it, so that one file switches a run from one model to the next as a whole.
     """
     try:
-        named = json.loads((run / CHECKPOINT).read_text(encoding="utf-8"))["images"]
+        named = read_json(run / CHECKPOINT)["images"]
     except (OSError, ValueError, KeyError, TypeError):
         named = IMAGES  # no run, or one of before the name was noted; who needs the run says what is wrong with it
     return run / Path(str(named)).name
