@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from snl_edge.atomic import write_text
 from snl_edge.errors import ConfigError, DataError
+from snl_edge.outside.shown import as_shown
 
 from .bench_table import milliseconds
 from .charts import Series, draw_chart, draw_key
@@ -73,7 +74,7 @@ def _render(results: Sequence[Result]) -> tuple[str, str]:
     """The page and the Markdown table."""
     rows = list(measured(results))
     environment = Environment(
-        loader=PackageLoader("snl_edge.benchmarks", "."), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("snl_edge.benchmarks", "."), autoescape=True, undefined=StrictUndefined, finalize=as_shown
     )
     page = environment.get_template("report.html.jinja").render(
         title=f"Speed of {', '.join(dict.fromkeys(result.name for result in results))}",

@@ -9,6 +9,8 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from .outside.shown import shown
+
 LEAST_WORDS = 16
 """Characters of words in a line of their column before the table grows wider than the terminal."""
 _BOUNDLESS = 100_000
@@ -24,13 +26,18 @@ def number_column(heading: str) -> Column:
     return Column(heading, justify="right", no_wrap=True)
 
 
+def _text(cell: str | Text) -> Text:
+    """A cell may be a name: what is not visible in it is written out, in the cell's own style."""
+    return Text(shown(cell.plain), cell.style) if isinstance(cell, Text) else Text(shown(cell))
+
+
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], *, header: bool = True) -> None:
     """Prints ``rows`` under ``columns`` (:func:`text_column`, :func:`number_column`) on stdout.
 
     Cells are shown as they are: a bracket in a name is no style. On a terminal words are folded until the table fits,
     and it grows beyond the terminal where that is not enough; a file or another program gets every row in one line.
     """
-    cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    cells = [[_text(cell) for cell in row] for row in rows]
     table = Table(*columns, box=None, show_header=header, header_style="bold", pad_edge=False)
     for row in cells:
         table.add_row(*row)

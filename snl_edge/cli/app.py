@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from snl_edge import __version__
+from snl_edge.answer import NobodyReadsError, forget_stdout, open_stdout, say
 from snl_edge.errors import SnlEdgeError
 
 
@@ -37,7 +39,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -51,12 +53,36 @@ def _root(
 
 
 def main() -> None:
-    """Entry point: runs a command; an error of ours becomes one line on stderr and exit code 1, Ctrl-C 130."""
+    """Entry point: runs a command; an error of ours becomes one line on stderr and exit code 1, Ctrl-C 130.
+
+    A reader of stdout that has gone gives 141, as the shell says of a program that SIGPIPE ended.
+    """
+    try:
+        open_stdout()
+        _run()
+    except SnlEdgeError as error:
+        forget_stdout()
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except NobodyReadsError:
+        forget_stdout()
+        sys.exit(141)
+    except MemoryError:
+        forget_stdout()
+        _complain("this machine has not enough free memory for that.")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _complain("interrupted.")
+        sys.exit(130)
+
+
+def _run() -> None:
     try:
         app()
-    except SnlEdgeError as error:
-        print(f"snl-edge: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("snl-edge: interrupted.", file=sys.stderr)
-        sys.exit(130)
+    finally:
+        sys.stdout.flush()
+
+
+def _complain(text: str) -> None:
+    with suppress(OSError):  # nobody reads stderr either; the exit code says it
+        print(f"snl-edge: {text}", file=sys.stderr, flush=True)  # noqa: T201

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from snl_edge.answer import say
+
 from .app import WholeSentences, app
 from .options import parse_size
 
@@ -76,7 +78,7 @@ def run(
     )
     figures = bench(bundle, options if threads is None else replace(options, threads=threads), out)
     print_figures(figures)
-    print(f"wrote {out}; next: snl-edge bench report {out}")
+    say(f"wrote {out}; next: snl-edge bench report {out}")
 
 
 @group.command()
@@ -91,7 +93,7 @@ def report(
     from snl_edge.benchmarks.report import write_report
 
     html, markdown = write_report(files, out)
-    print(f"wrote {html} and {markdown}")
+    say(f"wrote {html} and {markdown}")
 
 
 @group.command()

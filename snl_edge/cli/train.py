@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from snl_edge.answer import say_json
 
 from .app import app
 from .options import RUN, Backend, Bits, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
@@ -202,7 +203,7 @@ def evaluate(
         robustness=shown,
     )
     if as_json:
-        print(json.dumps(evaluation.figures() | ({} if moved is None else {"robustness": moved.figures()}), indent=2))
+        say_json(evaluation.figures() | ({} if moved is None else {"robustness": moved.figures()}))
     else:
         print_evaluation(evaluation, shown)
     console.print(f"report: {html}, figures: {metrics}")

@@ -50,6 +50,6 @@ class _Lines:
             raise ValueError(f"line {self._number} has more than {LONGEST_LINE:,} characters")
         if self.in_this_row > MOST_LINES_IN_A_ROW:
             raise ValueError(
-                f"the row that ends in line {self._number} has more than {MOST_LINES_IN_A_ROW} lines: is a quote not closed?"
+                f"the row that ends in line {self._number} has more than {MOST_LINES_IN_A_ROW} lines: is a quote open?"
             )
         return line

@@ -1,8 +1,8 @@
 """ONNX files from outside: of bounded size, and with nothing in them that makes a runtime open another file.
 
-A tensor may say that its values lie in a file elsewhere ("external data" in ONNX's IR.md), and name any of this machine.
-Graphs of ours never do. The file is looked through as protobuf (protobuf.dev, "Encoding"), field by field: devices have no
-``onnx`` package, and what a runtime makes of a path is its own business.
+A tensor may say that its values lie in a file elsewhere ("external data" in ONNX's IR.md), and name any of this
+machine. Graphs of ours never do. The file is looked through as protobuf (protobuf.dev, "Encoding"), field by field:
+devices have no ``onnx`` package, and what a runtime makes of a path is its own business.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the header of a picture promises, read before anything of it is decoded.
 
-A few kilobytes can promise thousands of megapixels, and a decoder takes the memory for them first. The formats are those
-that are accepted at all: PNG (RFC 2083), JPEG (ITU-T T.81), BMP, TIFF (6.0, and BigTIFF) and WebP (RFC 9649).
+A few kilobytes can promise thousands of megapixels, and a decoder takes the memory for them first. The formats are
+those that are accepted at all: PNG (RFC 2083), JPEG (ITU-T T.81), BMP, TIFF (6.0, and BigTIFF) and WebP (RFC 9649).
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def image_size(read: Read, file_bytes: int) -> ImageSize:
         raise ValueError(f"its header promises {size.width}x{size.height} pixels")
     if size.pixels > MOST_PIXELS:
         raise ValueError(
-            f"its header promises {size.width}x{size.height} pixels, and {MOST_PIXELS / 1e6:.0f} megapixels are the most"
+            f"its header promises {size.width}x{size.height} pixels, "
+            f"and {MOST_PIXELS / 1e6:.0f} megapixels are the most"
         )
     return size
 

@@ -1,7 +1,7 @@
 """JSON from outside (RFC 8259), held to what all readers of it agree on.
 
-Python's own reader takes NaN and infinities, the last of two equal keys, halves of characters and numbers that nothing can
-hold; and it builds whatever a file describes, however large. A file that says such things is refused.
+Python's own reader takes NaN and infinities, the last of two equal keys, halves of characters and numbers that nothing
+can hold; and it builds whatever a file describes, however large. A file that says such things is refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A name from outside as it may be shown: no control of a terminal, no line of its own, nothing that reads backwards."""
+"""A name from outside as it can be shown: no control of a terminal, no second line, nothing that runs backwards."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ def shown(text: object) -> str:
     be encoded. Spaces of all kinds stay. Showing what is shown already changes nothing.
     """
     name = str(text)
-    if name.isprintable():
-        return name
-    return "".join(
-        char if char.isprintable() or unicodedata.category(char) == "Zs" else _escaped(char) for char in name
-    )
+    return name if name.isprintable() else "".join(map(_shown, name))
 
 
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+def as_shown(value: object) -> object:
+    """For ``jinja2.Environment(finalize=...)``: text as `shown`, but for markup, which a template made."""
+    return shown(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name can be written into a file of ours: bytes that are no UTF-8 cannot."""
+    return not any("\ud800" <= char <= "\udfff" for char in name)
+
+
+def _shown(char: str) -> str:
+    visible = char.isprintable() or unicodedata.category(char) == "Zs"
+    return char if visible else char.encode("unicode_escape").decode("ascii")

@@ -1,4 +1,4 @@
-"""Files of tensors from outside: safetensors, and PyTorch's own in their safe form; what they promise is checked first."""
+"""Files of tensors from outside: safetensors, and PyTorch's own in their safe form; promises are checked first."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         OSError: it cannot be read, is no regular file or has more than 256 KiB.
-        ValueError: it is no YAML, sets a key twice, stands for more than ``MOST_VALUES`` values or is nested deeper than
-            ``DEEPEST`` levels, or holds a value of which nothing can be made (a 99th of a month).
+        ValueError: it is no YAML, sets a key twice, stands for more than ``MOST_VALUES`` values or is nested deeper
+            than ``DEEPEST`` levels, or holds a value of which nothing can be made (a 99th of a month).
     """
     return parse_yaml(text_of(read_bytes(path, MOST)))
 
@@ -94,8 +94,8 @@ def _refuse_repeated_keys(node: yaml.Node) -> None:
             for key, value in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value in first:
                     raise ValueError(
-                        f"it sets {key.value} twice, in line {first[key.value]} and line {key.start_mark.line + 1}, and "
-                        "only the last would count: remove one, or make one block of both"
+                        f"it sets {key.value} twice, in line {first[key.value]} and line {key.start_mark.line + 1}, "
+                        "and only the last would count: remove one, or make one block of both"
                     )
                 if isinstance(key, yaml.ScalarNode):
                     first[key.value] = key.start_mark.line + 1
