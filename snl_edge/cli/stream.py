@@ -17,6 +17,7 @@ from snl_edge.answer import say, say_json
 from snl_edge.errors import ConfigError
 
 from .app import app
+from .numbers import number
 from .options import RUN, Backend, Json, require
 
 if TYPE_CHECKING:
@@ -252,9 +253,13 @@ def demo(
     bundle: Annotated[
         Path | None, typer.Option(help="A bundle of synthetic products; a quick one is trained if not given.")
     ] = None,
-    rate: Annotated[float, typer.Option(help="Parts a second at each of the two cameras.")] = 2.0,
-    port: Annotated[int, typer.Option(help="Of the dashboard on this machine.")] = 8080,
-    count: Annotated[int | None, typer.Option(help="End after so many parts of each camera.")] = None,
+    rate: Annotated[
+        float, typer.Option(parser=number(0, 1000, above=True), help="Parts a second at each of the two cameras.")
+    ] = 2.0,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the dashboard on this machine.")] = 8080,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000_000, help="End after so many parts of each camera.")
+    ] = None,
 ) -> None:
     """Stream drawn parts through a bundle, with dashboard, journal and metrics. Ctrl-C ends it.
 
