@@ -15,7 +15,7 @@ from snl_edge.outside.shown import as_shown
 
 from .bench_table import milliseconds
 from .charts import Series, draw_chart, draw_key
-from .compare import read_bench
+from .compare import DAMAGED, read_bench
 from .results import Result
 from .tables import table
 
@@ -58,7 +58,7 @@ def write_report(files: Sequence[Path], out: Path) -> tuple[Path, Path]:
     results = [read_bench(file) for file in files]
     try:
         page, text = _render(results)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, UndefinedError) as error:
+    except (*DAMAGED, UndefinedError) as error:
         raise DataError(
             f"a result among {', '.join(map(str, files))} lacks figures",
             f"{type(error).__name__}: {error}",

@@ -21,14 +21,16 @@ from .errors import DataError
 from .opencv import cv2
 from .outside.decoding_memory import decoding_memory
 from .outside.files import MIB
-from .outside.image_size import MOST_PIXELS, MOST_SCANS, ImageSize, jpeg_scans, size_of_bytes
-from .outside.packed import check_deflate
+from .outside.image_size import MOST_PIXELS, MOST_SCANS, PNG, ImageSize, jpeg_scans, png_data, size_of_bytes
+from .outside.packed import check_deflate, check_deflate_pieces
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _COMPRESSION, _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
 """Tags (TIFF 6.0)."""
 _UNCOMPRESSED, _JPEG_STRIPS, _DEFLATE = 1, 7, (8, 32946)
 """Values of Compression; the last two are from Adobe's supplements to TIFF 6.0."""
+_QUICK_PNG = MIB
+"""Bytes: packed zeros of that size stand for 1 GiB."""
 _TILES = 64 * MIB
 """Bytes by which tiles may reach beyond the picture."""
 warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # tags that do not matter here
@@ -46,6 +48,7 @@ def decode(encoded: bytes, name: Path | str) -> NDArray[np.uint8] | NDArray[np.u
     """
     size = _promised(encoded, name)
     with decoding_memory.taken(size.decoding_bytes):
+        _check_png(encoded, name, size)
         if is_jpeg(encoded) and (pixels := _checked_jpeg(encoded, name)) is not None:
             return pixels
         image = _decode_by_opencv(encoded, name, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
@@ -64,6 +67,7 @@ def decode_unchanged(encoded: bytes, name: Path | str) -> NDArray:
     """
     size = _promised(encoded, name)
     with decoding_memory.taken(size.decoding_bytes):
+        _check_png(encoded, name, size)
         if is_jpeg(encoded):
             _checked_jpeg(encoded, name)
         image = _decode_by_opencv(encoded, name, cv2.IMREAD_UNCHANGED)
@@ -184,6 +188,24 @@ def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     if orientation in (3, 4, 7, 8):
         image = image[::-1]
     return np.ascontiguousarray(image)
+
+
+def _check_png(encoded: bytes, name: Path | str, size: ImageSize) -> None:
+    """Refuses a PNG whose compressed data stands for far more than its picture: libpng unpacks all of it.
+
+    Up to ``_QUICK_PNG`` that takes a second or two, and is left to libpng; beyond it, it would take half an hour.
+
+    Raises:
+        DataError: it does.
+    """
+    if not encoded.startswith(PNG) or len(encoded) <= _QUICK_PNG:
+        return
+    # Every row has a byte for its filter, and an interlaced picture up to twice as many rows (RFC 2083, 2.6).
+    rows = size.height * (2 + (size.width * size.channels * size.bits + 7) // 8)
+    try:
+        check_deflate_pieces(png_data(encoded), 2 * rows + MIB)
+    except ValueError as error:
+        raise _damaged(name, str(error)) from error
 
 
 def _check_tiff(encoded: bytes, name: Path | str, size: ImageSize) -> None:

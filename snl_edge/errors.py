@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .outside.shown import shown
 
 
@@ -26,7 +28,7 @@ class SnlEdgeError(Exception):
 
 
 def _one_line(text: str) -> str:
-    return shown(" ".join(text.split())).rstrip(".")
+    return shown(re.sub(r"[ \t\r\n]+", " ", text).strip()).rstrip(".")
 
 
 class DataError(SnlEdgeError):

@@ -112,6 +112,10 @@ def _from_runs(segment: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.
     return np.repeat((np.arange(len(runs)) % 2).astype(np.uint8), runs).reshape(width, height).T
 
 
+_LONGEST_RUN = 60
+"""Bits."""
+
+
 def _unpack(text: str) -> list[int]:
     """The packed form of pycocotools: five bits a character, lowest first, of which the sixth says that more follow.
 
@@ -125,6 +129,8 @@ def _unpack(text: str) -> list[int]:
             raise ValueError("its runs hold a character that packs none")
         value |= (code & 0x1F) << shift
         shift += 5
+        if shift > _LONGEST_RUN:
+            raise ValueError("its runs hold a number longer than any picture")
         if code & 0x20:
             continue
         if code & 0x10:

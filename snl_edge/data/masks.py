@@ -32,7 +32,10 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         DataError: the file is missing, empty, damaged or no image.
     """
     channels, jpeg = _channels(path)
-    return (channels > HALF if jpeg else channels != 0).any(axis=-1)
+    marked = np.zeros(channels.shape[:2], bool)
+    for number in range(channels.shape[2]):
+        marked |= channels[..., number] > HALF if jpeg else channels[..., number] != 0
+    return marked
 
 
 def mask_values(path: Path) -> tuple[int, int]:
@@ -45,6 +48,11 @@ def mask_values(path: Path) -> tuple[int, int]:
         DataError: as `read_mask`.
     """
     channels, jpeg = _channels(path)
+    if channels.shape[2] == 1 and channels.dtype.kind == "u" and channels.itemsize <= 2 and not jpeg:
+        found = np.zeros(1 << 16, np.int64)
+        for first in range(0, len(channels), _ROWS):
+            found += np.bincount(channels[first : first + _ROWS].ravel(), minlength=1 << 16)
+        return int(np.count_nonzero(found[1:])), int(found[1:].max())
     counts: Counter[int] = Counter()
     # Up to three channels of up to 16 bits in one number each.
     shifts = np.uint64(16) * np.arange(channels.shape[2], dtype=np.uint64)
@@ -73,9 +81,13 @@ def require_few_marks(mask: NDArray[np.bool_], name: str) -> None:
     """Refuses a mask ``bool [H, W]`` of noise: each mark is fitted by itself (`fit_mask`), and that would take hours.
 
     Raises:
-        DataError: it has more than ``MOST_MARKS`` separate marks, or they surround each other again and again.
+        DataError: it has more than ``MOST_MARKS`` separate marks, they surround each other again and again, or memory
+            runs out.
     """
-    count, _, boxes, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    try:
+        count, _, boxes, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    except cv2.error as error:  # four bytes for each pixel
+        raise DataError(f"{name} cannot be looked at", "there is not enough free memory", "scale it down") from error
     work = int((boxes[1:, cv2.CC_STAT_WIDTH].astype(np.int64) * boxes[1:, cv2.CC_STAT_HEIGHT]).sum())
     if count - 1 > MOST_MARKS or work > MOST_WORK * mask.size:
         raise DataError(

@@ -18,6 +18,10 @@ MOST_TEXT = 64 * MIB
 """Of settings, tables and descriptions."""
 MOST_SECRET = 64 * KIB
 """Of a token, a password, a certificate with its chain."""
+MOST_CERTIFICATES = 16 * MIB
+"""Of a bundle of certificate authorities; what systems trust has a quarter of one."""
+MOST_CACHE = 512 * MIB
+"""Of what a compiler keeps between two starts."""
 MOST_HASHED = 64 * GIB
 """Of a file that is only hashed, block by block."""
 _KINDS = (
@@ -72,10 +76,13 @@ def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
     Raises:
         OSError: it cannot be read, is no regular file, or is larger.
     """
-    with opened(path, most) as (file, _):
-        content = file.read(most + 1)  # it may grow while it is read; what /proc shows has no size at all
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"such a file may have {readable_size(most)}, and this one grows", os.fspath(path))
+    with opened(path, most) as (file, size):
+        content = file.read(size + 1)
+        while more := file.read(MIB):  # it grows while it is read; what /proc shows has no size at all
+            content += more
+            if len(content) > most:
+                why = f"such a file may have {readable_size(most)}, and this one grows"
+                raise OSError(errno.EFBIG, why, os.fspath(path))
     return content
 
 

@@ -17,6 +17,8 @@ MOST_BYTES = 2 * GIB
 """Of a file: 268 megapixels of three 16-bit colours that are not compressed fit."""
 MOST_SCANS = 64
 """Of a progressive JPEG; encoders write about ten. Each is a pass over all pixels that may take three bytes."""
+PNG = b"\x89PNG\r\n\x1a\n"
+"""What such a file begins with."""
 FORMATS = "PNG, JPEG, BMP, TIFF or WebP"
 Read = Callable[[int, int], bytes]
 """``read(offset, size)``: up to so many bytes of the file."""
@@ -54,7 +56,7 @@ def image_size(read: Read, file_bytes: int) -> ImageSize:
         ValueError: it is none of the formats, its header is damaged, or it promises more than ``MOST_PIXELS``.
     """
     head = read(0, 32)
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if head.startswith(PNG):
         size = _png(head)
     elif head.startswith(b"\xff\xd8"):
         size = _jpeg(read)
@@ -92,6 +94,20 @@ def _png(head: bytes) -> ImageSize:
         raise ValueError("its header is damaged: IHDR does not come first")
     channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(_number(head, 25, 1, "big"), 4)
     return ImageSize(_number(head, 16, 4, "big"), _number(head, 20, 4, "big"), _number(head, 24, 1, "big"), channels)
+
+
+def png_data(encoded: bytes) -> Iterator[memoryview]:
+    """The pieces of a PNG's compressed picture (IDAT), in order."""
+    whole = memoryview(encoded)
+    at = len(PNG)
+    while at + 12 <= len(encoded):
+        length = int.from_bytes(whole[at : at + 4], "big")
+        kind = bytes(whole[at + 4 : at + 8])
+        if kind == b"IDAT":
+            yield whole[at + 8 : at + 8 + length]
+        elif kind == b"IEND":
+            return
+        at += 12 + length
 
 
 def _bmp(head: bytes) -> ImageSize:

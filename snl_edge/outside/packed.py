@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 
 from .files import readable_size
 
-_STEP = 1 << 20
+_STEP = 1 << 18
 _GZIP = 16 + zlib.MAX_WBITS
 """``wbits`` of zlib for a gzip file with header and checksum."""
 
@@ -35,15 +36,22 @@ def check_deflate(content: bytes | memoryview, most: int) -> int:
     Raises:
         ValueError: it is damaged or cut short, or stands for more than ``most`` bytes.
     """
+    return check_deflate_pieces((content,), most)
+
+
+def check_deflate_pieces(pieces: Iterable[bytes | memoryview], most: int) -> int:
+    """As `check_deflate`, of a stream in pieces."""
     unpacking = zlib.decompressobj()
     total = 0
     try:
-        rest: bytes | memoryview = content
-        while rest and not unpacking.eof:
-            total += len(unpacking.decompress(rest, _STEP))
-            if total > most:
-                raise ValueError(f"its compressed data stands for more than {readable_size(most)}")
-            rest = unpacking.unconsumed_tail
+        for piece in pieces:
+            for start in range(0, len(piece), _STEP):  # what is not used of a step is copied at every turn
+                rest: bytes | memoryview = piece[start : start + _STEP]
+                while rest and not unpacking.eof:
+                    total += len(unpacking.decompress(rest, _STEP))
+                    if total > most:
+                        raise ValueError(f"its compressed data stands for more than {readable_size(most)}")
+                    rest = unpacking.unconsumed_tail
     except zlib.error as error:
         raise ValueError(str(error)) from error
     if not unpacking.eof:

@@ -21,7 +21,7 @@ from ..outside.packed import unpack_gzip
 from .manifest import Precision, Sha256
 
 FlavourName = Literal["tensorrt", "tensorrt_rtx"]
-MOST_ENGINE, MOST_UNRECORDED = 2 * GIB, 1 * GIB
+MOST_ENGINE, MOST_UNRECORDED = 2 * GIB, GIB // 2
 """Bytes of an engine; of a packed one whose side file does not say how large it is."""
 ComputeCapability = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
 
@@ -137,8 +137,8 @@ def read_engine(path: Path, record: EngineRecord) -> bytes:
         return content
     try:
         engine = unpack_gzip(content, record.engine_bytes or MOST_UNRECORDED)
-    except ValueError as error:
-        raise EngineError(f"engine {path} cannot be unpacked", str(error), rebuild) from error
+    except (ValueError, MemoryError) as error:
+        raise EngineError(f"engine {path} cannot be unpacked", str(error) or "no free memory", rebuild) from error
     if record.engine_bytes not in (None, len(engine)):
         why = f"it unpacks to {len(engine)} bytes, and its side file says {record.engine_bytes}"
         raise EngineError(f"engine {path} cannot be unpacked", why, rebuild)

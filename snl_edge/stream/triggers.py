@@ -186,6 +186,8 @@ class StdinTriggers(threading.Thread):
             ValueError, KeyError, TypeError: it is no trigger, or names a camera that does not listen.
         """
         content = parse_json(line) if line.strip() else {}
+        if not isinstance(content, dict):
+            raise ValueError("it is no object in braces")
         camera = content.pop("camera", next(iter(self._fires)))
         part, encoder = content.pop("part", None), content.pop("encoder", None)
         if content:

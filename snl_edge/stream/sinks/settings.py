@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from ...errors import ConfigError
-from ...outside.files import MOST_SECRET, read_text, reason
+from ...outside.files import MOST_CERTIFICATES, MOST_SECRET, read_text, reason, require_regular
 
 
 class Secret(BaseModel):
@@ -78,6 +78,9 @@ class Tls(BaseModel):
             ConfigError: a file is missing or holds no certificate or key.
         """
         try:
+            for file in (self.ca, self.certificate, self.key):
+                if file is not None:
+                    require_regular(file, MOST_CERTIFICATES)
             context = ssl.create_default_context(cafile=self.ca)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             if self.certificate is not None:
