@@ -178,6 +178,7 @@ def make_draw(
         revision=revision(),
         held_out=held_out,
         left_out=left_out,
+        cut=dict(sets.cut),
         good=score_images(model, rest, training.batch_size),
         defective=score_images(model, defective, training.batch_size),
     )

@@ -47,6 +47,8 @@ class Draw(BaseModel):
     """Of the code that trained it."""
     held_out: Scores
     left_out: Scores
+    cut: dict[str, int]
+    """Parts left out because they stood out, by product."""
     good: Scores
     """Of good images that were not drawn."""
     defective: Scores
@@ -120,6 +122,7 @@ def resample(whole: Draw, images: int) -> Iterator[Draw]:
                 "number": number,
                 "held_out": {product: own[:held] for product, own in mixed.items()},
                 "left_out": {product: own[held:images] for product, own in mixed.items() if images - held > 1},
+                "cut": {},  # of what judges the thresholds the top is cut, too
                 "good": {product: own[images:] for product, own in mixed.items()},
             }
         )
@@ -127,7 +130,7 @@ def resample(whole: Draw, images: int) -> Iterator[Draw]:
 
 def judge_together(draw: Draw, budget: float) -> Iterator[Kept]:
     """The thresholds that training would have set."""
-    calibration = calibrate_scores(draw.held_out, draw.left_out, budget)
+    calibration = calibrate_scores(draw.held_out, draw.left_out, budget, draw.cut)
     for product, value in calibration.product_thresholds.items():
         basis = calibration.product_bases[product]
         good, defective = draw.good[product], draw.defective.get(product, [])

@@ -27,8 +27,11 @@ class ThresholdBasis(BaseModel):
     method: Method
     images: int = Field(gt=0)
     """Good images of the product, each judged as a new one; several that show one part count once."""
+    cut: int = Field(default=0, ge=0)
+    """Parts beside these that were left out because they stood out, and may be good."""
     certified: Rate
-    """With a confidence of 95 % no more good parts than these lie above the threshold, whatever their distribution."""
+    """With a confidence of 95 % no more good parts than these lie above the threshold, whatever their distribution;
+    what was left out counts as good parts above it."""
     expected: Rate
     expected_range: tuple[Rate, Rate]
     """9 of 10 thresholds that rest on so many images keep within it."""
@@ -36,28 +39,30 @@ class ThresholdBasis(BaseModel):
     @property
     def measured(self) -> bool:
         """Whether ``expected`` was measured on other products, not derived from these images."""
-        return self.method != "order statistic"
+        return self.method != "order statistic" or self.cut > 0
 
     def __str__(self) -> str:
         certain, about, least, most = map(percent, (self.certified, self.expected, *self.expected_range))
+        left_out = f", {self.cut} more left out" if self.cut else ""
         return (
-            f"from {counted(self.images, 'good image')}; at most {certain} false rejects are certain (95 %), "
+            f"from {counted(self.images, 'good image')}{left_out}; at most {certain} false rejects are certain (95 %), "
             f"about {about} expected ({least} to {most}, {self.method})"
         )
 
 
 def basis_of(threshold: Threshold, budget: float) -> ThresholdBasis:
     """What ``threshold``, set for this budget, rests on."""
-    exceeding, images = threshold.exceeding, threshold.good_images
+    exceeding, images, cut = threshold.exceeding, threshold.good_images, threshold.cut
     expected, likely = (
         order_statistic_rates(exceeding, images)
-        if threshold.method == "order statistic"
+        if threshold.method == "order statistic" and not cut
         else expected_rates(images, budget)
     )
     return ThresholdBasis(
         method=threshold.method,
         images=images,
-        certified=certified_bound(exceeding, images),
+        cut=cut,
+        certified=certified_bound(exceeding + cut, images + cut),
         expected=expected,
         expected_range=likely,
     )

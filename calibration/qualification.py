@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from snl_edge.atomic import scratch_folder
 from snl_edge.calibration.score import DECISION, ScoreCalibration
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict
@@ -91,8 +90,8 @@ class Qualifier:
         from snl_edge.runtime.openvino_backend import OpenVinoBackend
 
         own = qualified.calibration
-        with tempfile.TemporaryDirectory() as temporary:
-            backend = OpenVinoBackend(save_graph(qualified.graph, Path(temporary) / "graph.onnx"), precision, 1)
+        with scratch_folder() as temporary:
+            backend = OpenVinoBackend(save_graph(qualified.graph, temporary / "graph.onnx"), precision, 1)
 
         def predict(images: NDArray[np.uint8]) -> Prediction:
             return deepcopy(backend.infer(images))  # views of buffers that the next image overwrites

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from snl_edge import provenance
+from snl_edge.atomic import scratch_folder
 from snl_edge.calibration.score import DECISION
 from snl_edge.errors import BundleError
 from snl_edge.progress import console, progress_bar
@@ -215,9 +215,9 @@ def _bundle_from_run(
             parity.setdefault(name, {})["frame"] = record.model_dump()
     ignored, pictures = region_pictures(regions_of(run))
     tuned = kept_tuning(folder, checkpoint)
-    with tempfile.TemporaryDirectory() as temporary:
+    with scratch_folder() as temporary:
         files: dict[Precision, Path] = {
-            name: save_graph(graph, Path(temporary) / f"{name}.onnx") for name, graph in graphs.items()
+            name: save_graph(graph, temporary / f"{name}.onnx") for name, graph in graphs.items()
         }
         if "bf16" in made.graphs:
             files["bf16"] = files["fp16"]

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from contextlib import suppress
 
 from .errors import OutputError
 from .outside.shown import shown
@@ -19,6 +20,13 @@ def say(line: str = "") -> None:
 def say_json(value: object, *, indent: int | None = 2) -> None:
     """Prints ``value`` as JSON in ASCII, in one line where ``indent`` is None."""
     sys.stdout.write(json.dumps(value, indent=indent) + "\n")
+
+
+def complain(text: str) -> None:
+    """Prints why a command ends to stderr, which may not be read either: the exit code says it, too."""
+    with suppress(OSError):
+        sys.stderr.write(f"snl-edge: {shown(text)}\n")
+        sys.stderr.flush()
 
 
 class NobodyReadsError(Exception):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from snl_edge.atomic import replacing, write_text
+from snl_edge import atomic
+from snl_edge.atomic import replacing, replacing_folder, write_text
 from snl_edge.errors import DataError, OutputError
 
 
@@ -52,3 +57,63 @@ def test_errors_are_one_line_with_cause_and_remedy():
     error = DataError("images/7.png is\nno image", "the decoder refused it.", "record it again")
     assert str(error) == "images/7.png is no image: the decoder refused it. Record it again."
     assert str(DataError("nothing there")) == "nothing there."
+
+
+def killed_in_the_middle(target: Path, how: str) -> None:
+    """A process that dies with SIGKILL while it writes ``target``."""
+    program = (
+        "import os, signal, sys; from pathlib import Path; from snl_edge import atomic\n"
+        f"with atomic.{how}(Path(sys.argv[1])) as temporary:\n"
+        "    (temporary / 'half' if temporary.is_dir() else temporary).write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, target], check=False).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("how", ["replacing", "replacing_folder"])
+def test_what_a_kill_left_is_removed_by_the_next_writer(tmp_path, how):
+    killed_in_the_middle(tmp_path / "thing", how)
+    mine = tmp_path / ".snl-edge-settings"
+    mine.write_text("a user's own")
+    assert len(list(tmp_path.iterdir())) == 2
+    with replacing(tmp_path / "other") as busy:
+        busy.write_text("whole")
+        atomic._swept.clear()
+        write_text(tmp_path / "third", "")  # must leave alone what somebody is writing
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".snl-edge-settings", "other", "third"]
+
+
+def test_a_folder_is_exchanged_whole(tmp_path):
+    target = tmp_path / "bundle"
+    for text in ("one", "two"):
+        with replacing_folder(target) as new:
+            (new / text).write_text(text)
+    assert [path.name for path in target.iterdir()] == ["two"]
+    with pytest.raises(ZeroDivisionError), replacing_folder(target) as new:  # noqa: PT012
+        (new / "three").write_text("")
+        raise ZeroDivisionError
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["bundle", "bundle/two"]
+
+
+def test_where_names_cannot_be_exchanged_a_killed_writer_costs_no_folder(tmp_path, monkeypatch):
+    target = tmp_path / "bundle"
+    target.mkdir()
+    (target / "old").write_text("")
+    monkeypatch.setattr(atomic, "_exchanged", lambda *_: False)
+    with replacing_folder(target) as new:
+        (new / "new").write_text("")
+    assert [path.name for path in target.iterdir()] == ["new"]
+    # As a kill between the two renames leaves it.
+    left = tmp_path / ".bundle.snl-edge-0123456789ab"
+    (left / "bundle").mkdir(parents=True)
+    target.rename(left / ".earlier")
+    atomic._swept.clear()
+    write_text(tmp_path / "any", "")
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert not left.exists()
+
+
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path):
+    for name in ("x" * 251 + ".txt", "ü" * 127, os.fsdecode(b"\xff" * 255)):
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"

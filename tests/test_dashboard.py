@@ -329,6 +329,9 @@ def test_health_tells_no_detail(server: DashboardServer, drawn: DrawnLine) -> No
     assert Client(server)("/health")[:2] == (200, {"status": "ok"})
     drawn.checks = (Check("engine", "failed", "secret detail"),)
     assert Client(server)("/health")[:2] == (503, {"status": "failed"})
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+        connection.request("HEAD", "/health")
+        assert connection.getresponse().status == 503
 
 
 def test_metrics_behind_the_token_or_open(ask: Client, drawn: DrawnLine) -> None:

@@ -347,13 +347,13 @@ def test_a_line_under_siege(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="the train extra is not installed")
     from snl_edge.benchmarks.stream_siege import Siege, besiege, line_process
 
-    with line_process(tmp_path, descriptors=256) as line:
+    with line_process(tmp_path, descriptors=256, deadline_ms=60_000) as line:
         seen = besiege(line, Siege(connections=300, addresses=60), seconds=4)
     assert seen["connections_held"] > 200, seen
     assert seen["descriptors_most"] < 200, seen
     for path in ("health", "metrics", "trigger"):
         assert seen[path]["answered"] == seen[path]["asked"] > 3, seen
-    assert seen["parts"] > 30, seen
+    assert seen["parts"] > 10, seen
     lost = ("failsafe", "triggers_without_record", "rejects_without_picture", "sink_missed")
     assert [seen[name] for name in lost] == [0, 0, 0, 0], seen
     assert seen["rejects"] > 0, seen

@@ -16,15 +16,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from journals import new_journal, record
+from journals import fill, new_journal, record
 
 from snl_edge.errors import ConfigError, DataError, OutputError
 from snl_edge.evaluation.intervals import clopper_pearson
+from snl_edge.stream.acknowledging import acknowledge
 from snl_edge.stream.actuation import Actuation
 from snl_edge.stream.dashboard import queries
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.journal_export import export_journal
-from snl_edge.stream.journal_report import require_outside
+from snl_edge.stream.journal_report import check_journal, require_outside
 from snl_edge.stream.journal_schema import FILE
 from snl_edge.stream.period import Period, asked_period, local, moment, shift_times, shifts_of
 from snl_edge.stream.report_page import report_html, report_text
@@ -288,3 +289,30 @@ def test_a_damaged_journal_is_told_in_one_line(tmp_path: Path) -> None:
         connection.execute("ALTER TABLE verdict RENAME TO gone")
     with pytest.raises(DataError, match="cannot be read"):
         read_report(tmp_path, PERIOD, ())
+
+
+@pytest.mark.parametrize("damage", ["text", "page"])
+def test_a_damaged_journal_is_one_line_wherever_it_is_read(tmp_path: Path, damage: str) -> None:
+    """Text that is none passes SQLite's own check; a page of zeros does not. Nothing is written into either."""
+    folder = tmp_path / "journal"
+    own = new_journal(folder)
+    fill(own, 400)
+    with own.transaction() as connection:
+        if damage == "text":
+            connection.execute("UPDATE verdict SET part = CAST(x'ff' AS TEXT) WHERE id = 7")
+            connection.execute("UPDATE run SET config = '{'")
+    own.close()
+    file = folder / FILE
+    if damage == "page":
+        content = bytearray(file.read_bytes())
+        content[4 * 4096 :] = bytes(len(content) - 4 * 4096)
+        file.write_bytes(content)
+    before = file.read_bytes()
+    with pytest.raises(DataError, match="the journal in .* cannot be read.*Restore a backup"):
+        export_journal(folder, tmp_path / "out.csv", "csv")
+    assert not (tmp_path / "out.csv").exists()
+    if damage == "page":
+        with pytest.raises(DataError, match="cannot be read"):
+            acknowledge(folder, "M. Huber")
+        assert not check_journal(folder).consistent
+    assert file.read_bytes() == before

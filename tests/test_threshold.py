@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -160,6 +162,29 @@ def test_few_images_keep_the_budget_on_average(count, others):
         rates += [float((np.exp(s * rng.normal(size=1000)) > thresholds[p].value).mean()) for p, s in spreads.items()]
     assert np.mean(rates) < (0.02 if count >= ENOUGH else 0.05)
     assert np.mean(rates) > 0.002
+
+
+def test_a_sample_whose_top_was_cut_off_does_not_vouch_for_its_order_statistic():
+    """Of 200 good images six that stood out are left out: the 1 % of the others is 4 % of what comes."""
+    rng = np.random.default_rng(3)
+    rates, blind = [], []
+    for _ in range(20):
+        scores = {name: np.sort(np.exp(rng.normal(0, 0.1, 200))) for name in "abcd"}
+        kept = {name: own[:-6] for name, own in scores.items()}
+        thresholds = choose_product_thresholds(kept, 0.01, cut=dict.fromkeys(kept, 6))
+        assert all(threshold.cut == 6 for threshold in thresholds.values())
+        rates += [float(np.mean(np.exp(rng.normal(0, 0.1, 1000)) > own.value)) for own in thresholds.values()]
+        blind += [
+            float(np.mean(np.exp(rng.normal(0, 0.1, 1000)) > own.value))
+            for own in choose_product_thresholds(kept, 0.01).values()
+        ]
+    assert np.mean(blind) > 0.03
+    assert np.mean(rates) < 0.02
+    basis = basis_of(thresholds["a"], 0.01)
+    assert basis.certified > 0.04  # the six may all be good
+    assert "6 more left out" in str(basis)
+    # What lies far out raises no threshold: only the limit that the others give is reached.
+    assert thresholds["a"].value < 1.1 * math.exp(0.1 * 2.33)
 
 
 def test_one_bad_image_does_not_widen_the_limit():

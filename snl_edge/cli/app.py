@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from snl_edge import __version__
-from snl_edge.answer import NobodyReadsError, forget_stdout, open_stdout, say
+from snl_edge.answer import NobodyReadsError, complain, forget_stdout, open_stdout, say
 from snl_edge.errors import SnlEdgeError
+from snl_edge.stopping import status_of
 
 
 class WholeSentences(TyperGroup):
-    """Wraps the sentence that describes a command where typer would cut it off."""
+    """Wraps the sentence that describes a command where typer would cut it off; a stop keeps its signal's status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:  # typer would end with 130 whatever the signal, and say nothing
+            complain("interrupted.")
+            raise SystemExit(status_of(stop)) from stop
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Writes name and sentence of every command."""
@@ -53,7 +61,7 @@ def _root(
 
 
 def main() -> None:
-    """Entry point: runs a command; an error of ours becomes one line on stderr and exit code 1, Ctrl-C 130.
+    """Runs a command; an error of ours becomes one line on stderr and exit code 1.
 
     A reader of stdout that has gone gives 141, as the shell says of a program that SIGPIPE ended.
     """
@@ -62,18 +70,15 @@ def main() -> None:
         _run()
     except SnlEdgeError as error:
         forget_stdout()
-        _complain(str(error))
+        complain(str(error))
         sys.exit(error.exit_code)
     except NobodyReadsError:
         forget_stdout()
         sys.exit(141)
     except MemoryError:
         forget_stdout()
-        _complain("this machine has not enough free memory for that.")
+        complain("this machine has not enough free memory for that.")
         sys.exit(1)
-    except KeyboardInterrupt:
-        _complain("interrupted.")
-        sys.exit(130)
 
 
 def _run() -> None:
@@ -81,8 +86,3 @@ def _run() -> None:
         app()
     finally:
         sys.stdout.flush()
-
-
-def _complain(text: str) -> None:
-    with suppress(OSError):  # nobody reads stderr either; the exit code says it
-        print(f"snl-edge: {text}", file=sys.stderr, flush=True)  # noqa: T201

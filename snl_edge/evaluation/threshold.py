@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
@@ -33,6 +33,8 @@ class Threshold:
     good_images: int
     exceeding: int
     """Of the good images, how many lie above it."""
+    cut: int = 0
+    """Images beside the good ones that were left out because they stood out: if they are good, they lie above it."""
 
 
 @dataclass(frozen=True)
@@ -84,35 +86,42 @@ def choose_product_thresholds(
     good: Mapping[str, ArrayLike],
     false_reject_budget: float = 0.01,
     level_variance: float = 0.0,
+    cut: Mapping[str, int] | None = None,
 ) -> dict[str, Threshold]:
     """A threshold for each product: its own order statistic, or what all products together say of its tail.
 
     Products differ in how well the student imitates them and in how much their good parts vary, so one
     threshold for all lets defects of the easy ones escape. A product with enough images for the budget (99 for 1 %)
     has its own threshold of :func:`choose_threshold`, one with fewer its upper prediction limit
-    (:func:`snl_edge.evaluation.prediction_limit.prediction_limits`).
+    (:func:`snl_edge.evaluation.prediction_limit.prediction_limits`). Where images were left out because they stood out,
+    the scores are a sample whose top was cut off: the larger of both holds.
 
     Args:
         good: scores of good images that the model judges as it would new ones, by product.
         false_reject_budget: share of good parts that may be rejected.
         level_variance: of :func:`pool_scores`.
+        cut: by product, how many images are not among ``good`` because they stood out.
 
     Raises:
         DataError: a product has no score, or a score is not positive.
         ConfigError: the budget is not between 0 and 1.
     """
     logarithms = {product: _logarithms(product, own) for product, own in good.items()}
-    own = {product: choose_threshold(good[product], false_reject_budget) for product in good}
-    if all(alone.method == "order statistic" for alone in own.values()):
+    cut = cut or {}
+    own = {
+        product: replace(choose_threshold(good[product], false_reject_budget), cut=cut.get(product, 0))
+        for product in good
+    }
+    if all(alone.method == "order statistic" and not alone.cut for alone in own.values()):
         return own
     limits, together = prediction_limits(logarithms, level_variance, false_reject_budget)
     method: Method = "common tail" if together else "extrapolated"
-    return {
-        product: alone
-        if alone.method == "order statistic"
-        else _resting_on(np.exp(logarithms[product]), math.exp(limits[product]), method)
-        for product, alone in own.items()
-    }
+    chosen = {}
+    for product, alone in own.items():
+        limit = math.exp(limits[product])
+        vouched = alone.method == "order statistic" and (not alone.cut or alone.value >= limit)
+        chosen[product] = alone if vouched else _resting_on(np.exp(logarithms[product]), limit, method, alone.cut)
+    return chosen
 
 
 def common_reach(groups: Sequence[NDArray[np.float64]], scales: Sequence[float], budget: float) -> tuple[float, bool]:
@@ -205,8 +214,8 @@ def _pooled_variance(groups: Iterable[NDArray[np.float64]]) -> float:
     return spread**2
 
 
-def _resting_on(scores: NDArray[np.float64], value: float, method: Method) -> Threshold:
-    return Threshold(value, method, scores.size, int((scores > value).sum()))
+def _resting_on(scores: NDArray[np.float64], value: float, method: Method, cut: int = 0) -> Threshold:
+    return Threshold(value, method, scores.size, int((scores > value).sum()), cut)
 
 
 def _logarithms(product: str, scores: ArrayLike) -> NDArray[np.float64]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from pydantic import JsonValue, ValidationError
 
 from snl_edge.calibration.score import DECISION, ScoreCalibration
 
-from ..errors import BundleError, OutputError, SnlEdgeError
+from ..atomic import replacing_folder
+from ..errors import BundleError, SnlEdgeError
 from ..provenance import now
 from .bundle import Bundle
 from .kept_files import keep_files
@@ -69,53 +69,42 @@ def write_bundle(
     """
     folder = Path(folder)
     _check_replaceable(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-            new = Path(temporary) / "new"
-            new.mkdir()
-            # Precisions that share a graph share its file.
-            owners: dict[Path, str] = {}
-            for precision, graph in graphs.items():
-                owners.setdefault(graph, f"{precision}.onnx")
-            for graph, file in owners.items():
-                _copy_synced(graph, new / file)
-            for file, content in (attachments or {}).items():
-                _write_synced(new / file, content)
-            manifest = _manifest(
-                name=name,
-                created=now(),
-                input=input,
-                products=tuple(products),
-                threshold=threshold,
-                unknown_limit=unknown_limit,
-                reject_limits=dict(reject_limits or {}),
-                product_thresholds=dict(product_thresholds or {}),
-                calibration=calibration,
-                calibrations=dict(calibrations or {}),
-                graphs={precision: owners[graph] for precision, graph in graphs.items()},
-                files={name: sha256_of(new / name) for name in [*owners.values(), *(attachments or {})]},
-                parity={precision: dict(record) for precision, record in (parity or {}).items()},
-                gates={precision: dict(record) for precision, record in (gates or {}).items()},
-                scores_vouch_for_maps=scores_vouch_for_maps,
-                metrics=dict(metrics) if metrics is not None else None,
-                versions=dict(versions or {}),
-                reference=dict(reference) if reference is not None else None,
-                doubts=tuple(doubts),
-                ignored=dict(ignored or {}),
-                weights_sha256=weights_sha256,
-                held_out=tuple(held_out),
-            )
-            _write_synced(new / FILE, manifest.model_dump_json(indent=2) + "\n")
-            if (folder / FILE).is_file():
-                keep_files(folder, new)
-            _swap_in(new, folder, old=Path(temporary) / "old")
-    except OSError as error:
-        raise OutputError(
-            f"cannot write bundle {folder}",
-            error.strerror or str(error),
-            "choose a folder you may write to, with space left",
-        ) from error
+    with replacing_folder(folder) as new:
+        # Precisions that share a graph share its file.
+        owners: dict[Path, str] = {}
+        for precision, graph in graphs.items():
+            owners.setdefault(graph, f"{precision}.onnx")
+        for graph, file in owners.items():
+            _copy_synced(graph, new / file)
+        for file, content in (attachments or {}).items():
+            _write_synced(new / file, content)
+        manifest = _manifest(
+            name=name,
+            created=now(),
+            input=input,
+            products=tuple(products),
+            threshold=threshold,
+            unknown_limit=unknown_limit,
+            reject_limits=dict(reject_limits or {}),
+            product_thresholds=dict(product_thresholds or {}),
+            calibration=calibration,
+            calibrations=dict(calibrations or {}),
+            graphs={precision: owners[graph] for precision, graph in graphs.items()},
+            files={name: sha256_of(new / name) for name in [*owners.values(), *(attachments or {})]},
+            parity={precision: dict(record) for precision, record in (parity or {}).items()},
+            gates={precision: dict(record) for precision, record in (gates or {}).items()},
+            scores_vouch_for_maps=scores_vouch_for_maps,
+            metrics=dict(metrics) if metrics is not None else None,
+            versions=dict(versions or {}),
+            reference=dict(reference) if reference is not None else None,
+            doubts=tuple(doubts),
+            ignored=dict(ignored or {}),
+            weights_sha256=weights_sha256,
+            held_out=tuple(held_out),
+        )
+        _write_synced(new / FILE, manifest.model_dump_json(indent=2) + "\n")
+        if (folder / FILE).is_file():
+            keep_files(folder, new)
     return Bundle.open(folder)
 
 
@@ -136,17 +125,6 @@ def _manifest(**fields: object) -> Manifest:
         return Manifest.model_validate(fields)
     except ValidationError as error:
         raise BundleError("this bundle would not be valid", first_faults(error), "correct what is named") from error
-
-
-def _swap_in(new: Path, folder: Path, old: Path) -> None:
-    if folder.exists():
-        folder.rename(old)
-    try:
-        new.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
 
 
 def _copy_synced(source: Path, target: Path) -> None:

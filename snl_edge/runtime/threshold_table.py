@@ -48,4 +48,5 @@ def _vouched(calibration: ScoreCalibration, product: str, chosen: float, now: fl
         return f"{now:.3f}", *["–"] * 4, "trained before this was recorded"
     least, most = map(percent, basis.expected_range)
     shares = percent(basis.certified), percent(basis.expected), f"{least} to {most}"
-    return f"{now:.3f}", f"{basis.images:,}", *shares, basis.method
+    images = f"{basis.images:,}{f' ({basis.cut} more left out)' if basis.cut else ''}"
+    return f"{now:.3f}", images, *shares, basis.method

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import OutputError
 from .actuation import KEPT, Actuation, Unaccounted, latest
 from .journal import Journal
-from .journal_report import require_journal
+from .journal_report import require_sound
 from .record import Record
 
 
@@ -40,10 +40,10 @@ def acknowledge(folder: Path, actor: str) -> tuple[Unaccounted | None, list[Soug
         what was acknowledged, None if there was nothing; and each of them, oldest first.
 
     Raises:
-        DataError: there is no journal.
+        DataError: there is no journal, or its file is damaged.
         OutputError: it cannot be written.
     """
-    require_journal(folder)
+    require_sound(folder)
     try:
         journal = Journal(folder, hold=True)
     except OutputError:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ..atomic import replacing
 from .journal import Journal
-from .journal_report import require_journal
+from .journal_report import damage_told, require_journal
 from .period import Period, local
 from .record import Record
 from .shift_report import line_name
@@ -42,14 +42,18 @@ def export_journal(folder: Path, target: Path, kind: Literal["csv", "jsonl"], pe
     """Writes the records (of a period, by their trigger) to ``target``, whole or not at all; returns how many.
 
     Raises:
-        DataError: there is no journal.
+        DataError: there is no journal, or it cannot be read.
         OutputError: the file cannot be written.
     """
     require_journal(folder)
     journal = Journal(folder, existing=True)
     count = 0
     try:
-        with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        with (
+            damage_told(folder),
+            replacing(target) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
             if kind == "csv":
                 file.write(csv_header())
             for row in rows(journal, period):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +80,7 @@ def check_journal(folder: Path) -> JournalReport:
     """Checks the file, the numbering of every camera in every run, and the pictures.
 
     Raises:
-        DataError: there is no journal.
+        DataError: there is no journal, or its list of changes is damaged.
     """
     if lost := lost_journal(folder):
         return JournalReport(str(folder), lost, [], 0, 0, 0, sum(1 for _ in kept_files(folder)))
@@ -105,7 +108,8 @@ def check_journal(folder: Path) -> JournalReport:
     outcomes: dict[tuple[int, str], dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for run, camera, actuator, outcome, count in moved:
         outcomes[run, camera][actuator][outcome] = count
-    declared = _declared(journal)
+    with damage_told(folder):
+        declared = _declared(journal)
     cameras = []
     for run, camera, parts, first, last in rows:
         # Retention takes the oldest records; the numbering of the run that it has reached starts with what it left.
@@ -162,6 +166,38 @@ def require_journal(folder: Path) -> None:
         raise DataError(f"{folder} holds no journal", f"{FILE} is missing", "give the folder that journal.folder names")
     if not file.stat().st_size:
         raise DataError(f"{folder} holds no journal", f"{FILE} is empty", "restore it from a backup")
+
+
+def require_sound(folder: Path) -> None:
+    """Refuses a folder whose journal is not to be written to: nothing is put into a damaged file.
+
+    Raises:
+        DataError: there is none, or its file is damaged.
+    """
+    require_journal(folder)
+    journal = Journal(folder, existing=True)
+    try:
+        with damage_told(folder), journal.reading() as connection:
+            found = connection.execute("PRAGMA quick_check").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+    finally:
+        journal.close()
+
+
+@contextmanager
+def damage_told(folder: Path) -> Iterator[None]:
+    """For what reads a journal's records: a page of the file, or a value in it, may be damaged.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        yield
+    except (sqlite3.Error, JSONDecodeError) as error:
+        fix = f"restore a backup, or save what can be read with sqlite3's .recover; `snl-edge stream journal {folder}`"
+        fix += " tells how much is whole"
+        raise DataError(f"the journal in {folder} cannot be read", str(error), fix) from error
 
 
 def require_outside(folder: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from ..image import read_image
 from ..runtime.detector import Detector
 from ..runtime.manifest import sha256_of
 from .journal import Journal
-from .journal_report import require_journal
+from .journal_report import damage_told, require_journal
 from .record import Entry
 
 _AT_A_TIME = 200
@@ -53,7 +53,7 @@ def rejudge(folder: Path, detector: Detector, since: float = 0.0) -> Iterator[Re
         since: seconds since 1970; older records are passed over.
 
     Raises:
-        DataError: there is no journal.
+        DataError: there is no journal, or it cannot be read.
     """
     require_journal(folder)
     journal = Journal(folder, existing=True)
@@ -63,7 +63,8 @@ def rejudge(folder: Path, detector: Detector, since: float = 0.0) -> Iterator[Re
     try:
         while True:
             wanted = "id > ? AND captured >= ? AND image IS NOT NULL AND verdict != 'failsafe' ORDER BY id LIMIT ?"
-            entries = journal.select(wanted, (position, since, _AT_A_TIME))
+            with damage_told(folder):
+                entries = journal.select(wanted, (position, since, _AT_A_TIME))
             if not entries:
                 return
             position = entries[-1].id

@@ -11,11 +11,10 @@ from pathlib import Path
 from time import time as wall_clock
 from typing import Any
 
-from ..errors import DataError
 from .actuation import Outcome
 from .gaps import UNRECORDED
 from .journal import AuditEntry, Journal
-from .journal_report import require_journal
+from .journal_report import damage_told, require_journal
 from .period import Period, shifts_of
 from .reasons import REASONS
 from .record import VerdictName
@@ -61,11 +60,8 @@ def read_report(folder: Path, period: Period, shifts: Sequence[time]) -> ShiftRe
     require_journal(folder)
     journal = Journal(folder, existing=True)
     try:
-        with journal.reading() as connection:
+        with damage_told(folder), journal.reading() as connection:
             return shift_report(connection, period, shifts, wall_clock())
-    except sqlite3.Error as error:
-        fix = "check it: snl-edge stream journal"
-        raise DataError(f"the journal in {folder} cannot be read", str(error), fix) from error
     finally:
         journal.close()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class ImageSets:
     """For the weights of distances and the reference against drift."""
     thresholds: ImageStore
     threshold_groups: NDArray[np.intp]
+    cut: Mapping[str, int]
+    """Parts that are in none of them because they stood out, by product."""
 
     @classmethod
     def of(cls, store: ImageStore, groups: NDArray[np.intp], roles: Sequence[Role]) -> ImageSets:
@@ -51,8 +54,18 @@ class ImageSets:
         trained, held_out, thresholds = (
             role_indices(products, roles, role) for role in ("trained", "held_out", "thresholds")
         )
+        excluded = {
+            (product, group)
+            for product, group, role in zip(products, groups.tolist(), roles, strict=True)
+            if role == "excluded"
+        }
         return cls(
-            store.part(trained), groups[trained], store.part(held_out), store.part(thresholds), groups[thresholds]
+            store.part(trained),
+            groups[trained],
+            store.part(held_out),
+            store.part(thresholds),
+            groups[thresholds],
+            Counter(product for product, _ in excluded),
         )
 
     @classmethod
@@ -113,12 +126,12 @@ def calibrate(
             for of_new, of_left_out in ((new.means, left_out.means), (new.scores, left_out.scores))
         )
         products = np.unique([sample.product for sample in sets.trained.samples]).tolist()
-        model.anomaly_map.set_usual(usual_values(means, scores, products, training.false_reject_budget))
+        model.anomaly_map.set_usual(usual_values(means, scores, products, training.false_reject_budget, sets.cut))
         new, left_out = new.lowered(model), left_out.lowered(model)
     with progress_bar("judging held-out images") as report:
         figures = measure_appearance(model, sets.held_out, training.batch_size, report)
     calibration = calibrate_scores(
-        new.by_part(new.scores), left_out.by_part(left_out.scores), training.false_reject_budget
+        new.by_part(new.scores), left_out.by_part(left_out.scores), training.false_reject_budget, sets.cut
     )
     return calibration, reference_of(figures, calibration.gain)
 

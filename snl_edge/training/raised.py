@@ -17,7 +17,11 @@ of defective parts too. Chosen with the exponent on five of ten real products (d
 
 
 def usual_values(
-    means: tuple[Values, Values], scores: tuple[Values, Values], products: Sequence[str], budget: float
+    means: tuple[Values, Values],
+    scores: tuple[Values, Values],
+    products: Sequence[str],
+    budget: float,
+    cut: Mapping[str, int] | None = None,
 ) -> Tensor:
     """What new good parts of ``products`` rarely exceed, ``float32 [2, K]``: means of maps, then raw scores.
 
@@ -29,6 +33,7 @@ def usual_values(
         scores: of the same.
         products: in the model's order.
         budget: share of good parts that exceed the score; of means, a tenth does.
+        cut: by product, how many parts are in none of them because they stood out.
 
     Raises:
         DataError: as :func:`snl_edge.evaluation.threshold.choose_product_thresholds`.
@@ -36,6 +41,6 @@ def usual_values(
     rows: list[list[float]] = []
     for (new, left_out), share in ((means, SHARE_RAISED), (scores, budget)):
         good = pool_scores(new, left_out)
-        limits = choose_product_thresholds(good.scores, share, good.level_variance)
+        limits = choose_product_thresholds(good.scores, share, good.level_variance, cut)
         rows.append([limits[product].value for product in products])
     return torch.tensor(rows)

@@ -45,6 +45,8 @@ def machine_routes(line: Line, registry: CollectorRegistry) -> APIRouter:
         """200 where the line inspects or somebody has paused it, else 503; no detail."""
         return await to_thread.run_sync(_health, line, limiter=looks)
 
+    router.head("/health", include_in_schema=False)(health)  # what load balancers and monitors ask
+
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus' text format."""
