@@ -22,6 +22,7 @@ import typer
 
 from snl_edge.errors import ConfigError
 from snl_edge.progress import console, progress_bar
+from snl_edge.provenance import revision
 
 from .command import run_command
 from .fuzzing.bombs import bombs
@@ -48,6 +49,7 @@ def fuzz(
     """Reads broken files with every reader, counts what becomes of them, and fails if one ends in a traceback."""
     if only is not None and only not in PARSERS:
         raise ConfigError(f"there is no parser {only!r}", fix=f"choose of {', '.join(PARSERS)}")
+    revision()  # the run belongs to the code that it was started with
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         findings = Path(folder) / "findings.jsonl"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 
@@ -21,7 +25,9 @@ from . import seeds
 from .bombs import zeros
 
 SECONDS = 60
-"""For one command; importing PyTorch takes a few of them on a busy machine."""
+"""For one command."""
+_IMPORTED = ("training.loop", "export.build", "benchmarks.bench", "evaluation.run", "stream.service", "stream.check")
+_IMPORTED = tuple(f"snl_edge.{name}" for name in (*_IMPORTED, "training.review", "evaluation.report", "inspection"))
 _ODD_NAMES = (
     "[/red].png",
     "a\x1b[31m.png",
@@ -34,47 +40,79 @@ _ODD_NAMES = (
 
 def try_commands() -> dict[str, Any]:
     """Runs each once: how many were tried, refused in a line, or done; and which ended otherwise."""
+    program = [sys.executable, "-m", "snl_edge.benchmarks.fuzzing.commands"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(program, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment, check=True)
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    """A process that has imported what commands import, and forks for each of them: hundreds in a few minutes."""
+    import torch
+
+    from snl_edge.__main__ import main as command
+
+    for module in _IMPORTED:
+        importlib.import_module(module)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     outcomes: Counter[str] = Counter()
     faults: list[dict[str, Any]] = []
     slowest = 0.0
     with tempfile.TemporaryDirectory() as folder:
         for words, stdout in _commands(_hostile(Path(folder)), Path(folder)):
             began = time.monotonic()
-            outcome, said = _run(words, stdout)
+            outcome, said = _run(command, words, stdout, Path(folder))
             slowest = max(slowest, time.monotonic() - began)
             outcomes[outcome] += 1
             if outcome not in ("refused", "done"):
-                asked = " ".join(shown(os.fsdecode(word)) for word in words).replace(folder, "FOLDER")
+                asked = " ".join(shown(os.fsdecode(word))[:80] for word in words).replace(folder, "FOLDER")
                 faults.append({"parser": "command line", "input": asked, "said": f"{outcome}: {said[-400:]}"})
-    return {"tried": outcomes.total(), **dict(outcomes), "slowest_s": slowest, "faults": faults}
+    print(json.dumps({"tried": outcomes.total(), **dict(outcomes), "slowest_s": slowest, "faults": faults}))
 
 
-def _run(words: list[str | bytes], stdout: str | None) -> tuple[str, str]:
-    """What became of a command: done, refused (an exit code and a message), traceback, hang."""
-    with Path(stdout).open("wb") if stdout else nullcontext() as target:
-        try:
-            process = subprocess.run(
-                [sys.executable, "-m", "snl_edge", *words],
-                stdin=subprocess.DEVNULL,
-                stdout=target or subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                timeout=SECONDS,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return "hang", ""
-    said = process.stderr.decode("utf-8", "replace")
-    shows = (process.stdout or b"").decode("utf-8", "replace") + said
+def _run(command: Callable[[], None], words: list[str | bytes], stdout: str | None, folder: Path) -> tuple[str, str]:
+    """What became of a command: done, refused (an exit code and a message), or a fault; and what it said."""
+    answer, messages = Path(stdout or folder / "answer"), folder / "messages"
+    sys.stdout.flush()
+    if not (child := os.fork()):
+        signal.alarm(SECONDS)
+        _become(command, words, answer, messages)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    said = messages.read_bytes().decode("utf-8", "replace")
+    shows = ("" if stdout else answer.read_bytes().decode("utf-8", "replace")) + said
+    if code == -signal.SIGALRM:
+        return "hang", said
+    if code < 0:
+        return "crash", f"{code} {said}"
     if "Traceback (most recent call last)" in said:
         return "traceback", said
     if any(shown(line) != line for line in shows.splitlines()):
         return "unprintable", repr(shows)
-    if process.returncode < 0:
-        return "crash", said
-    if process.returncode and not said.strip():
+    if code and not said.strip():
         return "silent", said
-    return ("refused" if process.returncode else "done"), said
+    return ("refused" if code else "done"), said
+
+
+def _become(command: Callable[[], None], words: list[str | bytes], answer: Path, messages: Path) -> NoReturn:
+    """In the forked child: runs the command as its program would, and ends."""
+    for path, descriptor in ((answer, 1), (messages, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
+    sys.argv = ["snl-edge", *map(os.fsdecode, words)]
+    code = 1
+    try:
+        command()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(Exception):
+            sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _hostile(folder: Path) -> dict[str, Path]:
@@ -96,14 +134,15 @@ def _hostile(folder: Path) -> dict[str, Path]:
 
 
 def data_set(root: Path, names: tuple[str | bytes, ...] = _ODD_NAMES) -> Path:
-    """Good pictures, some with odd names, and one that promises 900 megapixels."""
+    """Good pictures, some with odd names."""
     (root / "good").mkdir(parents=True)
     content = cv2.imencode(".png", seeds.picture())[1].tobytes()
-    for number in range(3):
+    for number in range(12):
         (root / "good" / f"{number}.png").write_bytes(cv2.imencode(".png", seeds.picture(number))[1].tobytes())
     for name in names:
-        (root / "good" / os.fsdecode(name)).write_bytes(content)
-    (root / "good" / "bomb[/].png").write_bytes(seeds.png(30_000, 30_000, zeros(1)))
+        path = root / "good" / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
     return root
 
 
@@ -111,6 +150,8 @@ def _commands(hostile: dict[str, Path], folder: Path) -> Iterator[tuple[list[str
     plain = data_set(folder / "plain", ())
     named = data_set(folder / "named", tuple(name for name in _ODD_NAMES if isinstance(name, str)))
     bytewise = data_set(folder / "bytewise")
+    bombed = data_set(folder / "bombed", ())
+    (bombed / "good" / "bomb[bold].png").write_bytes(seeds.png(30_000, 30_000, zeros(1)))
     product = data_set(folder / "\x1b[2J[/red]" / "gear", ()).parent
     for path in hostile.values():
         name = str(path)
@@ -135,7 +176,7 @@ def _commands(hostile: dict[str, Path], folder: Path) -> Iterator[tuple[list[str
         yield ["bench", "run", name], None
         yield ["bench", "report", name, "--out", str(folder / "page.html")], None
         yield ["bench", "compare", name, name], None
-    for root in (plain, named, bytewise, product):
+    for root in (plain, named, bytewise, bombed, product):
         yield ["check", str(root)], None
         yield ["check", str(root), "--json"], None
         yield ["check", str(root), "--out", str(folder / "page.html")], None
@@ -178,3 +219,7 @@ _NUMBERS = {
         "teacher=[[",
     ),
 }
+
+
+if __name__ == "__main__":
+    main()
