@@ -12,7 +12,7 @@ from .errors import OutputError
 from .outside.shown import shown
 
 
-def say(line: str = "") -> None:
+def say(line: object = "") -> None:
     """Prints one line; what is not visible in a name is written out (:func:`.outside.shown.shown`)."""
     sys.stdout.write(shown(line) + "\n")
 

@@ -103,5 +103,6 @@ def _outcome(parser: Parser, path: Path) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
+    name, seed, first, count, findings = sys.argv[1:]
     with contextlib.redirect_stdout(sys.stderr):  # only letters go to stdout
-        main(sys.argv[1], *map(int, sys.argv[2:5]), Path(sys.argv[5]))
+        main(name, int(seed), int(first), int(count), Path(findings))

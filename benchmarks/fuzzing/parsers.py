@@ -171,7 +171,7 @@ def _trigger(path: Path) -> object:
 
     line = path.read_bytes().decode("utf-8", "surrogateescape")
     try:
-        StdinTriggers({"top": lambda part=None, encoder=None: None}, lambda text: None).take(line)
+        StdinTriggers({"top": lambda part_id=None, encoder=None: None}, lambda text: None).take(line)
     except (ValueError, KeyError, TypeError) as error:  # what its thread passes on as a complaint
         raise ConfigError("that is no trigger", str(error)) from error
     return None
