@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -186,9 +187,11 @@ class _Watched(DecodingMemory):
         super().__init__(most)
         self.highest = 0
 
-    def _give_back(self, wanted: int) -> None:
-        self.highest = max(self.highest, self._used)
-        super()._give_back(wanted)
+    @contextmanager
+    def taken(self, wanted: int) -> Iterator[None]:
+        with super().taken(wanted):
+            self.highest = max(self.highest, self._used)
+            yield
 
 
 def test_a_picture_larger_than_all_memory_goes_alone() -> None:

@@ -286,11 +286,11 @@ def _graphs() -> Iterator[tuple[str, Callable[[], bytes]]]:
         import onnx
 
         graph = onnx.helper.make_graph([], "g", [], [])
-        for _ in range(60):
+        for _ in range(30):
             graph = onnx.helper.make_graph([onnx.helper.make_node("If", [], [], then_branch=graph)], "g", [], [])
         return onnx.helper.make_model(graph).SerializeToString()
 
     yield "a tensor in another file", outside
-    yield "graphs 60 deep", nested
+    yield "graphs 30 deep", nested
     yield "10 million fields", lambda: b"\x08\x01" * 10_000_000
     yield "a message without an end", lambda: b"\x3a" + b"\xff" * 9 + b"\x01"

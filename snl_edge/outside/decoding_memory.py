@@ -44,18 +44,20 @@ class DecodingMemory:
 
     @contextmanager
     def taken(self, wanted: int) -> Iterator[None]:
-        """Waits until ``wanted`` bytes are free, or nobody else has any."""
+        """Waits until ``wanted`` bytes are free, or nobody else has any; within another of the same thread it is that."""
+        if getattr(self._mine, "inside", False):
+            yield
+            return
         held: int | None = getattr(self._mine, "held", None)
-        inside = getattr(self._mine, "inside", 0)
         with self._freed:
-            if not held and not inside:
+            if not held:
                 self._freed.wait_for(lambda: self._used == 0 or self._used + wanted <= self._most)
             self._used += wanted
-        self._mine.inside = inside + 1
+        self._mine.inside = True
         try:
             yield
         finally:
-            self._mine.inside = inside
+            self._mine.inside = False
             if held is None:
                 self._give_back(wanted)
             else:
