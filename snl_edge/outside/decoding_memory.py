@@ -44,7 +44,7 @@ class DecodingMemory:
 
     @contextmanager
     def taken(self, wanted: int) -> Iterator[None]:
-        """Waits until ``wanted`` bytes are free, or nobody else has any; within another of the same thread it is that."""
+        """Waits until ``wanted`` bytes are free, or nobody else has any; within another of this thread it is that."""
         if getattr(self._mine, "inside", False):
             yield
             return
