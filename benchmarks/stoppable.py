@@ -117,5 +117,7 @@ SCENARIOS = (
     Scenario("export", ("export", RUN, "--out", GRAPH, "--precision", "fp16"), _exported),
     Scenario("calibrate", ("calibrate", LINE, "--model", RUN, "--images", "4"), _calibrated),
     Scenario("build", ("build", RUN, "--onnx-only", "--max-batch", str(_BATCH)), _built),
-    Scenario("threshold", ("threshold", BUNDLE, str(_THRESHOLD), "--product", PRODUCTS[0]), _threshold_set),
+    Scenario(
+        "threshold", ("threshold", BUNDLE, str(_THRESHOLD), "--product", PRODUCTS[0], "--confirm"), _threshold_set
+    ),
 )

@@ -103,7 +103,9 @@ def read_table(path: Path) -> CalibrationTable:
         return read_model(CalibrationTable, path)
     except OSError as error:
         raise ConfigError(
-            f"cannot read calibration table {path}", reason(error), "make it: snl-edge calibrate DATA"
+            f"cannot read calibration table {path}",
+            reason(error),
+            "make it: snl-edge calibrate DATA --model RUN",
         ) from error
     except ValueError as error:
         raise ConfigError(f"{path} is no calibration table", faults(error), "calibrate again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from pydantic import JsonValue
 
 from snl_edge import provenance
 from snl_edge.atomic import scratch_folder
-from snl_edge.calibration.score import DECISION
 from snl_edge.errors import BundleError
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.bundle import ENGINES, Bundle
@@ -20,7 +20,8 @@ from snl_edge.runtime.engine_record import EngineRecord, FlavourName
 from snl_edge.runtime.gpu import present_gpus
 from snl_edge.runtime.ignored import region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import KNOWN, FrameSpec, InputSpec, Precision, read_manifest, sha256_of
+from snl_edge.runtime.manifest import FrameSpec, InputSpec, Lineage, Precision, sha256_of
+from snl_edge.runtime.signature import configured_trust
 from snl_edge.runtime.tensorrt_flavour import load_flavour
 from snl_edge.runtime.tuning import Tuning, tuning_of
 
@@ -108,22 +109,21 @@ def build(
     if engine:
         options = _Options(max_batch, opt_batch, flavour, compute_capabilities, workspace_bytes)
         _build_engines(bundle, chosen, precision == "auto", options, evidence)
+        if configured_trust().keys is not None:
+            console.print(f"no signature covers what was built here: snl-edge sign {bundle.path} --key FILE")
     return bundle.path
 
 
-def kept_tuning(folder: Path, checkpoint: Checkpoint) -> Tuning:
+def kept_tuning(earlier: Bundle, checkpoint: Checkpoint) -> Tuning:
     """What people changed of the thresholds in the bundle that a build replaces, as far as it holds for the new one.
 
     It holds for the same model with the same calibration, on whose scale it was chosen. Either way it is said.
     """
-    try:
-        earlier = read_manifest(folder / MANIFEST)
-    except BundleError:
-        return Tuning()
-    tuned = tuning_of(earlier)
+    folder, manifest = earlier.path, earlier.manifest
+    tuned = tuning_of(manifest)
     if not tuned:
         return tuned
-    if earlier.calibration == checkpoint.calibration and earlier.weights_sha256 in (None, checkpoint.weights_sha256):
+    if manifest.calibration == checkpoint.calibration and manifest.weights_sha256 in (None, checkpoint.weights_sha256):
         console.print(f"thresholds set by hand are kept: {tuned} (`snl-edge threshold {folder} --reset` undoes them)")
         return tuned
     console.print(
@@ -131,6 +131,30 @@ def kept_tuning(folder: Path, checkpoint: Checkpoint) -> Tuning:
         f"set them again with `snl-edge threshold {folder} VALUE --product NAME`"
     )
     return Tuning()
+
+
+def lineage_of(run: Path, checkpoint: Checkpoint) -> Lineage:
+    """Where a bundle comes from that is built here from the run folder ``run``.
+
+    Raises:
+        CheckpointError: the run's record of its images is damaged.
+    """
+    from snl_edge.training.config import image_list
+    from snl_edge.training.image_record import read_run_images
+
+    record = image_list(run)
+    kept = record.is_file()
+    return Lineage(
+        images=len(read_run_images(run).images) if kept else checkpoint.training_images,
+        trained_images=checkpoint.training_images,
+        images_sha256=sha256_of(record) if kept else None,
+        steps=checkpoint.training.steps,
+        seed=checkpoint.training.seed,
+        start_weights=checkpoint.training.start_weights,
+        trained=checkpoint.created,
+        revision=checkpoint.revision,
+        host=platform.node(),
+    )
 
 
 def best_graph(bundle: Bundle) -> Precision:
@@ -214,7 +238,6 @@ def _bundle_from_run(
         for name, record in frames.items():
             parity.setdefault(name, {})["frame"] = record.model_dump()
     ignored, pictures = region_pictures(regions_of(run))
-    tuned = kept_tuning(folder, checkpoint)
     with scratch_folder() as temporary:
         files: dict[Precision, Path] = {
             name: save_graph(graph, temporary / f"{name}.onnx") for name, graph in graphs.items()
@@ -235,9 +258,7 @@ def _bundle_from_run(
             products=checkpoint.products,
             reject_limits=graph_metadata(made.graphs["fp32"]).get("reject_limits", {}),
             calibration=checkpoint.calibration,
-            threshold=tuned.threshold or DECISION,
-            unknown_limit=tuned.unknown_limit or KNOWN,
-            product_thresholds={**checkpoint.calibration.product_thresholds, **tuned.products},
+            product_thresholds=checkpoint.calibration.product_thresholds,
             calibrations=made.calibrations,
             parity=parity,
             gates={name: report.model_dump(mode="json") for name, report in made.gates.items()},
@@ -249,6 +270,8 @@ def _bundle_from_run(
             ignored=ignored,
             weights_sha256=checkpoint.weights_sha256,
             held_out=[sha256_of(sample.path) for sample in made.gate_images],
+            lineage=lineage_of(run, checkpoint),
+            kept_tuning=lambda earlier: kept_tuning(earlier, checkpoint),
         )
     console.print(f"bundle {folder}: {', '.join(made.graphs)} graphs")
     return bundle, made.best if wanted == "auto" else wanted

@@ -212,7 +212,9 @@ class _PairWriter:
         step, quantised, restored = (f"{tensor}.{part}" for part in ("step", "int8", "restored"))
         if step not in self.constants:
             if tensor not in self._ranges:
-                raise ExportError(f"tensor {tensor} has no range", fix="calibrate again: snl-edge calibrate")
+                raise ExportError(
+                    f"tensor {tensor} has no range", fix="calibrate again: snl-edge calibrate DATA --model RUN"
+                )
             self._constant(step, step_of(self._ranges[tensor]))
             nodes.append(helper.make_node("QuantizeLinear", [name, step, "int8.zero"], [quantised], f"q_{tensor}"))
             nodes.append(

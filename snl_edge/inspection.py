@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import CheckpointError, DataError, EngineError
+from .errors import CheckpointError, DataError, EngineError, SnlEdgeError
+from .inspection_short import NOTHING_VOUCHES, bundle_summary, changes_told, lineage
 from .inspection_text import bundle_lines, engine_lines, graph_lines, run_lines
 from .runtime.bundle import Bundle
 from .runtime.engine_record import read_engine, read_record, side_file
 from .runtime.manifest import FILE as MANIFEST
+from .runtime.manifest import WITHOUT_DIGEST
 from .runtime.origin import why_outdated
+from .runtime.signature import TRUSTED_KEYS, Signature, configured_trust, read_signature, require_signed
 from .training.config import CHECKPOINT
 
 
@@ -22,7 +25,9 @@ class Inspection:
     record: dict[str, Any]
     """All of it, as plain data."""
     lines: list[str]
-    """What people ask first, in groups."""
+    """All that people ask, in groups."""
+    short: list[str] = field(default_factory=list)
+    """What they ask first, where it is less."""
 
 
 def describe(path: Path) -> Inspection:
@@ -65,10 +70,12 @@ def _run(run: Path) -> Inspection:
 
 def _bundle(path: Path) -> Inspection:
     bundle = Bundle.read(path)
-    refused = why_outdated(path, bundle.manifest)
+    told, signature, unsigned = _signature(bundle)
+    refused = why_outdated(path, bundle.manifest) or unsigned
     engines, states = bundle.engines(), list[str]()
     for record in engines:
         try:
+            read_record(side_file(bundle.engine_path(record)), signature)
             read_engine(bundle.engine_path(record), record)
             states.append("intact")
         except EngineError as error:
@@ -78,11 +85,36 @@ def _bundle(path: Path) -> Inspection:
         "path": str(path),
         "refused": refused or None,
         **bundle.manifest.model_dump(mode="json"),
+        "root": bundle.root,
+        "signature": told,
+        "changes": [change.plain() for change in bundle.history.changes],
         "engines": [
             {**record.model_dump(mode="json"), "state": state} for record, state in zip(engines, states, strict=True)
         ],
     }
-    return Inspection(content, bundle_lines(bundle, refused, list(zip(engines, states, strict=True))))
+    stated = list(zip(engines, states, strict=True))
+    doubtful = [("doubtful", NOTHING_VOUCHES)] if bundle.built.schema_version == WITHOUT_DIGEST else []
+    origin = [*doubtful, ("signature", told), *lineage(bundle)]
+    return Inspection(
+        content,
+        bundle_lines(bundle, refused, stated, origin, changes_told(bundle)),
+        bundle_summary(bundle, refused, stated, told),
+    )
+
+
+def _signature(bundle: Bundle) -> tuple[str, Signature | None, str]:
+    """What is to be said of the bundle's signature, the signature where it was checked, and why it is refused."""
+    try:
+        trust = configured_trust()
+        found = read_signature(bundle.path)
+        checked = require_signed(bundle.path, bundle.root, trust)
+    except SnlEdgeError as error:
+        return "refused, see above", None, str(error)
+    if found is None:
+        return "not signed", None, ""
+    if checked is None:
+        return f"{found}; not checked, as {TRUSTED_KEYS} names no keys here", None, ""
+    return f"{found}, which is trusted here", checked, ""
 
 
 def _graph(path: Path) -> Inspection:

@@ -40,7 +40,7 @@ def run_lines(run: Path, checkpoint: Checkpoint, images: Sequence[ImageEntry], u
         *_group("ignored", [(name, f"{share:.1%} of the picture") for name, share in checkpoint.ignored.items()]),
         "",
         f"trained on {counted(checkpoint.training_images, 'good image')} of {counted(len(uses), 'product')}",
-        *_columns([("images", unknown)] if unknown else trained_on),
+        *columns([("images", unknown)] if unknown else trained_on),
         *_group("training", settings(training)),
         *_group("model", settings(checkpoint.model.model_dump(mode="json"))),
         *_group(
@@ -57,8 +57,22 @@ def run_lines(run: Path, checkpoint: Checkpoint, images: Sequence[ImageEntry], u
     ]
 
 
-def bundle_lines(bundle: Bundle, refused: str, engines: Sequence[tuple[EngineRecord, str]]) -> list[str]:
-    """A bundle whose files are as they were written; ``refused`` says why nothing may use it; with engines' state."""
+def bundle_lines(
+    bundle: Bundle,
+    refused: str,
+    engines: Sequence[tuple[EngineRecord, str]],
+    origin: Sequence[tuple[str, str]],
+    changes: Sequence[str],
+) -> list[str]:
+    """All of a bundle whose files are as they were written.
+
+    Args:
+        bundle: the bundle.
+        refused: why nothing may use it; empty if it may be used.
+        engines: its engines, each with its state.
+        origin: its signature and lineage, as they are to be said.
+        changes: of its thresholds, as they are to be said.
+    """
     manifest = bundle.manifest
     limits = [f"{name} up to {limit:.3f}" for name, limit in manifest.reject_limits.items()]
     held_out = counted(len(manifest.held_out), "good image")
@@ -88,12 +102,13 @@ def bundle_lines(bundle: Bundle, refused: str, engines: Sequence[tuple[EngineRec
         *_group(
             "made",
             [
-                ("from run", f"{manifest.name}, weights {manifest.weights_sha256 or 'not noted'}"),
-                ("when", manifest.created),
+                *origin,
                 ("versions", _said(manifest.versions)),
                 *([("engines", f"judged on {held_out} that were held out")] if manifest.held_out else []),
             ],
         ),
+        *(["", f"changes of thresholds since the build, the latest first: {len(changes)}"]),
+        *(f"  {text}" for text in changes),
     ]
 
 
@@ -117,7 +132,7 @@ def engine_lines(path: Path, record: EngineRecord) -> list[str]:
     """An engine whose file is as it was written."""
     return [
         f"engine {path}: intact",
-        *_columns(
+        *columns(
             [
                 ("what", _engine(record)),
                 ("layers", _said(record.layers)),
@@ -139,6 +154,17 @@ def settings(record: Mapping[str, Any], name: str = "") -> list[tuple[str, str]]
     return rows
 
 
+def columns(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Indented lines of names and texts, the texts below each other."""
+    width = max((len(name) for name, _ in rows), default=0)
+    return [f"  {name:<{width}}  {text}" for name, text in rows]
+
+
+def size_of_graph(bundle: Bundle, precision: Precision) -> str:
+    """Of the graph's file."""
+    return f"{(bundle.path / bundle.manifest.graphs[precision]).stat().st_size / 1e6:.1f} MB"
+
+
 def _doubts(doubts: Sequence[str]) -> list[str]:
     return ["", f"{counted(len(doubts), 'doubt')}:", *(f"  {text}" for text in doubts)] if doubts else ["no doubts"]
 
@@ -158,7 +184,7 @@ def _graph(bundle: Bundle, precision: Precision) -> str:
     file = bundle.manifest.graphs[precision]
     differs = bundle.manifest.parity.get(precision, {}).get("score_difference")
     agrees = f", scores differ from PyTorch's by at most {differs:.1g}" if isinstance(differs, float) else ""
-    return f"{file}, {(bundle.path / file).stat().st_size / 1e6:.1f} MB{agrees}"
+    return f"{file}, {size_of_graph(bundle, precision)}{agrees}"
 
 
 def _gate(manifest: Manifest, name: GateName) -> str:
@@ -178,12 +204,7 @@ def _engine(record: EngineRecord) -> str:
 
 
 def _group(title: str, rows: Sequence[tuple[str, str]]) -> list[str]:
-    return ["", title, *_columns(rows)] if rows else []
-
-
-def _columns(rows: Sequence[tuple[str, str]]) -> list[str]:
-    width = max((len(name) for name, _ in rows), default=0)
-    return [f"  {name:<{width}}  {text}" for name, text in rows]
+    return ["", title, *columns(rows)] if rows else []
 
 
 def _said(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import shlex
@@ -53,6 +54,15 @@ def machine() -> dict[str, str | int]:
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
     }
+
+
+def who() -> str:
+    """The user of this process and the machine's name, as ``anna@station3``."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # in a container a number may have no name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{platform.node() or 'unnamed'}"
 
 
 def command() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -13,18 +14,16 @@ from typing import Any
 
 import pytest
 from contract_graph import write_contract_bundle, write_contract_graph
+from engines import write_engine
+from resealed import edit_manifest
 
 from snl_edge.errors import BundleError, ConfigError, EngineError, OutputError
 from snl_edge.inspection import describe
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
-from snl_edge.runtime.engine_record import EngineRecord, Profile, pack, read_engine
+from snl_edge.runtime.engine_record import pack, read_engine
 from snl_edge.runtime.manifest import FILE, Manifest, require_threshold, sha256_of
-
-
-def _edit_manifest(folder: Path, **changes: Any) -> None:
-    content = json.loads((folder / FILE).read_text())
-    (folder / FILE).write_text(json.dumps({**content, **changes}))
+from snl_edge.runtime.threshold_history import FILE as HISTORY
 
 
 def _flip_a_byte(path: Path, position: int) -> None:
@@ -72,8 +71,8 @@ def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_manifest_of_a_newer_version_asks_for_an_upgrade(tmp_path: Path) -> None:
     write_contract_bundle(tmp_path / "line")
-    _edit_manifest(tmp_path / "line", schema_version=3, something_new=1)
-    with pytest.raises(BundleError, match=r"schema version 3.*pip install --upgrade snl-edge"):
+    edit_manifest(tmp_path / "line", schema_version=4, something_new=1)
+    with pytest.raises(BundleError, match=r"schema version 4.*pip install --upgrade snl-edge"):
         Bundle.open(tmp_path / "line")
 
 
@@ -94,7 +93,7 @@ def test_manifest_of_a_newer_version_asks_for_an_upgrade(tmp_path: Path) -> None
 )
 def test_manifest_that_cannot_be_is_refused_in_one_line(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     write_contract_bundle(tmp_path / "line")
-    _edit_manifest(tmp_path / "line", **changes)
+    edit_manifest(tmp_path / "line", **changes)
     with pytest.raises(BundleError, match=says) as caught:
         Bundle.open(tmp_path / "line")
     assert "\n" not in str(caught.value)
@@ -132,8 +131,7 @@ def test_threshold_that_cannot_be_leaves_the_manifest_alone(tmp_path: Path) -> N
 def test_a_threshold_that_passes_everything_is_refused_wherever_it_was_written(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
     for change in ({"threshold": 1e300}, {"product_thresholds": {"bolt": 1e300}}, {"unknown_limit": 1e300}):
-        written = json.loads(bundle.manifest.model_dump_json()) | change
-        (tmp_path / "line" / FILE).write_text(json.dumps(written))
+        edit_manifest(tmp_path / "line", **(json.loads(bundle.manifest.model_dump_json()) | change))
         with pytest.raises(BundleError, match="less than or equal to 100"):
             Bundle.open(tmp_path / "line")
 
@@ -150,7 +148,7 @@ def test_unknown_limit_is_kept_and_must_be_a_distance(tmp_path: Path) -> None:
 
 def test_bundle_whose_graphs_recognise_nothing_is_refused(tmp_path: Path) -> None:
     write_contract_bundle(tmp_path / "line")
-    _edit_manifest(tmp_path / "line", schema_version=1)
+    edit_manifest(tmp_path / "line", schema_version=1)
     with pytest.raises(BundleError, match=r"schema version 1: .*recognise products.*build again"):
         Bundle.open(tmp_path / "line")
 
@@ -176,7 +174,7 @@ def read_only_bundle() -> Iterator[Bundle]:
 
 def test_read_only_bundle_opens_and_refuses_changes(read_only_bundle: Bundle) -> None:
     assert Bundle.open(read_only_bundle.path) == read_only_bundle
-    with pytest.raises(OutputError, match=r"cannot write .*manifest\.json: Permission denied"):
+    with pytest.raises(OutputError, match=r"cannot write .*thresholds\.jsonl: Permission denied"):
         read_only_bundle.set_threshold(0.6)
 
 
@@ -186,7 +184,7 @@ def test_bundle_replaces_a_bundle_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / "line" / "engines" / "old.engine").write_bytes(b"old")
     write_contract_bundle(tmp_path / "line", threshold=0.8)
     assert Bundle.open(tmp_path / "line").manifest.threshold == 0.8
-    assert sorted(path.name for path in (tmp_path / "line").iterdir()) == ["fp16.onnx", "fp32.onnx", FILE]
+    assert sorted(path.name for path in (tmp_path / "line").iterdir()) == ["fp16.onnx", "fp32.onnx", FILE, HISTORY]
     assert [path.name for path in tmp_path.iterdir()] == ["line"]
 
 
@@ -265,7 +263,7 @@ def test_failing_to_write_leaves_the_old_bundle(tmp_path: Path) -> None:
 
 def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write bundle"):
+    with pytest.raises(OutputError, match="cannot write .*line: "):
         write_contract_bundle(tmp_path / "file" / "line")
 
 
@@ -275,47 +273,25 @@ def test_unknown_precision_names_those_present(tmp_path: Path) -> None:
         bundle.graph("int8")
 
 
-def _engine(bundle: Bundle, content: bytes = b"engine") -> EngineRecord:
-    folder = bundle.path / "engines"
-    folder.mkdir(exist_ok=True)
-    engine = folder / "tensorrt-fp16-sm87.engine"
-    engine.write_bytes(content)
-    record = EngineRecord(
-        file=engine.name,
-        flavour="tensorrt",
-        version="10.3.0",
-        compute_capabilities=("8.7",),
-        gpu="Orin",
-        precision="fp16",
-        profiles=(Profile(min=1, opt=1, max=1), Profile(min=2, opt=4, max=4)),
-        onnx_sha256=bundle.graph_sha256("fp16"),
-        engine_sha256=sha256_of(engine),
-        layers={"convolution float16": 2},
-        built="2026-11-23T12:00:00+00:00",
-    )
-    record.write(engine)
-    return record
-
-
 def test_engines_are_read_with_their_side_files(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
-    record = _engine(bundle)
+    record = write_engine(bundle)
     assert bundle.engines() == [record]
     assert read_engine(bundle.engine_path(record), record) == b"engine"
 
 
 def test_packed_engine_comes_unpacked_or_says_that_it_cannot(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
-    record = _engine(bundle, pack(b"engine")).model_copy(update={"packed": True})
+    record = write_engine(bundle, pack(b"engine")).model_copy(update={"packed": True})
     assert read_engine(bundle.engine_path(record), record) == b"engine"
-    half = _engine(bundle, pack(b"engine")[:-4]).model_copy(update={"packed": True})
+    half = write_engine(bundle, pack(b"engine")[:-4]).model_copy(update={"packed": True})
     with pytest.raises(EngineError, match=r"cannot be unpacked.*snl-edge build"):
         read_engine(bundle.engine_path(half), half)
 
 
 def test_changed_or_missing_engine_says_how_to_build_it_again(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
-    record = _engine(bundle)
+    record = write_engine(bundle)
     path = bundle.engine_path(record)
     _flip_a_byte(path, 2)
     rebuild = f"snl-edge build {bundle.path} --precision fp16"
@@ -340,11 +316,30 @@ def test_changed_or_missing_engine_says_how_to_build_it_again(tmp_path: Path) ->
 )
 def test_side_file_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
-    record = _engine(bundle)
+    record = write_engine(bundle)
     side = bundle.engine_path(record).with_suffix(".json")
     side.write_text(json.dumps({**record.model_dump(mode="json"), **changes}))
     with pytest.raises(EngineError, match=f"{side} is not valid: .*{says}"):
         bundle.engines()
+
+
+def test_what_helps_is_named_as_it_works_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build without an engine is named where none can be built; one into the bundle's own place."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    run = tmp_path / "line 3"
+    bundle = write_contract_bundle(run / "bundle").path
+    (bundle / "fp32.onnx").write_bytes(b"")
+    with pytest.raises(BundleError, match=r"is damaged.* build it again from its run: snl-edge build RUN --onnx-only"):
+        Bundle.open(bundle)
+    (run / "checkpoint.json").write_text("{}")
+    with pytest.raises(BundleError, match=f"from its run: snl-edge build '{run}' --onnx-only\\.$"):
+        Bundle.open(bundle)
+    bundle = bundle.rename(run / "other")
+    with pytest.raises(BundleError, match=f"snl-edge build '{run}' --onnx-only --out '{run}/other'\\.$"):
+        Bundle.open(bundle)
+    (bundle / FILE).write_bytes(b"{")
+    with pytest.raises(BundleError, match="or remove it and build it again from its run: snl-edge build"):
+        Bundle.open(bundle)
 
 
 def test_manifest_is_frozen() -> None:

@@ -114,11 +114,11 @@ def test_without_golden_samples_nothing_is_checked_and_it_says_so(bundles: Path)
 def test_an_unusual_threshold_by_which_a_sample_flips_is_refused(bundles: Path) -> None:
     write_picture(bundles.parent / "golden" / "good", "never was", picture(4, spot=True))  # wrong before and after
     with running(line_of(bundles, golden={"folder": bundles.parent / "golden"})) as line:
-        before = (bundles / "a" / "manifest.json").read_bytes()
+        before = (bundles / "a" / "thresholds.jsonl").read_bytes()
         for value, name in ((90.0, "reject/spotted.png is good"), (1e-6, "good/plain.png is reject")):
             with pytest.raises(ConfigError, match=f"1 of 3 golden samples would be judged wrongly: {name}"):
                 line.set_threshold(value, "gear", "anna", confirmed=True)
-        assert (bundles / "a" / "manifest.json").read_bytes() == before
+        assert (bundles / "a" / "thresholds.jsonl").read_bytes() == before
         assert line.status().threshold_version == 1
         assert [entry.detail["change"] for entry in refusals(line)] == ["threshold"] * 2
         check = line.set_threshold(0.15, "gear", "anna", confirmed=True)
@@ -133,10 +133,10 @@ def test_an_unusual_threshold_by_which_a_sample_flips_is_refused(bundles: Path) 
 
 def test_a_usual_threshold_by_which_a_sample_flips_is_refused_too(bundles: Path) -> None:
     with running(line_of(bundles)) as line:
-        before = (bundles / "a" / "manifest.json").read_bytes()
+        before = (bundles / "a" / "thresholds.jsonl").read_bytes()
         with pytest.raises(ConfigError, match=r"1 of 2 golden .* wrongly: reject/spotted\.png is good .*: nothing was"):
             line.set_threshold(0.74, "gear", "anna")
-        assert (bundles / "a" / "manifest.json").read_bytes() == before
+        assert (bundles / "a" / "thresholds.jsonl").read_bytes() == before
         assert told(line, "self-test") == Check("self-test", "ok", "2 samples judged rightly")
         assert [entry.detail["change"] for entry in refusals(line)] == ["threshold"]
         assert line.set_threshold(0.6, "gear", "anna") == told(line, "self-test")

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from snl_edge.cli import app
 from snl_edge.runtime.batch import infer_files
-from snl_edge.runtime.manifest import FILE, InputSpec, read_manifest
+from snl_edge.runtime.manifest import FILE, InputSpec
+from snl_edge.runtime.manifest_file import read_manifest
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:

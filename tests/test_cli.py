@@ -27,6 +27,8 @@ COMMANDS = (
     "infer",
     "threshold",
     "inspect",
+    "make-key",
+    "sign",
     "doctor",
     "demo",
     "ignore",
@@ -165,13 +167,13 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, line, bundle, tmp
     copy = tmp_path / "bundle"
     shutil.copytree(bundle, copy)
     product = json.loads((copy / "manifest.json").read_text())["products"][0]
-    untouched = (copy / "manifest.json").read_bytes()
+    untouched = (copy / "thresholds.jsonl").read_bytes()
     refused = failed_with_one_line(snl_edge("threshold", copy, "0.71", "--product", product))
     assert re.search(
         r"0\.71 is [\d.]+ times the calibrated threshold of .*few defects will be rejected.*--confirm", refused
     )
     assert "confirm" in failed_with_one_line(snl_edge("threshold", copy, "--unknown", "9"))
-    assert (copy / "manifest.json").read_bytes() == untouched
+    assert (copy / "thresholds.jsonl").read_bytes() == untouched
     assert snl_edge("threshold", copy, "0.71", "--product", product, "--confirm").returncode == 0
     output = snl_edge("threshold", copy).stdout
     table = [line.split("  ")[0] for line in output.splitlines()]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from lines import line_config, picture, running, wait_for, write_picture
+from resealed import edit_manifest
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.stream.check import check_line
@@ -111,8 +112,7 @@ def test_a_chosen_recipe_that_cannot_run_is_not_replaced_in_silence(bundles: Pat
     else:
         shutil.rmtree(bundles / "b")
         bolts = write_small_bundle(bundles / "b", 96)
-        text_of = (bolts.path / "manifest.json").read_text().replace('"gear"', '"bolt"')
-        (bolts.path / "manifest.json").write_text(text_of)
+        edit_manifest(bolts.path, products=["bolt"])
         camera = config.cameras[0].model_copy(update={"product": "gear"})
         config = config.model_copy(update={"cameras": (camera,)})
     with running(config) as line:

@@ -59,6 +59,9 @@ OWN = {
     "export/engine_layers.py": "TensorRT's own description of an engine",
     "export/engine.py": "the engine that was just built",
     "export/rounding.py": "a graph in memory",
+    "snl_edge/runtime/file_lock.py": "a regular file, opened without waiting, to lock it",
+    "snl_edge/runtime/threshold_history.py": "the history that it appends to, after file_lock; its lines by parse_json",
+    "snl_edge/runtime/signing_keys.py": "the key that it writes",
     # Looked at by the gate first, then opened by a library.
     "snl_edge/decode.py": "the one decoder of pictures: their headers were read",
     "snl_edge/training/resume.py": "safetensors, after check_safetensors",

@@ -27,14 +27,13 @@ main()
 """
 
 
-def stopped(folder, *numbers, ignoring=None):
+def stopped(folder, *numbers, before=()):
     """Status and last words of a command that gets these signals while it writes a file."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, folder / "file"],
+        [*before, sys.executable, "-c", PROGRAM, folder / "file"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=None if ignoring is None else lambda: signal.signal(ignoring, signal.SIG_IGN),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -59,7 +58,7 @@ def test_a_second_request_does_not_cut_the_first_short(tmp_path):
 
 
 def test_nohup_holds(tmp_path):
-    status, _ = stopped(tmp_path, signal.SIGHUP, signal.SIGTERM, ignoring=signal.SIGHUP)
+    status, _ = stopped(tmp_path, signal.SIGHUP, signal.SIGTERM, before=("nohup",))
     assert status == 143
 
 

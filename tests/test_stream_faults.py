@@ -21,6 +21,7 @@ import pytest
 import yaml
 from journals import fill, new_journal
 from lines import light, line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
+from resealed import edit_manifest
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import ConfigError, DataError, EngineError, OutputError
@@ -252,12 +253,12 @@ def _compressed(path: Path, moving: int, repeated: int) -> None:
 def test_a_lens_that_is_dirty_or_covered_is_a_fault_of_its_own(tmp_path: Path, graph_resizes: bool) -> None:
     sharp = picture(0)
     bundle = write_small_bundle(tmp_path / "small", 64)
-    text = json.loads((bundle.path / "manifest.json").read_text())
     features = {"focus": {"mean": focus(sharp), "std": 1.0}}
-    text["reference"] = {product: {"images": 50, "features": features} for product in text["products"]}
+    said = bundle.manifest.model_dump()
+    reference = {product: {"images": 50, "features": features} for product in said["products"]}
     if graph_resizes:  # then the focus of some parts alone is measured
-        text["input"]["frame"] = {"height": 64, "width": 64, "colours": "bgr"}
-    (bundle.path / "manifest.json").write_text(json.dumps(text))
+        said["input"]["frame"] = {"height": 64, "width": 64, "colours": "bgr"}
+    edit_manifest(bundle.path, reference=reference, input=said["input"])
     with running(line_config(bundle.path, tmp_path, camera=watched(tmp_path), drift={"focus_every": 2})) as line:
         for number in range(6):
             shown = cv2.GaussianBlur(picture(number), (0, 0), 2) if number in (2, 3) else picture(number)

@@ -23,12 +23,14 @@ from journals import record
 from lines import light, line_config, records, run_to_end, running, wait_for, write_parts
 from prometheus_client import generate_latest
 from pydantic import ValidationError
+from resealed import edit_manifest
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import CameraError, ConfigError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import ProductReference, Spread, read_manifest
+from snl_edge.runtime.manifest import ProductReference, Spread
+from snl_edge.runtime.manifest_file import read_manifest
 from snl_edge.stream.actuators import GpioActuator
 from snl_edge.stream.check import check_line
 from snl_edge.stream.config import LineConfig, read_config
@@ -272,10 +274,8 @@ def test_drift_is_seen_against_the_reference_in_the_bundle(small: Path, tmp_path
     for name, brightness in (("as trained", 120.0), ("darker", 180.0)):
         spread = {"brightness": Spread(mean=brightness, std=2.0)}
         bundle = write_small_bundle(tmp_path / name, 64)
-        text = json.loads((bundle.path / "manifest.json").read_text())
         reference = ProductReference(images=20, features=spread)  # pyright: ignore[reportArgumentType]
-        text["reference"] = {"gear": reference.model_dump()}
-        (bundle.path / "manifest.json").write_text(json.dumps(text))
+        edit_manifest(bundle.path, reference={"gear": reference.model_dump()})
         camera = {"source": {"type": "folder", "path": tmp_path / "parts"}}
         with running(line_config(bundle.path, tmp_path / f"{name} line", camera=camera, drift=drift)) as line:
             wait_for(lambda line=line: line.ended)

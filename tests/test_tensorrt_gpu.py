@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from contract_graph import HEIGHT, WIDTH, contract_images, framed, write_contract_bundle
+from resealed import edit_manifest
 
 from snl_edge.benchmarks.gpu_ceilings import measure_gpu_ceilings
 from snl_edge.errors import BackendError, DataError, EngineError
@@ -264,8 +265,7 @@ def test_another_shares_the_engine(folder: Path, flavour: FlavourName) -> None:
 
 def test_only_wanted_maps_come_to_the_host(own_folder: Path, flavour: FlavourName) -> None:
     images = contract_images(MAX_BATCH)
-    manifest = own_folder / "manifest.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "scores_vouch_for_maps": True}))
+    edit_manifest(own_folder, scores_vouch_for_maps=True)
     with Detector.load(own_folder, backend=flavour) as detector:
         expected = detector.predict(images)
         pinned = detector.backend.inputs(2 * MAX_BATCH)

@@ -96,12 +96,13 @@ def calibrate(
     require("torch", "timm", "onnx", "onnxsim", extra="train")
     from snl_edge.calibration.measure import CalibrationConfig, calibrate_run
     from snl_edge.progress import console
+    from snl_edge.runtime.remedies import build_command
 
     written = calibrate_run(
         model, open_data(data, layout, None), CalibrationConfig(images, seed), out, sensitivity=sensitivity
     )
     console.print(f"calibration table: {written}")
-    console.print(f"next: snl-edge build {model} --precision int8 --data {data}")
+    console.print(f"next: {build_command(model)} --precision int8 --data {data}")
 
 
 @app.command()

@@ -67,8 +67,12 @@ def threshold(
     reset: Annotated[
         bool, typer.Option("--reset", help="Back to what training chose, of --product or of all that was changed.")
     ] = False,
+    by: Annotated[
+        str | None, typer.Option(help="Who changes it, for the bundle's history; your user and machine if not given.")
+    ] = None,
+    why: Annotated[str, typer.Option(help="Why, in a sentence for the history.")] = "",
 ) -> None:
-    """Show or set the thresholds in force; nothing has to be built again.
+    """Show or set the thresholds in force; nothing has to be built again. The bundle's history keeps every change.
 
     Example: snl-edge threshold line3/ 0.55 --product gear
 
@@ -98,8 +102,9 @@ def threshold(
     if unknown is not None:
         changed = changed.with_unknown_limit(unknown)
         require_confirmed(unusual_limit(unknown), confirm)
-    if changed is not opened:
-        opened = changed.save()
+    if changed is opened and (by is not None or why):
+        raise ConfigError("--by and --why go with a change", fix="give a value, --unknown or --reset")
+    opened = changed.save(by=by, why=why)
     for text in threshold_table(opened.manifest):
         say(text)
     say(f"(unknown product, above distance): {opened.manifest.unknown_limit:.3f}")
@@ -111,6 +116,7 @@ def threshold(
 def inspect(
     path: Annotated[Path, typer.Argument(help="Run folder, bundle, ONNX graph or engine.")],
     as_json: Json = False,
+    long: Annotated[bool, typer.Option("--long", help="All of a bundle: every product, gate and change.")] = False,
 ) -> None:
     """Say what a file or folder of ours is, where it came from, and whether it is intact. --json tells every detail.
 
@@ -125,5 +131,5 @@ def inspect(
     if as_json:
         say_json(found.record)
     else:
-        for line in found.lines:
+        for line in found.lines if long or not found.short else found.short:
             say(line)

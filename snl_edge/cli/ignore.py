@@ -76,6 +76,7 @@ def ignore(
     require_for_run(run)
     from snl_edge.data.layouts import open_dataset
     from snl_edge.progress import console
+    from snl_edge.runtime.remedies import build_command
     from snl_edge.training.checkpoint import read_checkpoint
     from snl_edge.training.ignored import PICTURES, change_regions
     from snl_edge.training.image_record import as_learned
@@ -95,7 +96,7 @@ def ignore(
         console.print(f"doubt: {doubt}", markup=False, highlight=False)
     for bundle in outdated:
         console.print(f"{bundle} is of the regions before and refused from now on", style="bold")
-    console.print(f"bundles that lie elsewhere judge as before; build anew: snl-edge build {run}")
+    console.print(f"bundles that lie elsewhere judge as before; build anew: {build_command(run)}")
 
 
 def _region(

@@ -112,6 +112,7 @@ def train(
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset as named
     from snl_edge.progress import console
+    from snl_edge.runtime.remedies import build_command
     from snl_edge.training.checkpoint import read_checkpoint
     from snl_edge.training.config import CameraConfig, TrainingConfig
     from snl_edge.training.ignored import PICTURES
@@ -165,7 +166,7 @@ def train(
     for text in threshold_lines(checkpoint.calibration):
         console.print(text)
     measure = f"snl-edge evaluate {data} --model {out}   or: " if dataset.test else ""
-    console.print(f"next: {measure}snl-edge build {out} --precision fp16")
+    console.print(f"next: {measure}{build_command(out)} --precision fp16")
 
 
 @app.command()

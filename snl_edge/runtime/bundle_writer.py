@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
@@ -13,8 +15,10 @@ from snl_edge.calibration.score import DECISION, ScoreCalibration
 
 from ..atomic import replacing_folder
 from ..errors import BundleError, SnlEdgeError
-from ..provenance import now
+from ..progress import console
+from ..provenance import now, who
 from .bundle import Bundle
+from .file_lock import locked
 from .kept_files import keep_files
 from .manifest import (
     FILE,
@@ -22,13 +26,18 @@ from .manifest import (
     GateName,
     IgnoredRegion,
     InputSpec,
+    Lineage,
     Manifest,
     Precision,
     ProductReference,
     first_faults,
-    read_manifest,
     sha256_of,
 )
+from .manifest_file import manifest_text, read_manifest, root_of
+from .signature import ANYBODY
+from .threshold_history import FILE as HISTORY
+from .threshold_history import Thresholds, Wanted, history_text
+from .tuning import Tuning
 
 
 def write_bundle(
@@ -55,10 +64,13 @@ def write_bundle(
     ignored: Mapping[str, IgnoredRegion] | None = None,
     weights_sha256: str | None = None,
     held_out: Sequence[str] = (),
+    lineage: Lineage | None = None,
+    kept_tuning: Callable[[Bundle], Tuning] | None = None,
 ) -> Bundle:
     """Writes graphs, what goes with them (``attachments``: texts or bytes, by path) and manifest as a bundle.
 
-    An earlier bundle at ``folder`` is replaced as a whole.
+    An earlier bundle at ``folder`` is replaced as a whole; of the thresholds that were set in it stay those that
+    ``kept_tuning`` says, as the first line of the new bundle's history. Nobody can set one meanwhile.
     Engines of an earlier bundle go with it: they were built from its graphs. What else lies there is kept
     (`keep_files`), but for a report that tells of another model.
 
@@ -69,7 +81,7 @@ def write_bundle(
     """
     folder = Path(folder)
     _check_replaceable(folder)
-    with replacing_folder(folder) as new:
+    with ExitStack() as until_it_is_there, replacing_folder(folder) as new:
         # Precisions that share a graph share its file.
         owners: dict[Path, str] = {}
         for precision, graph in graphs.items():
@@ -101,11 +113,18 @@ def write_bundle(
             ignored=dict(ignored or {}),
             weights_sha256=weights_sha256,
             held_out=tuple(held_out),
+            lineage=lineage,
         )
-        _write_synced(new / FILE, manifest.model_dump_json(indent=2) + "\n")
-        if (folder / FILE).is_file():
-            keep_files(folder, new)
-    return Bundle.open(folder)
+        text = _text(manifest)
+        _write_synced(new / FILE, text)
+        until_it_is_there.enter_context(_nobody_sets_thresholds(folder))
+        earlier, known = _earlier(folder)
+        tuning = kept_tuning(earlier) if kept_tuning and earlier and known else Tuning()
+        kept = _kept(earlier, tuning) if earlier is not None and tuning else None
+        _write_synced(new / HISTORY, history_text(json.loads(text)["digest"], manifest, kept))
+        if earlier is not None:
+            keep_files(earlier, Bundle.peek(new), known=known)
+    return Bundle.open(folder, ANYBODY)  # nobody can have signed it yet
 
 
 def _check_replaceable(folder: Path) -> None:
@@ -120,6 +139,50 @@ def _check_replaceable(folder: Path) -> None:
         ) from error
 
 
+@contextmanager
+def _nobody_sets_thresholds(folder: Path) -> Iterator[None]:
+    """A threshold set in the bundle ``folder`` while another takes its place would be lost: whoever sets one waits, and
+    is then told."""
+    if not (folder / HISTORY).is_file():
+        yield
+        return
+    with locked(folder / HISTORY, os.O_RDONLY):
+        yield
+
+
+def _earlier(folder: Path) -> tuple[Bundle | None, bool]:
+    """The bundle to be replaced, if there is one, and whether the thresholds in force in it are known.
+
+    What damaged its history is said: a build is the remedy.
+    """
+    if not (folder / FILE).is_file():
+        return None, True
+    try:
+        return Bundle.peek(folder), True
+    except BundleError as error:
+        console.print(f"thresholds set in the bundle {folder} are not kept: {error}", markup=False, highlight=False)
+    manifest = read_manifest(folder / FILE)
+    return Bundle(folder, manifest, root_of(folder / FILE, manifest)), False
+
+
+def _kept(earlier: Bundle, tuning: Tuning) -> Wanted:
+    values = Thresholds(
+        threshold=tuning.threshold,
+        unknown_limit=tuning.unknown_limit,
+        product_thresholds=dict(tuning.products),
+    )
+    last = earlier.history.changes[-1] if earlier.history.changes else None
+    told = f", set last by {last.by} on {last.time}" if last else ""
+    return Wanted(values, "kept", who(), f"kept from the bundle of {earlier.built.created}{told}")
+
+
+def _text(manifest: Manifest) -> str:
+    try:
+        return manifest_text(manifest)
+    except ValueError as error:
+        raise BundleError("this bundle would not be valid", str(error), "correct what is named") from error
+
+
 def _manifest(**fields: object) -> Manifest:
     try:
         return Manifest.model_validate(fields)
@@ -131,7 +194,7 @@ def _copy_synced(source: Path, target: Path) -> None:
     try:
         shutil.copyfile(source, target)
     except FileNotFoundError as error:
-        raise BundleError(f"graph {source} is missing", fix="export it again") from error
+        raise BundleError(f"graph {source} is missing", fix="give a graph that is there") from error
     with target.open("rb") as written:
         os.fsync(written.fileno())
 

@@ -21,6 +21,7 @@ from .frame import misfit
 from .manifest import require_threshold
 from .prediction import Prediction, Scores
 from .selection import select_backend
+from .signature import Trust
 from .verdict import Verdict, judge
 
 _log = logging.getLogger(__name__)
@@ -73,13 +74,17 @@ class Detector:
         device: int = 0,
         threads: int | None = None,
         max_batch: int | None = None,
+        trust: Trust | None = None,
     ) -> Detector:
-        """Opens and checks a bundle and loads a backend for it; arguments and errors as `select_backend`.
+        """Opens and checks a bundle and loads a backend for it; other arguments and errors as `select_backend`.
+
+        Args:
+            trust: whose signatures count; what the environment says if not given.
 
         Raises:
-            BundleError: the bundle is incomplete or damaged.
+            BundleError: the bundle is incomplete or damaged, or nobody who is trusted has signed it.
         """
-        opened = Bundle.open(bundle)
+        opened = Bundle.open(bundle, trust)
         return cls(opened, *select_backend(opened, backend, precision, device, threads, max_batch))
 
     def another(self) -> Detector:
@@ -252,7 +257,7 @@ class Detector:
             raise ResultError(
                 f"{self.backend.description} gave a score, map or distance with no finite number",
                 "numbers overflowed in the graph",
-                "run the fp32 graph and check the bundle with `snl-edge doctor`",
+                f"run the fp32 graph, and check the bundle: snl-edge inspect {self.bundle.path}",
             )
 
     @property

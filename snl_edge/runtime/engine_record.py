@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ..atomic import write_text
 from ..errors import EngineError
 from ..outside.files import GIB, read_bytes, reason
-from ..outside.json_text import faults, read_model
+from ..outside.json_text import faults, parse_model
 from ..outside.packed import unpack_gzip
 from .manifest import Precision, Sha256
+from .signature import Signature, require_covered
 
 FlavourName = Literal["tensorrt", "tensorrt_rtx"]
 MOST_ENGINE, MOST_UNRECORDED = 2 * GIB, GIB // 2
@@ -97,15 +98,22 @@ def side_file(engine: Path) -> Path:
     return engine.with_suffix(".json")
 
 
-def read_record(path: Path) -> EngineRecord:
+def read_record(path: Path, signature: Signature | None = None) -> EngineRecord:
     """Reads a side file.
 
+    Args:
+        path: the side file.
+        signature: that of the bundle, checked, where engines must be signed.
+
     Raises:
-        EngineError: it cannot be read, is damaged, or belongs to another engine file.
+        EngineError: it cannot be read, is damaged, belongs to another engine file, or is not covered by the signature.
     """
-    fix = f"build the engine again: snl-edge build {path.parent.parent}"
+    again = f"snl-edge build {path.parent.parent} --precision PRECISION"
+    fix = f"remove {path} and its engine, then build that again: {again}"
     try:
-        record = read_model(EngineRecord, path)
+        content = read_bytes(path)
+        require_covered(path, content, signature)
+        record = parse_model(EngineRecord, content)
     except OSError as error:
         raise EngineError(f"cannot read {path}", reason(error), "check path and permissions") from error
     except ValueError as error:

@@ -8,22 +8,24 @@ from pathlib import Path
 
 from ..errors import BundleError
 from ..progress import console
-from .bundle import ENGINES
-from .manifest import FILE, Manifest, read_manifest
+from .bundle import ENGINES, Bundle
+from .manifest import FILE, Manifest
+from .signature import FILE as SIGNATURE
+from .threshold_history import FILE as HISTORY
 
 
-def keep_files(earlier: Path, bundle: Path) -> None:
-    """Takes over into the new ``bundle`` what no build wrote into the ``earlier`` one, whose files stay where they are.
+def keep_files(before: Bundle, now: Bundle, *, known: bool = True) -> None:
+    """Takes over into the bundle ``now`` what no build wrote into that of ``before``, whose files stay where they are.
 
     A report stays if it tells of the same weights and thresholds; that of another model would be read as this one's
-    and is left out. Either is said.
+    and is left out, as is any if it is not ``known`` which thresholds were in force. Either is said.
 
     Raises:
-        BundleError: ``earlier`` cannot be read, or the new bundle has a file of the same name.
+        BundleError: the new bundle has a file of the same name.
         OSError: the new one cannot be written.
     """
-    before, now = (read_manifest(folder / FILE) for folder in (earlier, bundle))
-    own = {FILE, *before.files}
+    earlier, bundle = before.path, now.path
+    own = {FILE, HISTORY, SIGNATURE, *before.built.files}
     files = [path for path in sorted(earlier.rglob("*")) if path.is_symlink() or not path.is_dir()]
     others = [
         name
@@ -31,7 +33,7 @@ def keep_files(earlier: Path, bundle: Path) -> None:
         if name.as_posix() not in own and name.parts[0] != ENGINES
     ]
     reports = {name.parent for name in others if name.name == "metrics.json" and name.with_name("index.html") in others}
-    dropped = set[Path]() if _tells_of(before, now) else reports
+    dropped = set[Path]() if known and _tells_of(before.manifest, now.manifest) else reports
     for name in others:
         if dropped & set(name.parents):
             continue

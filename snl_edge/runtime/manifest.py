@@ -1,4 +1,4 @@
-"""`manifest.json`: what a bundle says of itself, and the thresholds in force."""
+"""`manifest.json`: what training and build decided, and what follows from it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from pydantic import (
 from snl_edge.calibration.score import DECISION, ScoreCalibration
 
 from ..bit_depth import Bits
-from ..errors import BundleError, ConfigError
+from ..errors import ConfigError
 from ..outside.files import MOST_HASHED, opened
-from ..outside.json_text import read_json
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+WITHOUT_DIGEST = 2
+"""The last version whose manifests did not vouch for themselves."""
 FILE = "manifest.json"
 KNOWN = 1.0
 """The default limit of the product distance."""
@@ -150,15 +151,42 @@ class IgnoredRegion(BaseModel):
     """At the model's size; white is ignored."""
 
 
+class Lineage(BaseModel):
+    """What the graphs came from, and where they were made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int = Field(ge=1)
+    """That training was given."""
+    trained_images: int = Field(ge=1)
+    """Of them, that it learned from; others are held out."""
+    images_sha256: Sha256 | None
+    """Of the run's record of what each image was used for; None of runs that keep none."""
+    steps: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    start_weights: Sha256 | None = None
+    """That the run trained on from."""
+    trained: str
+    """When, ISO 8601, UTC."""
+    revision: str
+    """Of the source that trained."""
+    host: str
+    """Name of the machine that built the bundle."""
+
+
 class Manifest(BaseModel):
     """The content of ``manifest.json``. All thresholds are on the calibrated scale.
 
-    Each product has its own there as training set it; 0.5 decides on parts of a product without one.
+    Each product has its own there as training set it; 0.5 decides on parts of a product without one. The file is never
+    rewritten: that of `Bundle.manifest` has the thresholds that were set since in their place.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[2, 3] = SCHEMA_VERSION
+    digest: Sha256 | None = None
+    """SHA-256 over all else that the file says (`manifest_file.digest_of`), which holds the SHA-256 of every file that
+    decides. None in version 2, and in what was not read from a file."""
     name: str = Field(min_length=1)
     created: str
     input: InputSpec
@@ -191,6 +219,8 @@ class Manifest(BaseModel):
     """By product; those that are not here count everywhere."""
     weights_sha256: Sha256 | None = None
     """Of the run's weights that the graphs were made of; None in bundles from before it was noted."""
+    lineage: Lineage | None = None
+    """None in bundles from before it was noted."""
     held_out: tuple[Sha256, ...] = ()
     """Good images that nothing was fitted to, if the bundle was built with images: engines are judged on them."""
 
@@ -272,41 +302,6 @@ def sha256_of(path: Path) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Reads and checks ``manifest.json``.
-
-    Raises:
-        BundleError: it is missing, no JSON, made by another version, or says something that cannot be.
-    """
-    try:
-        content = read_json(Path(path))
-    except FileNotFoundError as error:
-        raise BundleError(
-            f"{path.parent} is no bundle", f"{path.name} is missing", "give a folder that `snl-edge build` wrote"
-        ) from error
-    except OSError as error:
-        raise BundleError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
-    except ValueError as error:  # no UTF-8, no JSON
-        raise BundleError(f"{path} is damaged", str(error), "copy the bundle again, or build it again") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise BundleError(
-            f"{path} has schema version {version}",
-            f"this snl-edge reads version {SCHEMA_VERSION}",
-            "upgrade it: pip install --upgrade snl-edge",
-        )
-    if isinstance(version, int) and version < SCHEMA_VERSION:
-        raise BundleError(
-            f"{path} has schema version {version}",
-            f"this snl-edge reads version {SCHEMA_VERSION}, whose graphs recognise products",
-            "train and build again with this snl-edge",
-        )
-    try:
-        return Manifest.model_validate(content)
-    except ValidationError as error:
-        raise BundleError(f"{path} is not valid", first_faults(error), "build the bundle again") from error
 
 
 def first_faults(error: ValidationError, limit: int = 3) -> str:

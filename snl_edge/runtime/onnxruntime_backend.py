@@ -64,7 +64,7 @@ class OnnxRuntimeBackend:
                 self._bound = batch
             self._session.run_with_iobinding(self._binding)
         except Exception as error:
-            raise EngineError("ONNX Runtime failed", str(error), "check the bundle with `snl-edge doctor`") from error
+            raise EngineError("ONNX Runtime failed", str(error), "check the bundle: snl-edge inspect BUNDLE") from error
         return outputs
 
     def run(self, images: NDArray[np.uint8]) -> Scores:

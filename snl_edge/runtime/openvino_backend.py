@@ -108,7 +108,7 @@ class OpenVinoBackend:
                     self._queue.start_async({"images": images[index : index + 1]}, index, share_inputs=True)
                 self._queue.wait_all()
         except RuntimeError as error:
-            raise EngineError("OpenVINO failed", str(error), "check the bundle with `snl-edge doctor`") from error
+            raise EngineError("OpenVINO failed", str(error), "check the bundle: snl-edge inspect BUNDLE") from error
         return self._outputs.part(0, batch)
 
     def _collect(self, request: openvino.InferRequest, index: int) -> None:

@@ -12,6 +12,7 @@ from ..errors import BundleError
 from ..outside.json_text import read_json
 from ..training.config import CHECKPOINT
 from .manifest import Manifest
+from .remedies import build_command
 
 
 def check_origin(bundle: Path, manifest: Manifest) -> None:
@@ -48,4 +49,4 @@ def _why(bundle: Path, manifest: Manifest) -> str:
 
 def _fix(bundle: Path) -> str:
     run = bundle.resolve().parent
-    return f"build it again: snl-edge build {run}; or move the old bundle elsewhere to go on with it"
+    return f"build it again: {build_command(run, bundle)}; or move the old bundle elsewhere to go on with it"

@@ -15,7 +15,7 @@ from ..errors import CameraError, ConfigError, DataError, SnlEdgeError
 from ..opencv import opencv
 from ..runtime.frame import misfit
 from ..runtime.manifest import FILE as MANIFEST
-from ..runtime.manifest import read_manifest
+from ..runtime.manifest_file import read_manifest
 from ..runtime.tuning import standing_doubts
 from ..table import print_table, text_column
 from .actuators.settings import ActuatorSettings

@@ -18,6 +18,7 @@ from ..runtime.detector import Detector
 from ..runtime.frame import as_images
 from ..runtime.manifest import Precision, sha256_of
 from ..runtime.prediction import Scores
+from ..runtime.signature import configured_trust
 from ..runtime.verdict import Verdict, judge
 from .settings import EngineSettings
 
@@ -93,6 +94,7 @@ class Recipe:
             device=settings.device,
             threads=settings.threads,
             max_batch=settings.max_batch,
+            trust=configured_trust(settings.trusted_keys),
         )
 
     def acquire(self) -> int:

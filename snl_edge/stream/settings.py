@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -44,3 +45,6 @@ class EngineSettings(Settings):
     """How long the first picture of a batch waits for others; 0: whatever is there goes at once."""
     in_flight: int = Field(default=1, ge=1, le=4)
     """Batches that run at once on one engine; 2 keeps a GPU busy while results are copied."""
+    trusted_keys: Path | None = None
+    """Folder of public keys: only bundles and engines that one of them has signed are run. If not given, what
+    ``SNL_EDGE_TRUSTED_KEYS`` names."""

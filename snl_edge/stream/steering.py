@@ -98,8 +98,8 @@ class Steering:
             recipe = self._state.recipe
             asked = asked_threshold(recipe.bundle, value, product, confirmed)
             checked = self._no_flip(asked)
-            set_threshold(self._journal, recipe.bundle, asked, actor, checked and checked.text)
-            recipe.in_force = InForce(asked.changed, recipe.in_force.version + 1)
+            changed = set_threshold(self._journal, recipe.bundle, asked, actor, checked and checked.text)
+            recipe.in_force = InForce(changed, recipe.in_force.version + 1)
             if self._config.golden is not None:
                 self._golden = checked
         return checked

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError
-from ..runtime.bundle import Bundle
-from ..runtime.manifest import FILE as MANIFEST
-from ..runtime.manifest import read_manifest
+from ..runtime.bundle import Bundle, changed_elsewhere
 from ..runtime.tuning import require_confirmed, tuning_of, unusual
 from .choices import moment
 from .journal import AuditEntry, Journal
@@ -38,15 +35,17 @@ def thresholds_in_force(journal: Journal, bundle: Bundle, actor: str) -> InForce
 
 
 def _told(latest: AuditEntry | None, known: bool, bundle: Bundle) -> str:
-    tuning = tuning_of(bundle.manifest)
+    tuning, changes = tuning_of(bundle.manifest), bundle.history.changes
+    last = f" (last by {changes[-1].by} on {changes[-1].time})" if changes else ""
     if latest is not None and not known and latest.detail.get("recipe") == bundle.manifest.name:
         return (
             f"those in {bundle.path} ({tuning or 'as training chose them'}) are not those that this line had in force "
-            f"last, noted by {latest.actor} on {moment(latest.time)}: they were changed elsewhere, or the bundle was"
+            f"last, noted by {latest.actor} on {moment(latest.time)}: they were changed elsewhere{last}, "
+            "or the bundle was"
         )
     if latest is not None and known and tuning and latest.actor != "start":
         return f"{tuning}, set by {latest.actor} on {moment(latest.time)}"
-    return f"{tuning}, set in {bundle.path}" if tuning else ""
+    return f"{tuning}, set in {bundle.path}{last}" if tuning else ""
 
 
 class Asked(NamedTuple):
@@ -68,34 +67,35 @@ def asked_threshold(bundle: Bundle, value: float, product: str | None, confirmed
             file was changed since the bundle was loaded, and that change would be undone.
         BundleError: the file cannot be read any more.
     """
-    stored = read_manifest(bundle.path / MANIFEST)
-    if tuning_of(stored) != tuning_of(bundle.manifest):
-        raise ConfigError(
-            f"the thresholds in {bundle.path} were changed while the line runs, and are not in force",
-            "setting one here would undo that without a word",
-            "change over to this recipe again, or restart the line: then they are in force",
-        )
+    if Bundle.peek(bundle.path).manifest != bundle.manifest:
+        raise changed_elsewhere(bundle.path)
     changed = bundle.with_threshold(value, product)
     odd = unusual(bundle.manifest, product, value)
     require_confirmed(odd, confirmed)
     return Asked(value, product, changed, odd)
 
 
-def set_threshold(journal: Journal, bundle: Bundle, asked: Asked, actor: str, golden: str | None) -> None:
-    """Sets a threshold and puts the change on record: first the record, so that no change goes without.
+def set_threshold(journal: Journal, bundle: Bundle, asked: Asked, actor: str, golden: str | None) -> Bundle:
+    """Sets a threshold and puts the change on record: first the audit, so that no change goes without.
+
+    The bundle's history names ``actor``, too.
 
     Args:
         bundle: with the thresholds in force.
         golden: what the golden samples said of it; None where they were not asked.
 
+    Returns:
+        the bundle with the threshold in force.
+
     Raises:
-        OutputError: the bundle cannot be written; the record then says so, too.
-        sqlite3.Error: the record cannot be written; nothing has changed.
+        ConfigError, BundleError: thresholds were set elsewhere meanwhile, or the bundle was built anew.
+        OutputError: the bundle cannot be written; the audit then says so, too.
+        sqlite3.Error: the audit cannot be written; nothing has changed.
     """
     more = ({"confirmed": asked.odd} if asked.odd else {}) | ({"golden": golden} if golden else {})
     journal.audit(actor, ACTION, **_thresholds(asked.changed), product=asked.product, value=asked.value, **more)
     try:
-        asked.changed.save()
+        return asked.changed.save(by=actor, over=bundle)
     except BaseException:
         journal.audit(actor, ACTION, **_thresholds(bundle), failed=True)
         raise

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import BundleError, ConfigError
-from ...runtime.manifest import FILE, read_manifest
+from ...runtime.manifest import FILE
+from ...runtime.manifest_file import read_manifest
 
 
 @dataclass(frozen=True)
