@@ -81,7 +81,7 @@ def _paste(drawing: Drawing, encoded: str, points: list[list[float]]) -> None:
     except binascii.Error as error:
         raise ValueError("its mask is no base64") from error
     mask = drawing.mask
-    drawn: NDArray[np.bool_] = np.atleast_3d(decode_unchanged(png, "its mask"))[..., :3].any(axis=-1)
+    drawn = np.asarray(np.atleast_3d(decode_unchanged(png, "its mask"))[..., :3].any(axis=-1))
     drawing.count(drawn.size)
     left, top = (round(value) for value in points[0])
     target = mask[top : top + drawn.shape[0], left : left + drawn.shape[1]]
