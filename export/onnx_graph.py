@@ -79,7 +79,7 @@ def check_graph(graph: onnx.ModelProto) -> None:
     """
     try:
         onnx.checker.check_model(graph, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:  # names, too
         raise ExportError("the ONNX graph is invalid", str(error).strip().split("\n")[0]) from error
     signature = {
         value.name: (

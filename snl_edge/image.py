@@ -62,7 +62,7 @@ def opened_image(path: Path, name: str) -> Iterator[bytes]:
         with opened(path, MOST_BYTES) as (file, size):
             if not size:
                 raise DataError(f"{name} is empty", fix="remove it or record it again")
-            promised = image_size(lambda offset, count: os.pread(file.fileno(), count, offset), size)
+            promised = image_size(lambda at, count: os.pread(file.fileno(), count, at) if at < size else b"", size)
             with decoding_memory.taken(size + promised.decoding_bytes):
                 yield file.read(size)
     except OSError as error:

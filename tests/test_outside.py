@@ -161,6 +161,18 @@ def test_a_png_with_more_data_than_its_picture_is_refused() -> None:
         decode(seeds.png(10, 10, zeros(17)), "a.png")
 
 
+def test_a_bigtiff_that_points_beyond_any_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II+\0\x08\0\0\0" + b"\xff" * 8)
+    with pytest.raises(DataError, match="its header is cut short"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_a_graph_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(seeds.graphs()[0].replace(b"contrast", b"contras\xff"))
+    with pytest.raises(ExportError):
+        read_graph(tmp_path / "a.onnx")
+
+
 def test_noise_is_no_mask() -> None:
     noise = np.zeros((600, 600), bool)
     noise[::2, ::2] = True
