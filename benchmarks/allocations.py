@@ -1,7 +1,8 @@
 """Memory that Python and NumPy ask for while frames are judged, seen by ``tracemalloc``.
 
 NumPy tells ``tracemalloc`` of its arrays; what OpenVINO, ONNX Runtime or CUDA allocate inside is not seen. With
-``out`` given, what remains of a frame is a verdict: a few views, floats and dataclass fields, no pixel.
+``out`` given, what remains of a frame is a verdict: a few views, floats and dataclass fields, no pixel. Frames are held
+against a threshold that none reaches: a reject's regions are searched for in arrays of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge.runtime.detector import Detector
+from snl_edge.runtime.manifest import HIGHEST
 from snl_edge.runtime.prediction import Prediction
 
 
@@ -21,17 +23,17 @@ def allocated_per_frame(detector: Detector, frames: Sequence[NDArray[np.uint8]],
     """Bytes per frame while ``frames`` are judged together in steady state: most in use at once, and kept after."""
     out = Prediction.empty(len(frames), detector.bundle.manifest.input.size)
     for _ in range(3):
-        detector.detect(frames, out=out)  # staging, lazily made objects
+        detector.detect(frames, threshold=HIGHEST, out=out)  # staging, lazily made objects
     gc.collect()
     tracing = tracemalloc.is_tracing()
     if not tracing:
         tracemalloc.start()
     try:
-        detector.detect(frames, out=out)
+        detector.detect(frames, threshold=HIGHEST, out=out)
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         for _ in range(repeats):
-            detector.detect(frames, out=out)
+            detector.detect(frames, threshold=HIGHEST, out=out)
         after, peak = tracemalloc.get_traced_memory()
     finally:
         if not tracing:

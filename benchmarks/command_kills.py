@@ -159,7 +159,7 @@ def _look(scenario: Scenario, place: Path, ended: Ended, number: signal.Signals 
     if number != signal.SIGKILL:
         problems += [f"temporary file left: {left}" for left in _left(place)]
         problems += [f"said: {line}" for line in ended.said.splitlines() if _is_fault(line)]
-        expected = (1, 2) if number is None else (0, 1, 128 + number)
+        expected = (1, 2, 3) if number is None else (0, 1, 128 + number)
         if ended.status not in expected and not (number is None and ended.status == 0 and state == "new"):
             problems.append(f"exit status {ended.status}: {ended.said[-300:]}")
     elif _left(place):

@@ -148,7 +148,7 @@ def recognised(bundle: Path, samples: Sequence[Sample]) -> dict[str, Any]:
     with progress_bar("judging") as report:
         prediction = run_graph(read_graph(Bundle.open(bundle).graph("fp16")), pictures)
         report(len(samples), len(samples))
-    verdicts = [judge(manifest, "fp16", prediction, index) for index in range(len(samples))]
+    verdicts = [judge(manifest, "fp16", prediction, index, manifest.input.size) for index in range(len(samples))]
     nearest = [manifest.products[number] for number in prediction.product]
     good = np.array([sample.is_good for sample in samples])
     own = np.array([name == sample.product for name, sample in zip(nearest, samples, strict=True)])

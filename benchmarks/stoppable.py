@@ -15,6 +15,10 @@ from snl_edge.calibration.table import read_table
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.synthetic import write_synthetic_line
 from snl_edge.export.build import build
+from snl_edge.infer.lines import LINE as LINE_OF
+from snl_edge.infer.lines import Run
+from snl_edge.infer.verdict_file import RUN as INFER_RUN
+from snl_edge.infer.verdict_file import VERDICTS
 from snl_edge.model.config import override
 from snl_edge.model.presets import preset
 from snl_edge.runtime.bundle import Bundle
@@ -108,6 +112,18 @@ def _threshold_set(folder: Path) -> str:
     return "new" if Bundle.open(folder / BUNDLE).manifest.threshold_for(PRODUCTS[0]) == _THRESHOLD else "old"
 
 
+def _inferred(folder: Path) -> str:
+    run, lines = folder / OUT / INFER_RUN, folder / OUT / VERDICTS
+    if not run.exists():
+        return "old"
+    if (summary := Run.model_validate_json(run.read_bytes()).summary) is None:
+        return "resumable"
+    told = [LINE_OF.validate_json(text) for text in lines.read_bytes().splitlines()]
+    if len(told) != summary.pictures:
+        raise ValueError(f"{VERDICTS} has {len(told)} lines of {summary.pictures} pictures")
+    return "new"
+
+
 SCENARIOS = (
     Scenario(
         "train",
@@ -117,6 +133,7 @@ SCENARIOS = (
     Scenario("export", ("export", RUN, "--out", GRAPH, "--precision", "fp16"), _exported),
     Scenario("calibrate", ("calibrate", LINE, "--model", RUN, "--images", "4"), _calibrated),
     Scenario("build", ("build", RUN, "--onnx-only", "--max-batch", str(_BATCH)), _built),
+    Scenario("infer", ("infer", LINE, "--bundle", BUNDLE, "--out", OUT, "--resume"), _inferred),
     Scenario(
         "threshold", ("threshold", BUNDLE, str(_THRESHOLD), "--product", PRODUCTS[0], "--confirm"), _threshold_set
     ),

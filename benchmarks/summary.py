@@ -22,6 +22,7 @@ from .command import run_command
 from .contamination_table import contamination_table
 from .fuzz_table import fuzz_table
 from .gpu_tables import gpu_table
+from .infer import infer_table
 from .precision_tables import memory_table, precision_figures, precision_table, size_table
 from .presets import presets_table
 from .results import FOLDER, SUMMARY, Result, read_results
@@ -172,6 +173,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "robustness": robustness_table,
     "wins": wins_caption,
     "gpu": gpu_table,
+    "infer": infer_table,
     "contamination": contamination_table,
     "thresholds": thresholds_table,
 }

@@ -66,8 +66,12 @@ class DepthWatch:
             self._seen = self._peak = 0
         # Once a value needs all bits, no later picture can raise the doubt again: nothing more is looked at.
         elif image.dtype == np.uint16 and suspected_bits(self._peak) is not None:
-            self._seen += 1
-            self._peak = max(self._peak, int(image.max()))
+            self.note(int(image.max()))
+
+    def note(self, peak: int) -> None:
+        """The largest value of one 16-bit picture that somebody else looked at."""
+        self._seen += 1
+        self._peak = max(self._peak, peak)
 
     @property
     def doubt(self) -> str | None:

@@ -10,14 +10,17 @@ from snl_edge.data.synthetic import PRODUCTS, write_synthetic_line
 from snl_edge.evaluation.report import write_report
 from snl_edge.evaluation.run import evaluate_model
 from snl_edge.export.build import build
+from snl_edge.infer.command import infer_files
+from snl_edge.infer.table import View
 from snl_edge.model.config import override
 from snl_edge.model.presets import preset
 from snl_edge.progress import console, progress_bar
-from snl_edge.runtime.batch import infer_files
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.loop import train
 
 LINE_SEED = 7
+SHOWN = 12
+"""Rows of each product's table: the demo does not stop at a pager."""
 
 
 def run_demo(folder: Path, *, quick: bool = False) -> None:
@@ -59,11 +62,8 @@ def run_demo(folder: Path, *, quick: bool = False) -> None:
             [str(line / name / "test")],
             bundle,
             folder / "verdicts" / name,
-            backend="auto",
-            precision="auto",
-            threshold=None,
             product=name,
-            as_json=False,
+            view=View(limit=SHOWN, paged=False),
         )
     for text in ("", f"report: {html}", f"heatmaps: {folder / 'verdicts'}", f"bundle: {bundle}"):
         console.print(text)

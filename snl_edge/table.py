@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -31,11 +32,14 @@ def _text(cell: str | Text) -> Text:
     return Text(shown(cell.plain), cell.style) if isinstance(cell, Text) else Text(shown(cell))
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], *, header: bool = True) -> None:
+def print_table(
+    columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], *, header: bool = True, paged: bool = False
+) -> None:
     """Prints ``rows`` under ``columns`` (:func:`text_column`, :func:`number_column`) on stdout.
 
     Cells are shown as they are: a bracket in a name is no style. On a terminal words are folded until the table fits,
     and it grows beyond the terminal where that is not enough; a file or another program gets every row in one line.
+    With ``paged`` a table longer than the terminal is shown by its pager ($PAGER).
     """
     cells = [[_text(cell) for cell in row] for row in rows]
     table = Table(*columns, box=None, show_header=header, header_style="bold", pad_edge=False)
@@ -46,4 +50,10 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]],
     foldable = [index for index, column in enumerate(columns) if not column.no_wrap]
     spare = sum(max(0, max((row[index].cell_len for row in cells), default=0) - LEAST_WORDS) for index in foldable)
     width = max(out.width, widest - spare) if out.is_terminal else widest
-    Console(width=max(1, min(width, widest))).print(table)
+    shown = Console(width=max(1, min(width, widest)))
+    if not (paged and out.is_terminal and len(cells) >= out.height):
+        shown.print(table)
+        return
+    os.environ.setdefault("LESS", "-R")  # colours are colours
+    with shown.pager(styles=True):
+        shown.print(table)

@@ -20,12 +20,13 @@ from snl_edge.data.synthetic import DEFECTS, render_part
 from snl_edge.errors import ConfigError, SnlEdgeError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown
+from snl_edge.runtime.regions import Blob
 from snl_edge.runtime.tuning import require_confirmed
 from snl_edge.stream.actuation import Unaccounted
 from snl_edge.stream.control import Check, Latest, Status
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.order import NO_ORDER, Order
-from snl_edge.stream.record import Blob, Entry, Record
+from snl_edge.stream.record import Entry, Record
 
 NAME = "hall2-press4"
 CONFIG = f'{{"name": "{NAME}"}}'

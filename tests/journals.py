@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from snl_edge.runtime.regions import Blob
 from snl_edge.stream.journal import Journal
-from snl_edge.stream.record import Blob, Record
+from snl_edge.stream.record import Record
 
 VERDICTS = ("good", "reject", "good", "unknown", "failsafe")
 

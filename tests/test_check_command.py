@@ -14,7 +14,7 @@ from lines import line_config, records, run_to_end
 from typer.testing import CliRunner
 
 from snl_edge.cli import app
-from snl_edge.runtime.batch import infer_files
+from snl_edge.infer.command import infer_files
 from snl_edge.runtime.manifest import FILE, InputSpec
 from snl_edge.runtime.manifest_file import read_manifest
 
@@ -84,7 +84,7 @@ def test_a_bundle_says_how_many_bits_its_pictures_have(tmp_path: Path) -> None:
 
 def infer(capsys: pytest.CaptureFixture[str], bundle: Path, *images: Path) -> tuple[list[dict], int, str]:
     options = {"backend": "onnxruntime", "precision": "fp32", "threshold": None, "product": "bolt", "as_json": True}
-    failed = infer_files([str(path) for path in images], bundle, None, **options)
+    failed = infer_files([str(path) for path in images], bundle, None, **options).errors
     printed = capsys.readouterr()
     return [json.loads(line) for line in printed.out.splitlines()], failed, " ".join(printed.err.split())
 

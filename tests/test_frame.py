@@ -116,7 +116,7 @@ def test_other_frames_are_refused_in_one_line(resizing: Bundle, snl_edge, tmp_pa
         "infer", "right.png", "small.png", "--bundle", resizing.path, "--json", "--backend", "onnxruntime"
     )
     right, small = map(json.loads, called.stdout.splitlines())
-    assert called.returncode == 1
+    assert called.returncode == 3
     assert "the frame is 140x50" in small["error"]
     with Detector.load(resizing.path, backend="onnxruntime") as detector:  # the file's RGB reached it as BGR
         assert right["score"] == round(detector.detect(frames(1))[0].score, 6)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import DataError, OutputError
 from snl_edge.image import read_image
-from snl_edge.runtime.batch import infer_files
+from snl_edge.infer.command import infer_files
 from snl_edge.runtime.manifest import InputSpec
 from snl_edge.stream.clock import Clock
 from snl_edge.stream.journal import Journal
@@ -66,7 +66,7 @@ def test_a_kept_picture_gives_score_and_verdict_of_its_record(
     kept = {record.image: record for record in records(line) if record.image}
     assert sorted(record.verdict for record in kept.values()) == ["good"] * 2 + ["reject"] * 2 + ["unknown"] * 2
     options: dict[str, Any] = {"backend": "onnxruntime", "precision": "auto", "threshold": None, "product": None}
-    assert infer_files([str(tmp_path / "journal")], bundle, None, **options, as_json=True) == 0
+    assert infer_files([str(tmp_path / "journal")], bundle, None, **options, as_json=True).errors == 0
     again = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
     assert len(again) == len(kept)
     for entry in again:

@@ -62,6 +62,8 @@ OWN = {
     "snl_edge/runtime/file_lock.py": "a regular file, opened without waiting, to lock it",
     "snl_edge/runtime/threshold_history.py": "the history that it appends to, after file_lock; its lines by parse_json",
     "snl_edge/runtime/signing_keys.py": "the key that it writes",
+    "snl_edge/infer/verdict_file.py": "the file of verdicts that it writes; its lines by parse_json",
+    "snl_edge/infer/marks.py": "a regular file, opened without waiting, up to a size",
     # Looked at by the gate first, then opened by a library.
     "snl_edge/decode.py": "the one decoder of pictures: their headers were read",
     "snl_edge/training/resume.py": "safetensors, after check_safetensors",

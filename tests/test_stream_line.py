@@ -17,7 +17,7 @@ from lines import light, line_config, picture, records, run_to_end, running, wai
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import ConfigError, DataError, OutputError
-from snl_edge.runtime.batch import infer_files
+from snl_edge.infer.command import infer_files
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.stream.check import check_line
 from snl_edge.stream.journal_export import export_journal
@@ -61,7 +61,7 @@ def test_kept_pictures_are_judged_again_without_their_heatmaps(
     kept = {record.image: record for record in records(run_to_end(line_config(bundle, tmp_path))) if record.image}
     options: dict[str, Any] = {"backend": "onnxruntime", "precision": "auto", "threshold": None, "product": None}
     folder = tmp_path / "journal" / "pictures"
-    assert infer_files([str(folder)], bundle, None, **options, as_json=True) == 0
+    assert infer_files([str(folder)], bundle, None, **options, as_json=True).errors == 0
     said = capsys.readouterr()
     again = {
         Path(entry["path"]).relative_to(tmp_path / "journal").as_posix(): entry

@@ -31,6 +31,7 @@ from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import ProductReference, Spread
 from snl_edge.runtime.manifest_file import read_manifest
+from snl_edge.runtime.regions import find_blobs
 from snl_edge.stream.actuators import GpioActuator
 from snl_edge.stream.check import check_line
 from snl_edge.stream.config import LineConfig, read_config
@@ -38,7 +39,7 @@ from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.dashboard.settings import DashboardSettings
 from snl_edge.stream.due import DueList
 from snl_edge.stream.journal import Journal
-from snl_edge.stream.judging import Rules, find_blobs
+from snl_edge.stream.judging import Rules
 from snl_edge.stream.prepare import IgnoredRectangle, ignored_pixels
 from snl_edge.stream.settings_table import rows
 from snl_edge.stream.shares import Shares, SharesSettings

@@ -35,3 +35,15 @@ def test_a_terminal_gets_folded_names_and_whole_figures(width, capsys, monkeypat
     assert sum(line.endswith("1 of 12   99.9") for line in lines) == 2
     if width == 100:
         assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(("rows", "paged"), [(3, False), (30, True)])
+def test_a_table_longer_than_the_terminal_is_paged_whole(rows, paged, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("LINES", "10")
+    shown = []
+    monkeypatch.setattr("pydoc.pager", shown.append)
+    print_table([text_column("image")], [(f"{number}.png",) for number in range(rows)], paged=True)
+    printed = "".join(shown) if paged else capsys.readouterr().out
+    assert len(shown) == paged
+    assert Text.from_ansi(printed).plain.split() == ["image", *(f"{number}.png" for number in range(rows))]

@@ -1,4 +1,4 @@
-"""`infer`, `threshold` and `inspect`: using a bundle."""
+"""`threshold` and `inspect`: looking at a bundle and setting it."""
 
 from __future__ import annotations
 
@@ -11,46 +11,7 @@ from snl_edge.answer import say, say_json
 from snl_edge.errors import ConfigError
 
 from .app import app
-from .options import RUN, Backend, Json, require, require_for_run
-
-
-@app.command()
-def infer(
-    images: Annotated[list[str], typer.Argument(help="Image files, folders (searched through) or quoted globs.")],
-    bundle: Annotated[Path, typer.Option(help="Bundle folder.")] = RUN / "bundle",
-    out: Annotated[Path | None, typer.Option(help="Folder for heatmap overlays and verdicts.jsonl.")] = None,
-    backend: Backend = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="One threshold for all, for this call; the bundle's own, of each product, if not given."),
-    ] = None,
-    product: Annotated[str | None, typer.Option(help="The product shown; recognised if not given.")] = None,
-    compare: Annotated[
-        bool,
-        typer.Option(help="Hold --product against what is recognised; without it parts of other products may be good."),
-    ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per image on stdout.")] = False,
-) -> None:
-    """Give a verdict and a heatmap for each image. Leaves with 1 if an image could not be read.
-
-    Example: snl-edge infer camera/*.png --bundle runs/line3/bundle --out verdicts/
-    """
-    from snl_edge.runtime.batch import infer_files
-
-    failed = infer_files(
-        images,
-        bundle,
-        out,
-        backend=backend,
-        precision=precision,
-        threshold=threshold,
-        product=product,
-        as_json=as_json,
-        compare=compare,
-    )
-    if failed:
-        raise typer.Exit(1)
+from .options import Json, require, require_for_run
 
 
 @app.command()

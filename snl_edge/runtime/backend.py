@@ -91,8 +91,16 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Gives back what the backend holds; a second call does nothing. Never raises."""
+        """Gives back what the backend holds; a second call does nothing. Never raises.
+
+        Whatever runs afterwards, `another` included, raises the error of `closed`.
+        """
         ...
+
+
+def closed() -> EngineError:
+    """What to raise where a closed backend or detector is asked for anything."""
+    return EngineError("this detector is closed", fix="load it again")
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, ResultError
 from ..image import Fitter
-from .backend import Backend
+from .backend import Backend, closed
 from .bundle import Bundle
-from .frame import misfit
+from .declared_frames import FrameColours, Pixels, declared_frames, described
 from .manifest import require_threshold
 from .prediction import Prediction, Scores
 from .selection import select_backend
 from .signature import Trust
+from .tuning import standing_doubts, unusual
 from .verdict import Verdict, judge
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ class _Staging(threading.local):
 
 
 class Detector:
-    """Runs a bundle. Several threads may share one detector: calls run one after the other.
+    """Runs a bundle. Several threads may share one detector: their batches run one after the other.
+
+    Once it is closed every call is refused, also one that waits its turn; whoever closes waits for the batch that runs.
 
     Attributes:
         bundle: the bundle it was loaded from.
@@ -61,6 +64,7 @@ class Detector:
         self.backend_reason = backend_reason
         self._lock = threading.Lock()
         self._closed = False
+        self._odd = standing_doubts(bundle.manifest)
         _detectors.add(self)
         self._staging = _Staging(backend.max_batch, bundle.manifest.input.image_size)
 
@@ -93,52 +97,72 @@ class Detector:
         Raises:
             EngineError: there is no room for its buffers, or this one is closed.
         """
+        self._require_open()
         return Detector(self.bundle, self.backend.another(), self.backend_reason)
 
     def detect(
         self,
-        images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+        images: Sequence[Pixels] | Pixels,
         product: str | None = None,
         *,
+        colours: FrameColours | None = None,
+        bits: int | None = None,
         threshold: float | None = None,
         compare: bool = True,
+        sizes: Sequence[tuple[int, int]] | None = None,
         out: Prediction | None = None,
     ) -> list[Verdict]:
-        """Judges frames of any size, each ``uint8 [h, w, 3]`` RGB, in batches.
+        """Judges one frame or several, of any size, in batches.
 
-        A bundle that was built for frames of one size takes these alone, in the colours it was built for. A single one,
-        or an array of several, goes to the backend as it is.
+        A bundle that was built for frames of one size takes these alone. A single one, or an array of several, in the
+        colours it was built for, goes to the backend as it is.
 
         Args:
-            images: a sequence of frames, or an array ``[B, h, w, 3]``.
+            images: one frame, a sequence of frames, or an array of several; each ``[h, w, 3]``, or ``[h, w]`` where
+                ``colours`` is ``grey``; ``uint8``, or ``uint16`` where the depth is known.
             product: what the frames show: its threshold decides. If not given, each frame's product is recognised, and
                 its threshold decides.
+            colours: ``rgb``, ``bgr`` (as OpenCV reads) or ``grey``, of all frames. If not given they are what the
+                bundle takes: RGB, or the order it was built for with ``--frame-colours``.
+            bits: how many the camera filled of ``uint16`` frames, 8 to 16. If not given, as many as in training.
             threshold: decides instead of those of the bundle.
             compare: whether ``product`` is compared with what is recognised, so that parts of other products are
                 ``unknown``; without it they pass as ``product`` if their score is low.
+            sizes: ``(height, width)`` of the pictures that the frames were made from, for the regions of the verdicts;
+                those of the frames if not given.
             out: as for `predict`; the maps of the verdicts are then views of it.
 
+        Returns:
+            a verdict for each frame, in order; of one frame a list of one.
+
         Raises:
-            DataError: a frame has another type or shape, or another size than the bundle was built for.
-            ConfigError: the product is unknown, or the threshold cannot be one.
-            EngineError: the backend failed, or its result is no number.
+            DataError: a frame has another type or shape, another size than the bundle was built for, or is not what is
+                said of it.
+            ConfigError: the product is unknown, or threshold, colours or bits cannot be.
+            EngineError: the backend failed, its result is no number, or the detector is closed.
         """
+        self._require_open()
         if threshold is not None:
             require_threshold(threshold)
-        self.bundle.manifest.threshold_for(product)  # refuses a product that was not learned, frames or none
-        count, step = len(images), self.backend.max_batch
-        for index, image in enumerate(images):
-            _check_frame(image, index)
-            if reason := misfit(image, self.bundle.manifest.input):
-                raise DataError(*reason)
+        manifest = self.bundle.manifest
+        manifest.threshold_for(product)  # refuses a product that was not learned, frames or none
+        frames = declared_frames(images, manifest.input, colours, bits)
+        count, step = len(frames), self.backend.max_batch
         whole = self._outputs(count, out)
         for start in range(0, count, step):
             # Outside the lock: while one thread's batch runs, another's is made ready.
-            ready = self._made_ready(images[start : start + step])
+            ready = self._made_ready(frames[start : start + step])
             self._run(ready, whole.part(start, start + step))
         self._check_outputs(whole)
-        ran = self.bundle.manifest, self.backend.precision
-        return [judge(*ran, whole, index, product, threshold, compare=compare) for index in range(count)]
+        odd = self._odd
+        if threshold is not None:
+            odd = odd | {name: unusual(manifest, name, threshold) for name in manifest.products}
+        precision = self.backend.precision
+        sizes = [frame.shape[:2] for frame in frames] if sizes is None else sizes
+        return [
+            judge(manifest, precision, whole, index, size, product, threshold, compare=compare, odd=odd)
+            for index, size in enumerate(sizes)
+        ]
 
     def _made_ready(self, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """One batch as the backend takes it: frames fitted to the input, or as they are where the graph does that."""
@@ -199,6 +223,7 @@ class Detector:
                 "use predict() for more",
             )
         with self._lock:
+            self._require_open()
             scores = Scores(*(output.copy() for output in self.backend.run(images)))
             self._check_scores(scores)
             # An older graph may hide a value of the map that is no number from its score.
@@ -213,7 +238,7 @@ class Detector:
         size = self.bundle.manifest.input.image_size
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (*size, 3):
             raise DataError(
-                f"images are {_described(images)}",
+                f"images are {described(images)}",
                 f"the input is uint8 [B, {size[0]}, {size[1]}, 3]",
                 "use detect() for frames",
             )
@@ -221,6 +246,7 @@ class Detector:
     def _run(self, images: NDArray[np.uint8], into: Prediction) -> None:
         """Runs one batch that the backend takes."""
         with self._lock:
+            self._require_open()
             for target, output in zip(into, self.backend.infer(images), strict=True):
                 np.copyto(target, output)
 
@@ -230,7 +256,7 @@ class Detector:
             return Prediction.empty(count, size)
         if len(out.score) < count or out.anomaly_map.shape[1:] != size:
             raise DataError(
-                f"out has room for {_described(out.anomaly_map)}",
+                f"out has room for {described(out.anomaly_map)}",
                 f"the results are {count} maps of {size[0]} x {size[1]}",
                 "make it with Prediction.empty",
             )
@@ -260,13 +286,17 @@ class Detector:
                 f"run the fp32 graph, and check the bundle: snl-edge inspect {self.bundle.path}",
             )
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise closed()
+
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed
 
     def close(self) -> None:
-        """Gives back what the backend holds (GPU memory); a second call does nothing."""
+        """Gives back what the backend holds; calls are refused from now on. A second call does nothing."""
         self._closed = True
         # A call that hangs in a driver holds the lock for ever: whoever closes must not hang with it.
         if not self._lock.acquire(timeout=_CLOSE_S):
@@ -284,20 +314,3 @@ class Detector:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _check_frame(image: object, index: int) -> None:
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype != np.uint8
-        or image.ndim != 3
-        or image.shape[2] != 3
-        or not image.size
-    ):
-        raise DataError(
-            f"frame {index} is {_described(image)}", fix="give uint8 [h, w, 3] in RGB, several as a sequence"
-        )
-
-
-def _described(image: object) -> str:
-    return f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"

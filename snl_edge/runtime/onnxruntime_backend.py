@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import EngineError
 from ..outside.graph_file import read_graph_bytes
-from .backend import BackendName
+from .backend import BackendName, closed
 from .manifest import Precision
 from .prediction import Prediction, Scores
 
@@ -34,9 +34,9 @@ class OnnxRuntimeBackend:
             options.intra_op_num_threads = threads
         try:
             content = read_graph_bytes(graph)
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            _, height, width, _ = self._session.get_inputs()[0].shape
-            shapes = {output.name: output.shape for output in self._session.get_outputs()}
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            _, height, width, _ = session.get_inputs()[0].shape
+            shapes = {output.name: output.shape for output in session.get_outputs()}
             _, rows, columns = shapes["anomaly_map"]  # images may be larger
         except Exception as error:  # its errors share no base class
             raise EngineError(f"ONNX Runtime refuses {graph}", str(error), "export the bundle again") from error
@@ -45,17 +45,20 @@ class OnnxRuntimeBackend:
         self.artifact = graph
         self.description = f"ONNX Runtime {onnxruntime.__version__}, {precision}, CPU"
         self._size, self._image_size = (rows, columns), (height, width)
-        self._prepare()
+        self._prepare(session)
 
-    def _prepare(self) -> None:
+    def _prepare(self, session: onnxruntime.InferenceSession) -> None:
+        self._session: onnxruntime.InferenceSession | None = session
         self._outputs = Prediction.empty(self.max_batch, self._size)
-        self._binding = self._session.io_binding()
+        self._binding: onnxruntime.IOBinding | None = session.io_binding()
         self._bound = 0
 
     def infer(self, images: NDArray[np.uint8]) -> Prediction:
         """See `Backend.infer`; the arrays are views of buffers that the next call overwrites."""
         batch = len(images)
         outputs = self._outputs.part(0, batch)
+        if self._session is None or self._binding is None:
+            raise closed()
         try:
             self._binding.bind_cpu_input("images", images)
             if batch != self._bound:
@@ -73,12 +76,16 @@ class OnnxRuntimeBackend:
 
     def maps(self, rows: Sequence[int]) -> list[NDArray[np.float32]]:
         """See `Backend.maps`."""
+        if self._session is None:
+            raise closed()
         return [self._outputs.anomaly_map[row] for row in rows]
 
     def another(self) -> OnnxRuntimeBackend:
         """See `Backend.another`: buffers of its own, the same session, which any number of threads may run."""
+        if (session := self._session) is None:
+            raise closed()
         twin = copy.copy(self)
-        twin._prepare()
+        twin._prepare(session)
         return twin
 
     def inputs(self, count: int) -> NDArray[np.uint8]:
@@ -86,4 +93,5 @@ class OnnxRuntimeBackend:
         return np.zeros((count, *self._image_size, 3), np.uint8)
 
     def close(self) -> None:
-        """Memory goes with the object; nothing else is held."""
+        """See `Backend.close`: the session goes with the last that shares it."""
+        self._session = self._binding = None

@@ -15,7 +15,7 @@ from openvino import opset13 as opset
 
 from ..errors import EngineError
 from ..outside.graph_file import read_graph_bytes
-from .backend import BackendName
+from .backend import BackendName, closed
 from .frame import FRONT
 from .manifest import Precision
 from .prediction import Prediction, Scores
@@ -87,9 +87,9 @@ class OpenVinoBackend:
         self._prepare(single, shared)
 
     def _prepare(self, single: openvino.CompiledModel, shared: openvino.CompiledModel | None) -> None:
-        self._compiled = single, shared
+        self._compiled: tuple[openvino.CompiledModel, openvino.CompiledModel | None] | None = single, shared
         self._outputs = Prediction.empty(self.max_batch, self._size)
-        self._single = single.create_infer_request()
+        self._single: openvino.InferRequest | None = single.create_infer_request()
         self._queue: openvino.AsyncInferQueue | None = None
         if shared is not None:
             self._queue = openvino.AsyncInferQueue(shared, self._streams)
@@ -98,6 +98,8 @@ class OpenVinoBackend:
     def infer(self, images: NDArray[np.uint8]) -> Prediction:
         """See `Backend.infer`; the arrays are views of buffers that the next call overwrites."""
         batch = len(images)
+        if self._single is None:
+            raise closed()
         try:
             if self._queue is None or batch < self._streams:
                 for index in range(batch):
@@ -122,12 +124,16 @@ class OpenVinoBackend:
 
     def maps(self, rows: Sequence[int]) -> list[NDArray[np.float32]]:
         """See `Backend.maps`."""
+        if self._single is None:
+            raise closed()
         return [self._outputs.anomaly_map[row] for row in rows]
 
     def another(self) -> OpenVinoBackend:
         """See `Backend.another`: requests of its own to the same compiled models, on the same cores."""
+        if (compiled := self._compiled) is None:
+            raise closed()
         twin = copy.copy(self)
-        twin._prepare(*self._compiled)
+        twin._prepare(*compiled)
         return twin
 
     def inputs(self, count: int) -> NDArray[np.uint8]:
@@ -135,7 +141,8 @@ class OpenVinoBackend:
         return np.zeros((count, *self._image_size, 3), np.uint8)
 
     def close(self) -> None:
-        """Memory goes with the object; nothing else is held."""
+        """See `Backend.close`: compiled models go with the last that shares them."""
+        self._single = self._queue = self._compiled = None
 
 
 def emulates(precision: Precision) -> str:

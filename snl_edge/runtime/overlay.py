@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..opencv import cv2
+from .regions import Region
+from .verdict import VerdictKind
 
 # In fractions of the threshold: below the first the picture stays untouched, at the last the heat is fullest.
 _VISIBLE_FROM = 0.5
@@ -16,6 +20,14 @@ _CONTOUR = (255, 255, 255)
 _CONTOUR_EDGE = (0, 0, 0)
 _UNKNOWN = (214, 51, 194)
 _HATCH = (70, 130, 180)
+_BOX = (255, 214, 0)
+_CAPTION: dict[VerdictKind, tuple[int, int, int]] = {
+    "good": (22, 101, 52),
+    "reject": (176, 24, 36),
+    "unknown": (134, 25, 143),
+}
+_SMALLEST_TEXT = 12
+"""Pixels."""
 
 
 def draw_overlay(
@@ -62,9 +74,9 @@ def draw_overlay(
     heat = cv2.resize(anomaly_map.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) / threshold
     level = np.clip((heat - _VISIBLE_FROM) / (_FULLEST_AT - _VISIBLE_FROM), 0.0, 1.0)  # [H, W]
     colour = cv2.applyColorMap(np.round(level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    alpha = _STRONGEST_ALPHA * np.sqrt(level)[..., None]  # [H, W, 1]
-    blended = image * (1 - alpha) + cv2.cvtColor(colour, cv2.COLOR_BGR2RGB) * alpha
-    drawn = np.ascontiguousarray(np.round(blended).astype(np.uint8))
+    alpha = np.float32(_STRONGEST_ALPHA) * np.sqrt(level)
+    colour = cv2.cvtColor(colour, cv2.COLOR_BGR2RGB)
+    drawn: NDArray[np.uint8] = cv2.blendLinear(np.ascontiguousarray(image), colour, 1 - alpha, alpha)  # pyright: ignore[reportAssignmentType]
     if ignored is not None:
         drawn = draw_ignored(drawn, ignored)
     return _with_contour(drawn, heat > 1.0)
@@ -98,6 +110,55 @@ def draw_unknown(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     for edge in (drawn[:width], drawn[-width:], drawn[:, :width], drawn[:, -width:]):
         edge[:] = _UNKNOWN
     return drawn
+
+
+def draw_boxes(image: NDArray[np.uint8], regions: Sequence[Region], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The picture ``uint8 [H, W, 3]`` RGB with a box around each region of a picture of ``size = (height, width)``."""
+    drawn = image.copy()
+    height, width = image.shape[:2]
+    line = max(1, round(min(height, width) / 300))
+    for region in regions:
+        box = region.box
+        left, right = (round(x * width / size[1]) for x in (box.x, box.x + box.width))
+        top, bottom = (round(y * height / size[0]) for y in (box.y, box.y + box.height))
+        corners = (  # clear of the contour, and in the picture
+            (max(line, left - 2 * line), max(line, top - 2 * line)),
+            (min(width - 1 - line, right + 2 * line), min(height - 1 - line, bottom + 2 * line)),
+        )
+        cv2.rectangle(drawn, *corners, _CONTOUR_EDGE, line + 2)
+        cv2.rectangle(drawn, *corners, _BOX, line)
+    return drawn
+
+
+def with_caption(image: NDArray[np.uint8], kind: VerdictKind, words: Sequence[str]) -> NDArray[np.uint8]:
+    """The picture ``uint8 [H, W, 3]`` RGB with a strip on top of it, in the verdict's colour, that says ``words``.
+
+    What goes together stays in one line if the picture is wide enough; a glyph that the font lacks shows as a box.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = image.shape[:2]
+    size = max(_SMALLEST_TEXT, round(max(height, width) / 40))
+    while True:
+        font = ImageFont.load_default(size)
+        lines = _lines(words, lambda text, font=font, room=width - size: font.getlength(text) <= room)
+        if size == _SMALLEST_TEXT or max(font.getlength(line) for line in lines) + size <= width:
+            break
+        size = max(_SMALLEST_TEXT, size * 3 // 4)
+    step = round(1.35 * size)
+    strip = Image.new("RGB", (width, step * len(lines) + size // 2), _CAPTION[kind])
+    pen = ImageDraw.Draw(strip)
+    for number, line in enumerate(lines):
+        pen.text((size // 2, size // 4 + number * step), line, (255, 255, 255), font)
+    return np.concatenate([np.asarray(strip), image])
+
+
+def _lines(words: Sequence[str], fits: Callable[[str], bool]) -> list[str]:
+    lines = [words[0]]
+    for word in words[1:]:
+        longer = f"{lines[-1]}   {word}"
+        lines[-1:] = [longer] if fits(longer) else [lines[-1], word]
+    return lines
 
 
 def _with_contour(picture: NDArray[np.uint8], above: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import EngineError
 from . import cuda
-from .backend import BackendName
+from .backend import BackendName, closed
 from .bundle import Bundle
 from .engine_record import EngineRecord, read_engine, rebuild_command
 from .gpu import gpu
@@ -99,6 +99,8 @@ class TensorRtBackend:
     def maps(self, rows: Sequence[int]) -> list[NDArray[np.float32]]:
         """See `Backend.maps`: only these maps are copied to the host."""
         if not rows:
+            if not self._holding.held:
+                raise closed()
             return []
         with self._usable() as lane:
             return lane.maps(rows)
@@ -124,5 +126,5 @@ class TensorRtBackend:
     def _usable(self) -> Iterator[Lane]:
         with cuda.current(self._device):
             if not self._holding.held:
-                raise EngineError("this detector is closed", fix="load it again")
+                raise closed()
             yield self._lane

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .manifest import Manifest, Precision
 from .prediction import Prediction
+from .regions import Region, find_blobs, on_picture
+from .tuning import UNKNOWN
 
 VerdictKind = Literal["good", "reject", "unknown"]
 Objection = Literal["mismatch", "unlearned", "region"]
 """What recognition holds against a named product: taken for another one, like none that the model learned, or taken for
 one whose ignored regions may hide a defect (where the two are not compared)."""
+_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,11 @@ class Decision:
         """Whether the part may pass."""
         return self.kind == "good"
 
+    @property
+    def relation(self) -> float | None:
+        """Score over threshold, which compares parts of different products: above 1 is a reject. None without one."""
+        return None if self.threshold is None else self.score / self.threshold
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict(Decision):
@@ -56,6 +66,32 @@ class Verdict(Decision):
 
     anomaly_map: NDArray[np.float32]
     """``float32 [H, W]`` of the model's input, not of the frame; on the scale of the score."""
+    regions: tuple[Region, ...] = ()
+    """Where the map is above the threshold, in pixels of the frame, highest peak first, 16 at most; none where the
+    score is not."""
+    doubts: tuple[str, ...] = ()
+    """All that is doubtful, a line each: ``doubt``, and thresholds that are far from those of training."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `snl-edge infer --json` says of a picture, but its path: numbers, strings, lists and None.
+
+        The scheme is ``docs/infer.schema.json``. Score, distance and what follows from them have 6 decimals.
+        """
+        return {
+            "verdict": self.kind,
+            "product": self.product,
+            "recognised": self.recognised,
+            "product_distance": round(self.product_distance, _DECIMALS),
+            "score": round(self.score, _DECIMALS),
+            "threshold": self.threshold,
+            "relation": None if self.relation is None else round(self.relation, _DECIMALS),
+            "regions": [
+                {"box": list(one.box), "area": round(one.area, _DECIMALS), "peak": round(one.peak, _DECIMALS)}
+                for one in self.regions
+            ],
+            "reason": self.objection,
+            "doubts": list(self.doubts),
+        }
 
 
 def decide(
@@ -131,12 +167,30 @@ def judge(
     precision: Precision,
     prediction: Prediction,
     index: int,
+    size: tuple[int, int],
     named: str | None = None,
     threshold: float | None = None,
     *,
     compare: bool = True,
+    odd: Mapping[str, str] = MappingProxyType({}),
 ) -> Verdict:
-    """The verdict on image ``index`` of a prediction; the other arguments as `decide`."""
+    """The verdict on image ``index`` of a prediction.
+
+    Args:
+        manifest, precision, named, threshold, compare: as for `decide`.
+        prediction, index: the graph's outputs, and of which image.
+        size: ``(height, width)`` of its frame, in whose pixels regions are.
+        odd: what is doubtful of thresholds, as `tuning.standing_doubts` tells.
+    """
     score, nearest, distance = (output[index] for output in prediction.scores)
     decision = decide(manifest, precision, score, nearest, distance, named, threshold, compare=compare)
-    return Verdict(**vars(decision), anomaly_map=prediction.anomaly_map[index])
+    anomaly_map = prediction.anomaly_map[index]
+    above = decision.threshold is not None and decision.score > decision.threshold
+    blobs = find_blobs(anomaly_map, decision.threshold) if above else ()  # pyright: ignore[reportArgumentType]
+    concerned = (decision.product or named or decision.recognised, UNKNOWN)
+    return Verdict(
+        **vars(decision),
+        anomaly_map=anomaly_map,
+        regions=tuple(on_picture(blob, size) for blob in blobs),
+        doubts=tuple(filter(None, (decision.doubt, *(odd.get(name or "") for name in concerned)))),
+    )

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError, OutputError
+from ..runtime.regions import Blob
 from . import actuation
 from .actuation import Actuation, Unaccounted
 from .awaited import Awaited
 from .journal_lock import JournalLock
 from .journal_schema import FILE, connect, open_existing, open_to_read, prepare
 from .kept_files import last_run, lost_journal
-from .record import Blob, Entry, PictureFile, Record
+from .record import Entry, PictureFile, Record
 
 _COLUMNS = tuple(field.name for field in fields(Record))
 _NAMES_IN_SQL = ", ".join(f'"{name}"' for name in _COLUMNS)

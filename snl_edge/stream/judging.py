@@ -12,17 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..opencv import cv2
+from ..runtime.regions import Blob, find_blobs
 from ..runtime.tuning import UNKNOWN, standing_doubts
 from ..runtime.verdict import Decision, decide
 from .part import Part
 from .recipe import InForce
-from .record import Action, Blob, PictureFile, Record
+from .record import Action, PictureFile, Record
 from .settings import FailsafeAction, Settings
 from .state import LineState
-
-MOST_BLOBS = 16
-"""Of a record; those with the highest peaks."""
 
 
 class NofM(Settings):
@@ -208,17 +205,3 @@ class Judge:
 
 def _of_file(file: PictureFile) -> dict[str, Any]:
     return {"file": file.name, "file_size": file.size, "file_mtime_ns": file.mtime_ns}
-
-
-def find_blobs(anomaly_map: NDArray[np.float32], threshold: float) -> tuple[Blob, ...]:
-    """The connected regions of the map ``float32 [H, W]`` above the threshold, highest peak first."""
-    height, width = anomaly_map.shape
-    above = (anomaly_map > threshold).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
-    blobs: list[Blob] = []
-    for label in range(1, count):
-        x, y, w, h, area = map(int, stats[label])
-        window = (slice(y, y + h), slice(x, x + w))
-        peak = float(anomaly_map[window][labels[window] == label].max())
-        blobs.append(Blob(x / width, y / height, w / width, h / height, area / (width * height), peak))
-    return tuple(sorted(blobs, key=lambda blob: -blob.peak)[:MOST_BLOBS])

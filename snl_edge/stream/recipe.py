@@ -132,7 +132,10 @@ class Recipe:
             EngineError: see `Detector.predict`.
         """
         prediction = self._detectors[0].predict(as_images(image, self.takes)[None])
-        return [judge(bundle.manifest, self.precision, prediction, 0, product, compare=compare) for bundle in bundles]
+        size = image.shape[:2]
+        return [
+            judge(bundle.manifest, self.precision, prediction, 0, size, product, compare=compare) for bundle in bundles
+        ]
 
     @property
     def lost(self) -> str:

@@ -6,29 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from ..runtime.regions import Blob
+
 VerdictName = Literal["good", "reject", "unknown", "failsafe"]
 Action = Literal["pass", "reject", "hold"]
 FOREIGN = ("mismatch", "unlearned", "region")
 """Reasons by which recognition stops a part of a camera that always sees one product."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """One connected region of the anomaly map above the threshold.
-
-    Positions are shares (0 to 1) of the inspected region's width and height, so they hold for any resolution.
-    """
-
-    x: float
-    """Left edge."""
-    y: float
-    """Upper edge."""
-    width: float
-    height: float
-    area: float
-    """Share of the region that the blob covers."""
-    peak: float
-    """Largest value of the map in it."""
 
 
 class PictureFile(NamedTuple):

@@ -1,0 +1,1 @@
+"""`snl-edge infer`: a verdict for every picture of files and folders."""
