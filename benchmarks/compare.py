@@ -19,6 +19,8 @@ from .intervals import CONFIDENCE, ENOUGH_ROUNDS, unpaired_ratio
 from .results import Result, read_result
 
 TITLES = {"detector": "frame to verdict", "fitted": "without resize", "backend": "backend", "engine": "engine"}
+DAMAGED = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError)
+"""What comes of figures that lack something or are none; ``StatisticsError`` is a ``ValueError``."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,22 @@ def compare_files(before: Path, after: Path) -> Comparison:
         DataError: a file is no bench result, or they have nothing in common.
     """
     old, new = read_bench(before), read_bench(after)
-    differences = list(_differences(old.figures["subjects"], new.figures["subjects"]))
+    try:
+        differences = list(_differences(old.figures["subjects"], new.figures["subjects"]))
+        warnings = list(_warnings(old, new))
+    except DAMAGED as error:
+        raise DataError(
+            f"{before} and {after} cannot be compared",
+            f"one of them is damaged: {type(error).__name__} {error}",
+            "measure again",
+        ) from error
     if not differences:
         raise DataError(
             f"{before} and {after} have nothing in common",
             f"{', '.join(old.figures['subjects'])} against {', '.join(new.figures['subjects'])}",
             "measure the same backends, precisions and batches",
         )
-    return Comparison(differences, list(_warnings(old, new)))
+    return Comparison(differences, warnings)
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Difference]:

@@ -46,12 +46,12 @@ class Turn:
 
 
 def parse_numbers(text: str, option: str) -> tuple[int, ...]:
-    """Numbers from 1 written as ``1,4,8``, each once, in order.
+    """Numbers from 1 to 9999 written as ``1,4,8``, each once, in order.
 
     Raises:
         ConfigError: that is no list of numbers.
     """
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and int(word) for word in words):
+    if not all(word.isdecimal() and len(word) < 5 and int(word) for word in words):
         raise ConfigError(f"{option} {text} is not understood", fix=f"write numbers, as in {option} 1,4,8")
     return tuple(sorted(set(map(int, words))))

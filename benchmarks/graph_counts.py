@@ -11,6 +11,7 @@ import onnx
 from onnx import AttributeProto, NodeProto, TensorProto, helper, shape_inference
 
 from snl_edge.errors import ExportError
+from snl_edge.outside.graph_file import read_onnx
 
 FREE = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Shape", "Constant", "ConstantOfShape"})
 """Nodes that compute nothing: they name the same bytes anew, or are done once when the graph is loaded."""
@@ -30,7 +31,7 @@ def count_graph(path: Path, batch: int = 1) -> dict[str, Any]:
         ExportError: the graph cannot be read, or a shape in it cannot be told.
     """
     try:
-        model = _with_batch(onnx.load(path), batch)
+        model = _with_batch(read_onnx(path), batch)
         model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except Exception as error:  # protobuf's and ONNX's errors share no base class
         raise ExportError(f"cannot count {path}", str(error).split("\n")[0], "export it again") from error

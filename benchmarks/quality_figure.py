@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from snl_edge.errors import DataError
+from snl_edge.outside.files import reason
+from snl_edge.outside.json_text import read_json
 from snl_edge.runtime.bundle import Bundle
 
 SHOWN = ("image_auroc", "pixel_auroc", "aupro")
@@ -21,10 +22,10 @@ def quality_of(bundle: Bundle, metrics: Path | None) -> dict[str, float] | None:
     content: Any = bundle.manifest.metrics
     if metrics is not None:
         try:
-            content = json.loads(metrics.read_text(encoding="utf-8"))
+            content = read_json(metrics)
         except (OSError, ValueError) as error:
             raise DataError(
-                f"cannot read {metrics}", str(error), "give the metrics.json that `snl-edge evaluate` wrote"
+                f"cannot read {metrics}", reason(error), "give the metrics.json that `snl-edge evaluate` wrote"
             ) from error
     mean = content.get("mean") if isinstance(content, dict) else None
     if not isinstance(mean, dict):

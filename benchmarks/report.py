@@ -11,10 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from snl_edge.atomic import write_text
 from snl_edge.errors import ConfigError, DataError
+from snl_edge.outside.shown import as_shown
 
 from .bench_table import milliseconds
 from .charts import Series, draw_chart, draw_key
-from .compare import read_bench
+from .compare import DAMAGED, read_bench
 from .results import Result
 from .tables import table
 
@@ -57,7 +58,7 @@ def write_report(files: Sequence[Path], out: Path) -> tuple[Path, Path]:
     results = [read_bench(file) for file in files]
     try:
         page, text = _render(results)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, UndefinedError) as error:
+    except (*DAMAGED, UndefinedError) as error:
         raise DataError(
             f"a result among {', '.join(map(str, files))} lacks figures",
             f"{type(error).__name__}: {error}",
@@ -73,7 +74,7 @@ def _render(results: Sequence[Result]) -> tuple[str, str]:
     """The page and the Markdown table."""
     rows = list(measured(results))
     environment = Environment(
-        loader=PackageLoader("snl_edge.benchmarks", "."), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("snl_edge.benchmarks", "."), autoescape=True, undefined=StrictUndefined, finalize=as_shown
     )
     page = environment.get_template("report.html.jinja").render(
         title=f"Speed of {', '.join(dict.fromkeys(result.name for result in results))}",

@@ -5,16 +5,17 @@ They lie in ``results``, those of a study in a folder of its name there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from snl_edge import provenance
 from snl_edge.atomic import write_text
 from snl_edge.errors import DataError
+from snl_edge.outside.files import reason
+from snl_edge.outside.json_text import faults, read_model
 
 FOLDER = Path(__file__).resolve().parent / "results"
 SUMMARY = "summary.json"
@@ -30,8 +31,8 @@ class Result(BaseModel):
     """What was measured: ``quality``, ``experiment`` (one run of a study), ``recognition``, ``many_products``,
     ``training_speed``, ``int8``, ``engine_sizes``, ``bench`` (a bundle on one machine), ``speed`` (beside its peers),
     ``edge_install``, ``infer`` (a folder of camera pictures), ``stream``, ``stream_kills``, ``stream_siege`` (a line
-    under attack), ``threshold_draws``, ``contamination`` (defective parts among training images), ``robustness`` or
-    ``gpu_proof`` (a quarter of an hour on one GPU)."""
+    under attack), ``threshold_draws``, ``contamination`` (defective parts among training images), ``robustness``,
+    ``fuzz`` (broken files for every reader) or ``gpu_proof`` (a quarter of an hour on one GPU)."""
     name: str
     created: str
     revision: str
@@ -110,7 +111,8 @@ def read_result(path: Path) -> Result:
         DataError: the file is no result, or cannot be read.
     """
     try:
-        return Result.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError) as error:
-        reason = str(error).split("\n")[0]
-        raise DataError(f"{path} is no result file", reason, "measure again or remove it") from error
+        return read_model(Result, path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}", reason(error), "check path and permissions") from error
+    except ValueError as error:
+        raise DataError(f"{path} is no result file", faults(error), "measure again or remove it") from error

@@ -20,6 +20,7 @@ from snl_edge.stream.settings_table import settings_table
 
 from .command import run_command
 from .contamination_table import contamination_table
+from .fuzz_table import fuzz_table
 from .gpu_tables import gpu_table
 from .infer import infer_table
 from .precision_tables import memory_table, precision_figures, precision_table, size_table
@@ -156,6 +157,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "picture": picture_link,
     "stream": stream_table,
     "siege": siege_table,
+    "fuzz": fuzz_table,
     "kills": kills_table,
     "settings": lambda results, name: settings_table(),
     "speed": speed_table,

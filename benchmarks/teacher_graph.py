@@ -13,6 +13,7 @@ from onnx import utils
 
 from snl_edge.atomic import replacing
 from snl_edge.errors import ExportError
+from snl_edge.outside.graph_file import read_onnx
 
 LEVELS = 3
 INPUT = "images"
@@ -24,7 +25,7 @@ def write_teacher_graph(graph: Path, target: Path) -> Path:
     Raises:
         ExportError: the teacher's features cannot be told in it.
     """
-    model = onnx.shape_inference.infer_shapes(onnx.load(graph), data_prop=True)
+    model = onnx.shape_inference.infer_shapes(read_onnx(graph), data_prop=True)
     # Recognition takes the mean of every channel: what it reads is the teacher's. The anomaly map, whose mean is taken,
     # too, has no channels.
     ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.value_info}

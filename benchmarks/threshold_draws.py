@@ -23,7 +23,6 @@ from typing import Annotated
 
 import torch
 import typer
-from pydantic import ValidationError
 
 from snl_edge.atomic import write_text
 from snl_edge.data.layouts import open_dataset
@@ -33,6 +32,7 @@ from snl_edge.errors import DataError
 from snl_edge.model.config import SnlConfig, override
 from snl_edge.model.presets import preset as named
 from snl_edge.model.snl import Snl
+from snl_edge.outside.json_text import faults, read_model
 from snl_edge.progress import console
 from snl_edge.provenance import revision
 from snl_edge.training.calibrate import ImageSets, good_images
@@ -115,9 +115,9 @@ def read_draw(path: Path, settings: dict[str, object]) -> Draw | None:
     if not path.is_file():
         return None
     try:
-        draw = Draw.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise DataError(f"{path} is no draw", str(error).split("\n")[0], "remove it") from error
+        draw = read_model(Draw, path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is no draw", faults(error), "remove it") from error
     return draw if draw.settings == settings else None
 
 

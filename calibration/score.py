@@ -7,13 +7,15 @@ One gain for map and score keeps their order and their zero (a perfect student s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from snl_edge.evaluation.threshold import choose_product_thresholds, choose_threshold, pool_scores
 
 from .basis import ThresholdBasis, basis_of
 
+PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 DECISION = 0.5
 """The default threshold on the calibrated scale."""
 
@@ -23,12 +25,12 @@ class ScoreCalibration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    raw_threshold: float
+    raw_threshold: PositiveNumber
     """For a part of unknown product: 0.5 on the calibrated scale."""
-    product_thresholds: dict[str, float] = {}
+    product_thresholds: dict[str, PositiveNumber] = {}
     """For a part of known product, on the calibrated scale."""
-    false_reject_budget: float
-    good_images: int
+    false_reject_budget: float = Field(ge=0, le=1)
+    good_images: int = Field(ge=0)
     """Held-out images and left-out training images together."""
     method: str
     basis: ThresholdBasis | None = None

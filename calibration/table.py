@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from snl_edge.atomic import write_text
 from snl_edge.errors import ConfigError
-from snl_edge.runtime.manifest import PositiveFinite, Sha256, first_faults
+from snl_edge.outside.files import reason
+from snl_edge.outside.json_text import faults, read_model
+from snl_edge.runtime.manifest import PositiveFinite, Sha256
 
 from .images import Damage
 from .ranges import Method
@@ -98,15 +100,15 @@ def read_table(path: Path) -> CalibrationTable:
         ConfigError: it cannot be read or is no calibration table.
     """
     try:
-        return CalibrationTable.model_validate_json(path.read_bytes())
+        return read_model(CalibrationTable, path)
     except OSError as error:
         raise ConfigError(
             f"cannot read calibration table {path}",
-            error.strerror or str(error),
+            reason(error),
             "make it: snl-edge calibrate DATA --model RUN",
         ) from error
-    except ValidationError as error:
-        raise ConfigError(f"{path} is no calibration table", first_faults(error), "calibrate again") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is no calibration table", faults(error), "calibrate again") from error
 
 
 def rounded(value: float) -> float:

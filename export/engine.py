@@ -10,6 +10,8 @@ from typing import Any
 
 from snl_edge.atomic import replacing
 from snl_edge.errors import EngineError
+from snl_edge.outside.files import reason
+from snl_edge.outside.graph_file import read_graph_bytes
 from snl_edge.provenance import now
 from snl_edge.runtime.bundle import ENGINES, Bundle
 from snl_edge.runtime.engine_record import EngineRecord, FlavourName, Profile, pack
@@ -157,6 +159,7 @@ def build_engine(
         onnx_sha256=hashlib.sha256(content).hexdigest(),
         engine_sha256=hashlib.sha256(stored).hexdigest(),
         packed=installed.is_rtx,
+        engine_bytes=len(engine) if installed.is_rtx else None,
         layers=layers,
         built=now(),
     )
@@ -171,9 +174,11 @@ def _gpu() -> Gpu | None:
 
 def _read(onnx: Path) -> bytes:
     try:
-        return onnx.read_bytes()
+        return read_graph_bytes(onnx)
     except OSError as error:
-        raise EngineError(f"cannot read {onnx}", error.strerror or str(error), "check path and permissions") from error
+        raise EngineError(f"cannot read {onnx}", reason(error), "check path and permissions") from error
+    except ValueError as error:
+        raise EngineError(f"{onnx} is no ONNX graph", str(error), "export it again") from error
 
 
 def _parse(flavour: Flavour, network: Any, content: bytes, onnx: Path) -> None:

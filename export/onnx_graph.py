@@ -20,6 +20,9 @@ from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.errors import ExportError
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.snl import Snl
+from snl_edge.outside.files import reason
+from snl_edge.outside.graph_file import read_onnx
+from snl_edge.outside.json_text import parse_json
 from snl_edge.runtime.prediction import Prediction
 
 from .fused_graph import FusedGraph
@@ -76,7 +79,7 @@ def check_graph(graph: onnx.ModelProto) -> None:
     """
     try:
         onnx.checker.check_model(graph, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:  # names, too
         raise ExportError("the ONNX graph is invalid", str(error).strip().split("\n")[0]) from error
     signature = {
         value.name: (
@@ -116,9 +119,9 @@ def read_graph(path: Path) -> onnx.ModelProto:
         ExportError: the file is missing, no ONNX, or no SNL graph.
     """
     try:
-        graph = onnx.load(path)
-    except Exception as error:  # protobuf's errors depend on its implementation
-        raise ExportError(f"cannot read ONNX graph {path}", str(error).split("\n")[0], "export it again") from error
+        graph = read_onnx(path)
+    except (OSError, ValueError) as error:
+        raise ExportError(f"cannot read ONNX graph {path}", reason(error), "export it again") from error
     try:
         check_graph(graph)
     except ExportError as error:
@@ -127,9 +130,19 @@ def read_graph(path: Path) -> onnx.ModelProto:
 
 
 def graph_metadata(graph: onnx.ModelProto) -> Mapping[str, Any]:
-    """What the graph says of itself: model configuration, calibration, products, precision."""
+    """What the graph says of itself: model configuration, calibration, products, precision.
+
+    Raises:
+        ExportError: it is damaged.
+    """
     entries = {entry.key: entry.value for entry in graph.metadata_props}
-    return json.loads(entries.get(METADATA_KEY, "{}"))
+    try:
+        said = parse_json(entries.get(METADATA_KEY, "{}"))
+    except ValueError as error:
+        raise ExportError("what the ONNX graph says of itself is damaged", str(error), "export it again") from error
+    if not isinstance(said, dict):
+        raise ExportError("what the ONNX graph says of itself is damaged", "it lists nothing", "export it again")
+    return said
 
 
 def set_metadata(graph: onnx.ModelProto, **values: object) -> None:

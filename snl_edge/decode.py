@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,20 @@ from numpy.typing import NDArray
 
 from .errors import DataError
 from .opencv import cv2
+from .outside.decoding_memory import decoding_memory
+from .outside.files import MIB
+from .outside.image_size import MOST_PIXELS, MOST_SCANS, PNG, ImageSize, jpeg_scans, png_data, size_of_bytes
+from .outside.packed import check_deflate, check_deflate_pieces
 
-MOST_PIXELS = 2**30
-"""As in OpenCV: a header that promises more is taken for damage."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _COMPRESSION, _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
 """Tags (TIFF 6.0)."""
 _UNCOMPRESSED, _JPEG_STRIPS, _DEFLATE = 1, 7, (8, 32946)
 """Values of Compression; the last two are from Adobe's supplements to TIFF 6.0."""
+_QUICK_PNG = MIB
+"""Bytes: packed zeros of that size stand for 1 GiB."""
+_TILES = 64 * MIB
+"""Bytes by which tiles may reach beyond the picture."""
 warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # tags that do not matter here
 
 
@@ -41,14 +46,17 @@ def decode(encoded: bytes, name: Path | str) -> NDArray[np.uint8] | NDArray[np.u
     Raises:
         DataError: it is no image, is damaged or cut short, or has pixels that are neither 8 nor 16 bits wide.
     """
-    if is_jpeg(encoded) and (pixels := _checked_jpeg(encoded, name)) is not None:
-        return pixels
-    image = _decode_by_opencv(encoded, name, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
-    if image.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{name} has pixels of type {image.dtype}", fix="save it with 8 or 16 bits per channel")
-    if encoded.startswith(_TIFF):
-        _check_tiff(encoded, name)
-    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)  # pyright: ignore[reportReturnType]
+    size = _promised(encoded, name)
+    with decoding_memory.taken(size.decoding_bytes):
+        _check_png(encoded, name, size)
+        if is_jpeg(encoded) and (pixels := _checked_jpeg(encoded, name)) is not None:
+            return pixels
+        image = _decode_by_opencv(encoded, name, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+        if image.dtype not in (np.uint8, np.uint16):
+            raise DataError(f"{name} has pixels of type {image.dtype}", fix="save it with 8 or 16 bits per channel")
+        if encoded.startswith(_TIFF):
+            _check_tiff(encoded, name, size)
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)  # pyright: ignore[reportReturnType]
 
 
 def decode_unchanged(encoded: bytes, name: Path | str) -> NDArray:
@@ -57,12 +65,15 @@ def decode_unchanged(encoded: bytes, name: Path | str) -> NDArray:
     Raises:
         DataError: it is no image, is damaged or cut short.
     """
-    if is_jpeg(encoded):
-        _checked_jpeg(encoded, name)
-    image = _decode_by_opencv(encoded, name, cv2.IMREAD_UNCHANGED)
-    if encoded.startswith(_TIFF):
-        _check_tiff(encoded, name)
-    return image
+    size = _promised(encoded, name)
+    with decoding_memory.taken(size.decoding_bytes):
+        _check_png(encoded, name, size)
+        if is_jpeg(encoded):
+            _checked_jpeg(encoded, name)
+        image = _decode_by_opencv(encoded, name, cv2.IMREAD_UNCHANGED)
+        if encoded.startswith(_TIFF):
+            _check_tiff(encoded, name, size)
+        return image
 
 
 def is_jpeg(encoded: bytes) -> bool:
@@ -70,14 +81,39 @@ def is_jpeg(encoded: bytes) -> bool:
     return encoded.startswith(b"\xff\xd8")
 
 
+def unreadable(name: Path | str, why: object) -> DataError:
+    """The error of what is no image at all, or one that is too large to be decoded."""
+    remedy = (
+        "divide or scale it down: no model sees so many pixels at once"
+        if "megapixels are the most" in str(why)
+        else "remove it or save it again as PNG"
+    )
+    return DataError(f"{name} is no readable image", str(why), remedy)
+
+
+def _promised(encoded: bytes, name: Path | str) -> ImageSize:
+    try:
+        return size_of_bytes(encoded)
+    except ValueError as error:
+        raise unreadable(name, error) from error
+
+
 def _decode_by_opencv(encoded: bytes, name: Path | str, flags: int) -> NDArray:
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-    except cv2.error:  # raised, not None, for headers that promise absurd sizes
+    except cv2.error as error:  # raised, not None, for some damaged headers
+        if error.code == cv2.Error.StsNoMem:
+            raise _no_memory(name) from error
         image = None
+    except MemoryError as error:
+        raise _no_memory(name) from error
     if image is None:
         raise DataError(f"{name} is no readable image", "the decoder refused it", "remove it or save it again as PNG")
     return image
+
+
+def _no_memory(name: Path | str) -> DataError:
+    return DataError(f"{name} cannot be decoded", "this machine has not enough free memory", "scale the picture down")
 
 
 def _damaged(name: Path | str, why: str) -> DataError:
@@ -109,12 +145,18 @@ def _decode_jpeg(encoded: bytes) -> NDArray[np.uint8] | None:
     if encoded[6:11] == b"JFIF\0" and encoded[11] != 1:  # another revision of the standard is no damage
         encoded = encoded[:11] + b"\1" + encoded[12:]
     height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded)
-    if int(height) * int(width) > MOST_PIXELS:
-        raise ValueError(f"its header promises {width}x{height} pixels")
+    _require_few_pixels(int(height) * int(width))
+    if jpeg_scans(encoded) > MOST_SCANS:
+        raise ValueError(f"it has {jpeg_scans(encoded)} scans, and no encoder writes more than {MOST_SCANS}")
     if colours in ("CMYK", "YCCK"):
         simplejpeg.decode_jpeg(encoded, "CMYK")
         return None
     return _upright(simplejpeg.decode_jpeg(encoded, "RGB"), _orientation(encoded))
+
+
+def _require_few_pixels(pixels: int) -> None:
+    if pixels > MOST_PIXELS:  # one that the walk through its markers did not see
+        raise ValueError(f"it holds {pixels / 1e6:.0f} megapixels")
 
 
 def _orientation(jpeg: bytes) -> int:
@@ -148,7 +190,25 @@ def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image)
 
 
-def _check_tiff(encoded: bytes, name: Path | str) -> None:
+def _check_png(encoded: bytes, name: Path | str, size: ImageSize) -> None:
+    """Refuses a PNG whose compressed data stands for far more than its picture: libpng unpacks all of it.
+
+    Up to ``_QUICK_PNG`` that takes a second or two, and is left to libpng; beyond it, it would take half an hour.
+
+    Raises:
+        DataError: it does.
+    """
+    if not encoded.startswith(PNG) or len(encoded) <= _QUICK_PNG:
+        return
+    # Every row has a byte for its filter, and an interlaced picture up to twice as many rows (RFC 2083, 2.6).
+    rows = size.height * (2 + (size.width * size.channels * size.bits + 7) // 8)
+    try:
+        check_deflate_pieces(png_data(encoded), 2 * rows + MIB)
+    except ValueError as error:
+        raise _damaged(name, str(error)) from error
+
+
+def _check_tiff(encoded: bytes, name: Path | str, size: ImageSize) -> None:
     """Looks for damage in the compressed data of a TIFF's first page, which OpenCV shows as some other pixels.
 
     Data that is not compressed shows no damage but a missing end, which OpenCV itself refuses.
@@ -165,13 +225,17 @@ def _check_tiff(encoded: bytes, name: Path | str) -> None:
         page.load(file)
         compression = page.get(_COMPRESSION, _UNCOMPRESSED)
         if compression in _DEFLATE:
+            left = 2 * size.pixels * size.channels * size.bits // 8 + _TILES
             for strip in _strips(encoded, page):
-                zlib.decompress(strip)
+                left -= check_deflate(strip, left)
         elif compression == _JPEG_STRIPS:
             # A strip is a JPEG without its tables, which stand once for all; "abbreviated" in ITU-T T.81.
             tables = bytes(page.get(_JPEG_TABLES, b""))
             for strip in _strips(encoded, page):
-                simplejpeg.decode_jpeg(tables[:-2] + strip[2:] if tables else strip, "GRAY", min_factor=8)
+                whole = tables[:-2] + bytes(strip[2:]) if tables else bytes(strip)
+                height, width, *_ = simplejpeg.decode_jpeg_header(whole)
+                _require_few_pixels(int(height) * int(width))
+                simplejpeg.decode_jpeg(whole, "GRAY", min_factor=8)
         elif compression != _UNCOMPRESSED:
             TiffImagePlugin.TiffImageFile(io.BytesIO(encoded)).load()
     except SyntaxError as error:  # so Pillow says that it does not know this kind of pixels
@@ -180,8 +244,15 @@ def _check_tiff(encoded: bytes, name: Path | str) -> None:
         raise _damaged(name, str(error) or type(error).__name__) from error
 
 
-def _strips(encoded: bytes, page: Mapping[int, Any]) -> list[bytes]:
-    """The compressed strips or tiles of a TIFF's page."""
+def _strips(encoded: bytes, page: Mapping[int, Any]) -> Iterator[memoryview]:
+    """The compressed strips or tiles of a TIFF's page.
+
+    Raises:
+        ValueError: together they are larger than the file, so they overlap.
+    """
     tiles = _TILE_OFFSETS in page
     offsets, counts = page[_TILE_OFFSETS if tiles else _STRIP_OFFSETS], page[_TILE_BYTES if tiles else _STRIP_BYTES]
-    return [encoded[offset : offset + count] for offset, count in zip(offsets, counts, strict=True)]
+    if sum(counts) > len(encoded):
+        raise ValueError("its strips promise more than the file holds")
+    whole = memoryview(encoded)
+    return (whole[offset : offset + count] for offset, count in zip(offsets, counts, strict=True))

@@ -65,4 +65,5 @@ def run_demo(folder: Path, *, quick: bool = False) -> None:
             product=name,
             view=View(limit=SHOWN, paged=False),
         )
-    console.print(f"\nreport: {html}\nheatmaps: {folder / 'verdicts'}\nbundle: {bundle}")
+    for text in ("", f"report: {html}", f"heatmaps: {folder / 'verdicts'}", f"bundle: {bundle}"):
+        console.print(text)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from .outside.shown import shown
+
 
 class SnlEdgeError(Exception):
     """An error that the user can act on; the command line prints it as one line, without a traceback.
@@ -10,6 +14,8 @@ class SnlEdgeError(Exception):
         what: what is wrong and where (name the file, the layer, the option).
         why: the cause, when it is not in ``what`` already.
         fix: what to do now, as an imperative sentence.
+
+    Whatever a name in them holds, they can be shown: see :func:`.outside.shown.shown`.
     """
 
     exit_code = 1
@@ -22,7 +28,7 @@ class SnlEdgeError(Exception):
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()).rstrip(".")
+    return shown(re.sub(r"[ \t\r\n]+", " ", text).strip()).rstrip(".")
 
 
 class DataError(SnlEdgeError):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .bit_depth import to_uint8
-from .decode import decode
+from .decode import decode, unreadable
 from .errors import DataError
 from .opencv import cv2
+from .outside.decoding_memory import decoding_memory
+from .outside.files import opened, reason
+from .outside.image_size import MOST_BYTES, image_size
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
@@ -26,8 +31,8 @@ def read_image(path: Path, bits: int | None = None) -> NDArray[np.uint8]:
         bits: how many the camera filled of a 16-bit file, 8 to 16; all 16 when None. 8-bit files are not changed.
 
     Raises:
-        DataError: the file is missing, empty, cut short, damaged as far as its format shows it, or no image; or a
-            value needs more than ``bits``.
+        DataError: the file is missing, empty, cut short, damaged as far as its format shows it, or no image; it has
+            more than 268 megapixels (`snl_edge.outside.image_size`); or a value needs more than ``bits``.
     """
     return to_uint8(load_image(path), bits, path)
 
@@ -38,13 +43,32 @@ def load_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     Raises:
         DataError: the file cannot be used.
     """
+    with opened_image(Path(path), str(path)) as encoded:
+        return decode(encoded, path)
+
+
+@contextmanager
+def opened_image(path: Path, name: str) -> Iterator[bytes]:
+    """The content of an image file whose header promises a picture that may be decoded; waits for memory to do it.
+
+    Args:
+        path: the file.
+        name: what to call it in errors.
+
+    Raises:
+        DataError: it cannot be read, is no regular file, is empty, too large or no image.
+    """
     try:
-        encoded = Path(path).read_bytes()
+        with opened(path, MOST_BYTES) as (file, size):
+            if not size:
+                raise DataError(f"{name} is empty", fix="remove it or record it again")
+            promised = image_size(lambda at, count: os.pread(file.fileno(), count, at) if at < size else b"", size)
+            with decoding_memory.taken(size + promised.decoding_bytes):
+                yield file.read(size)
     except OSError as error:
-        raise DataError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
-    if not encoded:
-        raise DataError(f"{path} is empty", fix="remove it or record it again")
-    return decode(encoded, path)
+        raise DataError(f"cannot read {name}", reason(error), "check path and permissions") from error
+    except ValueError as error:
+        raise unreadable(name, error) from error
 
 
 class Fitter:

@@ -10,6 +10,8 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from .outside.shown import shown
+
 LEAST_WORDS = 16
 """Characters of words in a line of their column before the table grows wider than the terminal."""
 _BOUNDLESS = 100_000
@@ -25,6 +27,11 @@ def number_column(heading: str) -> Column:
     return Column(heading, justify="right", no_wrap=True)
 
 
+def _text(cell: str | Text) -> Text:
+    """A cell may be a name: what is not visible in it is written out, in the cell's own style."""
+    return Text(shown(cell.plain), cell.style) if isinstance(cell, Text) else Text(shown(cell))
+
+
 def print_table(
     columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], *, header: bool = True, paged: bool = False
 ) -> None:
@@ -34,7 +41,7 @@ def print_table(
     and it grows beyond the terminal where that is not enough; a file or another program gets every row in one line.
     With ``paged`` a table longer than the terminal is shown by its pager ($PAGER).
     """
-    cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    cells = [[_text(cell) for cell in row] for row in rows]
     table = Table(*columns, box=None, show_header=header, header_style="bold", pad_edge=False)
     for row in cells:
         table.add_row(*row)

@@ -32,7 +32,7 @@ def test_a_page_shows_every_finding_with_its_pictures_and_needs_no_other_file(tm
     assert "and 3 more" in page
     assert page.count("<h3>sizes</h3>") == 1
     assert page.index("one is broken") < page.index("two sizes")
-    assert "cannot be shown: the decoder refused it" in page
+    assert "cannot be shown: it is no PNG, JPEG" in page
     assert "snl-edge check parts" in page
     assert not re.search(r'(?:src|href)="(?!data:)', page)
 

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from snl_edge import __version__
+from snl_edge.answer import NobodyReadsError, complain, forget_stdout, open_stdout, say
 from snl_edge.errors import SnlEdgeError
 from snl_edge.stopping import status_of
 
@@ -21,7 +22,7 @@ class WholeSentences(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:  # typer would end with 130 whatever the signal, and say nothing
-            print("snl-edge: interrupted.", file=sys.stderr)
+            complain("interrupted.")
             raise SystemExit(status_of(stop)) from stop
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -46,7 +47,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -60,9 +61,28 @@ def _root(
 
 
 def main() -> None:
-    """Runs a command; an error of ours becomes one line on stderr and exit code 1."""
+    """Runs a command; an error of ours becomes one line on stderr and exit code 1.
+
+    A reader of stdout that has gone gives 141, as the shell says of a program that SIGPIPE ended.
+    """
+    try:
+        open_stdout()
+        _run()
+    except SnlEdgeError as error:
+        forget_stdout()
+        complain(str(error))
+        sys.exit(error.exit_code)
+    except NobodyReadsError:
+        forget_stdout()
+        sys.exit(141)
+    except MemoryError:
+        forget_stdout()
+        complain("this machine has not enough free memory for that.")
+        sys.exit(1)
+
+
+def _run() -> None:
     try:
         app()
-    except SnlEdgeError as error:
-        print(f"snl-edge: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    finally:
+        sys.stdout.flush()

@@ -7,7 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from snl_edge.answer import say
+
 from .app import WholeSentences, app
+from .numbers import number
 from .options import parse_size
 
 
@@ -44,11 +47,15 @@ def run(
         ),
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of real pictures; random noise if not given.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of every subject; 5 or more for comparisons.")] = 5,
-    seconds: Annotated[float, typer.Option(min=0.01, help="Length of one turn of one figure.")] = 0.5,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
-    device: Annotated[int, typer.Option(min=0, help="Number of the GPU.")] = 0,
-    budget_ms: Annotated[float | None, typer.Option(min=0, help="Count calls that take longer: missed parts.")] = None,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Turns of every subject; 5 or more for comparisons.")
+    ] = 5,
+    seconds: Annotated[float, typer.Option(parser=number(0.01, 3600), help="Length of one turn of one figure.")] = 0.5,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; all cores if not given.")] = None,
+    device: Annotated[int, typer.Option(min=0, max=1023, help="Number of the GPU.")] = 0,
+    budget_ms: Annotated[
+        float | None, typer.Option(parser=number(0, 1e9), help="Count calls that take longer: missed parts.")
+    ] = None,
     metrics: Annotated[Path | None, typer.Option(help="metrics.json of `snl-edge evaluate`, for the report.")] = None,
 ) -> None:
     """Measure every backend and precision that can run here.
@@ -76,7 +83,7 @@ def run(
     )
     figures = bench(bundle, options if threads is None else replace(options, threads=threads), out)
     print_figures(figures)
-    print(f"wrote {out}; next: snl-edge bench report {out}")
+    say(f"wrote {out}; next: snl-edge bench report {out}")
 
 
 @group.command()
@@ -91,7 +98,7 @@ def report(
     from snl_edge.benchmarks.report import write_report
 
     html, markdown = write_report(files, out)
-    print(f"wrote {html} and {markdown}")
+    say(f"wrote {html} and {markdown}")
 
 
 @group.command()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .app import app
+from .numbers import MOST_SEED
 from .options import (
     RUN,
     Colours,
@@ -75,9 +76,14 @@ def calibrate(
     model: Annotated[Path, typer.Option(help="Run folder that `train` wrote.")] = RUN,
     out: Annotated[Path | None, typer.Option(help="The table to write; MODEL/calibration.json if not given.")] = None,
     images: Annotated[
-        int, typer.Option(min=2, help="Good images over all products; half as many damaged ones come on top.")
+        int,
+        typer.Option(
+            min=2, max=1_000_000, help="Good images over all products; half as many damaged ones come on top."
+        ),
     ] = 128,
-    seed: Annotated[int, typer.Option(min=0, help="Same model, images and seed: same table, byte for byte.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Same model, images and seed: same table, byte for byte.")
+    ] = 0,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Also measure how much each layer suffers: table and picture.")
     ] = False,
@@ -126,12 +132,15 @@ def build(
     frame_colours: FrameColours = Colours.rgb,
     max_batch: Annotated[
         int | None,
-        typer.Option(min=1, help="Largest batch; 8, or what the bundle says. Large frames make large batches."),
+        typer.Option(
+            min=1, max=4096, help="Largest batch; 8, or what the bundle says. Large frames make large batches."
+        ),
     ] = None,
     opt_batch: Annotated[
         int | None,
         typer.Option(
             min=1,
+            max=4096,
             help="Batch that kernels are tuned for beside 1, or with TensorRT-RTX's one profile in its place.",
         ),
     ] = None,
@@ -142,7 +151,9 @@ def build(
     workspace_mib: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Limit of TensorRT's scratch memory while building; a quarter of a Jetson's if not given."
+            min=1,
+            max=2**20,
+            help="Limit of TensorRT's scratch memory while building; a quarter of a Jetson's if not given.",
         ),
     ] = None,
 ) -> None:

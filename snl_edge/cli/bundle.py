@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from snl_edge.answer import say, say_json
 from snl_edge.errors import ConfigError
 
 from .app import app
@@ -67,8 +67,8 @@ def threshold(
         raise ConfigError("--by and --why go with a change", fix="give a value, --unknown or --reset")
     opened = changed.save(by=by, why=why)
     for text in threshold_table(opened.manifest):
-        print(text)
-    print(f"(unknown product, above distance): {opened.manifest.unknown_limit:.3f}")
+        say(text)
+    say(f"(unknown product, above distance): {opened.manifest.unknown_limit:.3f}")
     for odd in standing_doubts(opened.manifest).values():
         console.print(f"doubtful: {odd}")
 
@@ -90,6 +90,7 @@ def inspect(
         require("onnx", "onnxsim", extra="train")
     found = describe(path)
     if as_json:
-        print(json.dumps(found.record, indent=2))
+        say_json(found.record)
     else:
-        print("\n".join(found.lines if long or not found.short else found.short))
+        for line in found.lines if long or not found.short else found.short:
+            say(line)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from snl_edge.answer import say, say_json
 
 from .app import app
 from .options import Bits, Data, Json, Layout, LayoutOption, Products, chosen_products
@@ -50,12 +51,12 @@ def check(
     )
     if as_json:
         told = {"faults": found.faults, "doubts": doubts, "notes": notes}
-        print(json.dumps({"summary": summary} | {name: _plain(own) for name, own in told.items()}, indent=2))
+        say_json({"summary": summary} | {name: _plain(own) for name, own in told.items()})
     else:
         for word, findings in (("fault", found.faults), ("doubt", doubts), ("note", notes)):
             for finding in findings:
-                print(f"{word}: {finding.text}")
-        print(summary)
+                say(f"{word}: {finding.text}")
+        say(summary)
     if out is not None:
         page = write_findings(
             doubts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from snl_edge.answer import say
 from snl_edge.evaluation.other_thresholds import NOTE
 from snl_edge.evaluation.results import Evaluation
 from snl_edge.evaluation.wording import (
@@ -31,31 +32,31 @@ def print_evaluation(evaluation: Evaluation, robustness: Mapping[str, Any] | Non
     """Prints it on stdout; ``robustness`` as for :func:`snl_edge.evaluation.report.write_report`."""
     outcome, named = evaluation.outcome(), evaluation.outcome(named=True)
     how = "recognises the product by itself" if evaluation.recognises else "is told the product"
-    print(f"a device that {how}; {INTERVALS}:")
+    say(f"a device that {how}; {INTERVALS}:")
     for heading, figure in outcome_lines(outcome):
-        print(f"  {heading}: {figure}")
+        say(f"  {heading}: {figure}")
     if evaluation.recognises:
-        print(f"a device that is told the product: {in_short(named)}")
+        say(f"a device that is told the product: {in_short(named)}")
     for product, figure in stranger_lines(evaluation):
-        print(f"never learned, in no other figure: {product}: {figure}")
-    print()
+        say(f"never learned, in no other figure: {product}: {figure}")
+    say()
     _print_outcomes(evaluation)
-    print()
+    say()
     _print_metrics(evaluation)
     if evaluation.recognises:
-        print(recognition_line(evaluation))
+        say(recognition_line(evaluation))
     if any(result.other_thresholds for result in evaluation.products.values()):
-        print()
+        say()
         _print_other_thresholds(evaluation)
     if robustness is not None:
-        print()
-        print(robustness["note"])
+        say()
+        say(robustness["note"])
         print_table(
             [text_column("pictures changed by"), number_column("falsely\nstopped"), number_column("caught")],
             [(row["name"], of_parts(row["falsely_stopped"]), of_parts(row["caught"])) for row in robustness["rows"]],
         )
     for note in evaluation.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
 
 
 def _print_outcomes(evaluation: Evaluation) -> None:
@@ -80,7 +81,7 @@ def _print_outcomes(evaluation: Evaluation) -> None:
 
 
 def _print_other_thresholds(evaluation: Evaluation) -> None:
-    print(f"other thresholds, product named; {NOTE}:")
+    say(f"other thresholds, product named; {NOTE}:")
     print_table(
         [
             text_column("product"),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snl_edge.answer import say
+
 from .app import app
 from .options import RUN, Layout, LayoutOption, require_for_run
 
@@ -145,11 +147,11 @@ def _show(path: Path, wanted: str | None) -> None:
         raise ConfigError(f"unknown product {wanted!r}", f"{path} knows {', '.join(products)}", "give one of these")
     for product in products if wanted is None else (wanted,):
         if product not in regions:
-            print(f"{product}: nothing is ignored")
+            say(f"{product}: nothing is ignored")
             continue
         rows, columns = regions[product].nonzero()
         height, width = regions[product].shape
-        print(
+        say(
             f"{product}: {regions[product].mean():.1%} of the picture is ignored, between "
             f"{columns.min() / width:.0%} and {(columns.max() + 1) / width:.0%} of its width, "
             f"{rows.min() / height:.0%} and {(rows.max() + 1) / height:.0%} of its height: {pictures[product]}"

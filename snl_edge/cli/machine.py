@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from snl_edge.answer import say_json
 
 from .app import app
 from .options import Json, require
@@ -22,7 +23,7 @@ def doctor(as_json: Json = False) -> None:
 
     findings = examine()
     if as_json:
-        print(json.dumps(findings, indent=2))
+        say_json(findings)
     else:
         print_findings(findings)
 

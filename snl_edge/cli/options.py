@@ -81,7 +81,8 @@ def parse_size(text: str) -> tuple[int, int]:
         ConfigError: that is no size.
     """
     width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+    sides = (width, height)
+    if not cross or not all(side.isdecimal() and len(side) < 8 and int(side) for side in sides):
         raise ConfigError(f"frame size {text!r} is not understood", fix="write WIDTHxHEIGHT, as in 1280x1024")
     return int(height), int(width)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from snl_edge.answer import say
+
 from .app import app
 
 
@@ -21,8 +23,8 @@ def make_key(
     from snl_edge.runtime.signing_keys import make_key_pair
 
     public = make_key_pair(file)
-    print(f"private key {file}: keep it, nobody else may have it")
-    print(f"public key {public}: put it into the folder that SNL_EDGE_TRUSTED_KEYS names on each device")
+    say(f"private key {file}: keep it, nobody else may have it")
+    say(f"public key {public}: put it into the folder that SNL_EDGE_TRUSTED_KEYS names on each device")
 
 
 @app.command()
@@ -38,4 +40,4 @@ def sign(
     from snl_edge.runtime.signing import sign_bundle
 
     signature = sign_bundle(bundle, key, by)
-    print(f"bundle {bundle}: {signature}, with {len(signature.files)} files beside the manifest's")
+    say(f"bundle {bundle}: {signature}, with {len(signature.files)} files beside the manifest's")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snl_edge.answer import say, say_json
 from snl_edge.errors import ConfigError
 
 from .app import app
+from .numbers import number
 from .options import RUN, Backend, Json, require
 
 if TYPE_CHECKING:
@@ -111,25 +111,25 @@ def journal(
     period = _period(since, until) if ranged else None
     report = check_journal(folder)
     if as_json:
-        print(json.dumps({**asdict(report), "consistent": report.consistent}, indent=2))
+        say_json({**asdict(report), "consistent": report.consistent})
     else:
         for camera in report.cameras:
             counts = ", ".join(f"{count} {verdict}" for verdict, count in camera.verdicts.items())
             end = "" if camera.ended else " (not ended in order: still running, or killed)"
-            print(f"run {camera.run} {camera.camera}: {camera.parts} parts, {counts}; {camera.missing} missing{end}")
+            say(f"run {camera.run} {camera.camera}: {camera.parts} parts, {counts}; {camera.missing} missing{end}")
             for actuator, outcomes in camera.outcomes.items():
                 moved = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
-                print(f"run {camera.run} {camera.camera} at {actuator}: {moved}")
+                say(f"run {camera.run} {camera.camera} at {actuator}: {moved}")
         if report.unaccounted:
-            print(f"{report.unaccounted} rejects of unknown outcome: check the bin, then snl-edge stream acknowledge")
+            say(f"{report.unaccounted} rejects of unknown outcome: check the bin, then snl-edge stream acknowledge")
         doubt = f"NOT consistent: {report.damage}" if report.damage else "NOT consistent"
-        print(
+        say(
             f"{report.pictures} pictures and {report.heatmaps} heatmaps, {report.missing_pictures} files missing, "
             f"{report.orphans} without a record; "
             f"{'consistent' if report.consistent else doubt}"
         )
     if export is not None:
-        print(f"{export_journal(folder, export, form.value, period)} records in {export}")
+        say(f"{export_journal(folder, export, form.value, period)} records in {export}")
     if not report.consistent:
         raise typer.Exit(1)
 
@@ -156,6 +156,7 @@ def report(
     Or: snl-edge stream report journal/ --since 2026-11-28T06:00 --until 2026-11-28T14:00 --out report.html
     """
     from snl_edge.atomic import write_text
+    from snl_edge.progress import console
     from snl_edge.stream.journal_report import require_outside
     from snl_edge.stream.period import shift_times
     from snl_edge.stream.report_page import report_html, report_text
@@ -166,13 +167,13 @@ def report(
     shifts = shift_times(shift) if shift else ()
     found = read_report(folder, _period(since, until, shifts), shifts)
     if as_json:
-        print(json.dumps(found.plain(), indent=2))
+        say_json(found.plain())
     else:
         for line in report_text(found):
-            print(line)
+            say(line)
     if out is not None:
         write_text(out, report_html(found, folder))
-        print(f"page in {out}", file=sys.stderr)
+        console.print(f"page in {out}")
 
 
 def _period(since: str | None, until: str | None, shifts: Sequence[time] = ()) -> Period:
@@ -210,13 +211,13 @@ def rejudge(
             if one.again != one.verdict:
                 changed[f"{one.verdict} then, {one.again or 'not judged'} now"] += 1
             if as_json:
-                print(json.dumps({**asdict(one), "same": one.same}))
+                say_json({**asdict(one), "same": one.same}, indent=None)
             elif not one.same:
                 before, after = (f"{word or 'not judged'} {_score(value)}" for word, value in _then_and_now(one))
-                print(f"{one.image}: {before} then, {after} now; {'; '.join(one.differences) or 'no reason is known'}")
+                say(f"{one.image}: {before} then, {after} now; {'; '.join(one.differences) or 'no reason is known'}")
     if not as_json:
         verdicts = "; ".join(f"{count} {what}" for what, count in changed.most_common()) or "every verdict is the same"
-        print(f"{same + other} pictures judged again: {same} as in the journal, {other} not; {verdicts}")
+        say(f"{same + other} pictures judged again: {same} as in the journal, {other} not; {verdicts}")
     if other:
         raise typer.Exit(1)
 
@@ -242,8 +243,8 @@ def acknowledge(
 
     done, sought = acknowledge(folder, by)
     for one in sought:
-        print(one)
-    print(f"{done} acknowledged by {by}" if done else "every reject's outcome is known, or was acknowledged before")
+        say(one)
+    say(f"{done} acknowledged by {by}" if done else "every reject's outcome is known, or was acknowledged before")
 
 
 @stream.command()
@@ -252,9 +253,13 @@ def demo(
     bundle: Annotated[
         Path | None, typer.Option(help="A bundle of synthetic products; a quick one is trained if not given.")
     ] = None,
-    rate: Annotated[float, typer.Option(help="Parts a second at each of the two cameras.")] = 2.0,
-    port: Annotated[int, typer.Option(help="Of the dashboard on this machine.")] = 8080,
-    count: Annotated[int | None, typer.Option(help="End after so many parts of each camera.")] = None,
+    rate: Annotated[
+        float, typer.Option(parser=number(0, 1000, above=True), help="Parts a second at each of the two cameras.")
+    ] = 2.0,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the dashboard on this machine.")] = 8080,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000_000, help="End after so many parts of each camera.")
+    ] = None,
 ) -> None:
     """Stream drawn parts through a bundle, with dashboard, journal and metrics. Ctrl-C ends it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from enum import Enum
 from pathlib import Path
@@ -10,7 +9,11 @@ from typing import Annotated
 
 import typer
 
+from snl_edge.answer import say_json
+from snl_edge.errors import ConfigError
+
 from .app import app
+from .numbers import MOST_SEED, number
 from .options import RUN, Backend, Bits, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
 
 
@@ -47,9 +50,9 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any model setting, as student.cram.centres=32.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 1200,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images per step.")] = 16,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    steps: Annotated[int, typer.Option(min=1, max=10_000_000, help="Training steps.")] = 1200,
+    batch_size: Annotated[int, typer.Option(min=2, max=4096, help="Images per step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(parser=number(0, 1, above=True), help="Peak learning rate.")] = 2e-3,
     augment: Annotated[
         Augment, typer.Option(help="none; flips; dihedral, for parts that lie any way round.")
     ] = Augment.none,
@@ -57,10 +60,15 @@ def train(
         bool,
         typer.Option(help="Learn from changed copies, too: other light, focus, noise, JPEG, a small turn or shift."),
     ] = True,
-    false_reject_budget: Annotated[float, typer.Option(help="Share of good parts the threshold may reject.")] = 0.01,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, images and machine: same model.")] = 0,
+    false_reject_budget: Annotated[
+        float,
+        typer.Option(
+            parser=number(0, 0.5, above=True, below=True), help="Share of good parts the threshold may reject."
+        ),
+    ] = 0.01,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Same seed, images and machine: same model.")] = 0,
     cache_gib: Annotated[
-        float, typer.Option(min=0, help="Memory for decoded images and teacher features, in GiB.")
+        float, typer.Option(parser=number(0, 65536), help="Memory for decoded images and teacher features, in GiB.")
     ] = 4.0,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
     cluster: Annotated[
@@ -168,7 +176,10 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Report folder; MODEL/report if not given.")] = None,
     backend: Backend = "auto",
     threshold: Annotated[
-        float | None, typer.Option(help="Another threshold than the model's own, for all products.")
+        float | None,
+        typer.Option(
+            parser=number(0, 100, above=True), help="Another threshold than the model's own, for all products."
+        ),
     ] = None,
     robustness: Annotated[
         bool,
@@ -205,7 +216,7 @@ def evaluate(
         robustness=shown,
     )
     if as_json:
-        print(json.dumps(evaluation.figures() | ({} if moved is None else {"robustness": moved.figures()}), indent=2))
+        say_json(evaluation.figures() | ({} if moved is None else {"robustness": moved.figures()}))
     else:
         print_evaluation(evaluation, shown)
     console.print(f"report: {html}, figures: {metrics}")
@@ -215,4 +226,6 @@ def _size_settings(size: str | None) -> list[str]:
     if size is None:
         return []
     height, _, width = size.lower().partition("x")
-    return [f"height={height}", f"width={width or height}"]
+    if not all(side.isascii() and side.isdecimal() and len(side) < 6 for side in (height, width or height)):
+        raise ConfigError(f"--size {size} is not understood", fix="write one number, or HEIGHTxWIDTH, as in 256x384")
+    return [f"height={int(height)}", f"width={int(width or height)}"]

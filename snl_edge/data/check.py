@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from snl_edge.errors import DataError
+from snl_edge.outside.decoding_memory import decoding_memory
 
 from .doubts import depth_faults, doubts
 from .figures import Figures, measure
@@ -90,7 +91,8 @@ def inspect_samples(train: Sequence[Sample], test: Sequence[Sample], progress: P
 def survey(train: Sequence[Sample], test: Sequence[Sample], *, progress: Progress | None = None) -> Survey:
     """Looks at every image and mask, each decoded once; raises nothing for what it finds.
 
-    Memory holds some figures of each image (about 3 kB), and the images that are being looked at.
+    Memory holds some figures of each image (about 3 kB), and the images that are being looked at: as many at once as
+    :mod:`snl_edge.outside.decoding_memory` has room for.
     """
     samples = [*train, *test]
     images: list[Figures | None] = []
@@ -126,11 +128,13 @@ def _look(sample: Sample) -> _Look:
     faults: list[Finding] = []
     image = mask = None
     try:
-        image = measure(sample)
+        with decoding_memory.held():
+            image = measure(sample)
     except DataError as error:
         faults.append(Finding("unreadable", _in_brackets(error), (sample.path,)))
     try:
-        mask = measure_mask(sample)
+        with decoding_memory.held():
+            mask = measure_mask(sample)
     except DataError as error:
         assert sample.mask is not None
         faults.append(Finding("masks", _in_brackets(error), (sample.mask.path,)))

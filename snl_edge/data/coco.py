@@ -7,7 +7,6 @@ packed into text. Every annotation counts as a defect, whatever its category.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -17,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge.errors import DataError
+from snl_edge.outside.files import reason
+from snl_edge.outside.json_text import MOST_ANNOTATED_VALUES, MOST_ANNOTATIONS, read_json
 
-from .outlines import fill_polygon
+from .outlines import Drawing
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,25 @@ class CocoOutlines:
         Raises:
             DataError: an outline is none of COCO's, or has no area.
         """
-        mask = np.zeros(self.size, np.uint8)
         shape = ""
         try:
+            drawing = Drawing(self.size)
             for number, segment in enumerate(self.segments, start=1):
                 shape = f"annotation {number}"
                 if isinstance(segment, dict):
-                    mask |= _from_runs(segment, self.size)
+                    drawing.count(drawing.mask.size)
+                    drawing.mask |= _from_runs(segment, self.size)
                     continue
                 for part, polygon in enumerate(segment, start=1):
                     shape = f"annotation {number}, polygon {part}"
-                    fill_polygon(mask, np.reshape(np.asarray(polygon, np.float64), (-1, 2)).tolist())
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+                    drawing.polygon(np.reshape(np.asarray(polygon, np.float64), (-1, 2)))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
             raise DataError(
                 f"{self.path} holds an outline of image {self.image_id} that is none of COCO's",
                 f"{shape} of the image: {error}",
                 "draw it again or remove it, and export polygons",
             ) from error
-        return mask.astype(bool)
+        return drawing.mask.astype(bool)
 
 
 def read_coco(path: Path) -> dict[PurePosixPath, CocoOutlines] | None:
@@ -66,16 +68,16 @@ def read_coco(path: Path) -> dict[PurePosixPath, CocoOutlines] | None:
         DataError: the file cannot be read, or looks like COCO's and is not complete.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, most=MOST_ANNOTATIONS, most_values=MOST_ANNOTATED_VALUES)
     except OSError as error:
-        raise DataError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
+        raise DataError(f"cannot read {path}", reason(error), "check path and permissions") from error
     except ValueError as error:
         raise DataError(f"{path} is no readable JSON file", str(error), "export the annotations again") from error
     if not (isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))):
         return None
     try:
         return _outlines(path, content)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(
             f"{path} looks like COCO's annotations and is not complete",
             f"{type(error).__name__} {error}",
@@ -110,6 +112,10 @@ def _from_runs(segment: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.
     return np.repeat((np.arange(len(runs)) % 2).astype(np.uint8), runs).reshape(width, height).T
 
 
+_LONGEST_RUN = 60
+"""Bits."""
+
+
 def _unpack(text: str) -> list[int]:
     """The packed form of pycocotools: five bits a character, lowest first, of which the sixth says that more follow.
 
@@ -123,6 +129,8 @@ def _unpack(text: str) -> list[int]:
             raise ValueError("its runs hold a character that packs none")
         value |= (code & 0x1F) << shift
         shift += 5
+        if shift > _LONGEST_RUN:
+            raise ValueError("its runs hold a number longer than any picture")
         if code & 0x20:
             continue
         if code & 0x10:

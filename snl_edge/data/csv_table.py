@@ -8,8 +8,6 @@ relative to the table's folder.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +17,8 @@ from pathlib import Path
 from snl_edge.errors import DataError
 from snl_edge.image import IMAGE_SUFFIXES
 from snl_edge.image_files import is_kept_heatmap
+from snl_edge.outside.csv_rows import csv_rows
+from snl_edge.outside.files import read_text, reason
 
 from .folders import NAMED, name_some
 from .labelme import LabelmeFile
@@ -148,15 +148,17 @@ def _names(cell: str) -> list[str]:
 def _rows(path: Path) -> tuple[tuple[_Row, ...], bool]:
     """The lines, and whether the table has a column of products."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-        header = [name.strip().casefold() for name in next(reader, [])]
-        return tuple(_read(path, header, reader)), "product" in header
-    except (UnicodeDecodeError, csv.Error) as error:
+        text = read_text(path)
+        rows = csv_rows(text, _delimiter(text))
+        header = [name.strip().casefold() for name in next(rows, (1, []))[1]]
+        return tuple(_read(path, header, rows)), "product" in header
+    except OSError as error:
+        raise DataError(f"cannot read {path}", reason(error), "check path and permissions") from error
+    except ValueError as error:
         raise DataError(f"{path} is no readable table", str(error), "save it as CSV in UTF-8") from error
 
 
-def _read(path: Path, header: Sequence[str], reader: Iterator[list[str]]) -> Iterator[_Row]:
+def _read(path: Path, header: Sequence[str], rows: Iterator[tuple[int, list[str]]]) -> Iterator[_Row]:
     missing = [name for name in ("path", "label") if name not in header]
     odd = [name for name in header if name not in COLUMNS or header.count(name) > 1]
     if missing or odd:
@@ -167,7 +169,7 @@ def _read(path: Path, header: Sequence[str], reader: Iterator[list[str]]) -> Ite
             "name the columns in the first line",
         )
     folder = product_name(path.parent)
-    for line, cells in enumerate(reader, start=2):
+    for line, cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(header):

@@ -13,6 +13,7 @@ from snl_edge.atomic import write_text
 from snl_edge.bit_depth import suspected_bits, to_uint8
 from snl_edge.errors import DataError
 from snl_edge.image import load_image, read_image
+from snl_edge.outside.shown import as_shown
 
 from .findings import Finding
 from .samples import Sample
@@ -52,7 +53,9 @@ def write_findings(
         OutputError: it cannot be written.
     """
     groups = {"refused": _by_kind(refused, read), "doubtful": _by_kind(findings, read)}
-    environment = Environment(loader=PackageLoader("snl_edge.data", "."), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("snl_edge.data", "."), autoescape=True, undefined=StrictUndefined, finalize=as_shown
+    )
     page = environment.get_template("findings.html.jinja").render(
         title=title, summary=summary, groups=groups, notes=notes, provenance=dict(provenance or {})
     )

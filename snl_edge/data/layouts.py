@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from snl_edge.errors import DataError
+from snl_edge.outside.shown import is_text, shown
 
 from .csv_table import SUFFIXES, open_table
 from .findings import Finding, counted
@@ -20,7 +21,7 @@ from .folders import name_some
 from .labelled import open_labelled
 from .labels import called_defective
 from .left_out import left_out
-from .samples import Dataset, Reading
+from .samples import Dataset, Reading, Sample
 from .tree import Tree, read_tree
 from .unmarked import unmarked
 from .visa import open_visa
@@ -99,6 +100,7 @@ def open_dataset(
         chosen = _select(root, opened.products, products)
         _check_names(root, chosen)
         reading = opened.read(chosen)
+        _require_text(root, [*reading.train, *reading.test])
         if trains:
             _require_training(root, chosen, reading)
             if layout == "auto" and name != TABLE:
@@ -183,15 +185,23 @@ def _check_file_names(reading: Reading) -> None:
             )
 
 
+def _require_text(root: Path, samples: Sequence[Sample]) -> None:
+    """Names of images stand in tables and reports, which are UTF-8."""
+    if odd := [sample.path for sample in samples if not is_text(str(sample.path))]:
+        raise DataError(
+            f"{counted(len(odd), 'image')} in {root} cannot be named", f"{name_some(odd)}: no UTF-8", "rename them"
+        )
+
+
 def _check_names(root: Path, products: Sequence[str]) -> None:
     """A product's name becomes the name of files and pages, on systems that take capitals for small letters too."""
     seen: dict[str, str] = {}
     for name in products:
-        unfit = not name or name != name.strip() or name.startswith(".") or len(name.encode()) > LONGEST_NAME
-        if unfit or any(c in "/\\" or unicodedata.category(c) == "Cc" for c in name):
+        unfit = not name or name != name.strip() or name.startswith(".") or any(c in "/\\" for c in name)
+        if unfit or shown(name) != name or len(name.encode()) > LONGEST_NAME:
             raise DataError(
                 f"{root} has a product named {name!r}",
-                f"its name becomes that of files: at most {LONGEST_NAME} bytes, no / or \\, no dot first",
+                f"its name becomes that of files: at most {LONGEST_NAME} visible bytes, no / or \\, no dot first",
                 "give it another name",
             )
         other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge.image import fit_to_input
+from snl_edge.outside.decoding_memory import decoding_memory
 
 from .samples import Sample
 
@@ -48,7 +49,8 @@ class ImageStore:
     def _image(self, index: int) -> NDArray[np.uint8]:
         if self._filled[index]:
             return self._images[index]  # pyright: ignore[reportOptionalSubscript]
-        image = fit_to_input(self.samples[index].read(), self.size)
+        with decoding_memory.held():
+            image = fit_to_input(self.samples[index].read(), self.size)
         if self._images is not None:
             self._images[index] = image
             self._filled[index] = True

@@ -10,7 +10,7 @@ import numpy as np
 from .findings import Finding, counted
 from .folders import name_some
 from .mask_sources import MaskFiles
-from .masks import read_mask_values
+from .masks import mask_values, require_few_marks
 from .samples import Sample
 
 MOST = 0.5
@@ -50,13 +50,13 @@ def measure_mask(sample: Sample) -> MaskFigures | None:
     if sample.mask is None:
         return None
     mask = sample.mask.read()
+    require_few_marks(mask, f"mask {sample.mask.path}")
     share = float(mask.mean())
     border = float(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean())
     if share <= MOST or not isinstance(sample.mask, MaskFiles):
         return MaskFigures(sample, mask.shape, share, border)
-    marked = read_mask_values(sample.mask.path)
-    counts = np.unique(marked[marked > 0], return_counts=True)[1]
-    return MaskFigures(sample, mask.shape, share, border, len(counts), float(counts.max(initial=0)) / mask.size)
+    values, commonest = mask_values(sample.mask.path)
+    return MaskFigures(sample, mask.shape, share, border, values, commonest / mask.size)
 
 
 def mask_fault(figures: MaskFigures, image: tuple[int, int] | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge.errors import DataError
+from snl_edge.outside.decoding_memory import decoding_memory
+from snl_edge.outside.files import reason
+from snl_edge.outside.json_text import MOST_ANNOTATED_VALUES, MOST_ANNOTATIONS, read_json
 
 from .labelme import LabelmeFile
-from .masks import fit_mask, read_mask
-from .outlines import fill_polygon, require_area
-from .samples import Dataset
+from .masks import fit_mask, read_mask, require_few_marks
+from .outlines import Drawing, require_area
+from .samples import Dataset, Sample
 
 Polygon = NDArray[np.float64]
 """Corners ``[N, 2]`` as x, y in pixels."""
@@ -81,7 +83,7 @@ def frame_sizes(dataset: Dataset, product: str) -> list[tuple[int, int]]:
             "name the file, or --product, as the product",
         )
     with ThreadPoolExecutor() as threads:
-        sizes = sorted(set(threads.map(lambda sample: sample.read().shape[:2], samples)))
+        sizes = sorted(set(threads.map(_size, samples)))
     for size in sizes:
         if not _same_aspect(size, sizes[0]):
             raise DataError(
@@ -90,6 +92,12 @@ def frame_sizes(dataset: Dataset, product: str) -> list[tuple[int, int]]:
                 "give images of one camera and one region of it",
             )
     return sizes
+
+
+def _size(sample: Sample) -> tuple[int, int]:
+    with decoding_memory.held():
+        height, width, _ = sample.read().shape
+        return height, width
 
 
 def fit_region(
@@ -120,6 +128,7 @@ def fit_region(
         )
     if not region.any():
         raise DataError(f"{source} marks nothing", fix="mark what does not count, or leave it out")
+    require_few_marks(region, source)
     fitted = fit_mask(region, size)
     if (share := float(fitted.mean())) > MOST:
         raise DataError(
@@ -137,22 +146,20 @@ def read_polygon_file(path: Path) -> NDArray[np.bool_]:
         DataError: it cannot be read, or its shapes cannot be drawn.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, most=MOST_ANNOTATIONS, most_values=MOST_ANNOTATED_VALUES)
         if "shapes" in content:
             return LabelmeFile(path).read()
         width, height = (int(side) for side in content["size"])
         polygons = [np.asarray(own, dtype=np.float64) for own in content["polygons"]]
     except OSError as error:
-        raise DataError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
-    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"cannot read {path}", reason(error), "check path and permissions") from error
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         why = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise DataError(
             f"{path} holds no regions",
             why,
             'save it with Labelme, or write {"polygons": [[[x, y], …]], "size": [width, height]}',
         ) from error
-    if min(height, width) < 1 or max(height, width) > 1 << 16:
-        raise DataError(f"{path} is for pictures of {_words((height, width))}", fix="correct the size in it")
     return draw_polygons(polygons, (height, width), str(path))
 
 
@@ -176,7 +183,7 @@ def draw_polygons(polygons: Sequence[Polygon], size: tuple[int, int], source: st
         DataError: one has fewer than three different corners or no area, or reaches beyond the picture.
     """
     height, width = size
-    drawn = np.zeros(size, np.uint8)
+    drawing = _drawing(size, source)
     for number, polygon in enumerate(polygons, start=1):
         try:
             require_area(polygon)
@@ -189,8 +196,20 @@ def draw_polygons(polygons: Sequence[Polygon], size: tuple[int, int], source: st
                 f"it spans x {low[0]:g} to {high[0]:g}, y {low[1]:g} to {high[1]:g}, the picture is {_words(size)}",
                 "give corners in pixels of the product's images",
             )
-        fill_polygon(drawn, polygon.tolist())
-    return drawn.astype(bool)
+        try:
+            drawing.polygon(polygon)
+        except ValueError as error:
+            raise DataError(
+                f"polygon {number} of {source} cannot be drawn", str(error), "draw fewer corners"
+            ) from error
+    return drawing.mask.astype(bool)
+
+
+def _drawing(size: tuple[int, int], source: str) -> Drawing:
+    try:
+        return Drawing(size)
+    except ValueError as error:
+        raise DataError(f"nothing can be drawn for {source}", str(error), "correct the size in it") from error
 
 
 def _same_aspect(one: Sequence[int], other: Sequence[int]) -> bool:

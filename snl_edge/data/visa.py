@@ -8,12 +8,13 @@ what is good (`labelled`), and all good images train.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from snl_edge.errors import DataError
+from snl_edge.outside.csv_rows import csv_rows
+from snl_edge.outside.files import read_text, reason
 
 from .folders import subfolders
 from .listed import require_listed
@@ -81,11 +82,18 @@ class Visa:
 
 def _rows(split: Path) -> list[tuple[int, dict[str, str]]]:
     try:
-        with split.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            missing = sorted(set(COLUMNS) - set(reader.fieldnames or ()))
-            if missing:
-                raise DataError(f"{split} has no column {', '.join(missing)}", fix="take the original split file")
-            return [(reader.line_num, {column: row[column].strip() for column in COLUMNS}) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
+        rows = csv_rows(read_text(split))
+        header = next(rows, (1, []))[1]
+        missing = sorted(set(COLUMNS) - set(header))
+        if missing:
+            raise DataError(f"{split} has no column {', '.join(missing)}", fix="take the original split file")
+        return [(line, _named(header, cells)) for line, cells in rows if cells]
+    except OSError as error:
+        raise DataError(f"cannot read {split}", reason(error), "check path and permissions") from error
+    except ValueError as error:
         raise DataError(f"{split} is no readable CSV file", str(error), "take the original split file") from error
+
+
+def _named(header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    row = dict(zip(header, cells, strict=False))
+    return {column: row.get(column, "").strip() for column in COLUMNS}

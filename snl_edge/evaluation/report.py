@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from snl_edge.atomic import write_text
 from snl_edge.data.thumbnails import data_uri, draw_truth
+from snl_edge.outside.shown import as_shown
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown, ignored_in
 
 from .cases import Case, Kind, Picture
@@ -67,7 +68,7 @@ def write_report(
         ]
     write_text(metrics, json.dumps(content, indent=1) + "\n")
     environment = Environment(
-        loader=PackageLoader("snl_edge.evaluation", "."), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("snl_edge.evaluation", "."), autoescape=True, undefined=StrictUndefined, finalize=as_shown
     )
     pictures = [picture for kept in evaluation.gallery.values() for picture in kept]
     ignores = evaluation.ignores

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from snl_edge.data.samples import Sample
+from snl_edge.outside.json_text import MOST_ANNOTATED_VALUES, MOST_ANNOTATIONS, faults, read_model
 from snl_edge.runtime.manifest import sha256_of
 from snl_edge.training.config import CHECKPOINT, image_list
 
@@ -75,9 +76,9 @@ def seen_images(model: Path, weights_sha256: str | None, samples: Sequence[Sampl
         reason = f"there is no list of training images ({path.name}) with this model"
         return Seen(len(samples), None, None, reason)
     try:
-        listed = _Images.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return Seen(len(samples), None, None, f"its {path.name} cannot be read")
+        listed = read_model(_Images, path, most=MOST_ANNOTATIONS, most_values=MOST_ANNOTATED_VALUES)
+    except (OSError, ValueError) as error:
+        return Seen(len(samples), None, None, f"its {path.name} cannot be read: {faults(error)}")
     if listed.weights_sha256 != weights_sha256:
         return Seen(len(samples), None, None, f"{path.name} is of another model")
     roles = {image.sha256: image.role for image in listed.images if image.role != UNUSED}

@@ -11,10 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from pydantic import ValidationError
-
 from ..atomic import require_replaceable, write_text
 from ..errors import DataError, OutputError
+from ..outside.json_text import faults, parse_json, parse_model
 from .lines import LINE, Line, Run, Settings, Summary
 from .marks import read_regular
 from .names import text_of
@@ -168,14 +167,14 @@ def _json_of(run: Run) -> str:
 
 def _read_run(path: Path) -> Run | None:
     try:
-        return Run.model_validate_json(read_regular(path))
+        return parse_model(Run, read_regular(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise DataError(f"cannot read {path}", error.strerror or str(error)) from error
-    except ValidationError as error:
+    except ValueError as error:
         raise DataError(
-            f"{path} is not what infer writes", error.errors()[0]["msg"], "give another --out, or remove it"
+            f"{path} is not what infer writes", faults(error, limit=1), "give another --out, or remove it"
         ) from error
 
 
@@ -206,7 +205,7 @@ def _read_lines(path: Path, most: int) -> tuple[list[Line], int]:
     for number, text in enumerate(whole.splitlines(), start=1):
         try:
             LINE.validate_json(text)
-            lines.append(json.loads(text))
+            lines.append(parse_json(text))
         except ValueError as error:
             raise DataError(f"line {number} of {path} is damaged", "", "begin again with another --out") from error
     if len(lines) > most:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from snl_edge.errors import ConfigError
+from snl_edge.outside.json_text import faults, parse_json, validated
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TeacherConfig(_Frozen):
@@ -29,7 +29,7 @@ class TeacherConfig(_Frozen):
 class CramConfig(_Frozen):
     """The central residual aggregation module; see :class:`snl_edge.model.cram.Cram`."""
 
-    centres: int = Field(default=50, ge=2)
+    centres: int = Field(default=50, ge=2, le=65536)
     residual: Literal["unit", "mean", "none"] = "unit"
     """Residuals added to the centres: L2-normalised, averaged, or none at all."""
     skip: bool = False
@@ -41,9 +41,9 @@ class StudentConfig(_Frozen):
 
     direction: Literal["reverse", "forward"] = "reverse"
     """``reverse``: bottleneck and decoder, fed by the teacher (RD); ``forward``: a network fed by the image (FD)."""
-    embedding: int = Field(default=192, ge=8)
+    embedding: int = Field(default=192, ge=8, le=65536)
     """Channels of the bottleneck's embedding (reverse only)."""
-    depth: int = Field(default=1, ge=1)
+    depth: int = Field(default=1, ge=1, le=64)
     """Residual blocks per decoder stage (reverse only)."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of embedding values zeroed during training, so that the decoder cannot learn to copy (reverse only)."""
@@ -61,7 +61,7 @@ class LossConfig(_Frozen):
     inter_affinity: float = Field(default=0.0, ge=0.0)
     inter_reading: Literal["batch", "teacher_student"] = "batch"
     """Inter-affinity relates different images of the batch, or the teacher's locations to the student's."""
-    affinity_grid: int = Field(default=16, ge=2)
+    affinity_grid: int = Field(default=16, ge=2, le=512)
     """Maps larger than this many cells a side are average-pooled before their affinities are taken."""
 
     @model_validator(mode="after")
@@ -83,18 +83,18 @@ class DamageConfig(_Frozen):
 class MemoryConfig(_Frozen):
     """The memory of normal patches; see :class:`snl_edge.model.memory.Memory`."""
 
-    centres: int = Field(default=2048, ge=16)
+    centres: int = Field(default=2048, ge=16, le=1_000_000)
     """Patches kept of each product; with ``shared``, of all together."""
-    candidates: int = Field(default=60_000, ge=16)
+    candidates: int = Field(default=60_000, ge=16, le=100_000_000)
     """Patches of training images that a product's centres are chosen from; with ``shared``, all centres."""
     shared: bool = False
     """One memory for all products, instead of one for each of which the recognised product's is searched."""
-    dimensions: int | None = Field(default=None, ge=8)
+    dimensions: int | None = Field(default=None, ge=8, le=65536)
     """Principal directions that patches are compared in; all of their channels if not given."""
-    search: int | None = Field(default=None, ge=8)
+    search: int | None = Field(default=None, ge=8, le=65536)
     """Principal directions of each product's own centres that the nearest is looked for in; all of those compared if
     not given. Distances to what is found are exact."""
-    finalists: int = Field(default=1, ge=1)
+    finalists: int = Field(default=1, ge=1, le=65536)
     """Parts of the memory whose nearest centres are compared exactly."""
 
     @model_validator(mode="after")
@@ -115,7 +115,7 @@ class MapConfig(_Frozen):
     """Weights of student against teacher at strides 4, 8 and 16."""
     memory_weight: float = Field(default=7.0, ge=0.0)
     """Weight of the distance from the memory, where there is one."""
-    sigma: float = Field(default=4.0, gt=0.0)
+    sigma: float = Field(default=4.0, gt=0.0, le=1000.0)
     """Standard deviation of the Gaussian smoothing, in input pixels."""
     raised_exponent: float = Field(default=0.7, ge=0.0, le=1.0)
     """A map that is raised as a whole beyond what good parts show is divided by this power of the excess: light, noise,
@@ -136,8 +136,8 @@ class MapConfig(_Frozen):
 class SnlConfig(_Frozen):
     """One SNL model."""
 
-    height: int = Field(default=256, ge=64, multiple_of=32)
-    width: int = Field(default=256, ge=64, multiple_of=32)
+    height: int = Field(default=256, ge=64, le=8192, multiple_of=32)
+    width: int = Field(default=256, ge=64, le=8192, multiple_of=32)
     teacher: TeacherConfig = TeacherConfig()
     student: StudentConfig = StudentConfig()
     loss: LossConfig = LossConfig()
@@ -178,13 +178,10 @@ def override(config: SnlConfig, settings: Sequence[str]) -> SnlConfig:
         if not isinstance(group, dict) or leaf not in group:
             raise ConfigError(f"there is no setting {name}", fix='see the settings in a checkpoint.json under "model"')
         try:
-            group[leaf] = json.loads(text)
-        except json.JSONDecodeError:
+            group[leaf] = parse_json(text)
+        except ValueError:
             group[leaf] = text
     try:
-        return SnlConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(
-            f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        return validated(SnlConfig, values)
+    except ValueError as error:
+        raise ConfigError(faults(error, limit=1).removeprefix("content: ").replace("Value error, ", "")) from error

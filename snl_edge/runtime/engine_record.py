@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import zlib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..atomic import write_text
 from ..errors import EngineError
-from .manifest import Precision, Sha256, first_faults
+from ..outside.files import GIB, read_bytes, reason
+from ..outside.json_text import faults, parse_model
+from ..outside.packed import unpack_gzip
+from .manifest import Precision, Sha256
 from .signature import Signature, require_covered
 
 FlavourName = Literal["tensorrt", "tensorrt_rtx"]
+MOST_ENGINE, MOST_UNRECORDED = 2 * GIB, GIB // 2
+"""Bytes of an engine; of a packed one whose side file does not say how large it is."""
 ComputeCapability = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
 
 
@@ -57,6 +61,8 @@ class EngineRecord(BaseModel):
     """Of the file."""
     packed: bool = False
     """Whether the file is a gzip file of the engine."""
+    engine_bytes: int | None = Field(default=None, ge=1, le=MOST_ENGINE)
+    """Size of a packed engine when it is unpacked; None in records from before it was noted."""
     layers: dict[str, int]
     """Number of layers by kind and data type, such as ``{"convolution float16": 20}``."""
     built: str
@@ -81,7 +87,10 @@ class EngineRecord(BaseModel):
         Raises:
             OutputError: the folder cannot be written.
         """
-        write_text(side_file(engine), self.model_dump_json(indent=2) + "\n")
+        unsaid = (
+            {"engine_bytes"} if self.engine_bytes is None else None
+        )  # earlier versions refuse what they do not know
+        write_text(side_file(engine), self.model_dump_json(indent=2, exclude=unsaid) + "\n")
 
 
 def side_file(engine: Path) -> Path:
@@ -102,13 +111,13 @@ def read_record(path: Path, signature: Signature | None = None) -> EngineRecord:
     again = f"snl-edge build {path.parent.parent} --precision PRECISION"
     fix = f"remove {path} and its engine, then build that again: {again}"
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
         require_covered(path, content, signature)
-        record = EngineRecord.model_validate_json(content)
+        record = parse_model(EngineRecord, content)
     except OSError as error:
-        raise EngineError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
-    except ValidationError as error:
-        raise EngineError(f"{path} is not valid", first_faults(error), fix) from error
+        raise EngineError(f"cannot read {path}", reason(error), "check path and permissions") from error
+    except ValueError as error:
+        raise EngineError(f"{path} is not valid", faults(error), fix) from error
     if Path(record.file).stem != path.stem:
         raise EngineError(f"{path} is not valid", f"it describes {record.file}", fix)
     return record
@@ -127,15 +136,21 @@ def read_engine(path: Path, record: EngineRecord) -> bytes:
     """
     rebuild = rebuild_command(path.parent.parent, record)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MOST_ENGINE)
     except OSError as error:
-        raise EngineError(f"cannot read engine {path}", error.strerror or str(error), rebuild) from error
+        raise EngineError(f"cannot read engine {path}", reason(error), rebuild) from error
     if hashlib.sha256(content).hexdigest() != record.engine_sha256:
         raise EngineError(f"engine {path} is damaged", "its SHA-256 is not the one in its side file", rebuild)
+    if not record.packed:
+        return content
     try:
-        return gzip.decompress(content) if record.packed else content
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise EngineError(f"engine {path} cannot be unpacked", str(error), rebuild) from error
+        engine = unpack_gzip(content, record.engine_bytes or MOST_UNRECORDED)
+    except (ValueError, MemoryError) as error:
+        raise EngineError(f"engine {path} cannot be unpacked", str(error) or "no free memory", rebuild) from error
+    if record.engine_bytes not in (None, len(engine)):
+        why = f"it unpacks to {len(engine)} bytes, and its side file says {record.engine_bytes}"
+        raise EngineError(f"engine {path} cannot be unpacked", why, rebuild)
+    return engine
 
 
 def rebuild_command(bundle: Path, record: EngineRecord) -> str:

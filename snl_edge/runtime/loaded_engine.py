@@ -10,6 +10,7 @@ from typing import Any
 
 from ..atomic import replacing
 from ..errors import EngineError, OutputError
+from ..outside.files import MOST_CACHE, read_bytes
 from .cuda_memory import PageLockedImages
 from .engine_record import EngineRecord
 from .gpu import Gpu
@@ -149,7 +150,7 @@ def _check_contract(engine: Any, record: EngineRecord, size: tuple[int, int]) ->
 
 def _known_kernels(cache: Path | None) -> bytes:
     try:
-        return b"" if cache is None or not cache.exists() else cache.read_bytes()
+        return b"" if cache is None or not cache.exists() else read_bytes(cache, MOST_CACHE)
     except OSError as error:
         _log.warning("kernels are compiled again: %s cannot be read (%s)", cache, error.strerror or error)
         return b""

@@ -24,6 +24,7 @@ from snl_edge.calibration.score import DECISION, ScoreCalibration
 
 from ..bit_depth import Bits
 from ..errors import ConfigError
+from ..outside.files import MOST_HASHED, opened
 
 SCHEMA_VERSION = 3
 WITHOUT_DIGEST = 2
@@ -297,7 +298,7 @@ def require_threshold(value: float) -> None:
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
+    with opened(Path(path), MOST_HASHED) as (file, _):
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from ..errors import BundleError
+from ..outside.files import read_bytes
+from ..outside.json_text import parse_json
 from ..training.config import CHECKPOINT
 from .manifest import FILE, SCHEMA_VERSION, WITHOUT_DIGEST, Manifest, first_faults, sha256_of
 from .remedies import BUNDLE, build_command, bundle_anew
@@ -39,7 +41,7 @@ def manifest_text(manifest: Manifest) -> str:
     Raises:
         ValueError: a number in it is none.
     """
-    content = json.loads(manifest.model_dump_json())
+    content = parse_json(manifest.model_dump_json())
     return json.dumps(content | {"digest": digest_of(content)}, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -51,7 +53,7 @@ def read_manifest(path: Path) -> Manifest:
             cannot be.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(Path(path))
     except FileNotFoundError as error:
         raise _no_bundle(Path(path).parent, Path(path).name) from error
     except OSError as error:
@@ -67,7 +69,7 @@ def parse_manifest(text: bytes, path: Path) -> Manifest:
     """
     anew = bundle_anew(Path(path).parent, replaceable=False)
     try:
-        content = read_json(text.decode())
+        content = parse_json(text)
     except ValueError as error:  # no UTF-8, no JSON
         raise BundleError(f"{path} is damaged", str(error), anew) from error
     version = content.get("schema_version") if isinstance(content, dict) else None
@@ -105,18 +107,6 @@ def root_of(path: Path, manifest: Manifest) -> str:
         raise BundleError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
 
 
-def read_json(text: str) -> Any:
-    """JSON in which no key stands twice and every number is one: what is read is all that is there.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_no_number)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-
-
 def _unvouched(content: Mapping[str, Any]) -> str:
     """Why the manifest does not vouch for what it says; nothing where it does, or where it is of version 2.
 
@@ -146,15 +136,3 @@ def _no_bundle(folder: Path, missing: str) -> BundleError:
         f"{missing} is missing",
         "give the folder that `snl-edge build` wrote: bundle in the run's folder, unless --out named another",
     )
-
-
-def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
-    return found
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")

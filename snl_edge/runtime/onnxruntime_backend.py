@@ -11,6 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from ..outside.graph_file import read_graph_bytes
 from .backend import BackendName, closed
 from .manifest import Precision
 from .prediction import Prediction, Scores
@@ -32,8 +33,8 @@ class OnnxRuntimeBackend:
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
-            # The path, not the bytes: external weights lie beside the graph.
-            session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+            content = read_graph_bytes(graph)
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             _, height, width, _ = session.get_inputs()[0].shape
             shapes = {output.name: output.shape for output in session.get_outputs()}
             _, rows, columns = shapes["anomaly_map"]  # images may be larger

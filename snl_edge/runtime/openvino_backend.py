@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as opset
 
 from ..errors import EngineError
+from ..outside.graph_file import read_graph_bytes
 from .backend import BackendName, closed
 from .frame import FRONT
 from .manifest import Precision
@@ -60,6 +61,7 @@ class OpenVinoBackend:
         settings: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": cores}
         try:
             core = process_core()
+            read_graph_bytes(graph)
             model = core.read_model(graph)
             missing = emulates("bf16")
             if not missing:
@@ -74,7 +76,7 @@ class OpenVinoBackend:
             if self._streams > 1:
                 several = settings | {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": self._streams}
                 shared = core.compile_model(model, "CPU", several)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, OSError) as error:
             raise EngineError(f"OpenVINO refuses {graph}", str(error), "export the bundle again") from error
         self._size, self._image_size = size, (height.get_length(), width.get_length())
         self.precision: Precision = precision

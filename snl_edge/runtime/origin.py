@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 from snl_edge.calibration.score import ScoreCalibration
 
 from ..errors import BundleError
+from ..outside.json_text import read_json
 from ..training.config import CHECKPOINT
 from .manifest import Manifest
 from .remedies import build_command
@@ -37,7 +37,7 @@ def why_outdated(bundle: Path, manifest: Manifest) -> str:
 def _why(bundle: Path, manifest: Manifest) -> str:
     run = bundle.resolve().parent
     try:
-        checkpoint = json.loads((run / CHECKPOINT).read_text(encoding="utf-8"))
+        checkpoint = read_json(run / CHECKPOINT)
         calibration = ScoreCalibration.model_validate(checkpoint["calibration"])
         weights = str(checkpoint["weights_sha256"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError):

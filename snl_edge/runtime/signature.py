@@ -17,8 +17,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import BundleError, ConfigError, EngineError
+from ..outside.json_text import read_json
 from .manifest import RelativePath, Sha256, first_faults, sha256_of
-from .manifest_file import canonical, read_json
+from .manifest_file import canonical
 from .signing_keys import trusted_keys
 from .threshold_history import Words
 
@@ -91,7 +92,7 @@ def read_signature(bundle: Path) -> Signature | None:
     """
     path = bundle / FILE
     try:
-        return Signature.model_validate(read_json(path.read_bytes().decode()))
+        return Signature.model_validate(read_json(path))
     except FileNotFoundError:
         return None
     except OSError as error:

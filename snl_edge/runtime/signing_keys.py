@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, OutputError
+from ..outside.files import MOST_SECRET, opened, read_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -68,8 +69,8 @@ def read_private_key(file: Path) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        with file.open("rb") as opened:
-            mode, content = os.fstat(opened.fileno()).st_mode, opened.read()
+        with opened(file, MOST_SECRET) as (key_file, _):
+            mode, content = os.fstat(key_file.fileno()).st_mode, key_file.read()
     except OSError as error:
         raise ConfigError(
             f"cannot read key {file}", error.strerror or str(error), f"make one: snl-edge make-key {file}"
@@ -98,7 +99,7 @@ def trusted_keys(folder: Path, setting: str) -> dict[str, str]:
 
     found: dict[str, str] = {}
     try:
-        files = {path: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix == PUBLIC}
+        files = {path: read_bytes(path, MOST_SECRET) for path in sorted(folder.iterdir()) if path.suffix == PUBLIC}
     except OSError as error:
         raise ConfigError(
             f"cannot read the trusted keys in {folder}",
@@ -129,10 +130,10 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
     try:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
-            with os.fdopen(file, "wb") as opened:
-                opened.write(content)
-                opened.flush()
-                os.fsync(opened.fileno())
+            with os.fdopen(file, "wb") as written:
+                written.write(content)
+                written.flush()
+                os.fsync(written.fileno())
             os.link(temporary, path)
         finally:
             temporary.unlink()

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..atomic import replacing
 from ..errors import EngineError
+from ..outside.files import MOST_CACHE, read_bytes
 from .engine_record import EngineRecord, FlavourName, Profile
 from .gpu import Gpu
 
@@ -200,7 +201,7 @@ class Flavour:
                 "it times nothing while building, and the cache would make it ask for a GPU",
                 "leave the timing cache out",
             )
-        blob = file.read_bytes() if file.exists() else b""
+        blob = read_bytes(file, MOST_CACHE) if file.exists() else b""
         for content in (blob, b""):
             timings = config.create_timing_cache(content)
             if timings is not None and config.set_timing_cache(timings, ignore_mismatch=False):

@@ -19,11 +19,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import BundleError, ConfigError, OutputError
+from ..outside.json_text import parse_json
 from ..provenance import now
 from .file_lock import locked
 from .manifest import FILE as MANIFEST
 from .manifest import Limit, Manifest, Sha256, first_faults
-from .manifest_file import canonical, read_json, read_manifest, root_of
+from .manifest_file import canonical, read_manifest, root_of
 
 FILE = "thresholds.jsonl"
 LONGEST = 500
@@ -286,7 +287,7 @@ _OTHER = f"it belongs to another bundle, or {MANIFEST} is another since"
 def _line(line: bytes) -> Change | str:
     """A line, or why it is none."""
     try:
-        change = Change.model_validate(read_json(line.decode()))
+        change = Change.model_validate(parse_json(line))
         if change.text().encode() != line:
             return "it is not as it was written"
     except ValidationError as error:

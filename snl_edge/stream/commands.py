@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
 
 from ..errors import ConfigError, SnlEdgeError
-from ..runtime.manifest import first_faults
+from ..outside.json_text import faults, parse_model
 from .control import Check, Line
 from .dashboard.recipes import bundle_path
 from .order import Order
@@ -123,11 +123,9 @@ class Commands:
             if len(content) > LARGEST:
                 raise ConfigError("the command is too large", fix=f"send at most {LARGEST} bytes")
             try:
-                return _MODELS[name].model_validate_json(content)
-            except ValidationError as error:
-                raise ConfigError(
-                    f"the command {name} is not valid", first_faults(error), "see docs/sinks.md"
-                ) from error
+                return parse_model(_MODELS[name], content)
+            except ValueError as error:
+                raise ConfigError(f"the command {name} is not valid", faults(error), "see docs/sinks.md") from error
         except ConfigError as error:
             self._line.refused(name if name in _MODELS else "command", error, actor)
             raise

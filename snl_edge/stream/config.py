@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from ..errors import ConfigError
-from ..runtime.manifest import first_faults
+from ..outside.files import reason
+from ..outside.json_text import faults, validated
+from ..outside.yaml_text import read_yaml
 from .actuators import Actuators, GpioActuator, ModbusActuator
 from .camera import CameraSettings
 from .dashboard.settings import DashboardSettings
@@ -23,9 +25,6 @@ from .shares import SharesSettings
 from .sinks import JsonLinesSink, MqttSink, Sinks
 from .waiting import QueuePolicy
 from .watchdog import WatchdogSettings
-
-if TYPE_CHECKING:
-    import yaml
 
 
 class QueueSettings(Settings):
@@ -137,59 +136,23 @@ def _written(thing: object) -> Iterator[tuple[object, ...]]:
         yield "Sparkplug node", thing.host, thing.port, thing.sparkplug.group, thing.sparkplug.node
 
 
-def _refuse_repeated_keys(path: Path, node: yaml.Node | None) -> None:
-    """YAML takes the last of two equal keys, and the first setting, an ejector perhaps, is gone without a word.
-
-    What a merge (``<<``) brings may be overridden: only keys that stand in one and the same block are compared.
-
-    Raises:
-        ConfigError: two keys of a block are the same.
-    """
-    import yaml
-
-    nodes, looked_at = [node], set[int]()
-    while nodes:
-        node = nodes.pop()
-        if id(node) in looked_at:  # an anchor is the same node wherever it is used, even in itself
-            continue
-        looked_at.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            nodes += node.value
-        elif isinstance(node, yaml.MappingNode):
-            first: dict[str, int] = {}
-            for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in first:
-                    raise ConfigError(
-                        f"{path} sets {key.value} twice, in line {first[key.value]} and line {key.start_mark.line + 1}",
-                        "only the last would count",
-                        "remove one, or make one block of both",
-                    )
-                if isinstance(key, yaml.ScalarNode):
-                    first[key.value] = key.start_mark.line + 1
-                nodes.append(value)
-
-
 def read_config(path: Path) -> LineConfig:
     """Reads and checks a line's file; executes nothing in it.
 
     Raises:
         ConfigError: it cannot be read, is no YAML, or says something that cannot be: where and what.
     """
-    import yaml
-
     try:
-        text = path.read_text(encoding="utf-8")
-        _refuse_repeated_keys(path, yaml.compose(text, yaml.SafeLoader))
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}", str(error), "check path and permissions") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML", str(error), "check indentation and quotes there") from error
+        content = read_yaml(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}", reason(error), "check path and permissions") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} cannot be used", str(error), "check indentation and quotes there") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings", fix="start from an example in docs/examples")
     try:
-        return LineConfig.model_validate(content)
-    except ValidationError as error:
+        return validated(LineConfig, content)
+    except ValueError as error:
         raise ConfigError(
-            f"{path} is not valid", first_faults(error, limit=5), "see the table of settings in docs/stream.md"
+            f"{path} is not valid", faults(error, limit=5), "see the table of settings in docs/stream.md"
         ) from error

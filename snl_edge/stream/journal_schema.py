@@ -67,6 +67,7 @@ CREATE TABLE choice (
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that writes: what it has committed survives a power cut."""
+    _require_file(path)
     connection = sqlite3.connect(path, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -111,7 +112,14 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return _by_uri(path, "mode=ro&immutable=1" if still else "mode=ro")
 
 
+def _require_file(path: Path) -> None:
+    """SQLite would wait at a pipe for ever."""
+    if path.exists() and not path.is_file():
+        raise sqlite3.OperationalError(f"{FILE} is no regular file")
+
+
 def _by_uri(path: Path, how: str) -> sqlite3.Connection:
+    _require_file(path)
     return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, check_same_thread=False)
 
 

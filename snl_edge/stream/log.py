@@ -14,6 +14,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+from ..outside.shown import shown
 
 WINDOW_S = 60.0
 OURS = 20
@@ -35,6 +38,16 @@ class _Kind:
     last: str = ""
 
 
+class _Shown(logging.Formatter):
+    """A message is one line, and a name in it may hold anything: what is not visible is written out."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join(shown(line) for line in super().formatException(ei).split("\n"))
+
+
 class ThrottledHandler(logging.Handler):
     """Writes messages to stderr, of one kind so many in a window; afterwards, how many more there were.
 
@@ -43,6 +56,7 @@ class ThrottledHandler(logging.Handler):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(logging.WARNING)
+        self.setFormatter(_Shown())
         self._clock = clock
         self._kinds: OrderedDict[tuple[str, str, int], _Kind] = OrderedDict()
 
@@ -64,7 +78,7 @@ class ThrottledHandler(logging.Handler):
                 self._write(self.format(record))
             else:
                 kind.more += 1
-                kind.last = record.getMessage().partition("\n")[0]
+                kind.last = shown(record.getMessage())
         except Exception:
             self.handleError(record)
 

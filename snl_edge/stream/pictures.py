@@ -56,7 +56,7 @@ class PictureSettings(Settings):
     another verdict. Heatmaps are JPEG."""
     jpeg_quality: int | None = Field(default=None, ge=50, le=100)
     """With ``format: jpeg``; higher shows more and takes more space. 92 if not given."""
-    keep_days: float = Field(default=90, gt=0)
+    keep_days: float = Field(default=90, gt=0, le=36_500)
     """Older ones are removed; their verdicts stay."""
     keep_gib: float = Field(default=20, gt=0)
     """When all pictures together take more, the oldest are removed."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import DataError
+from ..outside.shown import as_shown
 from .dashboard.pictures import kept_picture
 from .shift_figures import OUTCOMES, VERDICTS, Reason, Row, ShiftReport, Worst
 from .standstill import Standstill
@@ -52,7 +53,9 @@ def report_text(report: ShiftReport) -> Iterator[str]:
 
 def report_html(report: ShiftReport, folder: Path) -> str:
     """A whole page; pictures of the worst parts from below the journal's ``folder`` lie in it."""
-    environment = Environment(loader=PackageLoader("snl_edge.stream", "."), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("snl_edge.stream", "."), autoescape=True, undefined=StrictUndefined, finalize=as_shown
+    )
     return environment.get_template("shift_report.html.jinja").render(
         report=report,
         sections=list(sections(report)),

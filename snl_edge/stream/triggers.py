@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field
 
 from ..errors import ConfigError
+from ..outside.json_text import parse_json
 from .control import Check
 from .settings import Seconds, Settings
 
@@ -185,7 +185,9 @@ class StdinTriggers(threading.Thread):
         Raises:
             ValueError, KeyError, TypeError: it is no trigger, or names a camera that does not listen.
         """
-        content = json.loads(line) if line.strip() else {}
+        content = parse_json(line) if line.strip() else {}
+        if not isinstance(content, dict):
+            raise ValueError("it is no object in braces")
         camera = content.pop("camera", next(iter(self._fires)))
         part, encoder = content.pop("part", None), content.pop("encoder", None)
         if content:

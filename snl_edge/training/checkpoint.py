@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from safetensors.torch import save_file
 
 from snl_edge.atomic import replacing, write_text
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.errors import CheckpointError
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.snl import Snl
+from snl_edge.outside.files import reason
+from snl_edge.outside.json_text import faults, read_model
+from snl_edge.outside.tensor_file import read_safetensors
 from snl_edge.runtime.manifest import ProductReference, sha256_of
 
 from .config import CHECKPOINT, IMAGES, TrainingConfig
@@ -102,20 +104,16 @@ def read_checkpoint(run: Path) -> Checkpoint:
     """
     path = run / CHECKPOINT
     try:
-        return Checkpoint.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        return read_model(Checkpoint, path)
+    except OSError as error:
         raise CheckpointError(
             f"no readable checkpoint in {run}",
-            f"{CHECKPOINT} is missing or unreadable",
+            f"{CHECKPOINT} is missing or unreadable: {reason(error)}",
             "give the folder that `snl-edge train --out` wrote, or finish an interrupted run with --resume",
         ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
+    except ValueError as error:
         raise CheckpointError(
-            f"{path} is damaged or from another version",
-            f"{where}: {first['msg']}",
-            "train again with this version",
+            f"{path} is damaged or from another version", faults(error, limit=1), "train again with this version"
         ) from error
 
 
@@ -145,9 +143,7 @@ def load_model(run: Path, *, device: str | torch.device = "cpu") -> tuple[Snl, C
     path = run / checkpoint.weights
     model = Snl(checkpoint.model, products=len(checkpoint.products), pretrained=False)
     try:
-        model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        raise CheckpointError(
-            f"weights {path} do not fit the model", str(error).split("\n")[0], "train again"
-        ) from error
+        model.load_state_dict(read_safetensors(path))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"weights {path} do not fit the model", reason(error), "train again") from error
     return model.to(device).eval(), checkpoint

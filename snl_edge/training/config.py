@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from snl_edge.bit_depth import Bits
+from snl_edge.outside.json_text import read_json
 
 CHECKPOINT = "checkpoint.json"
 """The file that makes a folder a run folder."""
@@ -22,7 +22,7 @@ def image_list(run: Path) -> Path:
     ``checkpoint.json`` names it, so that one file switches a run from one model to the next as a whole.
     """
     try:
-        named = json.loads((run / CHECKPOINT).read_text(encoding="utf-8"))["images"]
+        named = read_json(run / CHECKPOINT)["images"]
     except (OSError, ValueError, KeyError, TypeError):
         named = IMAGES  # no run, or one of before the name was noted; who needs the run says what is wrong with it
     return run / Path(str(named)).name
@@ -34,9 +34,9 @@ class CameraConfig(BaseModel):
     Lengths are in pixels of the model's input. A change goes either way, anywhere up to what is given here.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    copies: int = Field(default=2, ge=1)
+    copies: int = Field(default=2, ge=1, le=100)
     """Changed copies of each training image."""
     gain: float = Field(default=0.2, ge=0, le=1)
     """0.2: brighter by a factor of up to 1.2, or darker by one."""
@@ -44,11 +44,11 @@ class CameraConfig(BaseModel):
     """White balance: red times 1.1 and blue times 0.9, or the other way round."""
     turn: float = Field(default=4.0, ge=0, le=45)
     """Degrees."""
-    shift: float = Field(default=5.0, ge=0)
+    shift: float = Field(default=5.0, ge=0, le=1000)
     """Along each side."""
-    blur: float = Field(default=1.0, ge=0)
+    blur: float = Field(default=1.0, ge=0, le=100)
     """Standard deviation of a Gaussian."""
-    noise: float = Field(default=5.0, ge=0)
+    noise: float = Field(default=5.0, ge=0, le=255)
     """Standard deviation, in grey levels of 255."""
     jpeg: int = Field(default=70, ge=1, le=99)
     """Lowest quality of a JPEG at the model's size."""
@@ -63,15 +63,15 @@ class CameraConfig(BaseModel):
 class TrainingConfig(BaseModel):
     """Settings of one training run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: int = Field(default=1200, ge=1)
-    batch_size: int = Field(default=16, ge=2)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
+    steps: int = Field(default=1200, ge=1, le=10_000_000)
+    batch_size: int = Field(default=16, ge=2, le=4096)
+    learning_rate: float = Field(default=2e-3, gt=0, le=1)
+    weight_decay: float = Field(default=1e-4, ge=0, le=10)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises; it then falls along a cosine."""
-    clip: float = Field(default=1.0, gt=0)
+    clip: float = Field(default=1.0, gt=0, le=1e6)
     """Largest norm of the gradient."""
     augment: Literal["none", "flips", "dihedral"] = "none"
     """Mirror images at random (``flips``), or turn them by quarter turns as well (``dihedral``, square inputs)."""
@@ -85,9 +85,9 @@ class TrainingConfig(BaseModel):
     """Share of good parts that the threshold may reject."""
     start_weights: str | None = None
     """SHA-256 of the weights that the student started with; None where it started from nothing."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
     bits: Bits | None = None
     """How many bits the camera filled of 16-bit files, which the bundle hands on to the device; None: nobody said."""
-    cache_gib: float = Field(default=4.0, ge=0)
+    cache_gib: float = Field(default=4.0, ge=0, le=65536)
     """Memory for decoded images and teacher features."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

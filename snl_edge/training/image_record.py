@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from snl_edge.atomic import write_text
 from snl_edge.data.folders import name_some
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import CheckpointError, DataError
+from snl_edge.outside.files import reason
+from snl_edge.outside.json_text import MOST_ANNOTATED_VALUES, MOST_ANNOTATIONS, faults, read_model
 from snl_edge.progress import console
 from snl_edge.runtime.manifest import sha256_of
 
@@ -115,9 +117,11 @@ def read_run_images(run: Path) -> RunImages:
             "train again",
         )
     try:
-        images = RunImages.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        raise CheckpointError(f"{path} is damaged", str(error).split("\n")[0], "train again") from error
+        images = read_model(RunImages, path, most=MOST_ANNOTATIONS, most_values=MOST_ANNOTATED_VALUES)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}", reason(error), "check path and permissions") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged", faults(error), "train again") from error
     if images.weights_sha256 != read_checkpoint(run).weights_sha256:
         raise CheckpointError(
             f"{path} is of another model",

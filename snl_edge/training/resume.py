@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from snl_edge.data.samples import Sample
 from snl_edge.errors import CheckpointError
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.snl import Snl
+from snl_edge.outside.files import reason
+from snl_edge.outside.json_text import parse_json
+from snl_edge.outside.tensor_file import check_safetensors
 
 from .config import TrainingConfig
 
@@ -72,23 +75,49 @@ def load_state(folder: Path, identity: str, model: Snl, optimiser: torch.optim.O
     if not path.is_file():
         raise CheckpointError(f"there is nothing to resume in {folder}", f"{FILE} is missing", "train without --resume")
     try:
+        check_safetensors(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        step, history, seconds = json.loads(metadata["state"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged", str(error).split("\n")[0], "train again with --replace") from error
+        step, history, seconds = parse_json(metadata["state"])
+        state = RunState(int(step), _losses(history), float(seconds))
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is damaged", reason(error), "train again with --replace") from error
     if metadata.get("identity") != identity:
         raise CheckpointError(
             f"{path} belongs to another run",
             "settings or images differ from those it was started with",
             "repeat the command that was interrupted, or start anew with --replace",
         )
-    model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
-    entries: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, key = name.split(".", 2)
-            entries.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": entries})
-    return RunState(step, history, seconds)
+    try:
+        model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
+        entries: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".", 2)
+                entries.setdefault(int(index), {})[key] = tensor
+        _require_moments(entries, optimiser)
+        optimiser.load_state_dict(optimiser.state_dict() | {"state": entries})
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not fit the model", reason(error), "train again with --replace") from error
+    return state
+
+
+def _losses(history: object) -> list[dict[str, float]]:
+    """What is plotted of the steps so far."""
+    if not isinstance(history, list) or not all(isinstance(step, dict) for step in history):
+        raise ValueError("it holds no losses")
+    return [{str(name): float(value) for name, value in step.items()} for step in history]
+
+
+def _require_moments(entries: Mapping[int, Mapping[str, Tensor]], optimiser: torch.optim.Optimizer) -> None:
+    """The optimiser takes any shape, and fails at its next step."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    if entries and set(entries) != set(range(len(parameters))):
+        raise ValueError(f"its optimiser has {len(entries)} parameters, and the model {len(parameters)}")
+    for index, moments in entries.items():
+        if set(moments) != {"step", "exp_avg", "exp_avg_sq"}:
+            raise ValueError(f"its optimiser keeps {', '.join(sorted(moments))} of parameter {index}")
+        for name, tensor in moments.items():
+            if tensor.shape not in (parameters[index].shape, torch.Size()) or (name != "step") == (not tensor.dim()):
+                raise ValueError(f"its optimiser's {name} of parameter {index} has shape {tuple(tensor.shape)}")

@@ -21,6 +21,8 @@ from snl_edge.data.loader import ImageStore
 from snl_edge.errors import DataError
 from snl_edge.image import fit_to_input
 from snl_edge.model.snl import Snl
+from snl_edge.outside.csv_rows import csv_rows
+from snl_edge.outside.files import read_bytes, read_text, reason
 from snl_edge.progress import console
 from snl_edge.runtime.overlay import draw_overlay, ignored_in
 
@@ -47,31 +49,33 @@ def read_review(path: Path) -> dict[str, Verdict]:
         DataError: the table cannot be read, lacks a column, or has another verdict than ``good`` and ``defect``.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the review {path}", str(error), f"give the {TABLE} of a run's review") from error
-    rows = _rows(text)
-    if not {"sha256", "verdict"} <= set(rows.fieldnames or ()):
+        header, rows = _rows(read_text(path))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot read the review {path}", reason(error), f"give the {TABLE} of a run's review"
+        ) from error
+    if not {"sha256", "verdict"} <= set(header):
         raise DataError(f"{path} is no review", "it has no columns sha256 and verdict", f"start from a run's {TABLE}")
     verdicts: dict[str, Verdict] = {}
-    for row in rows:
-        verdict = (row["verdict"] or "").strip().lower()
+    for line, cells in rows:
+        row = dict(zip(header, cells, strict=False))
+        verdict = row.get("verdict", "").strip().lower()
         if verdict not in ("", "good", "defect"):
             raise DataError(
-                f"line {rows.line_num} of {path} has the verdict {row['verdict']!r}",
+                f"line {line} of {path} has the verdict {row['verdict'][:80]!r}",
                 fix="write good or defect, or leave it empty",
             )
-        digest = (row["sha256"] or "").strip().lower()
-        beside = [cell for cell in row.get(None) or () if cell.strip()]  # pyright: ignore[reportArgumentType,reportCallIssue]
+        digest = row.get("sha256", "").strip().lower()
+        beside = [cell for cell in cells[len(header) :] if cell.strip()]
         if beside or (verdict and not re.fullmatch("[0-9a-f]{64}", digest)):
             raise DataError(
-                f"line {rows.line_num} of {path} cannot be read",
-                "it has a cell too many" if beside else f"{digest or 'nothing'} is no SHA-256",
+                f"line {line} of {path} cannot be read",
+                "it has a cell too many" if beside else f"{digest[:80] or 'nothing'} is no SHA-256",
                 "change the verdict column alone",
             )
         if verdict and verdicts.setdefault(digest, cast(Verdict, verdict)) != verdict:
             raise DataError(
-                f"line {rows.line_num} of {path} calls an image {verdict} that another line calls {verdicts[digest]}",
+                f"line {line} of {path} calls an image {verdict} that another line calls {verdicts[digest]}",
                 fix="give one verdict on each image",
             )
     if not verdicts:
@@ -79,9 +83,16 @@ def read_review(path: Path) -> dict[str, Verdict]:
     return verdicts
 
 
-def _rows(text: str) -> csv.DictReader[str]:
+def _rows(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of the columns, and the rows that are not empty with their lines.
+
+    Raises:
+        ValueError: it is no table.
+    """
     delimiter = ";" if ";" in text.partition("\n")[0] else ","  # spreadsheets of some countries write semicolons
-    return csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    rows = csv_rows(text, delimiter)
+    header = next(rows, (1, []))[1]
+    return header, [(line, cells) for line, cells in rows if cells]
 
 
 def write_review(
@@ -195,9 +206,15 @@ def _keep_earlier(table: Path, target: Path, verdicts: Mapping[str, Verdict]) ->
     """Copies the ``table`` that is to be replaced to ``target``, if words stand in it that are not ``verdicts``."""
     if not table.is_file():
         return
-    text = table.read_text(encoding="utf-8-sig", errors="replace")
-    written = [row for row in _rows(text) if (row.get("verdict") or "").strip()]
-    if lost := [row for row in written if (row.get("sha256") or "").strip().lower() not in verdicts]:
+    try:
+        header, rows = _rows(read_bytes(table).decode("utf-8-sig", "replace"))
+    except (OSError, ValueError):  # nobody can tell what it says: kept
+        shutil.copyfile(table, target)
+        console.print(f"{table} could not be read: it is kept in {target.name} beside it", style="bold")
+        return
+    named = [dict(zip(header, cells, strict=False)) for _, cells in rows]
+    written = [row for row in named if row.get("verdict", "").strip()]
+    if lost := [row for row in written if row.get("sha256", "").strip().lower() not in verdicts]:
         shutil.copyfile(table, target)
         console.print(
             f"{table} had {counted(len(lost), 'verdict')} that this training was not given (--review): "

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...errors import ConfigError
+from ...outside.files import MOST_SECRET, read_text, reason
 from ..network.loopback import is_loopback
 from .auth import Access
 from .roles import Role
@@ -117,10 +118,10 @@ class DashboardSettings(BaseModel):
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(file, MOST_SECRET).strip()
+    except (OSError, ValueError) as error:
         raise ConfigError(
-            f"cannot read the dashboard's token from {file}", str(error), "write one: openssl rand -hex 16"
+            f"cannot read the dashboard's token from {file}", reason(error), "write one: openssl rand -hex 16"
         ) from error
 
 

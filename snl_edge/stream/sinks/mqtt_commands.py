@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ...outside.json_text import parse_json
 from ..commands import Commands
 from .message import VERSION
 
@@ -65,8 +66,8 @@ class CommandListener:
 
 def _parsed(payload: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(payload)
-    except (ValueError, RecursionError):  # also bytes that are no UTF-8
+        content = parse_json(payload)
+    except ValueError:
         return {}
     if not isinstance(content, dict):
         return {}

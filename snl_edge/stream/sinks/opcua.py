@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from ...errors import ConfigError
+from ...outside.files import MOST_SECRET, read_bytes
 from ..commands import Commands
 from ..control import State
 from ..journal import Journal
@@ -256,7 +257,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 def _encoded(path: Path) -> tuple[bytes, str]:
     """A file's content, and by its content, not by its name, whether it is PEM."""
-    content = path.read_bytes()
+    content = read_bytes(path, MOST_SECRET)
     return content, "pem" if b"-----BEGIN" in content else "der"
 
 

@@ -12,6 +12,7 @@ from asyncua import ua
 from asyncua.common.methods import uamethod
 from asyncua.crypto.permission_rules import SimpleRoleRuleset, User
 
+from ...outside.json_text import parse_json
 from ..commands import CommandName, Commands
 
 Method = Callable[..., Awaitable[tuple[Any, ...]]]
@@ -37,7 +38,7 @@ def command_methods(commands: Commands) -> dict[str, tuple[Method, list[tuple[st
         fields = given.pop("fields")
         content: dict[str, Any] = {key: text for key, text in given.items() if text}
         try:
-            content["fields"] = json.loads(fields or "{}")
+            content["fields"] = parse_json(fields or "{}")
         except ValueError:
             content["fields"] = fields  # refused in the words of the command's own check
         caller = _caller.get()

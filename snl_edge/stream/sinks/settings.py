@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from ...errors import ConfigError
+from ...outside.files import MOST_CERTIFICATES, MOST_SECRET, read_text, reason, require_regular
 
 
 class Secret(BaseModel):
@@ -38,9 +39,9 @@ class Secret(BaseModel):
         """
         if self.file is not None:
             try:
-                value = self.file.read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"cannot read the secret in {self.file}", str(error), "create the file") from error
+                value = read_text(self.file, MOST_SECRET).rstrip("\r\n")
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"cannot read the secret in {self.file}", reason(error), "create the file") from error
             place = str(self.file)
         elif self.env is not None:
             value, place = os.environ.get(self.env, ""), f"environment variable {self.env}"
@@ -77,6 +78,9 @@ class Tls(BaseModel):
             ConfigError: a file is missing or holds no certificate or key.
         """
         try:
+            for file in (self.ca, self.certificate, self.key):
+                if file is not None:
+                    require_regular(file, MOST_CERTIFICATES)
             context = ssl.create_default_context(cafile=self.ca)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             if self.certificate is not None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import CameraError
 from ...opencv import cv2
+from ...outside.files import MOST_HASHED, reason, require_regular
 from ..settings import Settings
 from .base import EndOfPictures
 from .opencv import OpenCvSource
@@ -36,11 +37,16 @@ class VideoSource(OpenCvSource):
             video=True,
             remedy="check the path, and that ffmpeg can play it",
         )
+        self._path = settings.path
         self._repeat = settings.repeat
         self._begun = False
 
     def open(self) -> None:
         """Opens the file at its beginning."""
+        try:
+            require_regular(self._path, MOST_HASHED)
+        except OSError as error:
+            raise CameraError(f"cannot open video {self._path}", reason(error), "check path and permissions") from error
         super().open()
         self._begun = False
 
