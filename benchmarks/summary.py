@@ -19,6 +19,7 @@ from snl_edge.errors import DataError
 from snl_edge.stream.settings_table import settings_table
 
 from .command import run_command
+from .command_kills_table import command_kills_table
 from .contamination_table import contamination_table
 from .fuzz_table import fuzz_table
 from .gpu_tables import gpu_table
@@ -157,6 +158,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "picture": picture_link,
     "stream": stream_table,
     "siege": siege_table,
+    "command-kills": command_kills_table,
     "fuzz": fuzz_table,
     "kills": kills_table,
     "settings": lambda results, name: settings_table(),
