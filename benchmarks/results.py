@@ -31,8 +31,9 @@ class Result(BaseModel):
     """What was measured: ``quality``, ``experiment`` (one run of a study), ``recognition``, ``many_products``,
     ``training_speed``, ``int8``, ``engine_sizes``, ``bench`` (a bundle on one machine), ``speed`` (beside its peers),
     ``edge_install``, ``infer`` (a folder of camera pictures), ``stream``, ``stream_kills``, ``command_kills``,
-    ``stream_siege`` (a line under attack), ``threshold_draws``, ``contamination`` (defective parts among training images), ``robustness``,
-    ``fuzz`` (broken files for every reader) or ``gpu_proof`` (a quarter of an hour on one GPU)."""
+    ``stream_siege`` (a line under attack), ``threshold_draws``, ``contamination`` (defective parts among training
+    images), ``robustness``, ``fuzz`` (broken files for every reader) or ``gpu_proof`` (a quarter of an hour on one
+    GPU)."""
     name: str
     created: str
     revision: str

@@ -158,7 +158,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "picture": picture_link,
     "stream": stream_table,
     "siege": siege_table,
-    "command-kills": command_kills_table,
+    "stopped": command_kills_table,
     "fuzz": fuzz_table,
     "kills": kills_table,
     "settings": lambda results, name: settings_table(),
