@@ -240,7 +240,7 @@ def test_going_on_with_other_settings_is_refused(
     for changed, says in (
         ({"threshold": 0.6}, "another --threshold"),
         ({"product": "bolt"}, "another --product"),
-        ({"precision": "fp16"}, "another engine or graph, another backend or precision"),
+        ({"precision": "fp16"}, "another graph, another backend or precision"),
         ({"overlays": OverlayStyle("png")}, "other overlays"),
     ):
         with pytest.raises(DataError, match=says):
@@ -250,13 +250,37 @@ def test_going_on_with_other_settings_is_refused(
     other = tmp_path / "other"
     shutil.copytree(bundle.path, other)
     Bundle.open(other).set_threshold(0.7)
-    with pytest.raises(DataError, match="the bundle or its thresholds were changed"):
+    with pytest.raises(DataError, match="other thresholds of the bundle"):
         infer_files([str(parts)], other, out, **OPTIONS, resume=True)
     assert content(out) == before
     lines = before["verdicts.jsonl"].splitlines(keepends=True)
     (out / "verdicts.jsonl").write_bytes(lines[0] + lines[1][:20] + b"\n" + lines[2])
     with pytest.raises(DataError, match="line 2 of .*verdicts.jsonl is damaged"):
         infer_files([str(parts)], bundle.path, out, **OPTIONS, resume=True)
+
+
+@pytest.mark.parametrize("name", ["00.png", "05x.png"])
+def test_going_on_after_a_picture_was_changed_is_refused(
+    name: str, bundle: Bundle, whole: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, out = shutil.copytree(whole[0], tmp_path / "parts"), tmp_path / "out"
+    interrupted_after(7, KeyboardInterrupt(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        infer_files([str(parts)], bundle.path, out, **OPTIONS)
+    before, status, held = content(out), (parts / name).stat(), (parts / name).read_bytes()
+    (parts / name).write_bytes(bytes(held[:-1]) + bytes([held[-1] ^ 1]))  # size and time stay
+    os.utime(parts / name, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(DataError, match=f"{name} was changed since it was judged.*another --out"):
+        infer_files([str(parts)], bundle.path, out, **OPTIONS, resume=True)
+    assert content(out) == before
+    (parts / name).unlink()
+    (parts / name).symlink_to(parts / "nowhere")
+    with pytest.raises(DataError, match=f"{name} was changed since it was judged"):
+        infer_files([str(parts)], bundle.path, out, **OPTIONS, resume=True)
+    (parts / name).unlink()
+    (parts / name).write_bytes(held)
+    (parts / "11.png").write_bytes(b"not judged yet")
+    assert infer_files([str(parts)], bundle.path, out, **OPTIONS, resume=True).errors == 2
 
 
 def test_two_calls_do_not_mix_their_lines(bundle: Bundle, whole: tuple[Path, Path], tmp_path: Path) -> None:
@@ -358,7 +382,7 @@ def test_what_is_written_is_as_the_schema_says(bundle: Bundle, whole: tuple[Path
     published = Path(__file__).parents[1] / "docs" / "infer.schema.json"
     assert published.read_text(encoding="utf-8") == json.dumps(json_schema(), indent=2) + "\n"
     definitions = json_schema()["$defs"]
-    assert {"error", "overlay", "path_bytes"}.isdisjoint(definitions["JudgedPicture"]["required"])
+    assert {"error", "overlay", "path_bytes", "sha256"}.isdisjoint(definitions["JudgedPicture"]["required"])
     assert set(definitions["FailedPicture"]["required"]) == {"path", "error"}
     _, out = whole
     lines = lines_in(out)
@@ -366,13 +390,15 @@ def test_what_is_written_is_as_the_schema_says(bundle: Bundle, whole: tuple[Path
         assert LINE.validate_python(line).model_dump(mode="json", exclude_unset=True) == line
     run = Run.model_validate_json((out / "infer.json").read_bytes())
     assert run.summary is not None
+    assert (run.settings.digest, run.settings.engine) == (bundle.root, None)
+    assert run.settings.graph == bundle.graph_sha256("fp32")
     assert (run.summary.pictures, run.summary.errors) == (13, 1)
     assert sum(one.good + one.reject + one.unknown for one in run.summary.products.values()) == 12
     # One scheme: a service that asks the detector itself gets the same of a picture.
     with Detector.load(bundle.path, backend="onnxruntime", threads=1) as detector:
         said = detector.detect(cv2.imread(lines[0]["path"]), colours="bgr")[0].to_dict()
     JudgedFrame.model_validate(said)
-    assert said == {name: value for name, value in lines[0].items() if name not in ("path", "overlay")}
+    assert said == {name: value for name, value in lines[0].items() if name not in ("path", "sha256", "overlay")}
 
 
 def test_doubts_are_in_lines_and_summary(bundle: Bundle, parts: Path, tmp_path: Path) -> None:
