@@ -40,7 +40,7 @@ def check(
 
     dataset = open_dataset(data, layout.value, chosen_products(products), trains=False).with_bits(bits)
     with progress_bar("checking images") as report:
-        found = survey(dataset.train, dataset.test, progress=report)
+        found = survey(dataset.train, dataset.test, dataset.loose_masks, progress=report)
     notes = [finding for finding in dataset.findings if not finding.doubtful]
     doubts = [finding for finding in (*dataset.findings, *found.doubts) if finding.doubtful]
     good = sum(sample.is_good for sample in (*dataset.train, *dataset.test))

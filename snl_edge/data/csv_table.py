@@ -110,7 +110,7 @@ class Table:
             return Sample(path, row.product, GOOD)
         masks = [self.path.parent / name for name in _names(row.mask)]
         source: MaskSource | None = None
-        if not all(mask.is_file() for mask in masks):
+        if not all(mask.exists() for mask in masks):
             notes.add("missing_masks", [path])
         elif masks:
             source = LabelmeFile(masks[0]) if masks[0].suffix.lower() == ".json" else MaskFiles(tuple(masks))

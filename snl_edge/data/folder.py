@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from snl_edge.errors import DataError
 from snl_edge.image import IMAGE_SUFFIXES
@@ -99,6 +100,7 @@ class PlainFolders:
         if len(self.found) == 1 and self.tree.folders[0].images and self.products[0] != self.tree.root.resolve().name:
             notes.name("product_name", *self.products)
         train: list[Sample] = []
+        loose: list[Path] = []
         for product in products:
             top, *below = self.found[product]
             below = [folder for folder in below if folder.images]
@@ -116,8 +118,9 @@ class PlainFolders:
                 images, masks = part_masks(folder)
                 train += [Sample(path, product, GOOD) for path in images]
                 notes.add("masks_among_images", masks)
+                loose += masks
                 notes.add("nested", () if folder is top else images)
-        return Reading(tuple(train), (), notes.findings(TEXTS))
+        return Reading(tuple(train), (), notes.findings(TEXTS), tuple(loose))
 
 
 def _refuse_below(product: str, top: Folder, below: Sequence[Folder]) -> None:

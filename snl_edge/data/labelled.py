@@ -114,6 +114,10 @@ class _Product:
     where: dict[Path, tuple[Parts, Role | None]] = field(default_factory=dict)
     """The folders and the split of each defective image."""
     mask_files: list[Path] = field(default_factory=list)
+    """In folders of masks, those of good images left out."""
+    all_masks: list[Path] = field(default_factory=list)
+    loose_masks: list[Path] = field(default_factory=list)
+    """Those of them that mark no sample."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,8 @@ class LabelledFolders:
         for product in read:
             if product.test and not any(sample.is_good for sample in product.test):
                 notes.name("no_good_test", product.name)
-        return Reading(tuple(train), tuple(test), notes.findings(TEXTS))
+        loose = [path for product in read for path in product.loose_masks]
+        return Reading(tuple(train), tuple(test), notes.findings(TEXTS), tuple(loose))
 
     def _product(self, product: _Product, notes: Notes) -> _Product:
         own = self.found[product.name]
@@ -176,12 +181,14 @@ def _sort(product: _Product, own: ProductFolders, notes: Notes) -> None:
             product.masks.add_outlines(parts, folder.annotations, where.split)
         if where.other is Role.MASKS:
             product.masks.add_masks(parts, folder.images, where.split)
+            product.all_masks += folder.images
             product.mask_files += [] if one_of(parts, Role.GOOD) else folder.images
         elif where.other is Role.DEPTH:
             notes.add("depth", folder.images)
         else:
             images, masks = part_masks(folder)
             product.masks.add_masks(parts, masks, where.split)
+            product.all_masks += masks
             notes.add("masks_among_images", masks)
             _add(product, where, parts, images, notes)
 
@@ -242,4 +249,6 @@ def _mark(product: _Product, notes: Notes) -> None:
     used = {path for source in claims if isinstance(source, MaskFiles) for path in source.paths}
     notes.add("unused_masks", [path for path in product.mask_files if path not in used])
     marks = {path: source for path, source in found.items() if claims[source] == 1}
+    marking = {path for source in marks.values() if isinstance(source, MaskFiles) for path in source.paths}
+    product.loose_masks = [path for path in product.all_masks if path not in marking]
     product.test = [replace(sample, mask=marks.get(sample.path)) for sample in product.test]

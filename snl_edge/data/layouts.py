@@ -112,7 +112,7 @@ def open_dataset(
         ) from error
     told = {path for finding in reading.findings if finding.kind in MASK_KINDS for path in finding.images}
     findings = (*_products_found(name, reading), *reading.findings, *unmarked(reading.test, told), *beside)
-    return Dataset(root, name, reading.train, reading.test, findings)
+    return Dataset(root, name, reading.train, reading.test, findings, reading.loose_masks)
 
 
 def _open(tree: Tree, layout: Literal["auto"] | LayoutName) -> tuple[str, Opened]:

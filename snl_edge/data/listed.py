@@ -13,12 +13,12 @@ from .samples import Sample
 
 
 def require_listed(samples: Sequence[Sample], table: Path, fix: str) -> None:
-    """Refuses a table whose images are not all there.
+    """Refuses a table whose images are not all there; what is there and no file is refused by who reads it.
 
     Raises:
         DataError: counts the missing ones and names the first few; ``fix`` is what to do.
     """
-    missing = [sample.path for sample in samples if not sample.path.is_file()]
+    missing = [sample.path for sample in samples if not sample.path.exists()]
     if missing:
         are = "is" if len(missing) == 1 else "are"
         raise DataError(f"{counted(len(missing), 'image')} named by {table} {are} missing", name_some(missing), fix)

@@ -72,7 +72,7 @@ class Visa:
                     "take the split file of the original download",
                 )
             path, mask = self.root / row["image"], self.root / row["mask"]
-            marked = not good and bool(row["mask"]) and mask.is_file()
+            marked = not good and bool(row["mask"]) and mask.exists()
             source = MaskFiles((mask,)) if marked else None
             samples[row["split"]].append(Sample(path, row["object"], GOOD if good else DEFECT, source))
         fix = "copy the whole download, or choose complete products with --products"
