@@ -23,7 +23,6 @@ from snl_edge.outside.files import read_text, reason
 from .folders import NAMED, name_some
 from .labelme import LabelmeFile
 from .labels import LABELS, SPLITS, Role, is_unclear, roles_of
-from .listed import require_listed
 from .mask_sources import MaskFiles, MaskSource
 from .notes import Notes
 from .product_folders import product_name
@@ -46,13 +45,20 @@ class _Row:
     product: str
     split: str
     mask: str
+    surplus: str = ""
+    """Why its cells do not fit the columns."""
 
 
-def open_table(path: Path) -> Table:
+def open_table(path: Path, products: Sequence[str] | None = None) -> Table:
     """Reads the lines of ``path``, and checks what each says.
 
+    Args:
+        path: of the table.
+        products: whose images must be there; all if not given.
+
     Raises:
-        DataError: it is no table, or lines of it cannot be used; the message names the first few.
+        DataError: it is no table, or lines of it cannot be used; the message names the first few, whatever is wrong
+            with each.
     """
     rows, named = _rows(path)
     if not rows:
@@ -64,9 +70,15 @@ def open_table(path: Path) -> Table:
             faults.append(f"line {row.line}: {fault}")
         elif (first := lines.setdefault(os.path.normpath(path.parent / row.path), row.line)) != row.line:
             faults.append(f"line {row.line}: {row.path} is on line {first} already")
+        elif (products is None or row.product in products) and not (path.parent / row.path).exists():
+            faults.append(f"line {row.line}: {path.parent / row.path} is missing")
     if faults:
         more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-        raise DataError(f"{path} cannot be used", "; ".join(faults[:NAMED]) + more, "correct the table (docs/data.md)")
+        raise DataError(
+            f"{path} cannot be used",
+            "; ".join(faults[:NAMED]) + more,
+            "correct the table, whose paths are relative to its own folder (docs/data.md)",
+        )
     return Table(path, rows, named)
 
 
@@ -84,11 +96,7 @@ class Table:
         return tuple(sorted({row.product for row in self.rows}))
 
     def read(self, products: Sequence[str]) -> Reading:
-        """Training and test samples of ``products``.
-
-        Raises:
-            DataError: images are missing.
-        """
+        """Training and test samples of ``products``."""
         notes = Notes()
         train: list[Sample] = []
         test: list[Sample] = []
@@ -97,7 +105,6 @@ class Table:
                 sample = self._sample(row, notes)
                 tests = Role.TEST in roles_of(row.split) or Role.VALIDATION in roles_of(row.split)
                 (test if tests or not sample.is_good else train).append(sample)
-        require_listed([*train, *test], self.path, "paths are relative to the table's folder")
         if not self.names_products:
             notes.name("product_name", *self.products)
         counts = Counter((sample.product, sample.is_good) for sample in test)
@@ -122,6 +129,8 @@ def _fault_of(row: _Row) -> str:
     roles, split = roles_of(row.label), roles_of(row.split)
     masks = {Path(name).suffix.lower() for name in _names(row.mask)}
     outlines = masks == {".json"} and len(_names(row.mask)) == 1
+    if row.surplus:
+        return row.surplus  # what its cells mean is anybody's guess
     faults = {
         "no path": not row.path,
         "no product": not row.product,
@@ -172,11 +181,11 @@ def _read(path: Path, header: Sequence[str], rows: Iterator[tuple[int, list[str]
     for line, cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
-        if len(cells) > len(header):
-            raise DataError(f"{path}, line {line} has {len(cells)} cells for {len(header)} columns", fix="quote commas")
         row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
         own = row.get("product", "") if "product" in header else folder
-        yield _Row(line, row.get("path", ""), row.get("label", ""), own, row.get("split", ""), row.get("mask", ""))
+        many = f"{len(cells)} cells for {len(header)} columns: quote commas" if len(cells) > len(header) else ""
+        told = (row.get(name, "") for name in ("path", "label"))
+        yield _Row(line, *told, own, row.get("split", ""), row.get("mask", ""), many)
 
 
 def _delimiter(text: str) -> str:

@@ -88,7 +88,7 @@ def open_dataset(
             would be one name elsewhere.
     """
     root = Path(root)
-    is_table = root.suffix.lower() in SUFFIXES and root.is_file()
+    is_table = root.suffix.lower() in SUFFIXES and root.exists() and not root.is_dir()
     if not is_table and not root.is_dir():
         what = "neither a folder nor a table (.csv, .tsv)" if root.exists() else "no folder"
         raise DataError(f"{root} is {what}", fix="give the folder that holds the images, or the table that lists them")
@@ -96,7 +96,7 @@ def open_dataset(
         raise DataError(f"{root} is a table, which has no {layout} layout", fix="leave out --layout")
     try:
         tree = None if is_table else read_tree(root)
-        name, opened = (TABLE, open_table(root)) if tree is None else _open(tree, layout)
+        name, opened = (TABLE, open_table(root, products)) if tree is None else _open(tree, layout)
         chosen = _select(root, opened.products, products)
         _check_names(root, chosen)
         reading = opened.read(chosen)
