@@ -488,3 +488,144 @@ def test_overlays_say_what_was_found_at_a_size_to_look_at(bundle: Bundle, tmp_pa
     assert 1500 < shapes["png"][0] < 1700
     yellow = (drawn[..., 0] < 30) & (drawn[..., 1] > 180) & (drawn[..., 2] > 220)
     assert yellow.any()
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("parts/0.png", "it is one of the pictures to inspect"),
+        ("linked.csv", "it is one of the pictures to inspect"),
+        ("bundle/manifest.json", "it lies in the bundle's folder"),
+        ("bundle/new.csv", "it lies in the bundle's folder"),
+        ("other/new.csv", "as a bundle does"),
+        ("out/verdicts.jsonl", "--out writes a file of that name"),
+        ("out/infer.json", "--out writes a file of that name"),
+        ("out/0.jpg", "--out writes a file of that name"),
+        ("notes.csv", "it is no CSV that infer wrote"),
+    ],
+)
+def test_a_table_is_written_over_nothing_but_a_table(
+    place: str, why: str, bundle: Bundle, parts: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bundle").symlink_to(bundle.path)
+    (tmp_path / "linked.csv").symlink_to(parts / "0.png")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "manifest.json").write_text("{}")
+    (tmp_path / "notes.csv").write_text("path,verdict\nmine,good\n")
+    before = (tmp_path / place).read_bytes() if (tmp_path / place).exists() else None
+    with pytest.raises(OutputError, match=why):
+        infer_files([str(parts)], bundle.path, tmp_path / "out", **OPTIONS, csv=tmp_path / place)
+    assert before == ((tmp_path / place).read_bytes() if before is not None else None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_takes_the_place_of_an_earlier_one(bundle: Bundle, parts: Path, tmp_path: Path) -> None:
+    table = tmp_path / "out" / "all.csv"
+    for names in ("0.png", "[01].png"):
+        infer_files([str(parts / names)], bundle.path, tmp_path / "out", **OPTIONS, csv=table)
+    assert len(table.read_text(encoding="utf-8-sig").splitlines()) == 3
+
+
+def test_folders_of_bundles_and_runs_take_no_verdicts(bundle: Bundle, parts: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.json").write_text("{}")
+    for out, why in ((bundle.path, "as a bundle does"), (bundle.path / "x", "as a bundle"), (tmp_path, "of a run")):
+        before = sorted(out.iterdir()) if out.exists() else None
+        with pytest.raises(OutputError, match=why):
+            infer_files([str(parts)], bundle.path, out, **OPTIONS)
+        assert before == (sorted(out.iterdir()) if out.exists() else None)
+
+
+def _changed(line: dict[str, Any], **changes: Any) -> bytes:
+    return json.dumps({name: value for name, value in (line | changes).items() if value != "gone"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "why"),
+    [
+        ("twice", 2, "it is of .*00.png, and picture 2 is .*01.png"),
+        ("swapped", 3, "it is of .*03.png, and picture 3 is"),
+        ("passed", 1, "its verdict, good, does not follow"),
+        ("lowered", 1, "does not follow|its relation is not"),
+        ("huge", 1, "no graph gives such a score"),
+        ("rule", 1, "does not follow"),
+        ("other", 1, "a product that the bundle does not know"),
+        ("relation", 1, "its relation is not"),
+        ("text", 1, "is damaged"),
+        ("unnamed", 1, "it does not name its overlay, 00.jpg"),
+        ("drawn", 2, "its overlay .*01.jpg is gone"),
+        ("long", 2, "longer than 256.0 KiB"),
+    ],
+)
+def test_going_on_after_lines_that_are_not_the_result_is_refused(
+    name: str,
+    number: int,
+    why: str,
+    bundle: Bundle,
+    whole: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts, _ = whole
+    out = tmp_path / "out"
+    interrupted_after(5, KeyboardInterrupt(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        infer_files([str(parts)], bundle.path, out, **OPTIONS)
+    path = out / "verdicts.jsonl"
+    lines = path.read_bytes().splitlines()
+    first = json.loads(lines[0])
+    assert first["verdict"] == "reject"
+    match name:
+        case "twice":
+            lines[1] = lines[0]
+        case "swapped":
+            lines[2:4] = lines[3], lines[2]
+        case "passed":
+            lines[0] = _changed(first, verdict="good", regions=[])
+        case "lowered":
+            lines[0] = _changed(first, score=0.1)
+        case "huge":
+            lines[0] = _changed(first, score=1e308, relation=1e308)
+        case "rule":
+            lines[0] = _changed(first, threshold=10.0, verdict="good", relation=first["score"] / 10, regions=[])
+        case "other":
+            lines[0] = _changed(first, recognised="nut", product="nut")
+        case "relation":
+            lines[0] = _changed(first, relation=None)
+        case "text":
+            lines[0] = _changed(first, score=str(first["score"]))
+        case "unnamed":
+            lines[0] = _changed(first, overlay="gone")
+        case "drawn":
+            (out / "01.jpg").unlink()
+        case "long":
+            lines = [lines[0], b'{"path": "' + b"x" * 2**18]
+    path.write_bytes(b"\n".join(lines) + (b"" if name == "long" else b"\n"))
+    before = content(out)
+    with pytest.raises(DataError, match=f"line {number} of .*verdicts.jsonl.*({why})"):
+        infer_files([str(parts)], bundle.path, out, **OPTIONS, resume=True)
+    assert content(out) == before
+
+
+def test_links_in_a_circle_and_files_larger_than_any_picture_cost_no_other(
+    bundle: Bundle, parts: Path, tmp_path: Path
+) -> None:
+    (parts / "loop.png").symlink_to("loop.png")
+    for name, size in (("large.png", 5 * 2**30), ("zeros.png", 2**24)):
+        with (parts / name).open("wb") as file:
+            file.truncate(size)
+    program = (
+        "import sys, resource\n"
+        "from pathlib import Path\n"
+        "from snl_edge.infer.command import infer_files\n"
+        "s = infer_files([sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[3]), backend='onnxruntime', as_json=True)\n"
+        "print(s.errors, s.pictures, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", program, str(parts), str(bundle.path), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    *_, errors, pictures, peak = done.stderr.split()
+    assert (errors, pictures) == ("3", "13"), done.stderr
+    assert int(peak) < 700
+    said = {Path(line["path"]).name: line["error"] for line in lines_in(tmp_path / "out") if "error" in line}
+    assert "symbolic links" in said["loop.png"]
+    assert "5.0 GiB" in said["large.png"]
+    assert "no PNG" in said["zeros.png"]

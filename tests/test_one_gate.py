@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from snl_edge.outside.files import real_path
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("snl_edge", "export", "calibration")
 BENCH = ("bench.py", "compare.py", "report.py", "results.py", "quality_figure.py", "frames.py", "graph_counts.py")
@@ -63,7 +65,6 @@ OWN = {
     "snl_edge/runtime/threshold_history.py": "the history that it appends to, after file_lock; its lines by parse_json",
     "snl_edge/runtime/signing_keys.py": "the key that it writes",
     "snl_edge/infer/verdict_file.py": "the file of verdicts that it writes; its lines by parse_json",
-    "snl_edge/infer/marks.py": "a regular file, opened without waiting, up to a size",
     # Looked at by the gate first, then opened by a library.
     "snl_edge/decode.py": "the one decoder of pictures: their headers were read",
     "snl_edge/training/resume.py": "safetensors, after check_safetensors",
@@ -117,3 +118,21 @@ def _reads(node: ast.Call) -> bool:
     texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
     named = {keyword.arg for keyword in node.keywords}
     return bool(named & {"encoding", "newline", "mode"}) or any(set(text) <= set("rwabtx+") for text in texts)
+
+
+def test_nothing_stumbles_over_links_that_lead_in_a_circle(tmp_path: Path) -> None:
+    """`Path.resolve` raises a RuntimeError at one, of which nobody makes a line."""
+    for path in (ROOT / "snl_edge").rglob("*.py"):
+        calls = set(_resolutions(ast.parse(path.read_text(encoding="utf-8"))))
+        assert not {call for call in calls if "__file__" not in call and call != "Path(entry or '.')"}, path
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert real_path(loop / "below").is_absolute()
+    (tmp_path / "link").symlink_to(ROOT)
+    assert real_path(tmp_path / "link") == ROOT
+
+
+def _resolutions(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "resolve":
+            yield ast.unparse(node.func.value)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from snl_edge.answer import say, say_json
+from snl_edge.outside.files import real_path
 
 from .app import app
 from .options import Bits, Data, Json, Layout, LayoutOption, Products, chosen_products
@@ -61,7 +62,7 @@ def check(
         page = write_findings(
             doubts,
             out / "index.html",
-            title=f"What to look at: {data.resolve().name}",
+            title=f"What to look at: {real_path(data).name}",
             summary=summary,
             refused=found.faults,
             notes=notes,

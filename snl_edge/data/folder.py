@@ -8,6 +8,7 @@ from pathlib import Path
 
 from snl_edge.errors import DataError
 from snl_edge.image import IMAGE_SUFFIXES
+from snl_edge.outside.files import real_path
 
 from .folders import name_some
 from .labels import Role, looks_like_labels, roles_of, speaks_of_defects
@@ -58,7 +59,7 @@ def open_folder(tree: Tree, asked: bool) -> PlainFolders | None:
 
 def _refuse_labels(tree: Tree, found: PlainFolders) -> None:
     """No folder of defects becomes a product because of where it lies."""
-    name = tree.root.resolve().name
+    name = real_path(tree.root).name
     single = bool(tree.folders[0].images)
     odd = [name] if roles_of(name) & _NO_PRODUCTS or (single and speaks_of_defects(name)) else []
     odd += [] if single else looks_like_labels(found.products)
@@ -97,7 +98,7 @@ class PlainFolders:
             DataError: a product's folder has no images, or only further down, or one below it speaks of defects.
         """
         notes = Notes()
-        if len(self.found) == 1 and self.tree.folders[0].images and self.products[0] != self.tree.root.resolve().name:
+        if len(self.found) == 1 and self.tree.folders[0].images and self.products[0] != real_path(self.tree.root).name:
             notes.name("product_name", *self.products)
         train: list[Sample] = []
         loose: list[Path] = []

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from snl_edge.errors import DataError
+from snl_edge.outside.files import real_path
 
 from .folders import name_some
 from .labels import LABELS, SPLITS, Role, is_unclear, one_of, roles_of
@@ -89,7 +90,7 @@ def refuse_part_of_a_set(root: Path) -> None:
     Raises:
         DataError: ``root`` is such a folder.
     """
-    whole = root.resolve()
+    whole = real_path(root)
     if roles_of(whole.name) & {Role.TEST, Role.VALIDATION, Role.MASKS}:
         beside = [path for path in whole.parent.iterdir() if path.is_dir() and path != whole]
         if split := next((path for path in beside if roles_of(path.name) & (SPLITS | {Role.MASKS})), None):
@@ -139,7 +140,7 @@ class LabelledFolders:
             DataError: it is not clear what the images of a product are.
         """
         notes = Notes()
-        if self.products == (product_name(self.tree.root),) and self.products[0] != self.tree.root.resolve().name:
+        if self.products == (product_name(self.tree.root),) and self.products[0] != real_path(self.tree.root).name:
             notes.name("product_name", *self.products)
         outlines, faults = read_annotations(self.tree.folders)
         notes.name("annotations", *faults)

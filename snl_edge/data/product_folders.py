@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from snl_edge.outside.files import real_path
+
 from .labels import LABELS, SPLITS, Role, roles_of
 from .tree import Folder, Tree
 
@@ -61,7 +63,7 @@ def products_below_labels(tree: Tree) -> list[str]:
 
 def product_name(root: Path) -> str:
     """The name of the nearest folder, from ``root`` up, that is not named by label, split or level."""
-    whole = root.resolve()
+    whole = real_path(root)
     return next((path.name for path in (whole, *whole.parents) if path.name and not roles_of(path.name)), whole.name)
 
 

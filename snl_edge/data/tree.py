@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snl_edge.image_files import Listing, list_folder
+from snl_edge.outside.files import real_path
 
 from .folders import subfolders
 
@@ -45,7 +46,7 @@ def read_tree(root: Path) -> Tree:
 
 
 def _walk(path: Path, parts: tuple[str, ...], above: frozenset[Path], circular: list[Path]) -> Iterator[Folder]:
-    real = path.resolve()
+    real = real_path(path)
     if real in above:
         circular.append(path)
         return

@@ -16,6 +16,7 @@ from snl_edge.data.check import check_samples
 from snl_edge.data.folders import name_some
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import BundleError, DataError
+from snl_edge.outside.files import real_path
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.frame import as_images
@@ -118,7 +119,7 @@ def match_products(dataset: Dataset, learned: Sequence[str]) -> tuple[Sequence[S
         DataError: the model learned none of the data set's products.
     """
     present = sorted({sample.product for sample in dataset.test})
-    if len(learned) == 1 and present == [dataset.root.resolve().name] and present[0] != learned[0]:
+    if len(learned) == 1 and present == [real_path(dataset.root).name] and present[0] != learned[0]:
         remark = f"{present[0]} names no product: its images are taken for {learned[0]}, the model's only one"
         return [replace(sample, product=learned[0]) for sample in dataset.test], [remark]
     if not set(present) & set(learned):
@@ -224,7 +225,7 @@ def _manifest_of(
     graph = f"{checkpoint.weights}.onnx"
     regions, pictures = region_pictures(ignored)
     return Manifest(
-        name=run.resolve().name,
+        name=real_path(run).name,
         created=checkpoint.created,
         input=InputSpec(height=checkpoint.model.height, width=checkpoint.model.width, max_batch=1),
         products=checkpoint.products,

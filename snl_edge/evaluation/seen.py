@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from snl_edge.data.samples import Sample
+from snl_edge.outside.files import real_path
 from snl_edge.outside.json_text import MOST_ANNOTATED_VALUES, MOST_ANNOTATIONS, faults, read_model
 from snl_edge.runtime.manifest import sha256_of
 from snl_edge.training.config import CHECKPOINT, image_list
@@ -70,7 +71,7 @@ def seen_images(model: Path, weights_sha256: str | None, samples: Sequence[Sampl
         weights_sha256: of the model; a list of another model's images is none of its own.
         samples: the test images.
     """
-    run = model if (model / CHECKPOINT).is_file() else model.resolve().parent
+    run = model if (model / CHECKPOINT).is_file() else real_path(model).parent
     path = image_list(run)
     if not path.is_file():
         reason = f"there is no list of training images ({path.name}) with this model"

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from snl_edge import __version__
 
-from ..atomic import require_replaceable
-from ..errors import EngineError, OutputError
+from ..errors import EngineError
 from ..progress import console, progress_bar
 from ..runtime.backend import backend_kind
 from ..runtime.detector import Detector
 from ..runtime.manifest import require_threshold, sha256_of
 from ..runtime.tuning import standing_doubts, unusual
 from .csv_file import write_csv
+from .kept_lines import require_own_lines
 from .lines import Line, Settings, Summary, doubtful_depth, summarise
-from .marks import is_overlay
 from .names import overlay_names, printable, text_of
+from .outputs import require_csv_place, require_room
 from .overlay_file import OverlayStyle
 from .pipeline import Overlays, Pipeline, Rules
 from .sources import find_pictures
@@ -67,23 +67,24 @@ def infer_files(
         view: what the table shows.
 
     Raises:
-        DataError: an argument names nothing, nothing is left to judge, or ``resume`` finds other settings or a
-            picture that was changed since it was judged.
+        DataError: an argument names nothing, nothing is left to judge, or ``resume`` finds other settings, lines that
+            are not of these pictures, or a picture that was changed since it was judged.
         BundleError, BackendError, EngineError: the bundle cannot be loaded or run.
         ConfigError: the threshold cannot be one, or the product is unknown.
-        OutputError: ``out`` or ``csv`` cannot be written; what is there is whole.
+        OutputError: ``out`` or ``csv`` cannot be written or holds what infer did not write; what is there
+            is whole.
     """
     rules = Rules(threshold, product, compare)
     if threshold is not None:
         require_threshold(threshold)
-    if csv is not None:
-        require_replaceable(csv)
     found = find_pictures(arguments)
     for words in found.left_out():
         console.print(words, markup=False, highlight=False)
     drawing = None if out is None else Overlays(out, overlay_names(found.paths, overlays.suffix), overlays)
     if drawing is not None:
-        _require_room(drawing)
+        require_room(drawing)
+    if csv is not None:
+        require_csv_place(csv, found.paths, bundle, drawing)
     batch = min(LARGEST_BATCH, len(found.paths))
     with Detector.load(bundle, backend=backend, precision=precision, max_batch=batch) as detector:
         console.print(detector.backend_reason)
@@ -111,6 +112,8 @@ def _judge(
         if overlays is not None:
             settings = _settings(detector, paths, rules, overlays.style)
             kept = stack.enter_context(VerdictFile(overlays.folder, settings, resume=resume))
+            judge = detector.bundle.manifest, detector.backend.precision
+            require_own_lines(kept.lines, paths, *judge, rules, overlays, kept.path)
             require_unchanged(kept.lines, paths, overlays.folder)
             lines += kept.lines
         if lines:
@@ -163,27 +166,6 @@ def _settings(detector: Detector, paths: Sequence[Path], rules: Rules, overlays:
         pictures=len(paths),
         paths=digest_of(paths),
     )
-
-
-def _require_room(overlays: Overlays) -> None:
-    """Refuses a folder in which an overlay would be written over what is none.
-
-    Raises:
-        OutputError: it would.
-    """
-    pictures = {path.resolve() for path in overlays.names}
-    for name in overlays.names.values():
-        target = overlays.folder / name
-        if target.resolve() in pictures:
-            raise OutputError(
-                f"{text_of(target)} would be overwritten", "it is one of the pictures to inspect", "give another --out"
-            )
-        if target.exists() and not is_overlay(target):
-            raise OutputError(
-                f"{text_of(target)} would be overwritten",
-                "it is no overlay that infer wrote",
-                "give another --out, or remove it",
-            )
 
 
 def _all(lines: list[Line], coming: Iterator[Line], kept: VerdictFile | None) -> Iterator[Line]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..atomic import write_text
+from ..outside.files import opened
 from .lines import Line
 from .table import kind_of
 
@@ -19,8 +21,18 @@ COLUMNS = (
     *("reason", "doubts", "overlay", "error", "path_bytes"),
 )
 """``region_…`` are of the region with the highest peak, in pixels of the picture; its area is a share of it."""
+_HEADER = f"{MARK}{','.join(COLUMNS)}\r\n".encode()
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes text that begins so for a formula (OWASP, "CSV Injection"): an apostrophe makes it text."""
+
+
+def is_ours(path: Path) -> bool:
+    """Whether `write_csv` wrote this file, by its first line; an empty one holds nothing to lose."""
+    try:
+        with opened(path, sys.maxsize) as (file, size):
+            return not size or file.read(len(_HEADER)) == _HEADER
+    except OSError:
+        return False
 
 
 def write_csv(target: Path, lines: Sequence[Line]) -> None:

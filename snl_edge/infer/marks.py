@@ -6,14 +6,13 @@ file of the kind begins with.
 
 from __future__ import annotations
 
-import os
-import stat
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Literal
 
-from ..errors import DataError
+from ..outside.files import opened
 
 Format = Literal["jpeg", "png"]
 MARK = b"snl-edge overlay"
@@ -38,28 +37,9 @@ def is_marked(begin: bytes) -> bool:
 
 
 def is_overlay(path: Path) -> bool:
-    """Whether `infer` wrote this file as an overlay; what cannot be read is none."""
+    """Whether `infer` wrote this file as an overlay; what cannot be read, or is no regular file, is none."""
     try:
-        return is_marked(read_regular(path, 128))
-    except (OSError, DataError):
+        with opened(path, sys.maxsize) as (file, _):
+            return is_marked(file.read(128))
+    except OSError:
         return False
-
-
-def read_regular(path: Path, most: int = -1) -> bytes:
-    """The content of a regular file, or its first ``most`` bytes. A pipe or a device, which may hang, is not read.
-
-    Raises:
-        OSError: it cannot be read.
-        DataError: it is no regular file.
-    """
-    _require_regular(path, path.stat())
-    # Not blocking: it may be a pipe by the time it is opened.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:  # noqa: PTH123
-        _require_regular(path, os.fstat(handle))
-        return file.read(most)
-
-
-def _require_regular(path: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{path} is no regular file", "a pipe or a device may never end", "give a file")

@@ -18,17 +18,16 @@ from numpy.typing import NDArray
 
 from ..bit_depth import to_uint8
 from ..decode import decode
-from ..errors import DataError, OutputError, ResultError, SnlEdgeError
-from ..image import Fitter
+from ..errors import OutputError, ResultError, SnlEdgeError
+from ..image import Fitter, opened_image
 from ..runtime.detector import Detector
 from ..runtime.frame import as_images
 from ..runtime.verdict import Verdict
 from . import overlay_file
 from .lines import Line, judged
-from .marks import read_regular
 from .names import bytes_of, printable, text_of
 from .overlay_file import OverlayStyle
-from .unchanged import sha256_of_picture
+from .unchanged import sha256_of_file, sha256_of_picture
 
 
 @dataclass(frozen=True)
@@ -144,18 +143,16 @@ class Pipeline:
         """Everything before the engine, on a thread of its own; whatever is wrong with the file costs no other."""
         sha256: str | None = None
         try:
-            encoded = read_regular(path)
-            sha256 = sha256_of_picture(encoded)
-            return self._decoded(path, encoded, sha256)
+            with opened_image(path, str(path)) as encoded:
+                sha256 = sha256_of_picture(encoded)
+                return self._decoded(path, encoded, sha256)
         except (SnlEdgeError, OSError) as error:
             why = str(error) if isinstance(error, SnlEdgeError) else f"cannot read {path}: {error.strerror or error}."
-            return _Failed(path, sha256, text_of(why))
         except Exception as error:  # a decoder raises what its parsing happens to raise, and MemoryError
-            return _Failed(path, sha256, text_of(f"{path} cannot be judged: {type(error).__name__} {error}."))
+            why = f"{path} cannot be judged: {type(error).__name__} {error}."
+        return _Failed(path, sha256 or sha256_of_file(path), text_of(why))
 
     def _decoded(self, path: Path, encoded: bytes, sha256: str) -> _Ready:
-        if not encoded:
-            raise DataError(f"{path} is empty", fix="remove it or record it again")
         stored = decode(encoded, path)
         largest = int(stored.max()) if stored.dtype == np.uint16 and self._takes.bits is None else None
         picture = to_uint8(stored, self._takes.bits, path)

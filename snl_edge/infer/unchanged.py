@@ -8,14 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import DataError
+from ..outside.files import MIB, opened
+from ..outside.image_size import MOST_BYTES
 from .lines import Line
-from .marks import read_regular
 from .names import text_of
 
 
 def sha256_of_picture(encoded: bytes) -> str:
     """Of a file's content, in hexadecimal. Its time would not do: copying a picture over another may keep it."""
     return hashlib.sha256(encoded).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str | None:
+    """As `sha256_of_picture`, block by block; None where it is no regular file, cannot be read or is too large."""
+    digest = hashlib.sha256()
+    try:
+        with opened(path, MOST_BYTES) as (file, _):
+            while block := file.read(MIB):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 def require_unchanged(lines: Sequence[Line], paths: Sequence[Path], folder: Path) -> None:
@@ -28,7 +41,7 @@ def require_unchanged(lines: Sequence[Line], paths: Sequence[Path], folder: Path
     """
     judged = paths[: len(lines)]
     with ThreadPoolExecutor() as threads:
-        for line, path, now in zip(lines, judged, threads.map(_sha256, judged), strict=True):
+        for line, path, now in zip(lines, judged, threads.map(sha256_of_file, judged), strict=True):
             if line["path"] != text_of(path) or line.get("sha256") != now:
                 threads.shutdown(wait=False, cancel_futures=True)
                 raise DataError(
@@ -36,10 +49,3 @@ def require_unchanged(lines: Sequence[Line], paths: Sequence[Path], folder: Path
                     f"{text_of(path)} was changed since it was judged",
                     "judge anew with another --out",
                 )
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return sha256_of_picture(read_regular(path))
-    except (OSError, DataError):
-        return None

@@ -13,9 +13,9 @@ from types import TracebackType
 
 from ..atomic import require_replaceable, write_text
 from ..errors import DataError, OutputError
-from ..outside.json_text import faults, parse_json, parse_model
-from .lines import LINE, Line, Run, Settings, Summary
-from .marks import read_regular
+from ..outside.json_text import faults, read_model
+from .kept_lines import read_lines
+from .lines import Line, Run, Settings, Summary
 from .names import text_of
 
 VERDICTS = "verdicts.jsonl"
@@ -101,7 +101,7 @@ class VerdictFile:
         kept = 0
         if before is not None and resume:
             _require_same(self._run, before.settings, self._settings)
-            self.lines, kept = _read_lines(self.path, self._settings.pictures)
+            self.lines, kept = read_lines(self.path, self._settings.pictures)
         elif size and before is not None and before.summary is None:
             raise OutputError(
                 f"{folder} holds the verdicts of a call that was interrupted",
@@ -170,7 +170,7 @@ def _json_of(run: Run) -> str:
 
 def _read_run(path: Path) -> Run | None:
     try:
-        return parse_model(Run, read_regular(path))
+        return read_model(Run, path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -189,28 +189,3 @@ def _require_same(path: Path, before: Settings, now: Settings) -> None:
             f"it is now {', '.join(different)}",
             "call it as it was called then, or begin again with another --out",
         )
-
-
-def _read_lines(path: Path, most: int) -> tuple[list[Line], int]:
-    """The whole lines of an interrupted call, and how many bytes they take; a torn last one is left out.
-
-    Raises:
-        DataError: one of them is damaged.
-    """
-    try:
-        content = read_regular(path)
-    except FileNotFoundError:
-        return [], 0
-    except OSError as error:
-        raise DataError(f"cannot read {path}", error.strerror or str(error)) from error
-    whole = content[: content.rfind(b"\n") + 1]
-    lines: list[Line] = []
-    for number, text in enumerate(whole.splitlines(), start=1):
-        try:
-            LINE.validate_json(text)
-            lines.append(parse_json(text))
-        except ValueError as error:
-            raise DataError(f"line {number} of {path} is damaged", "", "begin again with another --out") from error
-    if len(lines) > most:
-        raise DataError(f"{path} holds {len(lines)} lines of {most} pictures", "", "begin again with another --out")
-    return lines, len(whole)

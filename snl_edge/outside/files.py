@@ -33,6 +33,11 @@ _KINDS = (
 )
 
 
+def real_path(path: Path) -> Path:
+    """``path`` without links, absolute. Where links lead in a circle it ends there: ``Path.resolve`` raises at it."""
+    return Path(os.path.realpath(path))
+
+
 def readable_size(size: int) -> str:
     """A number of bytes in words."""
     for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):

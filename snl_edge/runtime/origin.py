@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from snl_edge.calibration.score import ScoreCalibration
 
 from ..errors import BundleError
+from ..outside.files import real_path
 from ..outside.json_text import read_json
 from ..training.config import CHECKPOINT
 from .manifest import Manifest
@@ -22,7 +23,7 @@ def check_origin(bundle: Path, manifest: Manifest) -> None:
         BundleError: it is.
     """
     if why := _why(bundle, manifest):
-        raise BundleError(f"bundle {bundle} is not of the model in {bundle.resolve().parent}", why, _fix(bundle))
+        raise BundleError(f"bundle {bundle} is not of the model in {real_path(bundle).parent}", why, _fix(bundle))
 
 
 def why_outdated(bundle: Path, manifest: Manifest) -> str:
@@ -31,11 +32,11 @@ def why_outdated(bundle: Path, manifest: Manifest) -> str:
     A bundle that lies elsewhere, as on a device, has nothing to be compared with.
     """
     why = _why(bundle, manifest)
-    return f"it is not of the model in {bundle.resolve().parent}: {why}; {_fix(bundle)}" if why else ""
+    return f"it is not of the model in {real_path(bundle).parent}: {why}; {_fix(bundle)}" if why else ""
 
 
 def _why(bundle: Path, manifest: Manifest) -> str:
-    run = bundle.resolve().parent
+    run = real_path(bundle).parent
     try:
         checkpoint = read_json(run / CHECKPOINT)
         calibration = ScoreCalibration.model_validate(checkpoint["calibration"])
@@ -48,5 +49,5 @@ def _why(bundle: Path, manifest: Manifest) -> str:
 
 
 def _fix(bundle: Path) -> str:
-    run = bundle.resolve().parent
+    run = real_path(bundle).parent
     return f"build it again: {build_command(run, bundle)}; or move the old bundle elsewhere to go on with it"

@@ -6,6 +6,7 @@ import importlib.util
 import shlex
 from pathlib import Path
 
+from ..outside.files import real_path
 from ..training.config import CHECKPOINT
 
 BUNDLE = "bundle"
@@ -19,7 +20,7 @@ def build_command(run: Path, out: Path | None = None) -> str:
     builds anywhere.
     """
     anywhere = importlib.util.find_spec("tensorrt_rtx") is not None
-    where = "" if out is None or out.resolve() == (run / BUNDLE).resolve() else f" --out {shlex.quote(str(out))}"
+    where = "" if out is None or real_path(out) == real_path(run / BUNDLE) else f" --out {shlex.quote(str(out))}"
     return f"snl-edge build {shlex.quote(str(run))}{'' if anywhere else ' --onnx-only'}{where}"
 
 
@@ -30,7 +31,7 @@ def bundle_anew(bundle: Path, *, replaceable: bool = True) -> str:
         bundle: its folder.
         replaceable: whether a build takes its place as it is: one whose manifest cannot be read may be no bundle.
     """
-    run = bundle.resolve().parent
+    run = real_path(bundle).parent
     command = build_command(run, bundle) if (run / CHECKPOINT).is_file() else build_command(Path("RUN"))
     first = "" if replaceable else "remove it and "
     return f"copy the bundle again from where it was built, or {first}build it again from its run: {command}"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ..errors import ConfigError, DataError, SnlEdgeError
 from ..image import read_image
 from ..image_files import Listing, list_folder
+from ..outside.files import real_path
 from ..runtime.bundle import Bundle
 from ..runtime.manifest import FILE
 from ..runtime.verdict import Verdict
@@ -160,7 +161,7 @@ def leaving_out(heatmaps: int) -> str:
 
 
 def _name(bundle: Path) -> str:
-    return bundle.resolve().name if bundle.name in ("", "..") else bundle.name
+    return real_path(bundle).name if bundle.name in ("", "..") else bundle.name
 
 
 def _judged(recipe: Recipe, settings: GoldenSettings, known: KnownBundles, bundles: Sequence[Bundle]) -> _Judged:

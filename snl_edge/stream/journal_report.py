@@ -13,6 +13,7 @@ from typing import Any
 
 from ..atomic import require_replaceable
 from ..errors import DataError, OutputError
+from ..outside.files import real_path
 from .actuation import unaccounted
 from .gaps import UNRECORDED
 from .journal import Journal
@@ -206,7 +207,7 @@ def require_outside(folder: Path, target: Path) -> None:
     Raises:
         OutputError: it would, or something else than a file is there.
     """
-    if target.parent.resolve().is_relative_to(folder.resolve()):
+    if real_path(target.parent).is_relative_to(real_path(folder)):
         why = f"it would lie in the journal's own folder, {folder}"
         raise OutputError(f"cannot write {target}", why, "choose another folder")
     require_replaceable(target)

@@ -22,7 +22,7 @@ from snl_edge.errors import DataError
 from snl_edge.image import fit_to_input
 from snl_edge.model.snl import Snl
 from snl_edge.outside.csv_rows import csv_rows
-from snl_edge.outside.files import read_bytes, read_text, reason
+from snl_edge.outside.files import read_bytes, read_text, real_path, reason
 from snl_edge.progress import console
 from snl_edge.runtime.overlay import draw_overlay, ignored_in
 
@@ -144,7 +144,7 @@ def write_review(
     write_findings(
         shown,
         target / PLACE,
-        title=f"What to look at: {run.resolve().name}",
+        title=f"What to look at: {real_path(run).name}",
         summary=what_to_do(images, verdicts, run / FOLDER / TABLE),
         provenance={"created": checkpoint.created, "revision": checkpoint.revision},
         read=read,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...image import IMAGE_SUFFIXES, read_image
 from ...opencv import cv2
+from ...outside.files import real_path
 
 _QUALITY = 82
 
@@ -25,8 +26,8 @@ def kept_picture(folder: Path, name: str, width: int) -> bytes:
     Raises:
         DataError: it is gone (retention), lies elsewhere or is no picture.
     """
-    root = folder.resolve()
-    path = (root / name).resolve()
+    root = real_path(folder)
+    path = real_path(root / name)
     if not path.is_relative_to(root) or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
         raise DataError("the picture is not there", "it was too old or the disk too full to keep it")
     return jpeg(shrink(read_image(path), width))
