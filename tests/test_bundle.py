@@ -19,10 +19,11 @@ from resealed import edit_manifest
 
 from snl_edge.errors import BundleError, ConfigError, EngineError, OutputError
 from snl_edge.inspection import describe
+from snl_edge.runtime.arguments import require_threshold
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.engine_record import pack, read_engine
-from snl_edge.runtime.manifest import FILE, Manifest, require_threshold, sha256_of
+from snl_edge.runtime.manifest import FILE, Manifest, sha256_of
 from snl_edge.runtime.threshold_history import FILE as HISTORY
 
 

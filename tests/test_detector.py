@@ -372,3 +372,75 @@ def test_another_is_made_while_the_first_is_busy(folder: Path, monkeypatch: pyte
         expected = detector.predict(contract_images(2)).score
         with detector._lock, detector.another() as other:
             np.testing.assert_array_equal(other.predict(contract_images(2)).score, expected)
+
+
+@pytest.fixture(scope="module")
+def plain(folder: Path) -> Iterator[Detector]:
+    with Detector.load(folder, backend="onnxruntime", threads=1) as loaded:
+        yield loaded
+
+
+WRONG: list[dict[str, Any]] = [
+    *({"threshold": value} for value in ("0.5", [1], True, 10**400, 10**5000, -(10**5000), 1j, np.ones(2))),
+    *({"sizes": value} for value in ([], [(1, 1)], [(1, 1)] * 3, [(1, 1), (0, 1)], [(1, 1), (-1, 1)], "ab", 5, [1, 2])),
+    *({"sizes": [(1, 1), value]} for value in ((1,), (1, 1, 1), (1.5, 1), ("1", "1"), "11", (True, 1), None)),
+    *({"colours": value} for value in (5, ["rgb"], np.ones(2))),
+    *({"bits": value} for value in ("8", True, 8.5, 10**5000)),
+    *({"product": value} for value in (5, [], 10**5000, np.ones(2))),
+    {"out": [1, 2, 3]},
+]
+
+
+@pytest.mark.parametrize("given", WRONG, ids=lambda given: next(iter(given)))
+def test_an_argument_that_cannot_be_is_one_line_before_anything_runs(
+    given: dict[str, Any], plain: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain.backend, "infer", lambda *_: pytest.fail("it runs"))
+    with pytest.raises((ConfigError, DataError)) as refused:
+        plain.detect([*contract_images(2)], **given)
+    said = str(refused.value)
+    assert len(said) < 250
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"max_batch": value} for value in (1.5, "8", 10**9, 0, True, 10**5000)),
+        *({"threads": value} for value in (1.5, "8", 10**9, -1)),
+        *({"device": value} for value in (1.5, "0", -1)),
+        {"backend": None},
+        {"backend": ["onnxruntime"]},
+        {"precision": 16},
+        *({"bundle": value} for value in (None, 5, ["x"])),
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_a_detector_that_cannot_be_is_one_line(given: dict[str, Any], folder: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        Detector.load(**{"bundle": folder, "backend": "onnxruntime", **given})
+    assert len(str(refused.value)) < 250
+
+
+def test_numbers_of_numpy_are_numbers(plain: Detector) -> None:
+    images = [*contract_images(2)]
+    sizes = np.array([image.shape[:2] for image in images])
+    found = plain.detect(images, threshold=np.float32(0.25), sizes=sizes)  # pyright: ignore[reportArgumentType]
+    assert [type(one.threshold) for one in found] == [float, float]
+    assert [one.regions for one in found] == [one.regions for one in plain.detect(images, threshold=0.25)]
+
+
+def test_one_frame_in_colours_is_not_many_grey_ones(plain: Detector) -> None:
+    frame = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+    for channels in (1, 3, 4):
+        with pytest.raises(DataError, match=f"one frame in colours, or {HEIGHT} grey ones {channels} pixels wide"):
+            plain.detect(np.resize(frame, (HEIGHT, WIDTH, channels)), colours="grey")
+    assert len(plain.detect(frame[..., 0], colours="grey")) == 1
+    assert len(plain.detect(np.stack([frame[..., 0]] * 2), colours="grey")) == 2
+
+
+def test_what_a_mask_hides_is_not_judged_as_if_it_were_seen(plain: Detector) -> None:
+    masked = np.ma.masked_greater(contract_images(1), 100)
+    for call in (lambda: plain.detect(masked), lambda: plain.detect([masked[0]]), lambda: plain.predict(masked)):
+        with pytest.raises(DataError, match="masked array"):
+            call()

@@ -18,11 +18,12 @@ from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import BundleError, DataError
 from snl_edge.outside.files import real_path
 from snl_edge.progress import console, progress_bar
+from snl_edge.runtime.arguments import require_threshold
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.frame import as_images
 from snl_edge.runtime.ignored import read_ignored, region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import InputSpec, Manifest, require_threshold
+from snl_edge.runtime.manifest import InputSpec, Manifest
 from snl_edge.runtime.prediction import Prediction
 from snl_edge.training.config import CHECKPOINT
 

@@ -11,9 +11,10 @@ from snl_edge import __version__
 
 from ..errors import EngineError
 from ..progress import console, progress_bar
+from ..runtime.arguments import require_threshold
 from ..runtime.backend import backend_kind
 from ..runtime.detector import Detector
-from ..runtime.manifest import require_threshold, sha256_of
+from ..runtime.manifest import sha256_of
 from ..runtime.tuning import standing_doubts, unusual
 from .csv_file import write_csv
 from .kept_lines import require_own_lines

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+_LONGEST = 40
+"""Characters of a wrong argument in an error."""
 
 
 def shown(text: object) -> str:
@@ -13,6 +18,21 @@ def shown(text: object) -> str:
     """
     name = str(text)
     return name if name.isprintable() else "".join(map(_shown, name))
+
+
+def brief(value: object) -> str:
+    """A wrong argument, for an error: short text and numbers as they are, of all else the type."""
+    if value is None or isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str):
+        return repr(value if len(value) <= _LONGEST else value[:_LONGEST] + "...")
+    if isinstance(value, Integral) and abs(int(value)) >= 10**_LONGEST:
+        return f"an integer of {int(value).bit_length()} bits"  # too long to be read, and Python may refuse to write it
+    if isinstance(value, Real):
+        return str(value)
+    if isinstance(value, Sequence) and not value:
+        return f"an empty {type(value).__name__}"
+    return f"a {type(value).__name__}"
 
 
 def as_shown(value: object) -> object:

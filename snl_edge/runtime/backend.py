@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, ConfigError, EngineError
+from ..outside.shown import brief
 from .engine_record import FlavourName
 from .gpu import gpu
 from .manifest import Precision
@@ -176,7 +177,7 @@ def backend_kind(name: str) -> BackendKind:
     for kind in BACKENDS:
         if kind.name == name:
             return kind
-    raise ConfigError(f"unknown backend {name!r}", fix=f"choose auto, {', '.join(get_args(BackendName))}")
+    raise ConfigError(f"unknown backend {brief(name)}", fix=f"choose auto, {', '.join(get_args(BackendName))}")
 
 
 def require(kind: BackendKind, device: int = 0) -> None:

@@ -14,6 +14,7 @@ from snl_edge.calibration.score import DECISION
 
 from ..errors import BundleError, ConfigError
 from ..provenance import who
+from .arguments import require_folder_name
 from .engine_record import EngineRecord, read_record
 from .manifest import FILE, HIGHEST, KNOWN, WITHOUT_DIGEST, Manifest, Precision, first_faults, sha256_of
 from .manifest_file import read_manifest, root_of
@@ -84,6 +85,7 @@ class Bundle:
         Raises:
             BundleError: the folder is no bundle, or one of the two is missing or damaged.
         """
+        require_folder_name(path)
         file = Path(path) / FILE
         manifest = read_manifest(file)
         root = root_of(file, manifest)

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from ..bit_depth import to_uint8
 from ..errors import ConfigError, DataError
 from ..opencv import cv2
+from ..outside.shown import brief
+from .arguments import require_whole
 from .frame import misfit
 from .manifest import InputSpec
 
 FrameColours = Literal["rgb", "bgr", "grey"]
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+_NARROWEST = 8
+"""Columns of grey frames in an array: with fewer, one frame in colours would be as many as it has rows."""
 
 
 def declared_frames(
@@ -34,12 +38,19 @@ def declared_frames(
         ConfigError: there are no such colours, or no such depth.
         DataError: a frame has another type, shape or size, or is not what is said of it.
     """
-    if colours not in (None, *get_args(FrameColours)):
-        raise ConfigError(f"unknown colours {colours!r}", fix="choose rgb, bgr or grey")
-    if bits is not None and not (isinstance(bits, int) and 8 <= bits <= 16):
-        raise ConfigError(f"no camera fills {bits!r} bits of a 16-bit frame", fix="give bits from 8 to 16")
+    if colours is not None and not (isinstance(colours, str) and colours in get_args(FrameColours)):
+        raise ConfigError(f"unknown colours {brief(colours)}", fix="choose rgb, bgr or grey")
+    if bits is not None:
+        bits = require_whole(bits, "the bits of a 16-bit frame that a camera fills", 8, 16)
     grey = colours == "grey"
+    require_unmasked(images, "images")
     if isinstance(images, np.ndarray):
+        if grey and images.ndim == 3 and images.shape[2] < _NARROWEST:
+            raise DataError(
+                f"images are {described(images)}, and said to be grey",
+                f"one frame in colours, or {images.shape[0]} grey ones {images.shape[2]} pixels wide?",
+                "say colours= as they are, or give grey frames as a sequence of [h, w]",
+            )
         if images.ndim == (2 if grey else 3):
             images = images[None]
         elif images.ndim != (3 if grey else 4):
@@ -56,6 +67,7 @@ def declared_frames(
 
 
 def _check(image: object, index: int, takes: InputSpec, *, grey: bool, bits: int | None) -> None:
+    require_unmasked(image, f"frame {index}")
     if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16) or not image.size:
         raise _refused(f"frame {index} is", image, grey)
     if image.ndim != (2 if grey else 3) or (not grey and image.shape[2] != 3):
@@ -89,6 +101,20 @@ def _refused(subject: str, image: object, grey: bool) -> DataError:
     return DataError(
         f"{subject} {described(image)}", fix=f"give uint8, or uint16 with bits=, of shape {wanted}; or a sequence"
     )
+
+
+def require_unmasked(images: object, what: str) -> None:
+    """Refuses a masked array: what its mask hides would be judged.
+
+    Raises:
+        DataError: it is one.
+    """
+    if isinstance(images, np.ma.MaskedArray):
+        raise DataError(
+            f"{what}: a masked array",
+            "what its mask hides would be judged as if it were seen",
+            "fill it (numpy.ma.filled), or have regions ignored (snl-edge ignore)",
+        )
 
 
 def described(image: object) -> str:

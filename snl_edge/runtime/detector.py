@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, ResultError
 from ..image import Fitter
+from .arguments import require_sizes, require_threshold
 from .backend import Backend, closed
 from .bundle import Bundle
-from .declared_frames import FrameColours, Pixels, declared_frames, described
-from .manifest import require_threshold
+from .declared_frames import FrameColours, Pixels, declared_frames, described, require_unmasked
 from .prediction import Prediction, Scores
 from .selection import select_backend
 from .signature import Trust
@@ -143,11 +143,12 @@ class Detector:
         """
         self._require_open()
         if threshold is not None:
-            require_threshold(threshold)
+            threshold = require_threshold(threshold)
         manifest = self.bundle.manifest
         manifest.threshold_for(product)  # refuses a product that was not learned, frames or none
         frames = declared_frames(images, manifest.input, colours, bits)
         count, step = len(frames), self.backend.max_batch
+        sizes = [frame.shape[:2] for frame in frames] if sizes is None else require_sizes(sizes, count)
         whole = self._outputs(count, out)
         for start in range(0, count, step):
             # Outside the lock: while one thread's batch runs, another's is made ready.
@@ -158,7 +159,6 @@ class Detector:
         if threshold is not None:
             odd = odd | {name: unusual(manifest, name, threshold) for name in manifest.products}
         precision = self.backend.precision
-        sizes = [frame.shape[:2] for frame in frames] if sizes is None else sizes
         return [
             judge(manifest, precision, whole, index, size, product, threshold, compare=compare, odd=odd)
             for index, size in enumerate(sizes)
@@ -236,6 +236,7 @@ class Detector:
 
     def _check_images(self, images: NDArray[np.uint8]) -> None:
         size = self.bundle.manifest.input.image_size
+        require_unmasked(images, "images")
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (*size, 3):
             raise DataError(
                 f"images are {described(images)}",
@@ -254,6 +255,8 @@ class Detector:
         size = self.bundle.manifest.input.size
         if out is None:
             return Prediction.empty(count, size)
+        if not isinstance(out, Prediction):
+            raise DataError(f"out is {described(out)}", fix="make it with Prediction.empty")
         if len(out.score) < count or out.anomaly_map.shape[1:] != size:
             raise DataError(
                 f"out has room for {described(out.anomaly_map)}",

@@ -25,6 +25,7 @@ from snl_edge.calibration.score import DECISION, ScoreCalibration
 from ..bit_depth import Bits
 from ..errors import ConfigError
 from ..outside.files import MOST_HASHED, opened
+from ..outside.shown import brief
 
 SCHEMA_VERSION = 3
 WITHOUT_DIGEST = 2
@@ -270,9 +271,9 @@ class Manifest(BaseModel):
         """
         if product is None:
             return self.threshold
-        if product not in self.products:
+        if not isinstance(product, str) or product not in self.products:
             raise ConfigError(
-                f"unknown product {product!r}",
+                f"unknown product {brief(product)}",
                 f"bundle {self.name} knows {', '.join(self.products)}",
                 "give one of these",
             )
@@ -282,17 +283,6 @@ class Manifest(BaseModel):
         )
         shift = own / common if own and common else 1.0
         return shift * self.product_thresholds.get(product, self.threshold)
-
-
-def require_threshold(value: float) -> None:
-    """Refuses what cannot be a threshold on the calibrated scale.
-
-    Raises:
-        ConfigError: it is no number, not above 0, or above ``HIGHEST``.
-    """
-    if not 0 < value <= HIGHEST:
-        why = "all parts would be above it, or none"
-        raise ConfigError(f"{value} is no threshold", why, f"give a number above 0 and up to {HIGHEST:g}, such as 0.5")
 
 
 def sha256_of(path: Path) -> str:

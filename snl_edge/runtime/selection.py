@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from ..errors import BackendError, ConfigError
+from ..outside.shown import brief
+from .arguments import MOST_BATCH, MOST_THREADS, require_whole
 from .backend import BACKENDS, Backend, BackendKind, backend_kind, require
 from .bundle import Bundle
 from .engine_record import EngineRecord
@@ -44,11 +46,12 @@ def select_backend(
         EngineError: the engine or graph cannot be loaded.
     """
     if precision not in ("auto", *get_args(Precision)):
-        raise ConfigError(f"unknown precision {precision!r}", fix=f"choose auto, {', '.join(get_args(Precision))}")
-    if threads is not None and threads < 1:
-        raise ConfigError(f"{threads} threads cannot compute", fix="give 1 or more, or leave it out for all cores")
-    if max_batch is not None and max_batch < 1:
-        raise ConfigError(f"no batch has {max_batch} images", fix="give 1 or more, or leave it out")
+        raise ConfigError(f"unknown precision {brief(precision)}", fix=f"choose auto, {', '.join(get_args(Precision))}")
+    device = require_whole(device, "the number of a GPU", 0, MOST_THREADS)
+    if threads is not None:
+        threads = require_whole(threads, "the number of threads", 1, MOST_THREADS)
+    if max_batch is not None:
+        max_batch = require_whole(max_batch, "the largest batch", 1, MOST_BATCH)
     wanted: Precision | Literal["auto"] = precision  # pyright: ignore[reportAssignmentType]
     if backend != "auto":
         kind = backend_kind(backend)
