@@ -115,7 +115,7 @@ def test_what_is_no_picture_of_a_part_is_left_out_and_told(bundle: Bundle, parts
     # Pictures of a line's sink lie beside a verdicts.jsonl as well, and are no overlays.
     assert infer_files([str(parts)], bundle.path, out, **OPTIONS).pictures == 10
     said = capsys.readouterr().err
-    for words in ("1 heatmaps", "11 overlays", "2 hidden files", "1 links to folders"):
+    for words in ("1 heatmap that", "11 overlays", "2 hidden files", "1 link to a folder"):
         assert f"left out: {words}" in said
     assert is_overlay(moved)
     assert find_pictures([str(parts / ".hidden.png")]).paths == (parts / ".hidden.png",)  # given by name
