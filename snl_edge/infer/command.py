@@ -10,7 +10,9 @@ from pathlib import Path
 from snl_edge import __version__
 
 from ..atomic import require_replaceable
+from ..counted import counted
 from ..errors import EngineError, OutputError
+from ..opencv import silence
 from ..progress import console, progress_bar
 from ..runtime.backend import backend_kind
 from ..runtime.detector import Detector
@@ -25,7 +27,7 @@ from .pipeline import Overlays, Pipeline, Rules
 from .sources import find_pictures
 from .table import View, print_summary, print_verdicts, warn
 from .unchanged import require_unchanged
-from .verdict_file import VerdictFile, digest_of
+from .verdict_file import VERDICTS, VerdictFile, digest_of
 
 LARGEST_BATCH = 8
 """More gains nothing and is longer made ready."""
@@ -73,6 +75,7 @@ def infer_files(
         ConfigError: the threshold cannot be one, or the product is unknown.
         OutputError: ``out`` or ``csv`` cannot be written; what is there is whole.
     """
+    silence()
     rules = Rules(threshold, product, compare)
     if threshold is not None:
         require_threshold(threshold)
@@ -96,6 +99,15 @@ def infer_files(
     if not as_json:
         print_verdicts(lines, view)
         print_summary(lines, summary)
+    if out is not None:
+        overlaid = sum("overlay" in line for line in lines)
+        console.print(
+            f"{counted(len(lines), 'verdict')} in {printable(text_of(out / VERDICTS))}, {counted(overlaid, 'overlay')} "
+            "beside it",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
     if (depth := doubtful_depth(lines)) is not None:
         warn(depth)
     return summary
