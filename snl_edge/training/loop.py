@@ -121,7 +121,7 @@ def train(
         source.prepare(training.batch_size, report)
     prepared = prepare_images(dataset, store, source, training, verdicts, checked, start_from)
     say(prepared.findings)
-    sets, trained = ImageSets.of(store, prepared.groups, prepared.roles), prepared.indices("trained")
+    sets, trained = ImageSets.of(store, prepared.entries), prepared.indices("trained")
     samples = sets.trained.samples
     source.measure_statistics(trained, training.batch_size)
 
