@@ -140,7 +140,7 @@ def test_infer_reads_pictures_by_the_depth_of_the_bundle(tmp_path: Path, capsys:
     assert "16-bit pictures" not in said
     _, failed, said = infer(capsys, tmp_path / "silent", narrow, eight)
     assert failed == 0
-    assert "none of 1 16-bit pictures has a value above 4095: 12 bits?" in said
+    assert "the 16-bit picture has no value above 4095: 12 bits?" in said
     _, _, said = infer(capsys, tmp_path / "silent", narrow, wide)
     assert "16-bit pictures" not in said
 

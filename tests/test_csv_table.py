@@ -119,5 +119,5 @@ def test_a_mask_that_is_missing_does_not_stop_training(tmp_path: Path) -> None:
     make(tmp_path, "a/{0,1}.png")
     dataset = open_dataset(table(tmp_path, HEADER, "a/0.png,good,nut,,", "a/1.png,bad,nut,,m/1.png"))
     assert dataset.test[0].mask is None
-    assert said(dataset)["missing_masks"].startswith("1 defective images name a mask that is missing")
+    assert said(dataset)["missing_masks"].startswith("1 defective image names a mask that is missing and counts as")
     assert "no_mask" not in said(dataset)  # said once, with its reason

@@ -33,8 +33,8 @@ def check(
     Example: snl-edge check parts/ --out parts-check/
     """
     from snl_edge import provenance
+    from snl_edge.counted import counted
     from snl_edge.data.check import survey
-    from snl_edge.data.findings import counted
     from snl_edge.data.findings_page import show_sample, write_findings
     from snl_edge.data.layouts import open_dataset
     from snl_edge.progress import console, progress_bar

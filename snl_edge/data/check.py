@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snl_edge.errors import DataError
+from snl_edge.opencv import silence
 from snl_edge.outside.decoding_memory import decoding_memory
 
 from .doubts import depth_faults, doubts
@@ -104,6 +105,7 @@ def survey(
     Memory holds some figures of each image (about 3 kB), and the images that are being looked at: as many at once as
     :mod:`snl_edge.outside.decoding_memory` has room for.
     """
+    silence()
     samples = [*train, *test]
     images: list[Figures | None] = []
     masks: list[MaskFigures] = []

@@ -32,7 +32,8 @@ SUFFIXES = frozenset({".csv", ".tsv"})
 COLUMNS = ("path", "label", "product", "split", "mask")
 TEXTS = {
     "product_name": "the table has no column product: all images are of {names}",
-    "missing_masks": "{count} defective images name a mask that is missing and count as whole images only: {files}",
+    "missing_masks": "{count:defective image} {count:names|name} a mask that is missing and "
+    "{count:counts as a whole image|count as whole images} only: {files}",
     "no_good_test": "no good test image of {names}, so false rejects cannot be measured: give some the split test",
 }
 

@@ -21,8 +21,9 @@ from .tree import Folder, Tree
 
 TEXTS = {
     "product_name": "the images are of one product, {names}",
-    "nested": "{count} images in folders below a product's count as its good parts: {folders}",
-    "masks_among_images": "{count} files are taken for masks of the images beside them, by their names: {files}",
+    "nested": "{count:image} in folders below a product's {count:counts as a good part|count as good parts}: {folders}",
+    "masks_among_images": "{count:file} {count:is taken for a mask|are taken for masks} of the "
+    "{count:image beside it, by its name|images beside them, by their names}: {files}",
 }
 _NO_PRODUCTS = frozenset({Role.DEFECT, Role.TEST, Role.VALIDATION, Role.MASKS, Role.DEPTH})
 

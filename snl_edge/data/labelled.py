@@ -43,17 +43,21 @@ from .tree import Tree
 
 TEXTS = {
     "product_name": "the images are of one product, {names}",
-    "nested": "{count} images in folders below good ones count as good: {folders}",
-    "validation_trains": "{count} good images under validation train as well; test has good images of its own",
-    "validation_tests": "{count} images under validation count as test images",
-    "train_defects": "{count} defective images under train count as test images; nothing is learned from them",
-    "unlabelled": "{count} test images without a label are left out: {folders}",
-    "depth": "{count} files of another sensor are left out: {folders}",
-    "masks_among_images": "{count} files are taken for masks of the images beside them, by their names: {files}",
+    "nested": "{count:image} in folders below good ones {count:counts|count} as good: {folders}",
+    "validation_trains": "{count:good image} under validation {count:trains|train} as well; "
+    "test has good images of its own",
+    "validation_tests": "{count:image} under validation {count:counts as a test image|count as test images}",
+    "train_defects": "{count:defective image} under train {count:counts as a test image|count as test images}; "
+    "nothing is learned from {count:it|them}",
+    "unlabelled": "{count:test image} without a label {count:is|are} left out: {folders}",
+    "depth": "{count:file} of another sensor {count:is|are} left out: {folders}",
+    "masks_among_images": "{count:file} {count:is taken for a mask|are taken for masks} of the "
+    "{count:image beside it, by its name|images beside them, by their names}: {files}",
     "empty": "no image in {names}",
     "annotations": "annotations are left out: {names}",
-    "unused_masks": "{count} masks belong to no defective test image: {files}",
-    "shared_masks": "{count} defective images share their mask with others and count as having none: {files}",
+    "unused_masks": "{count:mask} {count:belongs|belong} to no defective test image: {files}",
+    "shared_masks": "{count:defective image} {count:shares its|share their} mask with others and "
+    "{count:counts|count} as having none: {files}",
     "no_good_test": "no good test image of {names}, so false rejects cannot be measured: put some under test/good",
 }
 

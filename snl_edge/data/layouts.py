@@ -11,11 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol
 
+from snl_edge.counted import counted
 from snl_edge.errors import DataError
 from snl_edge.outside.shown import is_text, shown
 
 from .csv_table import SUFFIXES, open_table
-from .findings import Finding, counted
+from .findings import Finding
 from .folder import open_folder
 from .folders import name_some
 from .labelled import open_labelled

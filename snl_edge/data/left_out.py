@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from snl_edge.counted import counted
 from snl_edge.image import IMAGE_SUFFIXES
 
-from .findings import Finding, counted
+from .findings import Finding
 from .folders import name_some
 from .tree import Tree
 

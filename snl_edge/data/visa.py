@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from snl_edge.counted import counted
 from snl_edge.errors import DataError
 from snl_edge.outside.csv_rows import csv_rows
 from snl_edge.outside.files import read_text, reason
 
-from .findings import counted
 from .folders import name_some, subfolders
 from .mask_sources import MaskFiles
 from .samples import GOOD, Reading, Sample

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from snl_edge import __version__
 
+from ..counted import counted
 from ..errors import EngineError
+from ..opencv import silence
 from ..progress import console, progress_bar
 from ..runtime.arguments import require_threshold
 from ..runtime.backend import backend_kind
@@ -26,7 +28,7 @@ from .pipeline import Overlays, Pipeline, Rules
 from .sources import find_pictures
 from .table import View, print_summary, print_verdicts, warn
 from .unchanged import require_unchanged
-from .verdict_file import VerdictFile, digest_of
+from .verdict_file import VERDICTS, VerdictFile, digest_of
 
 LARGEST_BATCH = 8
 """More gains nothing and is longer made ready."""
@@ -75,6 +77,7 @@ def infer_files(
         OutputError: ``out`` or ``csv`` cannot be written or holds what infer did not write; what is there
             is whole.
     """
+    silence()
     rules = Rules(threshold, product, compare)
     if threshold is not None:
         require_threshold(threshold)
@@ -98,6 +101,15 @@ def infer_files(
     if not as_json:
         print_verdicts(lines, view)
         print_summary(lines, summary)
+    if out is not None:
+        overlaid = sum("overlay" in line for line in lines)
+        console.print(
+            f"{counted(len(lines), 'verdict')} in {printable(text_of(out / VERDICTS))}, {counted(overlaid, 'overlay')} "
+            "beside it",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
     if (depth := doubtful_depth(lines)) is not None:
         warn(depth)
     return summary

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from snl_edge import provenance
 from snl_edge.calibration.vouching import threshold_findings
-from snl_edge.data.findings import counted
+from snl_edge.counted import counted
 from snl_edge.data.loader import ImageStore
 from snl_edge.model.snl import Snl
 from snl_edge.progress import console, progress_bar
@@ -69,7 +69,7 @@ def finish(
     roles = prepared.roles
     prepared, suspicious = look_again(model, store, prepared, training)
     if prepared.roles != roles:
-        sets = ImageSets.of(store, prepared.groups, prepared.roles)
+        sets = ImageSets.of(store, prepared.entries)
         remember(model, source, sets, prepared.indices("trained"), training)
     calibration, reference = calibrate(model, sets, training)
     products = tuple(sorted({sample.product for sample in store.samples}))

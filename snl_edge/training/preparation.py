@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.data.findings import Finding, counted
+from snl_edge.counted import counted
+from snl_edge.data.findings import Finding
 from snl_edge.data.folders import name_some
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
@@ -125,9 +126,10 @@ def prepare_images(
             group=int(part),
             standing=None if np.isnan(stands) else round(float(stands), 4),
             suspicious=bool(doubted),
+            decided=bool(verdict),
         )
-        for sample, digest, role, part, stands, doubted in zip(
-            samples, hashes, roles, parts.groups, standing, suspicious, strict=True
+        for sample, digest, role, part, stands, doubted, verdict in zip(
+            samples, hashes, roles, parts.groups, standing, suspicious, said, strict=True
         )
     )
     findings = [
