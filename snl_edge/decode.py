@@ -26,6 +26,7 @@ from .outside.packed import check_deflate, check_deflate_pieces
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _COMPRESSION, _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
 """Tags (TIFF 6.0)."""
 _UNCOMPRESSED, _JPEG_STRIPS, _DEFLATE = 1, 7, (8, 32946)
 """Values of Compression; the last two are from Adobe's supplements to TIFF 6.0."""
@@ -224,7 +225,10 @@ def _check_tiff(encoded: bytes, name: Path | str, size: ImageSize) -> None:
     Raises:
         DataError: there is damage, or nothing that could see it.
     """
-    from PIL import TiffImagePlugin
+    from PIL import Image, TiffImagePlugin
+
+    if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit for tiles; ours was checked
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MOST_PIXELS)
 
     try:
         page = TiffImagePlugin.ImageFileDirectory_v2(encoded[: 16 if b"+" in encoded[:4] else 8])
@@ -232,6 +236,7 @@ def _check_tiff(encoded: bytes, name: Path | str, size: ImageSize) -> None:
         file.seek(page.next)
         page.load(file)
         compression = page.get(_COMPRESSION, _UNCOMPRESSED)
+        _require_few_pixels(page.get(_TILE_WIDTH, 0) * page.get(_TILE_LENGTH, 0))
         if compression in _DEFLATE:
             left = 2 * size.pixels * size.channels * size.bits // 8 + _TILES
             for strip in _strips(encoded, page):

@@ -261,6 +261,17 @@ def test_whole_tiffs_of_every_kind_are_taken(tmp_path: Path, compression: str | 
     assert difference.mean() < (5 if compression == "tiff_jpeg" else 1e-9)
 
 
+@pytest.mark.parametrize("compression", ["group4", "tiff_lzw", "packbits"])
+def test_a_limit_of_pillow_does_not_make_large_tiffs_damaged(
+    compression: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours, which is larger, was held to the header: 256 megapixels were refused as an attack."""
+    pixels = photograph()[..., 0] > 100
+    Image.fromarray(pixels).save(tmp_path / "a.tif", compression=compression)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels.size // 4)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], pixels * np.uint8(255))
+
+
 def test_sixteen_bits_in_colour_and_compressed(tmp_path: Path) -> None:
     deep = photograph()[..., ::-1].astype(np.uint16) * 257
     for number, compression in enumerate((1, 5, 8)):

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 from contract_graph import HEIGHT, WIDTH, write_contract_bundle
+from PIL import Image, TiffImagePlugin
 from typer.testing import CliRunner
 
 from snl_edge.cli.app import app
@@ -663,3 +664,22 @@ def test_links_in_a_circle_and_files_larger_than_any_picture_cost_no_other(
     assert "symbolic links" in said["loop.png"]
     assert "5.0 GiB" in said["large.png"]
     assert "no PNG" in said["zeros.png"]
+
+
+def test_files_of_several_pictures_are_doubtful(bundle: Bundle, tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    first, *others = [Image.fromarray(picture(number)) for number in range(3)]
+    for suffix in ("tif", "webp", "png"):
+        first.save(parts / f"many.{suffix}", save_all=True, append_images=others)
+        first.save(parts / f"one.{suffix}")
+    thumbnail = TiffImagePlugin.ImageFileDirectory_v2()
+    thumbnail[254] = 1  # NewSubfileType: a smaller version of another page
+    with (parts / "thumb.tif").open("w+b") as file, TiffImagePlugin.AppendingTiffWriter(file) as pages:
+        first.save(pages, "TIFF")
+        pages.newFrame()
+        first.resize((8, 8)).save(pages, "TIFF", tiffinfo=thumbnail)
+    infer_files([str(parts)], bundle.path, tmp_path / "out", **OPTIONS)
+    told = {Path(line["path"]).name: line["doubts"] for line in lines_in(tmp_path / "out")}
+    assert {name for name, doubts in told.items() if doubts} == {"many.png", "many.tif", "many.webp"}
+    assert told["many.tif"] == ["the file holds several pages (TIFF), of which the first alone is judged"]

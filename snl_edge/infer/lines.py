@@ -132,8 +132,15 @@ def json_schema() -> dict[str, Any]:
     return {"title": "snl-edge infer", **schema}
 
 
-def judged(name: Line, verdict: Verdict, largest: int | None) -> Line:
-    """The line of a picture; ``largest`` is its largest value, of 16 bits, where nobody said how many were filled."""
+def judged(name: Line, verdict: Verdict, largest: int | None, more: str = "") -> Line:
+    """The line of a picture.
+
+    Args:
+        name: what it says of the file.
+        verdict: of it.
+        largest: its largest value, of 16 bits, where nobody said how many were filled.
+        more: what else the file holds, in words.
+    """
     line = name | verdict.to_dict()
     if largest is not None:
         line["largest_value"] = largest
@@ -141,6 +148,8 @@ def judged(name: Line, verdict: Verdict, largest: int | None) -> Line:
             line["doubts"].append(
                 f"no value of its 16 bits is above {2**bits - 1}: {bits} bits? Read as 16 it is seen too dark"
             )
+    if more:
+        line["doubts"].append(more)
     return line
 
 

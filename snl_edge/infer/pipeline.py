@@ -20,6 +20,7 @@ from ..bit_depth import to_uint8
 from ..decode import decode
 from ..errors import OutputError, ResultError, SnlEdgeError
 from ..image import Fitter, opened_image
+from ..outside.image_pages import more_pictures
 from ..runtime.detector import Detector
 from ..runtime.frame import as_images
 from ..runtime.verdict import Verdict
@@ -59,6 +60,8 @@ class _Ready:
     size: tuple[int, int]
     """``(height, width)`` of the picture."""
     largest: int | None
+    more: str
+    """What else the file holds; empty where that is nothing."""
     base: NDArray[np.uint8] | None
     """``uint8 [h, w, 3]`` RGB to draw upon; None where nothing is drawn."""
 
@@ -153,7 +156,7 @@ class Pipeline:
         return _Failed(path, sha256 or sha256_of_file(path), text_of(why))
 
     def _decoded(self, path: Path, encoded: bytes, sha256: str) -> _Ready:
-        stored = decode(encoded, path)
+        stored, more = decode(encoded, path), more_pictures(encoded)
         largest = int(stored.max()) if stored.dtype == np.uint16 and self._takes.bits is None else None
         picture = to_uint8(stored, self._takes.bits, path)
         if self._takes.frame is None:
@@ -161,7 +164,7 @@ class Pipeline:
         else:
             frame = as_images(picture, self._takes)
         base = None if self._overlays is None else self._overlays.style.sized(picture)
-        return _Ready(path, sha256, frame, picture.shape[:2], largest, base)
+        return _Ready(path, sha256, frame, picture.shape[:2], largest, more, base)
 
     def _judge(self, batch: Sequence[_Ready | _Failed]) -> list[Verdict | str]:
         """A verdict of each, or what is wrong with it."""
@@ -199,7 +202,7 @@ class Pipeline:
             name["sha256"] = one.sha256
         if isinstance(one, _Failed) or isinstance(said, str):
             return name | {"error": said}, None
-        line = judged(name, said, one.largest)
+        line = judged(name, said, one.largest, one.more)
         return line, None if self._overlays is None else pool.submit(self._draw, self._overlays, one, said)
 
     def _draw(self, overlays: Overlays, one: _Ready, verdict: Verdict) -> str:
