@@ -530,9 +530,9 @@ def test_overlays_say_what_was_found_at_a_size_to_look_at(bundle: Bundle, tmp_pa
     [
         ("parts/0.png", "it is one of the pictures to inspect"),
         ("linked.csv", "it is one of the pictures to inspect"),
-        ("bundle/manifest.json", "it lies in the bundle's folder"),
-        ("bundle/new.csv", "it lies in the bundle's folder"),
-        ("other/new.csv", "as a bundle does"),
+        ("bundle/manifest.json", "is the folder of a bundle"),
+        ("bundle/new.csv", "is the folder of a bundle"),
+        ("other/new.csv", "is the folder of a bundle"),
         ("out/verdicts.jsonl", "--out writes a file of that name"),
         ("out/infer.json", "--out writes a file of that name"),
         ("out/0.jpg", "--out writes a file of that name"),
@@ -563,7 +563,7 @@ def test_a_table_takes_the_place_of_an_earlier_one(bundle: Bundle, parts: Path, 
 
 def test_folders_of_bundles_and_runs_take_no_verdicts(bundle: Bundle, parts: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.json").write_text("{}")
-    for out, why in ((bundle.path, "as a bundle does"), (bundle.path / "x", "as a bundle"), (tmp_path, "of a run")):
+    for out, why in ((bundle.path, "of a bundle"), (bundle.path / "x", "of a bundle"), (tmp_path, "of a run")):
         before = sorted(out.iterdir()) if out.exists() else None
         with pytest.raises(OutputError, match=why):
             infer_files([str(parts)], bundle.path, out, **OPTIONS)

@@ -78,15 +78,13 @@ def infer_files(
             is whole.
     """
     silence()
-    rules = Rules(threshold, product, compare)
-    if threshold is not None:
-        require_threshold(threshold)
+    rules = Rules(None if threshold is None else require_threshold(threshold), product, compare)
     found = find_pictures(arguments)
     for words in found.left_out():
         console.print(words, markup=False, highlight=False)
     drawing = None if out is None else Overlays(out, overlay_names(found.paths, overlays.suffix), overlays)
     if drawing is not None:
-        require_room(drawing)
+        require_room(drawing, bundle)
     if csv is not None:
         require_csv_place(csv, found.paths, bundle, drawing)
     batch = min(LARGEST_BATCH, len(found.paths))

@@ -16,15 +16,17 @@ from .names import text_of
 from .pipeline import Overlays
 from .verdict_file import RUN, VERDICTS
 
+_ANOTHER, _ANOTHER_FILE = "give another --out", "give another --csv"
 
-def require_room(overlays: Overlays) -> None:
+
+def require_room(overlays: Overlays, bundle: Path) -> None:
     """Refuses a folder of a bundle or a run, and one in which an overlay would be written over what is none.
 
     Raises:
         OutputError: it is one, or it would.
     """
     folder = real_path(overlays.folder)
-    _require_no_bundle(overlays.folder, folder)
+    _require_no_bundle(overlays.folder, folder, bundle)
     if (folder / CHECKPOINT).exists():
         raise OutputError(f"cannot write into {text_of(overlays.folder)}", "it is the folder of a run", _ANOTHER)
     pictures = {real_path(path) for path in overlays.names}
@@ -47,9 +49,8 @@ def require_csv_place(target: Path, pictures: Sequence[Path], bundle: Path, over
     """
     require_replaceable(target)
     name, real = text_of(target), real_path(target)
-    if real.is_relative_to(real_path(bundle)):
-        raise OutputError(f"cannot write {name}", "it lies in the bundle's folder", _ANOTHER_FILE)
-    _require_no_bundle(target, real.parent)
+    for folder in (real.parent, real_path(target.parent)):  # a link is replaced where it lies
+        _require_no_bundle(target, folder, bundle)
     if real in {real_path(path) for path in pictures}:
         raise OutputError(f"{name} would be overwritten", "it is one of the pictures to inspect", _ANOTHER_FILE)
     if overlays is not None and real in {
@@ -61,11 +62,8 @@ def require_csv_place(target: Path, pictures: Sequence[Path], bundle: Path, over
         raise OutputError(f"{name} would be overwritten", why, f"{_ANOTHER_FILE}, or remove it")
 
 
-_ANOTHER, _ANOTHER_FILE = "give another --out", "give another --csv"
-
-
-def _require_no_bundle(target: Path, folder: Path) -> None:
-    for above in (folder, *folder.parents):
-        if (above / MANIFEST).exists():
-            why = f"{text_of(above)} holds a {MANIFEST}, as a bundle does"
-            raise OutputError(f"cannot write {text_of(target)}", why, "choose a place outside of it")
+def _require_no_bundle(target: Path, folder: Path, bundle: Path) -> None:
+    inside = (bundle / MANIFEST).exists() and folder.is_relative_to(real_path(bundle))
+    if inside or (folder / MANIFEST).exists():
+        why = f"{text_of(folder)} is the folder of a bundle"
+        raise OutputError(f"cannot write {text_of(target)}", why, "choose a place outside of it")
