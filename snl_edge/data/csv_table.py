@@ -185,8 +185,8 @@ def _read(path: Path, header: Sequence[str], rows: Iterator[tuple[int, list[str]
         row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
         own = row.get("product", "") if "product" in header else folder
         many = f"{len(cells)} cells for {len(header)} columns: quote commas" if len(cells) > len(header) else ""
-        told = (row.get(name, "") for name in ("path", "label"))
-        yield _Row(line, *told, own, row.get("split", ""), row.get("mask", ""), many)
+        path_told, label, split, mask = (row.get(name, "") for name in ("path", "label", "split", "mask"))
+        yield _Row(line, path_told, label, own, split, mask, many)
 
 
 def _delimiter(text: str) -> str:
