@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from numbers import Integral, Real
 
 import numpy as np
 
@@ -23,7 +22,7 @@ def require_threshold(value: object) -> float:
         ConfigError: it is no number, not above 0, or above ``HIGHEST``.
     """
     fix = f"give a number above 0 and up to {HIGHEST:g}, such as 0.5"
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise ConfigError(f"{brief(value)} is no threshold", "it is no number", fix)
     if not 0 < value <= HIGHEST:
         raise ConfigError(f"{brief(value)} is no threshold", "all parts would be above it, or none", fix)
@@ -36,7 +35,7 @@ def require_whole(value: object, what: str, lowest: int, highest: int) -> int:
     Raises:
         ConfigError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or not lowest <= value <= highest:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not lowest <= value <= highest:
         raise ConfigError(f"{what} cannot be {brief(value)}", fix=f"give a whole number from {lowest} to {highest}")
     return int(value)
 
@@ -68,7 +67,7 @@ def require_sizes(sizes: object, count: int) -> list[tuple[int, int]]:
 def _size(size: object, index: int, fix: str) -> tuple[int, int]:
     pair = list(size) if isinstance(size, Sequence | np.ndarray) and not isinstance(size, str | bytes) else []
     if len(pair) != 2 or not all(
-        isinstance(side, Integral) and not isinstance(side, bool) and 0 < side <= 2**31 for side in pair
+        isinstance(side, int | np.integer) and not isinstance(side, bool) and 0 < side <= 2**31 for side in pair
     ):
         raise DataError(f"size {index} is no (height, width)", fix=fix)
     return int(pair[0]), int(pair[1])
