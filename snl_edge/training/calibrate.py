@@ -51,7 +51,8 @@ class ImageSets:
     def of(cls, store: ImageStore, entries: Sequence[ImageEntry]) -> ImageSets:
         """The sets of the images of ``store``; ``entries`` tell of each what it shows and is used for."""
         products = [sample.product for sample in store.samples]
-        groups, roles = np.array([entry.group for entry in entries], np.intp), [entry.role for entry in entries]
+        groups = np.array([entry.group for entry in entries], np.intp)
+        roles = [entry.role for entry in entries]
         trained, held_out, thresholds = (
             role_indices(products, roles, role) for role in ("trained", "held_out", "thresholds")
         )
