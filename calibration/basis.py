@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from snl_edge.data.findings import counted
+from snl_edge.counted import counted
 from snl_edge.evaluation.intervals import upper_bound
 from snl_edge.evaluation.threshold import Method, Threshold
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from snl_edge.data.findings import Finding, counted
+from snl_edge.counted import counted
+from snl_edge.data.findings import Finding
 
 from .basis import ThresholdBasis, percent
 from .score import ScoreCalibration

@@ -79,7 +79,10 @@ class DepthWatch:
         bits = suspected_bits(self._peak) if self._seen else None
         if bits is None:
             return None
+        one = self._seen == 1
+        seen = "the 16-bit picture has no" if one else f"none of {self._seen:,} 16-bit pictures has a"
+        was = "It was" if one else "They were"
         return (
-            f"none of {self._seen} 16-bit pictures has a value above {2**bits - 1}: {bits} bits? They were read as 16 "
-            f"bits and so were seen too dark; train with --bits {bits} (or --bits 16 if they are right) and build again"
+            f"{seen} value above {2**bits - 1}: {bits} bits? {was} read as 16 bits and so seen too dark; train with "
+            f"--bits {bits} (or --bits 16 if {'it is' if one else 'they are'} right) and build again"
         )

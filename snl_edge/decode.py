@@ -191,14 +191,22 @@ def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 def _check_png(encoded: bytes, name: Path | str, size: ImageSize) -> None:
-    """Refuses a PNG whose compressed data stands for far more than its picture: libpng unpacks all of it.
+    """Refuses a PNG that is cut short or whose checksums are wrong, and one that stands for far more than its picture.
 
-    Up to ``_QUICK_PNG`` that takes a second or two, and is left to libpng; beyond it, it would take half an hour.
+    libpng would find the first, too, and write words of its own to standard error. And it unpacks all that there is: up
+    to ``_QUICK_PNG`` that takes a second or two, and is left to it; beyond it, it would take half an hour.
 
     Raises:
         DataError: it does.
     """
-    if not encoded.startswith(PNG) or len(encoded) <= _QUICK_PNG:
+    if not encoded.startswith(PNG):
+        return
+    if len(encoded) <= _QUICK_PNG:
+        try:
+            for _ in png_data(encoded):
+                pass
+        except ValueError as error:
+            raise _damaged(name, str(error)) from error
         return
     # Every row has a byte for its filter, and an interlaced picture up to twice as many rows (RFC 2083, 2.6).
     rows = size.height * (2 + (size.width * size.channels * size.bits + 7) // 8)

@@ -19,6 +19,8 @@ class Listing:
     """What lies directly in a folder, each sorted by name."""
 
     images: tuple[Path, ...]
+    """With what has a picture's name and is neither file nor folder (a pipe, a socket, a device): its reader refuses
+    it, so that nobody believes that it counted."""
     heatmaps: tuple[Path, ...]
     """Those that a line kept beside its pictures (`is_kept_heatmap`)."""
     hidden: tuple[Path, ...]
@@ -38,7 +40,7 @@ def list_folder(folder: Path) -> Listing:
     hidden: list[Path] = []
     dangling: list[Path] = []
     for path in sorted(Path(folder).iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.exists() and not path.is_dir():
             kind = hidden if path.name.startswith(".") else heatmaps if is_kept_heatmap(path) else images
             kind.append(path)
         elif path.is_symlink() and not path.exists() and not path.name.startswith("."):

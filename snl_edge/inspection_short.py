@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .data.findings import counted
+from snl_edge.counted import counted
+
 from .inspection_text import columns, size_of_graph
 from .runtime.bundle import Bundle
 from .runtime.engine_record import EngineRecord

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from snl_edge.calibration.basis import percent
 from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.counted import counted
 
-from .data.findings import counted
 from .runtime.bundle import Bundle
 from .runtime.engine_record import EngineRecord
 from .runtime.manifest import GateName, InputSpec, Manifest, Precision

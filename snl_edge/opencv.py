@@ -8,6 +8,7 @@ that does not fit the installed NumPy ends in one line.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -51,6 +52,15 @@ try:
         import cv2
 except ImportError as _error:
     raise unusable(_error) from _error
+
+
+def silence() -> None:
+    """OpenCV's own words on files that cannot be decoded, for commands that say so in theirs.
+
+    Not where ``OPENCV_LOG_LEVEL`` asks for them, nor on a line, whose cameras they tell of.
+    """
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 @dataclass(frozen=True)

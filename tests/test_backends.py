@@ -55,13 +55,25 @@ def test_driver_missing_is_an_error_with_a_remedy() -> None:
         gpu(0)
 
 
-def test_auto_says_what_it_took_and_why_not_the_faster(folder: Path) -> None:
+@pytest.mark.parametrize("present", [False, True])
+def test_auto_says_what_it_took_and_why_not_the_faster(
+    present: bool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("openvino")
+    for address, vendor, kind in (("01:00.0", "0x10de" if present else "0x1002", "0x030200"), ("02:00.0", "?", "?")):
+        (tmp_path / address).mkdir()
+        (tmp_path / address / "vendor").write_text(f"{vendor}\n")
+        (tmp_path / address / "class").write_text(f"{kind}\n")
+    monkeypatch.setattr("snl_edge.runtime.gpu.present_gpus", tuple)
+    monkeypatch.setattr("snl_edge.runtime.gpu._DEVICE_TREE", tmp_path / "compatible")
+    monkeypatch.setattr("snl_edge.runtime.gpu._PCI", tmp_path)
     with Detector.load(folder) as detector:
         assert detector.backend.name == "openvino"
         assert detector.backend_reason.startswith("OpenVINO 20")
-        assert "; not TensorRT: " in detector.backend_reason
-        assert "; not TensorRT-RTX: " in detector.backend_reason
+        # Where a GPU is there and not used, why; else there is nothing to tell.
+        assert ("; not TensorRT: " in detector.backend_reason) == present
+        assert ("; not TensorRT-RTX: " in detector.backend_reason) == present
+        assert present or detector.backend_reason == detector.backend.description
         assert "fp32" in detector.backend.description
 
 

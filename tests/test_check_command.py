@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from lines import line_config, records, run_to_end
 from typer.testing import CliRunner
 
 from snl_edge.cli import app
+from snl_edge.data.check import check_samples
+from snl_edge.data.layouts import open_dataset
+from snl_edge.errors import DataError
 from snl_edge.infer.command import infer_files
 from snl_edge.runtime.manifest import FILE, InputSpec
 from snl_edge.runtime.manifest_file import read_manifest
@@ -72,6 +77,37 @@ def test_faults_end_with_status_1_and_stand_first_on_the_page(tmp_path: Path) ->
     assert told.exit_code == 0, told.output
 
 
+def test_what_is_no_file_and_masks_of_no_image_are_looked_at(tmp_path: Path) -> None:
+    root = tmp_path / "nut"
+    for seed in range(2):
+        save(root / "good" / f"{seed}.png", part(seed))
+        save(root / "bad" / f"{seed}.png", part(seed + 9))
+    cut = cv2.imencode(".png", part(3))[1].tobytes()[:-200]
+    for name in ("good/0_mask.png", "ground_truth/nobody.png", "ground_truth/good/1.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(cut)
+    os.mkfifo(root / "good" / "pipe.png")
+    os.mkfifo(root / "ground_truth" / "1_mask.png")
+    (root / "good" / "device.bmp").symlink_to("/dev/zero")
+    (root / "good" / "x.png").mkdir()
+    done = CliRunner().invoke(app, ["check", str(root)])
+    assert done.exit_code == 1, done.output
+    faults = "".join(line for line in done.stdout.splitlines(keepends=True) if line.startswith("fault"))
+    for name, why in (
+        ("good/pipe.png", "a pipe"),
+        ("good/device.bmp", "a device"),
+        ("ground_truth/1_mask.png", "a pipe"),
+        ("good/0_mask.png", "damaged|no readable"),
+        ("ground_truth/nobody.png", "damaged|no readable"),
+        ("ground_truth/good/1.png", "damaged|no readable"),
+    ):
+        assert re.search(rf"{name}.*({why})", faults), (name, faults)
+    assert faults.count("fault") == 6
+    assert re.search(r"doubt: 1 folder named as an image, and no image: .*good/x\.png\n", done.stdout)
+    with pytest.raises(DataError, match="pipe.png.*no regular file but a pipe"):
+        check_samples(open_dataset(root).train)
+
+
 def test_a_bundle_says_how_many_bits_its_pictures_have(tmp_path: Path) -> None:
     spec = InputSpec(height=HEIGHT, width=WIDTH, max_batch=1, bits=12)
     write_contract_bundle(tmp_path / "narrow", input=spec)
@@ -104,7 +140,7 @@ def test_infer_reads_pictures_by_the_depth_of_the_bundle(tmp_path: Path, capsys:
     assert "16-bit pictures" not in said
     _, failed, said = infer(capsys, tmp_path / "silent", narrow, eight)
     assert failed == 0
-    assert "none of 1 16-bit pictures has a value above 4095: 12 bits?" in said
+    assert "the 16-bit picture has no value above 4095: 12 bits?" in said
     _, _, said = infer(capsys, tmp_path / "silent", narrow, wide)
     assert "16-bit pictures" not in said
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,8 @@ def test_a_table_of_few_columns_and_other_delimiters(tmp_path: Path) -> None:
         ([HEADER, "000001-cam-00000007-heatmap.jpg,bad,nut,,"], "line 2: .*is a heatmap that a line kept"),
         ([HEADER, ",good,nut,,"], "line 2: no path"),
         ([HEADER, "a/0.png,good,nut,,", "./a/0.png,bad,nut,,"], "line 3: ./a/0.png is on line 2 already"),
-        ([HEADER, "a/0.png,good,a,b,c,d"], "line 2 has 6 cells for 5 columns"),
-        ([HEADER, "a/9.png,good,nut,,"], r"1 image named by .*parts\.csv is missing: .*9\.png"),
+        ([HEADER, "a/0.png,good,a,b,c,d"], "line 2: 6 cells for 5 columns: quote commas"),
+        ([HEADER, "a/9.png,good,nut,,"], r"line 2: .*a/9\.png is missing.*relative to its own folder"),
         ([HEADER, "a/0.png,good,../nut,,"], r"product named '\.\./nut'"),
         ([HEADER, "a/0.png,good,,,"], "line 2: no product"),
         ([HEADER, "a/0.png,good,nut,,", "a/1.png,good,NUT,,"], "products NUT and nut"),
@@ -91,6 +92,19 @@ def test_a_table_that_cannot_be_used(tmp_path: Path, lines: list[str], words: st
         open_dataset(table(tmp_path, *lines))
 
 
+def test_all_that_is_wrong_with_a_table_is_told_at_once(tmp_path: Path) -> None:
+    make(tmp_path, "a/{0,1}.png")
+    bad = [HEADER, "a/9.png,good,nut,,", "a/1.png,1,nut,,", "a/0.png,good,nut,,,", "a/0.png,good,nut,,"]
+    with pytest.raises(DataError, match=r"line 2: .*9\.png is missing; line 3: label 1.*; line 4: 6 cells for 5"):
+        open_dataset(table(tmp_path, *bad))
+    # Products that are not asked for need not be complete.
+    rest = table(tmp_path, HEADER, "a/9.png,good,cap,,", "a/0.png,good,nut,,")
+    assert open_dataset(rest, products=["nut"]).products == ("nut",)
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(DataError, match=r"cannot read .*t\.csv.*no regular file but a pipe"):
+        open_dataset(tmp_path / "t.csv")
+
+
 def test_a_table_in_another_encoding_and_a_layout_for_a_table(tmp_path: Path) -> None:
     file = table(tmp_path, "path,label", "ä.png,good", encoding="latin-1")
     with pytest.raises(DataError, match="no readable table.*in UTF-8"):
@@ -105,5 +119,5 @@ def test_a_mask_that_is_missing_does_not_stop_training(tmp_path: Path) -> None:
     make(tmp_path, "a/{0,1}.png")
     dataset = open_dataset(table(tmp_path, HEADER, "a/0.png,good,nut,,", "a/1.png,bad,nut,,m/1.png"))
     assert dataset.test[0].mask is None
-    assert said(dataset)["missing_masks"].startswith("1 defective images name a mask that is missing")
+    assert said(dataset)["missing_masks"].startswith("1 defective image names a mask that is missing and counts as")
     assert "no_mask" not in said(dataset)  # said once, with its reason

@@ -294,7 +294,7 @@ def test_a_watch_doubts_sixteen_bits_only_as_long_as_no_value_needs_them() -> No
     watch.look(np.zeros((4, 4, 3), np.uint8), None)
     assert watch.doubt is None
     watch.look(narrow, None)
-    assert "none of 1 16-bit pictures has a value above 4095: 12 bits?" in str(watch.doubt)
+    assert "the 16-bit picture has no value above 4095: 12 bits?" in str(watch.doubt)
     watch.look(narrow, 12)  # a bundle that knows
     assert watch.doubt is None
     watch.look(narrow, None)

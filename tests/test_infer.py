@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -78,6 +79,7 @@ def test_names_of_any_bytes_and_length_are_judged(bundle: Bundle, tmp_path: Path
     said = capsys.readouterr()
     assert "\x1b" not in said.out + said.err
     assert r"\x1b[31mred\n.png" in said.out
+    assert f"5 verdicts in {tmp_path / 'out' / 'verdicts.jsonl'}, 5 overlays beside it\n" in said.err
     assert "[bold]x[blink].png" in said.out
     lines = lines_in(tmp_path / "out")
     assert sorted(bytes.fromhex(line["path_bytes"]) for line in lines if "path_bytes" in line) == [
@@ -115,7 +117,7 @@ def test_what_is_no_picture_of_a_part_is_left_out_and_told(bundle: Bundle, parts
     # Pictures of a line's sink lie beside a verdicts.jsonl as well, and are no overlays.
     assert infer_files([str(parts)], bundle.path, out, **OPTIONS).pictures == 10
     said = capsys.readouterr().err
-    for words in ("1 heatmaps", "11 overlays", "2 hidden files", "1 links to folders"):
+    for words in ("1 heatmap that", "11 overlays", "2 hidden files", "1 link to a folder"):
         assert f"left out: {words}" in said
     assert is_overlay(moved)
     assert find_pictures([str(parts / ".hidden.png")]).paths == (parts / ".hidden.png",)  # given by name
@@ -147,6 +149,34 @@ def test_pipes_and_links_to_nowhere_are_errors_of_their_own(bundle: Bundle, part
     assert "is no regular file" in errors["pipe.png"]
     assert "No such file" in errors["gone.png"]
     assert "is empty" in errors["empty.png"]
+
+
+def test_broken_pictures_are_said_in_one_voice(bundle: Bundle, tmp_path: Path) -> None:
+    """Neither libpng nor OpenCV writes to the terminal; in a process of its own, since they write below Python."""
+    folder = tmp_path / "good"
+    folder.mkdir()
+    whole = cv2.imencode(".png", picture(0))[1].tobytes()
+    bmp = cv2.imencode(".bmp", picture(0))[1].tobytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    held = {"cut.png": whole[:-300], "end.png": whole[:-12], "flip.png": bytes(flipped), "cut.bmp": bmp[:-300]}
+    for name, content in held.items():
+        (folder / name).write_bytes(content)
+    write(folder / "whole.png", picture(0))
+    environment = {name: value for name, value in os.environ.items() if name != "OPENCV_LOG_LEVEL"}
+    snl_edge = [sys.executable, "-m", "snl_edge"]
+    for command in (
+        ["infer", str(folder), "--bundle", str(bundle.path), "--backend", "onnxruntime"],
+        ["check", str(folder)],
+    ):
+        done = subprocess.run([*snl_edge, *command], capture_output=True, text=True, env=environment, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode == (3 if command[0] == "infer" else 1), said
+        assert "libpng" not in said
+        assert "WARN" not in said
+        assert "ERROR" not in said
+        for name, why in (("cut", "cut short"), ("end", "cut short"), ("flip", "checksum of its IDAT")):
+            assert re.search(rf"{name}\.png is damaged.*{why}", said), said
 
 
 def test_an_overlay_that_cannot_be_written_costs_nothing_else(bundle: Bundle, parts: Path, tmp_path: Path) -> None:
@@ -240,7 +270,7 @@ def test_going_on_with_other_settings_is_refused(
     for changed, says in (
         ({"threshold": 0.6}, "another --threshold"),
         ({"product": "bolt"}, "another --product"),
-        ({"precision": "fp16"}, "another engine or graph, another backend or precision"),
+        ({"precision": "fp16"}, "another graph, another backend or precision"),
         ({"overlays": OverlayStyle("png")}, "other overlays"),
     ):
         with pytest.raises(DataError, match=says):
@@ -250,13 +280,37 @@ def test_going_on_with_other_settings_is_refused(
     other = tmp_path / "other"
     shutil.copytree(bundle.path, other)
     Bundle.open(other).set_threshold(0.7)
-    with pytest.raises(DataError, match="the bundle or its thresholds were changed"):
+    with pytest.raises(DataError, match="other thresholds of the bundle"):
         infer_files([str(parts)], other, out, **OPTIONS, resume=True)
     assert content(out) == before
     lines = before["verdicts.jsonl"].splitlines(keepends=True)
     (out / "verdicts.jsonl").write_bytes(lines[0] + lines[1][:20] + b"\n" + lines[2])
     with pytest.raises(DataError, match="line 2 of .*verdicts.jsonl is damaged"):
         infer_files([str(parts)], bundle.path, out, **OPTIONS, resume=True)
+
+
+@pytest.mark.parametrize("name", ["00.png", "05x.png"])
+def test_going_on_after_a_picture_was_changed_is_refused(
+    name: str, bundle: Bundle, whole: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, out = shutil.copytree(whole[0], tmp_path / "parts"), tmp_path / "out"
+    interrupted_after(7, KeyboardInterrupt(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        infer_files([str(parts)], bundle.path, out, **OPTIONS)
+    before, status, held = content(out), (parts / name).stat(), (parts / name).read_bytes()
+    (parts / name).write_bytes(bytes(held[:-1]) + bytes([held[-1] ^ 1]))  # size and time stay
+    os.utime(parts / name, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(DataError, match=f"{name} was changed since it was judged.*another --out"):
+        infer_files([str(parts)], bundle.path, out, **OPTIONS, resume=True)
+    assert content(out) == before
+    (parts / name).unlink()
+    (parts / name).symlink_to(parts / "nowhere")
+    with pytest.raises(DataError, match=f"{name} was changed since it was judged"):
+        infer_files([str(parts)], bundle.path, out, **OPTIONS, resume=True)
+    (parts / name).unlink()
+    (parts / name).write_bytes(held)
+    (parts / "11.png").write_bytes(b"not judged yet")
+    assert infer_files([str(parts)], bundle.path, out, **OPTIONS, resume=True).errors == 2
 
 
 def test_two_calls_do_not_mix_their_lines(bundle: Bundle, whole: tuple[Path, Path], tmp_path: Path) -> None:
@@ -358,7 +412,7 @@ def test_what_is_written_is_as_the_schema_says(bundle: Bundle, whole: tuple[Path
     published = Path(__file__).parents[1] / "docs" / "infer.schema.json"
     assert published.read_text(encoding="utf-8") == json.dumps(json_schema(), indent=2) + "\n"
     definitions = json_schema()["$defs"]
-    assert {"error", "overlay", "path_bytes"}.isdisjoint(definitions["JudgedPicture"]["required"])
+    assert {"error", "overlay", "path_bytes", "sha256"}.isdisjoint(definitions["JudgedPicture"]["required"])
     assert set(definitions["FailedPicture"]["required"]) == {"path", "error"}
     _, out = whole
     lines = lines_in(out)
@@ -366,13 +420,18 @@ def test_what_is_written_is_as_the_schema_says(bundle: Bundle, whole: tuple[Path
         assert LINE.validate_python(line).model_dump(mode="json", exclude_unset=True) == line
     run = Run.model_validate_json((out / "infer.json").read_bytes())
     assert run.summary is not None
+    assert (run.settings.digest, run.settings.engine) == (bundle.root, None)
+    assert run.settings.graph == bundle.graph_sha256("fp32")
     assert (run.summary.pictures, run.summary.errors) == (13, 1)
     assert sum(one.good + one.reject + one.unknown for one in run.summary.products.values()) == 12
     # One scheme: a service that asks the detector itself gets the same of a picture.
     with Detector.load(bundle.path, backend="onnxruntime", threads=1) as detector:
-        said = detector.detect(cv2.imread(lines[0]["path"]), colours="bgr")[0].to_dict()
+        frame = cv2.imread(lines[0]["path"])
+        said = detector.detect(frame, colours="bgr")[0].to_dict()
+        odd = detector.detect(frame, colours="bgr", threshold=0.4199920996702952)[0].to_dict()
+        assert odd["threshold"] == 0.419992  # as many digits as the score beside it
     JudgedFrame.model_validate(said)
-    assert said == {name: value for name, value in lines[0].items() if name not in ("path", "overlay")}
+    assert said == {name: value for name, value in lines[0].items() if name not in ("path", "sha256", "overlay")}
 
 
 def test_doubts_are_in_lines_and_summary(bundle: Bundle, parts: Path, tmp_path: Path) -> None:
@@ -405,6 +464,7 @@ def test_the_table_is_whole_sorted_and_filtered(bundle: Bundle, whole: tuple[Pat
     relations = [float(row[5]) for row in found if row[1] == "reject"]
     assert relations == sorted(relations, reverse=True)
     assert "score over threshold, by product:" in said
+    assert [row[1] for row in rows("--sort", "relation")[0]][-1] == "error"  # it has none, and is not the highest
     found, said = rows("--only", "reject,error", "--sort", "path", "--limit", "3")
     assert [Path(row[0]).name for row in found] == ["00.png", "03.png", "05x.png"]
     assert "not shown: 8 other than reject, error, 2 beyond --limit 3" in said

@@ -114,7 +114,7 @@ def test_products_labels_and_splits_in_any_order(tmp_path: Path, files: tuple[st
 def test_defects_are_never_learned_from(tmp_path: Path) -> None:
     dataset = open_dataset(make(tmp_path, "train/{ok,ng}/0.png", "test/ok/0.png"))
     assert sorted_out(dataset) == (["train/ok/0.png"], {"test/ok/0.png": "good", "train/ng/0.png": "ng"})
-    assert said(dataset)["train_defects"].startswith("1 defective images under train count as test images")
+    assert said(dataset)["train_defects"].startswith("1 defective image under train counts as a test image")
 
 
 def test_nested_good_images_count_and_are_said(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_nested_good_images_count_and_are_said(tmp_path: Path) -> None:
 def test_validation_trains_only_beside_a_whole_test_set(tmp_path: Path) -> None:
     make(tmp_path / "a", "train/good/0.png", "validation/good/1.png", "test/{good,crack}/2.png")
     assert sorted_out(open_dataset(tmp_path / "a"))[0] == ["train/good/0.png", "validation/good/1.png"]
-    assert "1 good images under validation train" in said(open_dataset(tmp_path / "a"))["validation_trains"]
+    assert "1 good image under validation trains as well" in said(open_dataset(tmp_path / "a"))["validation_trains"]
     make(tmp_path / "b", "train/good/0.png", "val/{good,crack}/1.png", "test/{good,crack}/2.png")
     dataset = open_dataset(tmp_path / "b")
     assert sorted_out(dataset)[0] == ["train/good/0.png"]
@@ -197,7 +197,7 @@ def test_the_user_may_say_that_every_folder_is_a_product(tmp_path: Path) -> None
     dataset = open_dataset(tmp_path / "test", "folder")
     assert dataset.products == ("cap", "good", "rust")
     assert (len(dataset.train), dataset.test) == (3, ())
-    assert "1 images in folders below a product's" in said(dataset)["nested"]
+    assert "1 image in folders below a product's" in said(dataset)["nested"]
 
 
 def test_a_folder_of_good_images_alone_is_one_product_of_the_name_above(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_the_command_line_says_what_was_left_out(tmp_path: Path, capsys: pytest.
     make(tmp_path / "nut", "good/0.png", "good/late/1.png")
     open_data(tmp_path / "nut", Layout.auto, None)
     told = capsys.readouterr().err
-    assert told == f"doubt: 1 images in folders below good ones count as good: {tmp_path}/nut/good/late\n"
+    assert told == f"doubt: 1 image in folders below good ones counts as good: {tmp_path}/nut/good/late\n"
 
 
 @pytest.mark.parametrize(

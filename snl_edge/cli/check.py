@@ -32,15 +32,15 @@ def check(
     Example: snl-edge check parts/ --out parts-check/
     """
     from snl_edge import provenance
+    from snl_edge.counted import counted
     from snl_edge.data.check import survey
-    from snl_edge.data.findings import counted
     from snl_edge.data.findings_page import show_sample, write_findings
     from snl_edge.data.layouts import open_dataset
     from snl_edge.progress import console, progress_bar
 
     dataset = open_dataset(data, layout.value, chosen_products(products), trains=False).with_bits(bits)
     with progress_bar("checking images") as report:
-        found = survey(dataset.train, dataset.test, progress=report)
+        found = survey(dataset.train, dataset.test, dataset.loose_masks, progress=report)
     notes = [finding for finding in dataset.findings if not finding.doubtful]
     doubts = [finding for finding in (*dataset.findings, *found.doubts) if finding.doubtful]
     good = sum(sample.is_good for sample in (*dataset.train, *dataset.test))

@@ -77,7 +77,10 @@ def infer(
 ) -> None:
     """Give a verdict and a heatmap for each image.
 
-    Leaves with 0 if all were judged, 3 if one was not or its overlay not written, 1 at an error that ended it.
+    Leaves with 0 if all were judged, 3 if one was not or its overlay not written, 1 at an error that ended it; with
+    --fail-on, where all were judged, with 4 if there is a reject and 5 if there is an unknown product.
+
+    In the table, regions are their number and the box of the worst: width x height + x + y, in pixels.
 
     Example: snl-edge infer camera/*.png --bundle runs/line3/bundle --out verdicts/
     """

@@ -108,7 +108,7 @@ def train(
     """
     require("torch", "timm", "safetensors", "matplotlib", "scipy", *(["sklearn"] if cluster else []), extra="train")
     from snl_edge.calibration.vouching import threshold_lines
-    from snl_edge.data.findings import counted
+    from snl_edge.counted import counted
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset as named
     from snl_edge.progress import console

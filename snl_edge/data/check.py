@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from snl_edge.errors import DataError
+from snl_edge.opencv import silence
 from snl_edge.outside.decoding_memory import decoding_memory
 
 from .doubts import depth_faults, doubts
@@ -15,6 +17,7 @@ from .findings import Finding
 from .folders import NAMED
 from .ignored import ignored_files
 from .mask_check import MaskFigures, mask_doubts, mask_fault, measure_mask, set_faults
+from .masks import read_mask
 from .samples import Sample
 
 Progress = Callable[[int, int], None]
@@ -88,12 +91,21 @@ def inspect_samples(train: Sequence[Sample], test: Sequence[Sample], progress: P
     return found.doubts
 
 
-def survey(train: Sequence[Sample], test: Sequence[Sample], *, progress: Progress | None = None) -> Survey:
+def survey(
+    train: Sequence[Sample],
+    test: Sequence[Sample],
+    loose_masks: Sequence[Path] = (),
+    *,
+    progress: Progress | None = None,
+) -> Survey:
     """Looks at every image and mask, each decoded once; raises nothing for what it finds.
+
+    Of ``loose_masks``, which mark no sample, only damage is told.
 
     Memory holds some figures of each image (about 3 kB), and the images that are being looked at: as many at once as
     :mod:`snl_edge.outside.decoding_memory` has room for.
     """
+    silence()
     samples = [*train, *test]
     images: list[Figures | None] = []
     masks: list[MaskFigures] = []
@@ -104,7 +116,11 @@ def survey(train: Sequence[Sample], test: Sequence[Sample], *, progress: Progres
             unusable += look.faults
             masks += [look.mask] if look.mask is not None else []
             if progress is not None:
-                progress(done, len(samples))
+                progress(done, len(samples) + len(loose_masks))
+        for done, fault in enumerate(threads.map(_damage, loose_masks), start=len(samples) + 1):
+            unusable += [fault] if fault is not None else []
+            if progress is not None:
+                progress(done, len(samples) + len(loose_masks))
     too_dark = depth_faults([figures for figures in images if figures is not None])
     unclear = {path for finding in too_dark for path in finding.images}  # what they look like is not known yet
     seen = [None if figures is None or figures.sample.path in unclear else figures for figures in images]
@@ -142,6 +158,15 @@ def _look(sample: Sample) -> _Look:
         faults.append(Finding("masks", fault, (sample.path,)))
         mask = None
     return _Look(image, mask, faults)
+
+
+def _damage(mask: Path) -> Finding | None:
+    try:
+        with decoding_memory.held():
+            read_mask(mask)
+    except DataError as error:
+        return Finding("masks", _in_brackets(error), (mask,))
+    return None
 
 
 def _in_brackets(error: DataError) -> str:

@@ -23,7 +23,6 @@ from snl_edge.outside.files import read_text, reason
 from .folders import NAMED, name_some
 from .labelme import LabelmeFile
 from .labels import LABELS, SPLITS, Role, is_unclear, roles_of
-from .listed import require_listed
 from .mask_sources import MaskFiles, MaskSource
 from .notes import Notes
 from .product_folders import product_name
@@ -33,7 +32,8 @@ SUFFIXES = frozenset({".csv", ".tsv"})
 COLUMNS = ("path", "label", "product", "split", "mask")
 TEXTS = {
     "product_name": "the table has no column product: all images are of {names}",
-    "missing_masks": "{count} defective images name a mask that is missing and count as whole images only: {files}",
+    "missing_masks": "{count:defective image} {count:names|name} a mask that is missing and "
+    "{count:counts as a whole image|count as whole images} only: {files}",
     "no_good_test": "no good test image of {names}, so false rejects cannot be measured: give some the split test",
 }
 
@@ -46,13 +46,20 @@ class _Row:
     product: str
     split: str
     mask: str
+    surplus: str = ""
+    """Why its cells do not fit the columns."""
 
 
-def open_table(path: Path) -> Table:
+def open_table(path: Path, products: Sequence[str] | None = None) -> Table:
     """Reads the lines of ``path``, and checks what each says.
 
+    Args:
+        path: of the table.
+        products: whose images must be there; all if not given.
+
     Raises:
-        DataError: it is no table, or lines of it cannot be used; the message names the first few.
+        DataError: it is no table, or lines of it cannot be used; the message names the first few, whatever is wrong
+            with each.
     """
     rows, named = _rows(path)
     if not rows:
@@ -64,9 +71,15 @@ def open_table(path: Path) -> Table:
             faults.append(f"line {row.line}: {fault}")
         elif (first := lines.setdefault(os.path.normpath(path.parent / row.path), row.line)) != row.line:
             faults.append(f"line {row.line}: {row.path} is on line {first} already")
+        elif (products is None or row.product in products) and not (path.parent / row.path).exists():
+            faults.append(f"line {row.line}: {path.parent / row.path} is missing")
     if faults:
         more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-        raise DataError(f"{path} cannot be used", "; ".join(faults[:NAMED]) + more, "correct the table (docs/data.md)")
+        raise DataError(
+            f"{path} cannot be used",
+            "; ".join(faults[:NAMED]) + more,
+            "correct the table, whose paths are relative to its own folder (docs/data.md)",
+        )
     return Table(path, rows, named)
 
 
@@ -84,11 +97,7 @@ class Table:
         return tuple(sorted({row.product for row in self.rows}))
 
     def read(self, products: Sequence[str]) -> Reading:
-        """Training and test samples of ``products``.
-
-        Raises:
-            DataError: images are missing.
-        """
+        """Training and test samples of ``products``."""
         notes = Notes()
         train: list[Sample] = []
         test: list[Sample] = []
@@ -97,7 +106,6 @@ class Table:
                 sample = self._sample(row, notes)
                 tests = Role.TEST in roles_of(row.split) or Role.VALIDATION in roles_of(row.split)
                 (test if tests or not sample.is_good else train).append(sample)
-        require_listed([*train, *test], self.path, "paths are relative to the table's folder")
         if not self.names_products:
             notes.name("product_name", *self.products)
         counts = Counter((sample.product, sample.is_good) for sample in test)
@@ -110,7 +118,7 @@ class Table:
             return Sample(path, row.product, GOOD)
         masks = [self.path.parent / name for name in _names(row.mask)]
         source: MaskSource | None = None
-        if not all(mask.is_file() for mask in masks):
+        if not all(mask.exists() for mask in masks):
             notes.add("missing_masks", [path])
         elif masks:
             source = LabelmeFile(masks[0]) if masks[0].suffix.lower() == ".json" else MaskFiles(tuple(masks))
@@ -122,6 +130,8 @@ def _fault_of(row: _Row) -> str:
     roles, split = roles_of(row.label), roles_of(row.split)
     masks = {Path(name).suffix.lower() for name in _names(row.mask)}
     outlines = masks == {".json"} and len(_names(row.mask)) == 1
+    if row.surplus:
+        return row.surplus  # what its cells mean is anybody's guess
     faults = {
         "no path": not row.path,
         "no product": not row.product,
@@ -172,11 +182,11 @@ def _read(path: Path, header: Sequence[str], rows: Iterator[tuple[int, list[str]
     for line, cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
-        if len(cells) > len(header):
-            raise DataError(f"{path}, line {line} has {len(cells)} cells for {len(header)} columns", fix="quote commas")
         row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
         own = row.get("product", "") if "product" in header else folder
-        yield _Row(line, row.get("path", ""), row.get("label", ""), own, row.get("split", ""), row.get("mask", ""))
+        many = f"{len(cells)} cells for {len(header)} columns: quote commas" if len(cells) > len(header) else ""
+        path_told, label, split, mask = (row.get(name, "") for name in ("path", "label", "split", "mask"))
+        yield _Row(line, path_told, label, own, split, mask, many)
 
 
 def _delimiter(text: str) -> str:

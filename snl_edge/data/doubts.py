@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from snl_edge.bit_depth import suspected_bits
+from snl_edge.counted import counted
 
 from .figures import Figures
-from .findings import Finding, counted
+from .findings import Finding
 from .folders import name_some
 
 RECOMMENDED = 20
@@ -52,12 +53,18 @@ def depth_faults(images: Sequence[Figures]) -> list[Finding]:
         return []
     found = [figures for own in narrow.values() for figures in own]
     bits = suspected_bits(max(figures.peak or 0 for figures in found)) or 16
+    are, have = ("it is", "it really has") if len(found) == 1 else ("they are", "they really have")
     text = (
-        f"{len(found)} of {sum(map(len, deep.values()))} 16-bit images have no value above {2**bits - 1}: {bits}-bit? "
-        f"Read as 16 bits they are nearly black ({name_some(list(narrow))}): give --bits {bits}, or --bits 16 if they "
-        "really have 16"
+        f"{_of(len(found), sum(map(len, deep.values())))} no value above {2**bits - 1}: {bits}-bit? "
+        f"Read as 16 bits {are} nearly black ({name_some(list(narrow))}): give --bits {bits}, or --bits 16 if {have} 16"
     )
     return [Finding("bit_depth", text, _paths(found))]
+
+
+def _of(some: int, every: int) -> str:
+    if every == 1:
+        return "the only 16-bit image has"
+    return f"{some:,} of {every:,} 16-bit images {'has' if some == 1 else 'have'}"
 
 
 def doubts(train: Sequence[Figures], test: Sequence[Figures]) -> list[Finding]:

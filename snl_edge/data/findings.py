@@ -6,11 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-def counted(number: int, noun: str) -> str:
-    """As in ``1 image`` and ``2,000 images``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 @dataclass(frozen=True)
 class Finding:
     """Something that a person should look at before trusting what was learned from these images, or should know."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from snl_edge.errors import DataError
 from snl_edge.image import IMAGE_SUFFIXES
@@ -19,8 +20,9 @@ from .tree import Folder, Tree
 
 TEXTS = {
     "product_name": "the images are of one product, {names}",
-    "nested": "{count} images in folders below a product's count as its good parts: {folders}",
-    "masks_among_images": "{count} files are taken for masks of the images beside them, by their names: {files}",
+    "nested": "{count:image} in folders below a product's {count:counts as a good part|count as good parts}: {folders}",
+    "masks_among_images": "{count:file} {count:is taken for a mask|are taken for masks} of the "
+    "{count:image beside it, by its name|images beside them, by their names}: {files}",
 }
 _NO_PRODUCTS = frozenset({Role.DEFECT, Role.TEST, Role.VALIDATION, Role.MASKS, Role.DEPTH})
 
@@ -99,6 +101,7 @@ class PlainFolders:
         if len(self.found) == 1 and self.tree.folders[0].images and self.products[0] != self.tree.root.resolve().name:
             notes.name("product_name", *self.products)
         train: list[Sample] = []
+        loose: list[Path] = []
         for product in products:
             top, *below = self.found[product]
             below = [folder for folder in below if folder.images]
@@ -116,8 +119,9 @@ class PlainFolders:
                 images, masks = part_masks(folder)
                 train += [Sample(path, product, GOOD) for path in images]
                 notes.add("masks_among_images", masks)
+                loose += masks
                 notes.add("nested", () if folder is top else images)
-        return Reading(tuple(train), (), notes.findings(TEXTS))
+        return Reading(tuple(train), (), notes.findings(TEXTS), tuple(loose))
 
 
 def _refuse_below(product: str, top: Folder, below: Sequence[Folder]) -> None:

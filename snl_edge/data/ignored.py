@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from snl_edge.counted import counted
 from snl_edge.image import IMAGE_SUFFIXES
 
-from .findings import Finding, counted
+from .findings import Finding
 from .folders import name_some
 
 NO_PICTURES = frozenset({".txt", ".md", ".rst", ".log", ".html", ".htm", ".pdf", ".doc", ".docx", ".odt"}) | frozenset(

@@ -42,17 +42,21 @@ from .tree import Tree
 
 TEXTS = {
     "product_name": "the images are of one product, {names}",
-    "nested": "{count} images in folders below good ones count as good: {folders}",
-    "validation_trains": "{count} good images under validation train as well; test has good images of its own",
-    "validation_tests": "{count} images under validation count as test images",
-    "train_defects": "{count} defective images under train count as test images; nothing is learned from them",
-    "unlabelled": "{count} test images without a label are left out: {folders}",
-    "depth": "{count} files of another sensor are left out: {folders}",
-    "masks_among_images": "{count} files are taken for masks of the images beside them, by their names: {files}",
+    "nested": "{count:image} in folders below good ones {count:counts|count} as good: {folders}",
+    "validation_trains": "{count:good image} under validation {count:trains|train} as well; "
+    "test has good images of its own",
+    "validation_tests": "{count:image} under validation {count:counts as a test image|count as test images}",
+    "train_defects": "{count:defective image} under train {count:counts as a test image|count as test images}; "
+    "nothing is learned from {count:it|them}",
+    "unlabelled": "{count:test image} without a label {count:is|are} left out: {folders}",
+    "depth": "{count:file} of another sensor {count:is|are} left out: {folders}",
+    "masks_among_images": "{count:file} {count:is taken for a mask|are taken for masks} of the "
+    "{count:image beside it, by its name|images beside them, by their names}: {files}",
     "empty": "no image in {names}",
     "annotations": "annotations are left out: {names}",
-    "unused_masks": "{count} masks belong to no defective test image: {files}",
-    "shared_masks": "{count} defective images share their mask with others and count as having none: {files}",
+    "unused_masks": "{count:mask} {count:belongs|belong} to no defective test image: {files}",
+    "shared_masks": "{count:defective image} {count:shares its|share their} mask with others and "
+    "{count:counts|count} as having none: {files}",
     "no_good_test": "no good test image of {names}, so false rejects cannot be measured: put some under test/good",
 }
 
@@ -114,6 +118,10 @@ class _Product:
     where: dict[Path, tuple[Parts, Role | None]] = field(default_factory=dict)
     """The folders and the split of each defective image."""
     mask_files: list[Path] = field(default_factory=list)
+    """In folders of masks, those of good images left out."""
+    all_masks: list[Path] = field(default_factory=list)
+    loose_masks: list[Path] = field(default_factory=list)
+    """Those of them that mark no sample."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +153,8 @@ class LabelledFolders:
         for product in read:
             if product.test and not any(sample.is_good for sample in product.test):
                 notes.name("no_good_test", product.name)
-        return Reading(tuple(train), tuple(test), notes.findings(TEXTS))
+        loose = [path for product in read for path in product.loose_masks]
+        return Reading(tuple(train), tuple(test), notes.findings(TEXTS), tuple(loose))
 
     def _product(self, product: _Product, notes: Notes) -> _Product:
         own = self.found[product.name]
@@ -176,12 +185,14 @@ def _sort(product: _Product, own: ProductFolders, notes: Notes) -> None:
             product.masks.add_outlines(parts, folder.annotations, where.split)
         if where.other is Role.MASKS:
             product.masks.add_masks(parts, folder.images, where.split)
+            product.all_masks += folder.images
             product.mask_files += [] if one_of(parts, Role.GOOD) else folder.images
         elif where.other is Role.DEPTH:
             notes.add("depth", folder.images)
         else:
             images, masks = part_masks(folder)
             product.masks.add_masks(parts, masks, where.split)
+            product.all_masks += masks
             notes.add("masks_among_images", masks)
             _add(product, where, parts, images, notes)
 
@@ -242,4 +253,6 @@ def _mark(product: _Product, notes: Notes) -> None:
     used = {path for source in claims if isinstance(source, MaskFiles) for path in source.paths}
     notes.add("unused_masks", [path for path in product.mask_files if path not in used])
     marks = {path: source for path, source in found.items() if claims[source] == 1}
+    marking = {path for source in marks.values() if isinstance(source, MaskFiles) for path in source.paths}
+    product.loose_masks = [path for path in product.all_masks if path not in marking]
     product.test = [replace(sample, mask=marks.get(sample.path)) for sample in product.test]

@@ -11,11 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol
 
+from snl_edge.counted import counted
 from snl_edge.errors import DataError
 from snl_edge.outside.shown import is_text, shown
 
 from .csv_table import SUFFIXES, open_table
-from .findings import Finding, counted
+from .findings import Finding
 from .folder import open_folder
 from .folders import name_some
 from .labelled import open_labelled
@@ -88,7 +89,7 @@ def open_dataset(
             would be one name elsewhere.
     """
     root = Path(root)
-    is_table = root.suffix.lower() in SUFFIXES and root.is_file()
+    is_table = root.suffix.lower() in SUFFIXES and root.exists() and not root.is_dir()
     if not is_table and not root.is_dir():
         what = "neither a folder nor a table (.csv, .tsv)" if root.exists() else "no folder"
         raise DataError(f"{root} is {what}", fix="give the folder that holds the images, or the table that lists them")
@@ -96,7 +97,7 @@ def open_dataset(
         raise DataError(f"{root} is a table, which has no {layout} layout", fix="leave out --layout")
     try:
         tree = None if is_table else read_tree(root)
-        name, opened = (TABLE, open_table(root)) if tree is None else _open(tree, layout)
+        name, opened = (TABLE, open_table(root, products)) if tree is None else _open(tree, layout)
         chosen = _select(root, opened.products, products)
         _check_names(root, chosen)
         reading = opened.read(chosen)
@@ -112,7 +113,7 @@ def open_dataset(
         ) from error
     told = {path for finding in reading.findings if finding.kind in MASK_KINDS for path in finding.images}
     findings = (*_products_found(name, reading), *reading.findings, *unmarked(reading.test, told), *beside)
-    return Dataset(root, name, reading.train, reading.test, findings)
+    return Dataset(root, name, reading.train, reading.test, findings, reading.loose_masks)
 
 
 def _open(tree: Tree, layout: Literal["auto"] | LayoutName) -> tuple[str, Opened]:

@@ -1,4 +1,4 @@
-"""What lies among a data set's images and was left out of them: somebody may believe that it counts."""
+"""What lies among a data set's images and was left out of them, or is no image: somebody may believe that it counts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from snl_edge.counted import counted
 from snl_edge.image import IMAGE_SUFFIXES
 
-from .findings import Finding, counted
+from .findings import Finding
 from .folders import name_some
 from .tree import Tree
 
 
 def left_out(tree: Tree) -> tuple[Finding, ...]:
-    """Heatmaps of a line in one finding; hidden images and links that are not followed in another.
+    """Heatmaps of a line, hidden images with links that are not followed, and folders named as images, each in one.
 
     A hidden file is left out as everywhere; behind a link that leads nowhere there were perhaps images.
     """
@@ -34,6 +35,9 @@ def left_out(tree: Tree) -> tuple[Finding, ...]:
     if words:
         paths = (*dangling, *hidden, *tree.circular)
         found.append(Finding("left_out", f"left out: {', '.join(words)}: {name_some(paths)}", paths, bool(dangling)))
+    if folders := [folder.path for folder in tree.folders[1:] if folder.path.suffix.lower() in IMAGE_SUFFIXES]:
+        text = f"{counted(len(folders), 'folder')} named as an image, and no image: {name_some(folders)}"
+        found.append(Finding("folders_as_images", text, tuple(folders)))
     return tuple(found)
 
 

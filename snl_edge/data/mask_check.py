@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .findings import Finding, counted
+from snl_edge.counted import counted
+
+from .findings import Finding
 from .folders import name_some
 from .mask_sources import MaskFiles
 from .masks import mask_values, require_few_marks

@@ -6,11 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snl_edge.counted import counted
+
 from .findings import Finding
 from .folders import name_some
 
 PLAIN = frozenset({"product_name", "validation_trains", "validation_tests", "depth"})
 """Kinds that only say how a data set was read; all others are doubts."""
+
+
+class _Count(int):
+    def __format__(self, words: str) -> str:
+        one, _, many = words.partition("|")
+        return (one if self == 1 else many) if many else counted(int(self), words)
 
 
 @dataclass
@@ -31,15 +39,16 @@ class Notes:
     def findings(self, texts: Mapping[str, str]) -> tuple[Finding, ...]:
         """A finding for each kind in ``texts`` that something was added to.
 
-        A text may use ``{count}``, ``{files}`` and ``{folders}`` of the images, and ``{names}``.
+        A text may use ``{count:image}`` (``1 image``, ``2 images``), ``{count:counts|count}`` (what goes with one, and
+        with several), ``{files}`` and ``{folders}`` of the images, and ``{names}``.
         """
         found: list[Finding] = []
         for kind, text in texts.items():
             images, names = self._images.get(kind, []), self._names.get(kind, [])
             if images or names:
                 folders = list(dict.fromkeys(str(path.parent) for path in images))
-                words = text.format(
-                    count=len(images), files=name_some(images), folders=name_some(folders), names=name_some(names)
-                )
+                count = _Count(len(images))
+                told = {"files": name_some(images), "folders": name_some(folders), "names": name_some(names)}
+                words = text.format(count=count, **told)
                 found.append(Finding(kind, words, tuple(images), kind not in PLAIN))
         return tuple(found)

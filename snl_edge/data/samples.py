@@ -51,6 +51,8 @@ class Reading:
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
     findings: tuple[Finding, ...] = ()
+    loose_masks: tuple[Path, ...] = ()
+    """Files that are taken for masks and mark no sample."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Dataset:
     test: tuple[Sample, ...]
     findings: tuple[Finding, ...] = ()
     """What reading the layout left out or took for granted."""
+    loose_masks: tuple[Path, ...] = ()
+    """Files that are taken for masks and mark no sample: looked at by `check` alone."""
 
     def with_bits(self, bits: int | None) -> Dataset:
         """The same images, read as pictures of so many bits; nothing changes for None."""

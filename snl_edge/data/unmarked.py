@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from .findings import Finding, counted
+from snl_edge.counted import counted
+
+from .findings import Finding
 from .folders import name_some
 from .samples import Sample
 

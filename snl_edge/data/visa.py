@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from snl_edge.counted import counted
 from snl_edge.errors import DataError
 from snl_edge.outside.csv_rows import csv_rows
 from snl_edge.outside.files import read_text, reason
 
-from .folders import subfolders
-from .listed import require_listed
+from .folders import name_some, subfolders
 from .mask_sources import MaskFiles
 from .samples import GOOD, Reading, Sample
 from .tree import Tree
@@ -72,12 +72,21 @@ class Visa:
                     "take the split file of the original download",
                 )
             path, mask = self.root / row["image"], self.root / row["mask"]
-            marked = not good and bool(row["mask"]) and mask.is_file()
+            marked = not good and bool(row["mask"]) and mask.exists()
             source = MaskFiles((mask,)) if marked else None
             samples[row["split"]].append(Sample(path, row["object"], GOOD if good else DEFECT, source))
-        fix = "copy the whole download, or choose complete products with --products"
-        require_listed([*samples["train"], *samples["test"]], split, fix)
+        _require_listed([*samples["train"], *samples["test"]], split)
         return Reading(tuple(samples["train"]), tuple(samples["test"]))
+
+
+def _require_listed(samples: Sequence[Sample], split: Path) -> None:
+    missing = [sample.path for sample in samples if not sample.path.exists()]
+    if missing:
+        raise DataError(
+            f"{counted(len(missing), 'image')} named by {split} {'is' if len(missing) == 1 else 'are'} missing",
+            name_some(missing),
+            "copy the whole download, or choose complete products with --products",
+        )
 
 
 def _rows(split: Path) -> list[tuple[int, dict[str, str]]]:

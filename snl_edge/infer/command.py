@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -11,8 +10,11 @@ from pathlib import Path
 from snl_edge import __version__
 
 from ..atomic import require_replaceable
+from ..counted import counted
 from ..errors import EngineError, OutputError
+from ..opencv import silence
 from ..progress import console, progress_bar
+from ..runtime.backend import backend_kind
 from ..runtime.detector import Detector
 from ..runtime.manifest import require_threshold, sha256_of
 from ..runtime.tuning import standing_doubts, unusual
@@ -24,7 +26,8 @@ from .overlay_file import OverlayStyle
 from .pipeline import Overlays, Pipeline, Rules
 from .sources import find_pictures
 from .table import View, print_summary, print_verdicts, warn
-from .verdict_file import VerdictFile, digest_of
+from .unchanged import require_unchanged
+from .verdict_file import VERDICTS, VerdictFile, digest_of
 
 LARGEST_BATCH = 8
 """More gains nothing and is longer made ready."""
@@ -66,11 +69,13 @@ def infer_files(
         view: what the table shows.
 
     Raises:
-        DataError: an argument names nothing, nothing is left to judge, or ``resume`` finds other settings.
+        DataError: an argument names nothing, nothing is left to judge, or ``resume`` finds other settings or a
+            picture that was changed since it was judged.
         BundleError, BackendError, EngineError: the bundle cannot be loaded or run.
         ConfigError: the threshold cannot be one, or the product is unknown.
         OutputError: ``out`` or ``csv`` cannot be written; what is there is whole.
     """
+    silence()
     rules = Rules(threshold, product, compare)
     if threshold is not None:
         require_threshold(threshold)
@@ -94,6 +99,15 @@ def infer_files(
     if not as_json:
         print_verdicts(lines, view)
         print_summary(lines, summary)
+    if out is not None:
+        overlaid = sum("overlay" in line for line in lines)
+        console.print(
+            f"{counted(len(lines), 'verdict')} in {printable(text_of(out / VERDICTS))}, {counted(overlaid, 'overlay')} "
+            "beside it",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
     if (depth := doubtful_depth(lines)) is not None:
         warn(depth)
     return summary
@@ -109,6 +123,7 @@ def _judge(
         if overlays is not None:
             settings = _settings(detector, paths, rules, overlays.style)
             kept = stack.enter_context(VerdictFile(overlays.folder, settings, resume=resume))
+            require_unchanged(kept.lines, paths, overlays.folder)
             lines += kept.lines
         if lines:
             console.print(f"going on after {len(lines)} of {len(paths)} images")
@@ -140,14 +155,19 @@ def _odd(detector: Detector, rules: Rules) -> list[str]:
 
 
 def _settings(detector: Detector, paths: Sequence[Path], rules: Rules, overlays: OverlayStyle) -> Settings:
-    bundle = detector.bundle
+    bundle, backend = detector.bundle, detector.backend
+    manifest, sha256 = bundle.manifest, sha256_of(backend.artifact)
+    is_engine = backend_kind(backend.name).flavour is not None
     return Settings(
         snl_edge=__version__,
-        bundle=bundle.manifest.name,
-        manifest=hashlib.sha256(bundle.manifest.model_dump_json().encode()).hexdigest(),
-        engine=sha256_of(detector.backend.artifact),
-        backend=detector.backend.description,
-        batch=detector.backend.max_batch,
+        bundle=manifest.name,
+        digest=bundle.root,
+        thresholds={name: manifest.threshold_for(name, backend.precision) for name in manifest.products},
+        unknown_limit=manifest.unknown_limit,
+        graph=None if is_engine else sha256,
+        engine=sha256 if is_engine else None,
+        backend=backend.description,
+        batch=backend.max_batch,
         threshold=rules.threshold,
         product=rules.product,
         compare=rules.compare,

@@ -48,6 +48,7 @@ class JudgedFrame(_Written):
 class _Named(_Written):
     path: str = Field(description=r"As given or found; bytes that are no UTF-8 as \xNN.")
     path_bytes: str = Field(default="", description="Its bytes in hexadecimal, only where they are no UTF-8.")
+    sha256: str = Field(default="", description="Of the file's content; only absent where it could not be read.")
 
 
 class JudgedPicture(JudgedFrame, _Named):
@@ -98,8 +99,11 @@ class Settings(_Written):
 
     snl_edge: str
     bundle: str = Field(description="Name in its manifest.")
-    manifest: str = Field(description="SHA-256 of the manifest as JSON, with the thresholds in force in it.")
-    engine: str = Field(description="SHA-256 of the engine or graph that ran.")
+    digest: str = Field(description="The bundle's, as `snl-edge inspect` shows it.")
+    thresholds: dict[str, float] = Field(description="In force, of each product, at the precision that ran.")
+    unknown_limit: float = Field(description="Distance from the nearest product beyond which a part is unknown.")
+    graph: str | None = Field(description="SHA-256 of the ONNX graph that ran; null where an engine did.")
+    engine: str | None = Field(description="SHA-256 of the TensorRT engine that ran; null where a graph did.")
     backend: str
     batch: int
     threshold: float | None

@@ -28,6 +28,7 @@ from .lines import Line, judged
 from .marks import read_regular
 from .names import bytes_of, printable, text_of
 from .overlay_file import OverlayStyle
+from .unchanged import sha256_of_picture
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class _Ready:
     """A picture on its way to the engine."""
 
     path: Path
+    sha256: str
     frame: NDArray[np.uint8]
     """As the detector takes it."""
     size: tuple[int, int]
@@ -65,6 +67,8 @@ class _Ready:
 @dataclass(frozen=True)
 class _Failed:
     path: Path
+    sha256: str | None
+    """None where it cannot be read."""
     why: str
 
 
@@ -138,16 +142,18 @@ class Pipeline:
 
     def _prepare(self, path: Path) -> _Ready | _Failed:
         """Everything before the engine, on a thread of its own; whatever is wrong with the file costs no other."""
+        sha256: str | None = None
         try:
-            return self._decoded(path)
+            encoded = read_regular(path)
+            sha256 = sha256_of_picture(encoded)
+            return self._decoded(path, encoded, sha256)
         except (SnlEdgeError, OSError) as error:
             why = str(error) if isinstance(error, SnlEdgeError) else f"cannot read {path}: {error.strerror or error}."
-            return _Failed(path, text_of(why))
+            return _Failed(path, sha256, text_of(why))
         except Exception as error:  # a decoder raises what its parsing happens to raise, and MemoryError
-            return _Failed(path, text_of(f"{path} cannot be judged: {type(error).__name__} {error}."))
+            return _Failed(path, sha256, text_of(f"{path} cannot be judged: {type(error).__name__} {error}."))
 
-    def _decoded(self, path: Path) -> _Ready:
-        encoded = read_regular(path)
+    def _decoded(self, path: Path, encoded: bytes, sha256: str) -> _Ready:
         if not encoded:
             raise DataError(f"{path} is empty", fix="remove it or record it again")
         stored = decode(encoded, path)
@@ -158,7 +164,7 @@ class Pipeline:
         else:
             frame = as_images(picture, self._takes)
         base = None if self._overlays is None else self._overlays.style.sized(picture)
-        return _Ready(path, frame, picture.shape[:2], largest, base)
+        return _Ready(path, sha256, frame, picture.shape[:2], largest, base)
 
     def _judge(self, batch: Sequence[_Ready | _Failed]) -> list[Verdict | str]:
         """A verdict of each, or what is wrong with it."""
@@ -192,6 +198,8 @@ class Pipeline:
         name: Line = {"path": text_of(one.path)}
         if (encoded := bytes_of(one.path)) is not None:
             name["path_bytes"] = encoded
+        if one.sha256 is not None:
+            name["sha256"] = one.sha256
         if isinstance(one, _Failed) or isinstance(said, str):
             return name | {"error": said}, None
         line = judged(name, said, one.largest)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..counted import counted
 from ..errors import DataError
 from ..image import IMAGE_SUFFIXES
 from ..image_files import is_kept_heatmap
@@ -34,14 +35,14 @@ class Found:
     def left_out(self) -> Iterator[str]:
         """What was left out, a line each."""
         kinds = (
-            (self.heatmaps, "heatmaps that a line keeps beside its pictures"),
-            (self.overlays, "overlays that infer wrote"),
-            (self.hidden, "hidden files (give their names to judge them)"),
-            (self.linked, "links to folders (give their names to search them)"),
+            (self.heatmaps, "heatmap", "that a line keeps beside its pictures"),
+            (self.overlays, "overlay", "that infer wrote"),
+            (self.hidden, "hidden file", "(to judge one, give its name)"),
+            (self.linked, "link", "to a folder (to search one, give its name)"),
         )
-        for paths, kind in kinds:
+        for paths, noun, what in kinds:
             if paths:
-                yield f"left out: {len(paths)} {kind}"
+                yield f"left out: {counted(len(paths), noun)} {what}"
         for path in self.closed:
             yield f"left out: all of {printable(text_of(path))}, which cannot be read"
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from rich.text import Text
 
+from ..counted import counted
 from ..errors import ConfigError
 from ..progress import console
 from ..table import number_column, print_table, text_column
@@ -44,8 +45,8 @@ class View:
         if self.sort == "verdict":
             return sorted(wanted, key=lambda line: (KINDS.index(kind_of(line)), -_height(line), line["path"]))
         name = "product_distance" if self.sort == "distance" else self.sort
-        # Those without the figure come first: they are not low, they are not known.
-        return sorted(wanted, key=lambda line: (line.get(name) is not None, -(line.get(name) or 0.0), line["path"]))
+        # Those without the figure come last: nothing says how high they are, and they are told below the table.
+        return sorted(wanted, key=lambda line: (line.get(name) is None, -(line.get(name) or 0.0), line["path"]))
 
 
 def parse_kinds(text: str) -> tuple[Kind, ...]:
@@ -127,7 +128,7 @@ def print_summary(lines: Sequence[Line], summary: Summary) -> None:
         print("\nscore over threshold, by product:")  # noqa: T201
         print_table(headings, rows)
     counts = f"{summary.good} good, {summary.reject} reject, {summary.unknown} unknown"
-    print(f"{summary.pictures} images: {counts}, {summary.errors} errors")  # noqa: T201
+    print(f"{counted(summary.pictures, 'image')}: {counts}, {counted(summary.errors, 'error')}")  # noqa: T201
     for line in lines:
         if "error" in line:
             warn(line["error"])
@@ -139,7 +140,7 @@ def print_summary(lines: Sequence[Line], summary: Summary) -> None:
         )
         warn(f"doubtful: {of}: {one.doubt}")
     if (more := len(summary.doubts) - _MOST_DOUBTS) > 0:
-        warn(f"{more} more doubts (--json or --csv tells all)")
+        warn(f"{counted(more, 'more doubt')} (--json or --csv tells all)")
 
 
 def _relations(one: OfProduct) -> tuple[float | None, float | None]:

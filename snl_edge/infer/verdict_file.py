@@ -23,8 +23,11 @@ RUN = "infer.json"
 _CAUSES = {
     "snl_edge": "another version of snl-edge",
     "bundle": "another bundle",
-    "manifest": "the bundle or its thresholds were changed",
-    "engine": "another engine or graph",
+    "digest": "a bundle of another digest",
+    "thresholds": "other thresholds of the bundle",
+    "unknown_limit": "another limit of what is unknown",
+    "graph": "another graph",
+    "engine": "another engine",
     "backend": "another backend or precision",
     "batch": "another batch",
     "threshold": "another --threshold",

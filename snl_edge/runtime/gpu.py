@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from ..errors import EngineError
 
@@ -15,6 +16,10 @@ _DRIVER = "libcuda.so.1"
 _INTEGRATED = 18
 _COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
 _NO_DEVICE = 100
+_PCI = Path("/sys/bus/pci/devices")
+_NVIDIA, _DISPLAY = 0x10DE, 0x03
+"""Vendor, and class of display controllers, a GPU without an outlet included (PCI Code and ID Assignment)."""
+_DEVICE_TREE = Path("/proc/device-tree/compatible")
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,25 @@ def present_gpus() -> tuple[Gpu, ...]:
         return _ask_driver()
     except EngineError:
         return ()
+
+
+def nvidia_hardware() -> bool:
+    """Whether an NVIDIA GPU is in this machine, one that no driver offers included: on the PCI bus, or a Jetson's own.
+
+    Where the driver does offer one (as below Windows, without a bus), that is enough.
+    """
+    if present_gpus():
+        return True
+    jetson = _DEVICE_TREE.is_file() and b"nvidia,tegra" in _DEVICE_TREE.read_bytes()
+    return jetson or any(_is_display(device) for device in _PCI.glob("*"))
+
+
+def _is_display(device: Path) -> bool:
+    try:
+        vendor, kind = (int((device / name).read_text(), 16) for name in ("vendor", "class"))
+    except (OSError, ValueError):
+        return False
+    return vendor == _NVIDIA and kind >> 16 == _DISPLAY
 
 
 def gpu(index: int) -> Gpu:

@@ -8,7 +8,7 @@ from ..errors import BackendError, ConfigError
 from .backend import BACKENDS, Backend, BackendKind, backend_kind, require
 from .bundle import Bundle
 from .engine_record import EngineRecord
-from .gpu import gpu
+from .gpu import gpu, nvidia_hardware
 from .manifest import OPENVINO_GATES, Precision
 from .tensorrt_flavour import load_flavour
 
@@ -35,7 +35,8 @@ def select_backend(
         max_batch: largest batch that will be given: less to make ready; what the engine or bundle takes if not given.
 
     Returns:
-        the backend, and in words which it is and why those before it were not taken.
+        the backend, and in words which it is and why those before it were not taken; where no NVIDIA GPU is in this
+        machine, not that one would be needed for TensorRT.
 
     Raises:
         ConfigError: there is no such backend, precision, batch or number of threads.
@@ -61,14 +62,16 @@ def select_backend(
                 f"build an engine on this device: snl-edge build {bundle.path}",
             )
         return loaded, f"{loaded.description}, as asked for"
-    refused: list[str] = []
+    refused: list[tuple[BackendKind, str]] = []
     for kind in BACKENDS:
         probed = kind.probe(device)
         loaded = _load(bundle, kind, wanted, device, threads, max_batch) if probed.available else probed.reason
         if not isinstance(loaded, str):
-            return loaded, loaded.description + "".join(f"; not {reason}" for reason in refused)
-        refused.append(f"{kind.title}: {loaded}")
-    raise BackendError("no backend can run here", "; ".join(refused), f"get one: {BACKENDS[-1].install}")
+            untaken = [words for kind, words in refused if kind.flavour is None or nvidia_hardware()]
+            return loaded, "; not ".join([loaded.description, *untaken])
+        refused.append((kind, f"{kind.title}: {loaded}"))
+    reasons = "; ".join(words for _, words in refused)
+    raise BackendError("no backend can run here", reasons, f"get one: {BACKENDS[-1].install}")
 
 
 def _load(

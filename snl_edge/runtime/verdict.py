@@ -75,7 +75,8 @@ class Verdict(Decision):
     def to_dict(self) -> dict[str, Any]:
         """What `snl-edge infer --json` says of a picture, but its path: numbers, strings, lists and None.
 
-        The scheme is ``docs/infer.schema.json``. Score, distance and what follows from them have 6 decimals.
+        The scheme is ``docs/infer.schema.json``. Scores, thresholds, distances and what follows have 6
+        decimals; ``reason`` is `objection`.
         """
         return {
             "verdict": self.kind,
@@ -83,7 +84,7 @@ class Verdict(Decision):
             "recognised": self.recognised,
             "product_distance": round(self.product_distance, _DECIMALS),
             "score": round(self.score, _DECIMALS),
-            "threshold": self.threshold,
+            "threshold": None if self.threshold is None else round(self.threshold, _DECIMALS),
             "relation": None if self.relation is None else round(self.relation, _DECIMALS),
             "regions": [
                 {"box": list(one.box), "area": round(one.area, _DECIMALS), "peak": round(one.peak, _DECIMALS)}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from snl_edge import provenance
 from snl_edge.calibration.vouching import threshold_findings
-from snl_edge.data.findings import counted
+from snl_edge.counted import counted
 from snl_edge.data.loader import ImageStore
 from snl_edge.model.snl import Snl
 from snl_edge.progress import console, progress_bar

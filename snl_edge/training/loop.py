@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snl_edge.counted import counted
 from snl_edge.data.check import inspect_samples
-from snl_edge.data.findings import counted
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import ConfigError, SnlEdgeError

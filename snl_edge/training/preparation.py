@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.data.findings import Finding, counted
+from snl_edge.counted import counted
+from snl_edge.data.findings import Finding
 from snl_edge.data.folders import name_some
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset, Sample

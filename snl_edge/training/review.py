@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from snl_edge.atomic import write_text
-from snl_edge.data.findings import Finding, counted
+from snl_edge.counted import counted
+from snl_edge.data.findings import Finding
 from snl_edge.data.findings_page import show_sample, write_findings
 from snl_edge.data.loader import ImageStore
 from snl_edge.errors import DataError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -170,10 +171,12 @@ class FolderSource:
 
 
 def _seen(path: Path) -> PictureFile | None:
-    """The file as it is now; None where it has gone."""
+    """The file as it is now; None where it has gone, or is none (a pipe, a device)."""
     try:
         status = path.stat()
     except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
         return None
     # A name need not be text, and what is put on record must be.
     name = os.fsencode(path.name).decode("utf-8", "replace")
