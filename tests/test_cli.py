@@ -179,7 +179,7 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, line, bundle, tmp
     output = snl_edge("threshold", copy).stdout
     table = [line.split("  ")[0] for line in output.splitlines()]
     changed = output.splitlines()[table.index(product)]
-    assert re.search(r" 0\.710 .* set by hand \(training chose \d\.\d{3}\)$", changed)
+    assert re.search(r" 0\.710 .* set by \S+@\S+ on \S+ \(training chose \d\.\d{3}\)$", changed)
     assert "certain (95 %): at most" in output.splitlines()[0]
     assert "Name one with --product" in failed_with_one_line(snl_edge("threshold", copy, "0.71"))
     assert "doubtful: 0.71 is" in snl_edge("threshold", copy).stderr
