@@ -19,11 +19,13 @@ class Rates:
 
 EXPECTED = (
     Rates(2, 0.0000, 0.000, 0.000),
-    Rates(3, 0.0014, 0.000, 0.006),
-    Rates(5, 0.0112, 0.000, 0.084),
-    Rates(10, 0.0213, 0.000, 0.044),
-    Rates(20, 0.0231, 0.000, 0.107),
-    Rates(50, 0.0125, 0.000, 0.065),
+    Rates(3, 0.0004, 0.000, 0.000),
+    Rates(5, 0.0069, 0.000, 0.052),
+    Rates(10, 0.0095, 0.000, 0.050),
+    Rates(20, 0.0111, 0.000, 0.085),
+    Rates(50, 0.0250, 0.000, 0.104),
+    Rates(150, 0.0099, 0.000, 0.051),
+    Rates(200, 0.0156, 0.000, 0.046),
 )
 """Of benchmarks/results/threshold_draws-real10.json, made by :mod:`snl_edge.benchmarks.threshold_draws`
 (docs/thresholds.md): the largest of the means resampled and trained, of products together and alone, and the range that

@@ -12,10 +12,11 @@ def main() -> None:
     raise_on_signals()
     try:
         from snl_edge.cli import main as run
+
+        run()
     except KeyboardInterrupt as stop:
         print("snl-edge: interrupted.", file=sys.stderr)
         sys.exit(status_of(stop))
-    run()
 
 
 if __name__ == "__main__":

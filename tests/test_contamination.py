@@ -8,7 +8,9 @@ from snl_edge.benchmarks.contamination import Draw, figures_of, plant
 from snl_edge.benchmarks.contamination_table import contamination_table
 from snl_edge.benchmarks.results import Result
 from snl_edge.data.layouts import open_dataset
+from snl_edge.data.loader import ImageStore
 from snl_edge.errors import DataError
+from snl_edge.training.calibrate import ImageSets
 from snl_edge.training.image_record import ImageEntry
 
 
@@ -67,3 +69,15 @@ def test_the_table_shows_escapes_where_they_were_measured():
     text = contamination_table({"contamination-few.json": result}, "few")
     assert "| escapes, clean | escapes, planted |" in text
     assert "| 1 | 1 (100.0 %) | 0 of 1 (0.0 %) | 100.0 | 10.0 | 25.0 |" in text
+
+
+def test_only_what_nobody_called_defective_counts_as_cut_off(line):
+    """A part that a person called defective is none of the good ones that thresholds are about."""
+    samples = open_dataset(line).train[:6]
+    entries = [entry(sample.path.name, 0.1).model_copy(update={"group": i}) for i, sample in enumerate(samples)]
+    entries = [own.model_copy(update={"product": sample.product}) for own, sample in zip(entries, samples, strict=True)]
+    for place, decided in ((0, False), (1, True), (2, False)):
+        entries[place] = entries[place].model_copy(update={"role": "excluded", "decided": decided})
+    entries[2] = entries[2].model_copy(update={"group": 0})  # another shot of the first part
+    sets = ImageSets.of(ImageStore(samples, (8, 8), budget=0), entries)
+    assert dict(sets.cut) == {samples[0].product: 1}

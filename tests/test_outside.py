@@ -29,11 +29,13 @@ from snl_edge.data.csv_table import open_table
 from snl_edge.data.labelme import LabelmeFile
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.masks import read_mask, require_few_marks
-from snl_edge.data.samples import GOOD, Sample
+from snl_edge.data.samples import GOOD, Dataset, Sample
 from snl_edge.decode import decode
 from snl_edge.errors import BundleError, CheckpointError, ConfigError, DataError, EngineError, ExportError, SnlEdgeError
 from snl_edge.export.onnx_graph import read_graph
 from snl_edge.image import read_image
+from snl_edge.model.config import override
+from snl_edge.model.presets import preset
 from snl_edge.model.weights import load_pretrained
 from snl_edge.outside import decoding_memory as memory
 from snl_edge.outside.csv_rows import csv_rows
@@ -46,7 +48,9 @@ from snl_edge.outside.yaml_text import parse_yaml
 from snl_edge.runtime.engine_record import EngineRecord, read_engine
 from snl_edge.runtime.manifest_file import read_manifest
 from snl_edge.stream.config import read_config
+from snl_edge.training import loop
 from snl_edge.training.checkpoint import read_checkpoint
+from snl_edge.training.config import TrainingConfig
 from snl_edge.training.review import read_review
 
 PLACES: dict[str, Callable[[Path], object]] = {
@@ -388,3 +392,28 @@ def test_names_that_no_file_of_ours_can_hold_are_refused(tmp_path: Path) -> None
     (tmp_path / "line" / "\x1b[2J" / "a.png").write_bytes(content)
     with pytest.raises(DataError, match=r"has a product named '\\x1b\[2J'"):
         open_dataset(tmp_path / "line", "folder")
+
+
+def test_what_torch_refuses_to_unpickle_is_not_told_to_be_unpickled(tmp_path: Path) -> None:
+    """Torch's own words are how to run whatever code the file holds."""
+    picture = tmp_path / "teacher.pth"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    with pytest.raises(CheckpointError, match="it is no file of tensors that torch.save wrote") as told:
+        load_pretrained(torch.nn.Linear(3, 2), "a test", str(picture))
+    assert "weights_only" not in str(told.value)
+
+
+def test_a_file_that_training_is_given_is_looked_at_before_the_images(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "inspect_samples", lambda *_: pytest.fail("images were checked first"))
+    samples = tuple(Sample(tmp_path / f"{index}.png", "gear", "good") for index in range(4))
+    config = override(preset("edge"), [f"teacher.weights={tmp_path / 'none.safetensors'}"])
+    with pytest.raises(CheckpointError, match="cannot read weights"):
+        loop.train(config, TrainingConfig(), Dataset(tmp_path, "folder", samples, ()), tmp_path / "run")
+    with pytest.raises(DataError, match="cannot read the review"):
+        loop.train(
+            preset("edge"),
+            TrainingConfig(),
+            Dataset(tmp_path, "folder", samples, ()),
+            tmp_path / "run",
+            review=tmp_path / "none.csv",
+        )

@@ -118,6 +118,22 @@ def test_an_engine_or_golden_sample_that_no_signature_covers_is_refused(keys: Pa
         Bundle.open(bundle.path)
 
 
+@pytest.mark.parametrize("place", ["golden/good", "golden", "golden/good/b.png"])
+def test_what_a_link_leads_to_is_covered_by_no_signature(keys: Path, tmp_path: Path, place: str) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "a.png").write_bytes(b"a")
+    link = bundle.path / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    signed = place.endswith(".png")
+    if not signed:
+        sign_bundle(bundle.path, keys / "anna")
+    link.symlink_to(elsewhere / "a.png" if signed else elsewhere)
+    with pytest.raises(BundleError, match="is a link: what it leads to may change, and no signature covers it"):
+        sign_bundle(bundle.path, keys / "anna") if signed else Bundle.open(bundle.path)
+
+
 def test_every_bit_of_a_side_file_that_matters_is_signed(keys: Path, tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
     write_engine(bundle)

@@ -62,14 +62,36 @@ def test_nohup_holds(tmp_path):
     assert status == 143
 
 
-def test_a_stop_while_the_command_line_is_being_imported_is_no_traceback():
+# While the command line is imported, while it reads its arguments, and when it has done its work.
+MOMENTS = {
+    "import": """
+class Finder:
+    def find_spec(self, name, *_):
+        if name == 'typer': stop()
+sys.meta_path.insert(0, Finder())
+""",
+    "arguments": """
+from typer.core import TyperGroup
+TyperGroup.parse_args = lambda *_: stop()
+""",
+    "end": """
+import snl_edge.cli
+app = sys.modules['snl_edge.cli.app']
+app.app = lambda: None
+class Stdout:
+    def flush(self): stop()
+app.open_stdout = lambda: setattr(sys, 'stdout', Stdout())
+""",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_stop_around_a_command_is_no_traceback(moment):
     program = (
         "import os, signal, sys\n"
-        "class Finder:\n"
-        "    def find_spec(self, name, *_):\n"
-        "        if name == 'typer': os.kill(os.getpid(), signal.SIGTERM)\n"
-        "sys.meta_path.insert(0, Finder())\n"
         "from snl_edge.__main__ import main\n"
+        "def stop(): os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"{MOMENTS[moment]}\n"
         "main()\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

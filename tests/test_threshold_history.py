@@ -129,6 +129,15 @@ def test_a_line_that_a_power_cut_left_is_not_in_force_is_said_and_is_removed_by_
     assert [own.line for own in again.history.changes] == [1, 2]
 
 
+@pytest.mark.parametrize(("size", "says"), [(1 << 21, "its last line has .* bytes, and no end"), (1 << 30, "1.0 GiB")])
+def test_a_history_of_any_size_is_not_read(tmp_path: Path, size: int, says: str) -> None:
+    """Zeros at its end, as a broken disk or a copy that failed leaves them, are no power cut's half line."""
+    bundle = write_contract_bundle(tmp_path / "line").set_threshold(0.45)
+    os.truncate(bundle.path / FILE, size)
+    with pytest.raises(BundleError, match=says):
+        Bundle.open(bundle.path)
+
+
 def test_a_disk_that_is_full_leaves_the_history_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = write_contract_bundle(tmp_path / "line").set_threshold(0.6, "bolt")
     content = (bundle.path / FILE).read_bytes()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -14,16 +16,27 @@ from snl_edge.errors import SnlEdgeError
 from snl_edge.stopping import status_of
 
 
+@contextmanager
+def _stops_told() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as stop:  # typer would end with 130 whatever the signal, and say nothing
+        complain("interrupted.")
+        raise SystemExit(status_of(stop)) from stop
+
+
 class WholeSentences(TyperGroup):
     """Wraps the sentence that describes a command where typer would cut it off; a stop keeps its signal's status."""
 
+    def make_context(self, *names: Any, **more: Any) -> Any:
+        """Reads the arguments."""
+        with _stops_told():
+            return super().make_context(*names, **more)
+
     def invoke(self, ctx: Any) -> Any:
         """Runs the command that was named."""
-        try:
+        with _stops_told():
             return super().invoke(ctx)
-        except KeyboardInterrupt as stop:  # typer would end with 130 whatever the signal, and say nothing
-            complain("interrupted.")
-            raise SystemExit(status_of(stop)) from stop
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Writes name and sentence of every command."""

@@ -84,7 +84,11 @@ def read_pth(path: Path) -> dict[str, Tensor]:
         except ValueError:
             raise
         except Exception as error:  # zip, unpickling and storage errors share no base class
-            raise ValueError(str(error).split("\n")[0][:200] or type(error).__name__) from error
+            # Of what it refuses to unpickle torch says how to unpickle it all the same.
+            said = "" if "weights_only" in str(error) else str(error).split("\n")[0][:200]
+            raise ValueError(
+                said or "it is no file of tensors that torch.save wrote, or holds more than these"
+            ) from error
     if isinstance(found, dict):
         found = found.get("state_dict", found)
     if not isinstance(found, dict) or not found:

@@ -166,10 +166,19 @@ def require_covered(side_file: Path, content: bytes, signature: Signature | None
 
 
 def decides(bundle: Path) -> Mapping[str, Path]:
-    """The bundle's files that decide and that its manifest does not list, by path."""
+    """The bundle's files that decide and that its manifest does not list, by path.
+
+    Raises:
+        BundleError: one of them, or a folder of them, is a link: what it leads to changes, and no signature sees it.
+    """
     found: dict[str, Path] = {}
     for folder in SIGNED_FOLDERS:
-        paths = sorted(path for path in (bundle / folder).rglob("*") if path.is_file())
+        below = sorted((bundle / folder).rglob("*"))
+        for path in (bundle / folder, *below):
+            if path.is_symlink():
+                why = "what it leads to may change, and no signature covers it"
+                raise BundleError(f"{path} is a link", why, "put the files themselves there, and sign the bundle")
+        paths = [path for path in below if path.is_file()]
         if folder == "engines":  # caches of what was timed, which the builder alone reads, come and go
             paths = [path for path in paths if path.suffix in (".engine", ".json")]
         found |= {path.relative_to(bundle).as_posix(): path for path in paths}

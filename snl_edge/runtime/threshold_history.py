@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import BundleError, ConfigError, OutputError
+from ..outside.files import MOST_TEXT, readable_size
 from ..outside.json_text import parse_json
 from ..provenance import now
 from .file_lock import locked
@@ -30,6 +31,8 @@ from .thresholds import Thresholds
 FILE = "thresholds.jsonl"
 LONGEST = 500
 """Of a name or a reason, in characters."""
+LONGEST_LINE = 1 << 20
+"""Bytes. What a power cut left of a line is no longer either."""
 Kind = Literal["set", "reset", "kept"]
 """``reset``: back to what training chose; ``kept``: taken over by a build from the bundle that it replaced, with the
 name, the reason and the time of whoever set it. Builds of before put one such line of their own, for all values."""
@@ -171,6 +174,8 @@ def parse_history(path: Path, content: bytes, root: str) -> History:
         BundleError: as `read_history`.
     """
     *lines, rest = content.split(b"\n")
+    if len(rest) > LONGEST_LINE:
+        raise BundleError(f"{path} is damaged", f"its last line has {len(rest):,} bytes, and no end", _FIX)
     changes: list[Change] = []
     for number, line in enumerate(lines, 1):
         previous = changes[-1].digest if changes else root
@@ -270,6 +275,8 @@ def _line(line: bytes) -> Change | str:
 
 
 def _content(file: int) -> bytes:
+    if (size := os.fstat(file).st_size) > MOST_TEXT:
+        raise OSError(errno.EFBIG, f"it has {readable_size(size)}, and a history may have {readable_size(MOST_TEXT)}")
     os.lseek(file, 0, os.SEEK_SET)
     with os.fdopen(os.dup(file), "rb") as reader:
         return reader.read()

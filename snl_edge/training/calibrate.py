@@ -24,9 +24,8 @@ from .appearance import measure_appearance, reference_of
 from .camera_changes import threshold_images
 from .checkpoint import Checkpoint, ignored_shares, load_model, save_checkpoint, save_weights
 from .config import TrainingConfig
-from .image_record import FoundImages, find_images, read_run_images, role_indices
+from .image_record import FoundImages, ImageEntry, find_images, read_run_images, role_indices
 from .raised import usual_values
-from .split import Role
 from .tight_regions import TEXT, tight_region_findings
 
 LEAST_PARTS = 2
@@ -45,19 +44,21 @@ class ImageSets:
     thresholds: ImageStore
     threshold_groups: NDArray[np.intp]
     cut: Mapping[str, int]
-    """Parts that are in none of them because they stood out, by product."""
+    """Parts that are in none of them because they stood out, by product; those that a person called defective are not
+    counted: these are no good parts."""
 
     @classmethod
-    def of(cls, store: ImageStore, groups: NDArray[np.intp], roles: Sequence[Role]) -> ImageSets:
-        """The sets of the images of ``store``, each with the number of its part and its role."""
+    def of(cls, store: ImageStore, entries: Sequence[ImageEntry]) -> ImageSets:
+        """The sets of the images of ``store``; ``entries`` tell of each what it shows and is used for."""
         products = [sample.product for sample in store.samples]
+        groups, roles = np.array([entry.group for entry in entries], np.intp), [entry.role for entry in entries]
         trained, held_out, thresholds = (
             role_indices(products, roles, role) for role in ("trained", "held_out", "thresholds")
         )
         excluded = {
-            (product, group)
-            for product, group, role in zip(products, groups.tolist(), roles, strict=True)
-            if role == "excluded"
+            (product, entry.group)
+            for product, entry in zip(products, entries, strict=True)
+            if entry.role == "excluded" and not entry.decided
         }
         return cls(
             store.part(trained),
@@ -71,9 +72,7 @@ class ImageSets:
     @classmethod
     def found(cls, images: FoundImages, size: tuple[int, int]) -> ImageSets:
         """The sets of a finished run, whose images were found again, for a model with inputs of ``size``."""
-        entries = images.entries
-        store = ImageStore(images.samples, size, budget=0)
-        return cls.of(store, np.array([entry.group for entry in entries]), [entry.role for entry in entries])
+        return cls.of(ImageStore(images.samples, size, budget=0), images.entries)
 
 
 @dataclass(frozen=True)

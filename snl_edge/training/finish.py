@@ -69,7 +69,7 @@ def finish(
     roles = prepared.roles
     prepared, suspicious = look_again(model, store, prepared, training)
     if prepared.roles != roles:
-        sets = ImageSets.of(store, prepared.groups, prepared.roles)
+        sets = ImageSets.of(store, prepared.entries)
         remember(model, source, sets, prepared.indices("trained"), training)
     calibration, reference = calibrate(model, sets, training)
     products = tuple(sorted({sample.product for sample in store.samples}))

@@ -41,6 +41,8 @@ class ImageEntry(BaseModel):
     standing: float | None = None
     """How far it stands out of its product, suspicious above 1; None where there were too few parts to tell."""
     suspicious: bool = False
+    decided: bool = False
+    """Whether a person said if it is good."""
 
 
 class RunImages(BaseModel):

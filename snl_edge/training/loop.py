@@ -95,8 +95,7 @@ def train(
         )
     device = choose_device(training.device)
     dataset = dataset.with_bits(training.bits)
-    with progress_bar("checking images") as report:
-        checked = inspect_samples(dataset.train, (), report)
+    # Files that are named come first: whoever mistyped one is not to wait for all images.
     verdicts = read_review(review) if review is not None else {}
 
     torch.manual_seed(training.seed)
@@ -110,6 +109,8 @@ def train(
     warn_of_forgotten_regions((folder, start_from), products, ignored or {})
     if start_from is not None:
         training = training.model_copy(update={"start_weights": take_student(model, start_from)})
+    with progress_bar("checking images") as report:
+        checked = inspect_samples(dataset.train, (), report)
     optimiser = torch.optim.AdamW(
         model.student.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )
@@ -120,7 +121,7 @@ def train(
         source.prepare(training.batch_size, report)
     prepared = prepare_images(dataset, store, source, training, verdicts, checked, start_from)
     say(prepared.findings)
-    sets, trained = ImageSets.of(store, prepared.groups, prepared.roles), prepared.indices("trained")
+    sets, trained = ImageSets.of(store, prepared.entries), prepared.indices("trained")
     samples = sets.trained.samples
     source.measure_statistics(trained, training.batch_size)
 

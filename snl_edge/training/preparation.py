@@ -125,9 +125,10 @@ def prepare_images(
             group=int(part),
             standing=None if np.isnan(stands) else round(float(stands), 4),
             suspicious=bool(doubted),
+            decided=bool(verdict),
         )
-        for sample, digest, role, part, stands, doubted in zip(
-            samples, hashes, roles, parts.groups, standing, suspicious, strict=True
+        for sample, digest, role, part, stands, doubted, verdict in zip(
+            samples, hashes, roles, parts.groups, standing, suspicious, said, strict=True
         )
     )
     findings = [
