@@ -10,6 +10,7 @@ from .inspection_text import columns, size_of_graph
 from .runtime.bundle import Bundle
 from .runtime.engine_record import EngineRecord
 from .runtime.manifest import WITHOUT_DIGEST, Manifest
+from .runtime.thresholds import Thresholds
 from .runtime.tuning import calibrated_threshold, standing_doubts, unusual
 
 PRODUCTS, DOUBTS, CHANGES, ENGINES = 10, 4, 3, 4
@@ -57,7 +58,7 @@ def bundle_summary(
             ]
         ),
         "",
-        f"{counted(len(bundle.history.changes), 'change')} of thresholds since the build",
+        _changes_counted(bundle),
         *(f"  {text}" for text in changes_told(bundle, CHANGES)),
         "",
         f"all of it: snl-edge inspect {bundle.path} --long",
@@ -69,13 +70,16 @@ NOTHING_VOUCHES = (
 )
 
 
+def _changes_counted(bundle: Bundle) -> str:
+    kept = sum(own.kind == "kept" for own in bundle.history.changes)
+    made = counted(len(bundle.history.changes) - kept, "change")
+    return f"{made} of thresholds since the build{f', {kept} kept from before it' if kept else ''}"
+
+
 def changes_told(bundle: Bundle, most: int | None = None) -> list[str]:
     """The last changes of the thresholds, the latest first; all if not told how many."""
     changes = list(reversed(bundle.history.changes))[:most]
-    return [
-        f"{own.time}  {own.kind} {own.after}, was {own.before}, by {own.by}{f': {own.why}' if own.why else ''}"
-        for own in changes
-    ]
+    return [f"{own.time}  {own.kind} {own}, by {own.by}{f': {own.why}' if own.why else ''}" for own in changes]
 
 
 def lineage(bundle: Bundle) -> list[tuple[str, str]]:
@@ -118,15 +122,15 @@ def _products(bundle: Bundle) -> list[tuple[str, str]]:
 def _changed(bundle: Bundle, product: str | None) -> str:
     """Who set the threshold of ``product`` last, in words; None: the limit of unknown products."""
     if product is None:
-        change = next((c for c in reversed(bundle.history.changes) if c.after.unknown_limit is not None), None)
+        change = bundle.history.last(Thresholds(unknown_limit=bundle.manifest.unknown_limit))
         chosen = ""
     else:
-        change = bundle.history.of_product(product)
+        change = bundle.history.last(Thresholds(product_thresholds={product: None}))
         calibrated = calibrated_threshold(bundle.manifest, product)
         chosen = "" if bundle.manifest.threshold_for(product) == calibrated else f"; training chose {calibrated:.3f}"
     if change is None:
         return f" (set by hand{chosen})" if chosen else ""
-    return f" ({change.kind} by {change.by} on {change.time}{chosen})"
+    return f" ({'reset' if change.kind == 'reset' else 'set'} by {change.author}{chosen})"
 
 
 def _input(manifest: Manifest) -> str:

@@ -82,7 +82,7 @@ def bundle_lines(
         *([f"refused for use: {refused}"] if refused else []),
         f"bundle {bundle.path}: {state}",
         *_doubts((*manifest.doubts, *standing_doubts(manifest).values())),
-        *_thresholds(threshold_table(manifest), manifest.calibration),
+        *_thresholds(threshold_table(bundle), manifest.calibration),
         *_group(
             "unknown products",
             [

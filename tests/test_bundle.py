@@ -141,8 +141,11 @@ def test_unknown_limit_is_kept_and_must_be_a_distance(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
     assert bundle.manifest.unknown_limit == 1.0
     for value in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(ConfigError, match="cannot be the limit of unknown products"):
+        plain = "all parts would be above it, or none. Give a number above 0 and up to 100"
+        with pytest.raises(ConfigError, match=f"cannot be the limit of unknown products: {plain}, such as 1"):
             bundle.set_unknown_limit(value)
+        with pytest.raises(ConfigError, match=f"cannot be a threshold: {plain}, such as 0.5"):
+            bundle.set_threshold(value, "bolt")
     assert bundle.set_unknown_limit(1.3) == Bundle.open(tmp_path / "line")
     assert Bundle.open(tmp_path / "line").manifest.unknown_limit == 1.3
 

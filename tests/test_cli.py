@@ -9,10 +9,13 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 from snl_edge.cli.app import app
@@ -176,7 +179,7 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, line, bundle, tmp
     output = snl_edge("threshold", copy).stdout
     table = [line.split("  ")[0] for line in output.splitlines()]
     changed = output.splitlines()[table.index(product)]
-    assert re.search(r" 0\.710 .* set by hand \(training chose \d\.\d{3}\)$", changed)
+    assert re.search(r" 0\.710 .* set by \S+@\S+ on \S+ \(training chose \d\.\d{3}\)$", changed)
     assert "certain (95 %): at most" in output.splitlines()[0]
     assert "Name one with --product" in failed_with_one_line(snl_edge("threshold", copy, "0.71"))
     assert "doubtful: 0.71 is" in snl_edge("threshold", copy).stderr
@@ -250,3 +253,18 @@ def test_a_run_without_torch_says_what_to_install(run, tmp_path):
             [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
         )
         assert 'pip install "snl-edge[train]"' in failed_with_one_line(result)
+
+
+def test_the_help_of_every_group_of_commands_gives_whole_sentences() -> None:
+    def groups(group: Any, path: list[str]) -> Iterator[tuple[Any, list[str]]]:
+        yield group, path
+        for name, own in group.commands.items():
+            if hasattr(own, "commands"):
+                yield from groups(own, [*path, name])
+
+    found = list(groups(typer.main.get_command(app), []))
+    assert {"stream", "bench"} <= {name for _, path in found for name in path}
+    for group, path in found:
+        shown = " ".join(CliRunner().invoke(app, [*path, "--help"]).output.split())
+        for name, command in group.commands.items():
+            assert f"{name} {' '.join(command.get_short_help_str(limit=10_000).split())}" in shown

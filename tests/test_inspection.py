@@ -59,7 +59,7 @@ def test_two_hundred_products_fit_a_screen_with_what_was_changed_first(tmp_path:
     assert "on station3; snl-edge 0.1.0, torch 2.6" in text
     assert f"digest     {bundle.root}" in text
     assert "9 changes of thresholds since the build" in text
-    assert "set part 150 0.680, was part 150 0.670, by Anna: lot 7" in text
+    assert "set part 150 0.670 → 0.680, by Anna: lot 7" in text
     assert found.short[-1] == f"all of it: snl-edge inspect {bundle.path} --long"
     assert len(found.lines) > 240
     assert sum("by Anna: lot 7" in line for line in found.lines) == 9

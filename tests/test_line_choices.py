@@ -65,7 +65,7 @@ def test_recipe_pause_shadow_mode_and_thresholds_outlive_the_line(
         assert kept["kept pause"] == text(line, "pause")
         assert f"not {bundles / 'a'}, which the line's file names" in text(line, "recipe")
         assert "recipe: " + text(line, "recipe") in caplog.text
-        assert "thresholds: of no product 0.600, set by anna on 20" in caplog.text
+        assert "thresholds: other products 0.600, set by anna on 20" in caplog.text
         assert text(line, "pause").startswith("paused by ben on 20")
         assert text(line, "shadow mode").startswith("on, set by ben on 20")
         write_picture(bundles.parent / "parts", "one", picture(0))
@@ -148,7 +148,7 @@ def test_thresholds_changed_elsewhere_are_told(bundles: Path, caplog: pytest.Log
         line.set_threshold(0.6, None, "anna")
     Bundle.open(bundles / "a").set_threshold(0.45)
     with running(line_of(bundles)):
-        assert "(of no product 0.450) are not those that this line had in force last, noted by anna" in caplog.text
+        assert "(other products 0.450) are not those that this line had in force last, noted by anna" in caplog.text
 
 
 def test_a_pause_of_the_self_test_ends_with_a_test_that_passes_and_no_other_pause_does(bundles: Path) -> None:

@@ -51,7 +51,7 @@ def test_thresholds_set_by_hand_outlive_a_build_and_not_a_training(run, line, tm
     calibrated = bundle.manifest.threshold_for(product)
     bundle.set_threshold(0.7, product).set_unknown_limit(1.5)
     rebuilt = Bundle.open(build(own, None, "fp32", engine=False)).manifest
-    assert "set by hand are kept: " + product + " 0.700, of unknown products 1.500" in capsys.readouterr().err
+    assert "set by hand are kept: " + product + " 0.700, limit of unknown 1.500" in capsys.readouterr().err
     assert (rebuilt.threshold_for(product), rebuilt.unknown_limit) == (0.7, 1.5)
     assert rebuilt.threshold_for(other) == rebuilt.calibration.product_thresholds[other]
     reset = Bundle.open(own / "bundle").with_tuning_reset().manifest

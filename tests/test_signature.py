@@ -97,6 +97,7 @@ def test_an_engine_or_golden_sample_that_no_signature_covers_is_refused(keys: Pa
     signature = sign_bundle(bundle.path, keys / "anna")
     stem = "engines/tensorrt-fp16-sm87"
     assert sorted(signature.files) == [f"{stem}.engine", f"{stem}.json", "golden/reject/a.png"]
+    assert signature.covered == "1 engine, 1 golden sample"
     assert Bundle.open(bundle.path).engines() == [record]
     side = bundle.path / f"{stem}.json"
     before = side.read_bytes()
@@ -194,6 +195,7 @@ def test_the_commands_make_a_key_and_sign_and_a_new_build_is_not_signed(tmp_path
     assert CliRunner().invoke(app, ["make-key", str(key)], catch_exceptions=False).exit_code == 0
     told = CliRunner().invoke(app, ["sign", str(bundle.path), "--key", str(key), "--by", "Anna"]).output
     assert "signed by Anna on " in told
+    assert "it covers the manifest with its graphs, no engines, no golden samples" in told
     content = json.loads((bundle.path / FILE).read_text())
     assert content["root"] == bundle.root
     key.chmod(0o644)

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,8 +27,11 @@ from pydantic import ValidationError
 from resealed import edit_manifest
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
+from snl_edge.data.synthetic import write_synthetic_line
 from snl_edge.errors import CameraError, ConfigError
+from snl_edge.image import focus, read_image
 from snl_edge.runtime.bundle import Bundle
+from snl_edge.runtime.frame import as_images
 from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import ProductReference, Spread
 from snl_edge.runtime.manifest_file import read_manifest
@@ -37,6 +41,7 @@ from snl_edge.stream.check import check_line
 from snl_edge.stream.config import LineConfig, read_config
 from snl_edge.stream.dashboard.server import DashboardServer
 from snl_edge.stream.dashboard.settings import DashboardSettings
+from snl_edge.stream.demo import demo_bundle, demo_config
 from snl_edge.stream.due import DueList
 from snl_edge.stream.journal import Journal
 from snl_edge.stream.judging import Rules
@@ -49,7 +54,7 @@ from snl_edge.stream.sources.genicam import to_bgr
 from snl_edge.stream.sources.gstreamer import CsiSettings, GStreamerSettings
 from snl_edge.stream.sources.opencv import OpenCvSource
 from snl_edge.stream.sources.rtsp import RtspSettings, _with_credentials
-from snl_edge.stream.sources.synthetic import SyntheticSettings, SyntheticSource
+from snl_edge.stream.sources.synthetic import SyntheticSettings, SyntheticSource, draw_parts
 from snl_edge.stream.sources.v4l2 import V4l2Settings
 from snl_edge.stream.sources.video import VideoSettings
 from snl_edge.stream.standing import standing_warnings
@@ -471,6 +476,26 @@ def test_the_demo_line_runs_without_torch_and_without_any_sinks_package(small: P
     journal = Journal(tmp_path / "journal")
     assert journal.last() == 10
     journal.close()
+
+
+def test_the_demo_s_parts_look_as_those_that_a_demo_s_bundle_was_trained_on(small: Path, tmp_path: Path) -> None:
+    """Drawn at a model's size, they are sharper than what training brought there, and good parts are rejected."""
+    bundle = Bundle.open(small)
+    products = list(bundle.manifest.products)
+    write_synthetic_line(tmp_path / "line", train=6, good=0, defective=0, products=products)  # as `run_demo` draws it
+    source = demo_config(tmp_path, small, 2.0, 8080, None).cameras[0].source
+    parts = draw_parts(SyntheticSettings(products=tuple(products), pictures=12, defective=0, size=source.size))
+    trained = [read_image(path) for path in (tmp_path / "line").rglob("*.png")]
+    seen, learned = ([focus(as_images(one, bundle.manifest.input)) for one in own] for own in (parts, trained))
+    assert np.median(seen) == pytest.approx(np.median(learned), rel=0.2)
+
+
+def test_a_demo_whose_quick_model_cannot_be_made_says_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(ConfigError, match="the quick model could not be made: `snl-edge demo --quick .*ended with 1"):
+        demo_bundle(tmp_path)
 
 
 def test_harvester_is_asked_for_by_name_where_it_is_missing(tmp_path: Path) -> None:

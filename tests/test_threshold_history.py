@@ -6,8 +6,9 @@ import json
 import multiprocessing
 import os
 import shutil
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,8 @@ def test_what_was_changed_by_whom_and_why_is_kept_and_the_manifest_is_as_the_bui
 def test_a_line_says_by_whom_thresholds_were_set_that_it_did_not_set(journal, tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line").set_threshold(0.6, "bolt", by="Anna")
     told = thresholds_in_force(journal, bundle, "start").told
-    assert told.startswith(f"bolt 0.600, set in {bundle.path} (last by Anna on 2")
+    assert told.startswith("bolt 0.600 set by Anna on 2")
+    assert told.endswith(f", in {bundle.path}")
     told = thresholds_in_force(journal, bundle.set_threshold(0.7, "bolt", by="Ben"), "start").told
     assert "they were changed elsewhere (last by Ben on 2" in told
 
@@ -196,12 +198,74 @@ def test_a_build_that_replaces_a_damaged_history_says_that_its_thresholds_are_no
     assert (bundle.path / "notes.txt").read_text() == "mine"
 
 
+def test_a_rebuild_keeps_who_set_each_value_that_it_keeps_and_why(
+    tmp_path: Path, journal, snl_edge: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    old = write_contract_bundle(tmp_path / "line").set_threshold(0.6, "washer", by="Anna", why="scratches of lot 7")
+    old = old.set_threshold(0.55, "bolt", by="Anna").set_unknown_limit(1.3, by="Ben", why="new lamp")
+    old = old.set_threshold(0.65, "bolt", by="Carla", why="dents").with_tuning_reset("washer").save(by="Carla")
+    old = old.set_threshold(0.7, "washer", by="Anna", why="scratches again")
+    *_, limit, bolt, _, washer = old.history.changes
+    for doubt in ("new", "newer"):  # a second rebuild keeps what the first one kept
+        new = write_contract_bundle(old.path, doubts=(doubt,), kept_tuning=lambda own: tuning_of(own.manifest))
+        kept = new.history.changes
+        for one, before in zip(kept, (limit, bolt, washer), strict=True):
+            assert (one.kind, one.by, one.why, one.time, one.after) == (
+                "kept",
+                before.by,
+                before.why,
+                before.time,
+                before.after,
+            )
+        assert kept[0].previous == new.built.digest
+        assert [str(own) for own in kept] == [
+            "limit of unknown 1.000 → 1.300",
+            "bolt none of its own → 0.650",
+            "washer none of its own → 0.700",
+        ]
+    set_by = {name: f"set by {own.by} on {own.time}, kept by a build" for name, own in (("bolt", bolt), ("l", limit))}
+    told = thresholds_in_force(journal, new, "start").told
+    assert f"bolt 0.650 {set_by['bolt']}" in told
+    assert f"limit of unknown 1.300 {set_by['l']}" in told
+    assert f"{set_by['bolt']} (training chose 0.500)" in (shown := snl_edge("threshold", new.path).stdout)
+    assert f"1.300, {set_by['l']}" in shown
+    assert set_by["bolt"] in (inspected := snl_edge("inspect", new.path).stdout)
+    assert set_by["l"] in inspected
+    assert ": dents" in inspected
+    assert "0 changes of thresholds since the build, 3 kept from before it" in inspected
+
+
+def test_a_value_that_nobody_is_known_to_have_set_is_kept_in_the_builder_s_name(tmp_path: Path) -> None:
+    old = write_contract_bundle(tmp_path / "line", unknown_limit=1.2)
+    new = write_contract_bundle(old.path, kept_tuning=lambda earlier: tuning_of(earlier.manifest))
+    (kept,) = new.history.changes
+    assert kept.by.endswith(f"@{os.uname().nodename}")
+    assert kept.why == f"it stood in the bundle of {old.built.created}, which does not say who set it"
+
+
+def test_a_build_says_which_engines_and_that_a_signature_go_with_the_earlier_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    write_contract_bundle(bundle.path)
+    assert "earlier" not in capsys.readouterr().err
+    (bundle.path / "engines").mkdir()
+    (bundle.path / "engines" / "orin.engine").write_bytes(b"engine")
+    (bundle.path / "signature.json").write_text("{}")
+    write_contract_bundle(bundle.path)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the earlier bundle's engine orin.engine removed, made of its graphs" in said
+    assert f": on each device, `snl-edge build {bundle.path}`" in said
+    assert f"this one has none: snl-edge sign {bundle.path} --key FILE" in said
+    assert not (bundle.path / "engines").exists()
+
+
 def test_whoever_opened_a_bundle_that_was_built_anew_sets_nothing_in_it(tmp_path: Path) -> None:
     old = write_contract_bundle(tmp_path / "line").set_threshold(0.6, "bolt", by="Anna")
     new = write_contract_bundle(old.path, doubts=("another",), kept_tuning=lambda earlier: tuning_of(earlier.manifest))
     (kept,) = new.history.changes
     assert (kept.kind, kept.after.plain()) == ("kept", {"product_thresholds": {"bolt": 0.6}})
-    assert kept.why.startswith(f"kept from the bundle of {old.built.created}, set last by Anna on ")
+    assert kept.by == "Anna"
     assert new.manifest.threshold_for("bolt") == 0.6
     assert new.built.product_thresholds == {}
     with pytest.raises(BundleError, match="was built anew since it was opened"):

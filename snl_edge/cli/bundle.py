@@ -41,7 +41,9 @@ def threshold(
     """
     from snl_edge.progress import console
     from snl_edge.runtime.bundle import Bundle
+    from snl_edge.runtime.manifest import KNOWN
     from snl_edge.runtime.threshold_table import threshold_table
+    from snl_edge.runtime.thresholds import Thresholds
     from snl_edge.runtime.tuning import require_confirmed, standing_doubts, unusual, unusual_limit
 
     opened = Bundle.open(bundle)
@@ -66,9 +68,11 @@ def threshold(
     if changed is opened and (by is not None or why):
         raise ConfigError("--by and --why go with a change", fix="give a value, --unknown or --reset")
     opened = changed.save(by=by, why=why)
-    for text in threshold_table(opened.manifest):
+    for text in threshold_table(opened):
         say(text)
-    say(f"(unknown product, above distance): {opened.manifest.unknown_limit:.3f}")
+    limit = opened.manifest.unknown_limit
+    last = opened.history.last(Thresholds(unknown_limit=limit)) if limit != KNOWN else None
+    say(f"(unknown product, above distance): {limit:.3f}{f', set by {last.author}' if last else ''}")
     for odd in standing_doubts(opened.manifest).values():
         console.print(f"doubtful: {odd}")
 

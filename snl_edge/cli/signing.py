@@ -40,4 +40,4 @@ def sign(
     from snl_edge.runtime.signing import sign_bundle
 
     signature = sign_bundle(bundle, key, by)
-    say(f"bundle {bundle}: {signature}, with {len(signature.files)} files beside the manifest's")
+    say(f"bundle {bundle}: {signature}; it covers the manifest with its graphs, {signature.covered}")

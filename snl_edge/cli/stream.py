@@ -16,7 +16,7 @@ import typer
 from snl_edge.answer import say, say_json
 from snl_edge.errors import ConfigError
 
-from .app import app
+from .app import WholeSentences, app
 from .numbers import number
 from .options import RUN, Backend, Json, require
 
@@ -27,20 +27,17 @@ if TYPE_CHECKING:
     from snl_edge.stream.period import Period
 
 stream = typer.Typer(
-    help="Inspect on a line: cameras in, verdicts, journal, sinks and dashboard out.", no_args_is_help=True
+    cls=WholeSentences,
+    help="Inspect on a line: cameras in, verdicts, journal, sinks and dashboard out.",
+    no_args_is_help=True,
 )
 app.add_typer(stream, name="stream")
 
 Line = Annotated[Path, typer.Argument(help="The line's file; annotated examples are in docs/examples.")]
 
 
-Since = Annotated[
-    str | None,
-    typer.Option(
-        help="From this moment on, local time: 2026-11-28T06:00, 2026-11-28 or 06:00 (today). Without it 24 hours "
-        "before --until."
-    ),
-]
+_MOMENT = "From this moment on, local time: 2026-11-28T06:00, 2026-11-28 or 06:00 (today)."
+Since = Annotated[str | None, typer.Option(help=f"{_MOMENT} Without it 24 hours before --until.")]
 Until = Annotated[str | None, typer.Option(help="Before this moment, written as --since. Without it until now.")]
 
 
@@ -88,9 +85,14 @@ def check(
 @stream.command()
 def journal(
     folder: Annotated[Path, typer.Argument(help="The journal's folder.")] = Path("journal"),
-    export: Annotated[Path | None, typer.Option(help="Write all records to this file.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write records to this file: all, or with --since or --until those of a time.")
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="Of the exported file.")] = Format.csv,
-    since: Since = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help=f"{_MOMENT} With --until alone 24 hours before that; with neither from the first."),
+    ] = None,
     until: Until = None,
     as_json: Json = False,
 ) -> None:

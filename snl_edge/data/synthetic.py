@@ -28,6 +28,8 @@ from .samples import GOOD
 DEFECTS: Mapping[str, tuple[str, ...]] = MappingProxyType({name: p.defects for name, p in PRODUCTS.items()})
 """The defects of each product."""
 
+SIDE = 256
+"""Width and height in pixels, where nobody asks for others: those of the pictures that `snl-edge demo` trains on."""
 SMALLEST = 64  # pixels; below, nothing of a part can be made out
 VISIBLE = 9 / 255  # a noiseless change of a display value that counts as visible: four times the camera's noise
 SMALLEST_DEFECT = 2.5e-4  # of the picture's pixels
@@ -47,7 +49,7 @@ class _Job:
 
 
 def render_part(
-    product: str, defect: str, rng: np.random.Generator, size: int = 256
+    product: str, defect: str, rng: np.random.Generator, size: int = SIDE
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Draws one part as the camera sees it.
 
@@ -95,7 +97,7 @@ def write_synthetic_line(
     train: int = 40,
     good: int = 10,
     defective: int = 10,
-    size: int = 256,
+    size: int = SIDE,
     products: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:

@@ -16,14 +16,16 @@ from ..errors import BundleError, ConfigError
 from ..provenance import who
 from .arguments import require_folder_name
 from .engine_record import EngineRecord, read_record
-from .manifest import FILE, HIGHEST, KNOWN, WITHOUT_DIGEST, Manifest, Precision, first_faults, sha256_of
+from .manifest import FILE, HIGHEST, KNOWN, WITHOUT_DIGEST, Manifest, Precision, sha256_of
 from .manifest_file import read_manifest, root_of
 from .origin import check_origin
 from .remedies import bundle_anew
 from .signature import Signature, Trust, configured_trust, require_signed
-from .threshold_history import UNCHANGED, History, Kind, Thresholds, Wanted, add_change, read_history
+from .threshold_history import UNCHANGED, History, Kind, Wanted, add_change, read_history
+from .thresholds import Thresholds
 
 ENGINES = "engines"
+_USABLE = f"give a number above 0 and up to {HIGHEST:g}"
 
 _log = logging.getLogger(__name__)
 
@@ -150,9 +152,7 @@ class Bundle:
         """
         self.manifest.threshold_for(product)  # refuses a product that was not learned
         change = {"threshold": value} if product is None else {"product_thresholds": {product: value}}
-        return self._with(
-            change, f"{value} cannot be a threshold", f"give a number above 0 and up to {HIGHEST:g}, such as 0.5"
-        )
+        return self._with(change, f"{value} cannot be a threshold", f"{_USABLE}, such as 0.5")
 
     def set_unknown_limit(self, value: float, *, by: str | None = None, why: str = "") -> Bundle:
         """Sets the product distance above which a product is unknown, as `set_threshold` sets a threshold.
@@ -169,7 +169,7 @@ class Bundle:
             ConfigError: the value is not above 0 and up to ``HIGHEST``.
         """
         wrong = f"{value} cannot be the limit of unknown products"
-        return self._with({"unknown_limit": value}, wrong, f"give a number above 0 and up to {HIGHEST:g}, such as 1.0")
+        return self._with({"unknown_limit": value}, wrong, f"{_USABLE}, such as 1.0")
 
     def with_tuning_reset(self, product: str | None = None) -> Bundle:
         """The bundle with the thresholds that training chose, of ``product`` or all of them; not yet written.
@@ -222,7 +222,7 @@ class Bundle:
         try:
             values = Thresholds.model_validate({**before, **change, "product_thresholds": products})
         except ValidationError as error:
-            raise ConfigError(wrong, first_faults(error), fix) from error
+            raise ConfigError(wrong, "all parts would be above it, or none", fix) from error
         return replace(self, unsaved=(values, kind))
 
 

@@ -19,7 +19,7 @@ from ..progress import console
 from ..provenance import now, who
 from .bundle import Bundle
 from .file_lock import locked
-from .kept_files import keep_files
+from .kept_files import keep_files, tell_what_is_gone
 from .manifest import (
     FILE,
     KNOWN,
@@ -36,7 +36,7 @@ from .manifest import (
 from .manifest_file import manifest_text, read_manifest, root_of
 from .signature import ANYBODY
 from .threshold_history import FILE as HISTORY
-from .threshold_history import Thresholds, Wanted, history_text
+from .threshold_history import Wanted, history_text
 from .tuning import Tuning
 
 
@@ -70,9 +70,9 @@ def write_bundle(
     """Writes graphs, what goes with them (``attachments``: texts or bytes, by path) and manifest as a bundle.
 
     An earlier bundle at ``folder`` is replaced as a whole; of the thresholds that were set in it stay those that
-    ``kept_tuning`` says, as the first line of the new bundle's history. Nobody can set one meanwhile.
-    Engines of an earlier bundle go with it: they were built from its graphs. What else lies there is kept
-    (`keep_files`), but for a report that tells of another model.
+    ``kept_tuning`` says, as the first lines of the new bundle's history. Nobody can set one meanwhile.
+    Engines and signature of an earlier bundle go with it, as they were made for its graphs; that is said. What else
+    lies there is kept (`keep_files`), but for a report that tells of another model.
 
     Raises:
         BundleError: a graph is missing, the manifest would not be valid, or ``folder`` is no bundle, or holds what no
@@ -120,10 +120,11 @@ def write_bundle(
         until_it_is_there.enter_context(_nobody_sets_thresholds(folder))
         earlier, known = _earlier(folder)
         tuning = kept_tuning(earlier) if kept_tuning and earlier and known else Tuning()
-        kept = _kept(earlier, tuning) if earlier is not None and tuning else None
+        kept = _kept(earlier, tuning) if earlier is not None else []
         _write_synced(new / HISTORY, history_text(json.loads(text)["digest"], manifest, kept))
         if earlier is not None:
             keep_files(earlier, Bundle.peek(new), known=known)
+            tell_what_is_gone(earlier)
     return Bundle.open(folder, ANYBODY)  # nobody can have signed it yet
 
 
@@ -165,15 +166,15 @@ def _earlier(folder: Path) -> tuple[Bundle | None, bool]:
     return Bundle(folder, manifest, root_of(folder / FILE, manifest)), False
 
 
-def _kept(earlier: Bundle, tuning: Tuning) -> Wanted:
-    values = Thresholds(
-        threshold=tuning.threshold,
-        unknown_limit=tuning.unknown_limit,
-        product_thresholds=dict(tuning.products),
-    )
-    last = earlier.history.changes[-1] if earlier.history.changes else None
-    told = f", set last by {last.by} on {last.time}" if last else ""
-    return Wanted(values, "kept", who(), f"kept from the bundle of {earlier.built.created}{told}")
+def _kept(earlier: Bundle, tuning: Tuning) -> list[Wanted]:
+    """What goes on record of each value that is kept: who set it, why and when, in the order in which they did."""
+    found = [(earlier.history.last(one), one) for one in tuning.thresholds.single()]
+    known = [(change.line, Wanted(one, "kept", change.by, change.why, change.time)) for change, one in found if change]
+    unknown = f"it stood in the bundle of {earlier.built.created}, which does not say who set it"
+    return [
+        *(Wanted(one, "kept", who(), unknown) for change, one in found if change is None),
+        *(wanted for _, wanted in sorted(known, key=lambda own: own[0])),
+    ]
 
 
 def _text(manifest: Manifest) -> str:

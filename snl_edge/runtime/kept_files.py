@@ -55,6 +55,25 @@ def keep_files(before: Bundle, now: Bundle, *, known: bool = True) -> None:
         console.print(f"the report {earlier / report} {words}; `snl-edge evaluate` measures the new one")
 
 
+def tell_what_is_gone(before: Bundle) -> None:
+    """Says which engines, and whether a signature, of the bundle ``before`` do not come into the one that takes its
+    place: engines were built from its graphs, and the signature covers those."""
+    folder = before.path
+    if engines := sorted(path.name for path in (folder / ENGINES).glob("*.engine")):
+        built = f"engine {engines[0]}" if len(engines) == 1 else f"{len(engines)} engines ({', '.join(engines)})"
+        console.print(
+            f"the earlier bundle's {built} removed, made of its graphs: on each device, `snl-edge build {folder}`",
+            markup=False,
+            highlight=False,
+        )
+    if (folder / SIGNATURE).is_file():
+        console.print(
+            f"the signature of the earlier bundle is gone, this one has none: snl-edge sign {folder} --key FILE",
+            markup=False,
+            highlight=False,
+        )
+
+
 def _tells_of(before: Manifest, now: Manifest) -> bool:
     """Whether what was measured with one bundle holds for the other, as far as its model goes."""
     names = ("weights_sha256", "calibration", "threshold", "product_thresholds", "unknown_limit")

@@ -52,6 +52,13 @@ class Signature(BaseModel):
         """What is signed: all else that the file says."""
         return _PURPOSE + canonical(self.model_dump(mode="json", exclude={"signature"}))
 
+    @property
+    def covered(self) -> str:
+        """What it covers beside the manifest, in words."""
+        engines = sum(name.startswith("engines/") and name.endswith(".engine") for name in self.files)
+        samples = sum(name.startswith("golden/") for name in self.files)
+        return f"{engines or 'no'} engine{'s' * (engines != 1)}, {samples or 'no'} golden sample{'s' * (samples != 1)}"
+
     def __str__(self) -> str:
         return f"signed by {self.by} on {self.time} with key {self.key[:16]}"
 

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -24,8 +24,9 @@ from ..outside.json_text import parse_json
 from ..provenance import now
 from .file_lock import locked
 from .manifest import FILE as MANIFEST
-from .manifest import Limit, Manifest, Sha256, first_faults
+from .manifest import Manifest, Sha256, first_faults
 from .manifest_file import canonical, read_manifest, root_of
+from .thresholds import Thresholds
 
 FILE = "thresholds.jsonl"
 LONGEST = 500
@@ -33,7 +34,8 @@ LONGEST = 500
 LONGEST_LINE = 1 << 20
 """Bytes. What a power cut left of a line is no longer either."""
 Kind = Literal["set", "reset", "kept"]
-"""``reset``: back to what training chose; ``kept``: taken over by a build from the bundle that it replaced."""
+"""``reset``: back to what training chose; ``kept``: taken over by a build from the bundle that it replaced, with the
+name, the reason and the time of whoever set it. Builds of before put one such line of their own, for all values."""
 
 
 def _readable(text: str) -> str:
@@ -43,50 +45,6 @@ def _readable(text: str) -> str:
 
 
 Words = Annotated[str, Field(max_length=LONGEST), AfterValidator(_readable)]
-
-
-class Thresholds(BaseModel):
-    """Some of a bundle's thresholds, on the calibrated scale; those that are not here are not spoken of."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    threshold: Limit | None = None
-    """Of products without one of their own."""
-    unknown_limit: Limit | None = None
-    product_thresholds: dict[str, Limit | None] = {}
-    """None: that product has none of its own."""
-
-    def plain(self) -> dict[str, Any]:
-        """As data, without what is not spoken of."""
-        own: dict[str, Any] = {"threshold": self.threshold, "unknown_limit": self.unknown_limit}
-        said = {name: value for name, value in own.items() if value is not None}
-        return said | ({"product_thresholds": dict(self.product_thresholds)} if self.product_thresholds else {})
-
-    def over(self, manifest: Manifest) -> Manifest:
-        """The manifest with these in the place of its own.
-
-        Raises:
-            ConfigError: one is of a product that it does not know.
-        """
-        for product in self.product_thresholds:
-            manifest.threshold_for(product)
-        products = {**manifest.product_thresholds, **self.product_thresholds}
-        change = self.plain() | {"product_thresholds": {p: own for p, own in products.items() if own is not None}}
-        return manifest.model_copy(update=change)
-
-    def same_of(self, manifest: Manifest) -> Thresholds:
-        """What the manifest has in the place of these."""
-        return Thresholds(
-            threshold=None if self.threshold is None else manifest.threshold,
-            unknown_limit=None if self.unknown_limit is None else manifest.unknown_limit,
-            product_thresholds={p: manifest.product_thresholds.get(p) for p in self.product_thresholds},
-        )
-
-    def __str__(self) -> str:
-        named = [(product, own) for product, own in self.product_thresholds.items()]
-        others = [("of no product", self.threshold), ("of unknown products", self.unknown_limit)]
-        told = [*named, *(own for own in others if own[1] is not None)]
-        return ", ".join(f"{name} {'none of its own' if value is None else f'{value:.3f}'}" for name, value in told)
 
 
 class Change(BaseModel):
@@ -122,6 +80,15 @@ class Change(BaseModel):
         values = {"from": self.before.plain(), "to": self.after.plain()}
         return own | values | {"previous": self.previous, "digest": self.digest}
 
+    def __str__(self) -> str:
+        """As ``gear 0.412 → 0.510``, whichever of them it changed."""
+        return self.after.changed_from(self.before)
+
+    @property
+    def author(self) -> str:
+        """Who made it and when, in words."""
+        return f"{self.by} on {self.time}{', kept by a build' if self.kind == 'kept' else ''}"
+
     def text(self) -> str:
         """As it stands in the file, without the end of the line."""
         return json.dumps(self.plain(), ensure_ascii=False, allow_nan=False)
@@ -149,9 +116,9 @@ class History:
             values |= said
         return Thresholds(**values, product_thresholds=products).over(built)
 
-    def of_product(self, product: str) -> Change | None:
-        """What changed the threshold of ``product`` last."""
-        return next((own for own in reversed(self.changes) if product in own.after.product_thresholds), None)
+    def last(self, single: Thresholds) -> Change | None:
+        """What changed last the one that ``single`` speaks of."""
+        return next((own for own in reversed(self.changes) if own.after.names(single)), None)
 
 
 UNCHANGED = History()
@@ -164,11 +131,16 @@ class Wanted(NamedTuple):
     kind: Kind
     by: str
     why: str
+    time: str | None = None
+    """ISO 8601, UTC; now if not given."""
 
 
-def history_text(root: str, built: Manifest, wanted: Wanted | None) -> str:
-    """The history of a new bundle: empty, or its first line."""
-    return "" if wanted is None else _next(root, History(), built, wanted).text() + "\n"
+def history_text(root: str, built: Manifest, kept: Sequence[Wanted]) -> str:
+    """The history of a new bundle: a line for each value kept from the one before it."""
+    history = History()
+    for wanted in kept:
+        history = History((*history.changes, _next(root, history, history.over(built), wanted)))
+    return "".join(change.text() + "\n" for change in history.changes)
 
 
 def read_history(bundle: Path, root: str, *, required: bool) -> History:
@@ -269,7 +241,7 @@ def _next(root: str, history: History, present: Manifest, wanted: Wanted) -> Cha
     try:
         return Change.make(
             line=len(history.changes) + 1,
-            time=now(),
+            time=wanted.time or now(),
             by=wanted.by,
             why=wanted.why,
             kind=wanted.kind,

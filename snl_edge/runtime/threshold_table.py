@@ -7,28 +7,40 @@ from collections.abc import Mapping, Sequence
 from snl_edge.calibration.basis import percent
 from snl_edge.calibration.score import DECISION, ScoreCalibration
 
-from .manifest import Manifest
+from .bundle import Bundle
+from .thresholds import Thresholds
 
 HEADINGS = ("product", "threshold", "good images", "certain (95 %): at most", "expected", "range", "from")
 
 
-def threshold_table(manifest: Manifest) -> list[str]:
-    """As `threshold_rows`, with the thresholds in force in the bundle."""
+def threshold_table(bundle: Bundle) -> list[str]:
+    """As `threshold_rows`, with the thresholds in force in the bundle, and who set them."""
+    manifest = bundle.manifest
+    last = {
+        product: bundle.history.last(Thresholds(product_thresholds={product: None})) for product in manifest.products
+    }
+    setters = {product: change.author for product, change in last.items() if change is not None}
     in_force = {product: manifest.threshold_for(product) for product in manifest.products}
-    return threshold_rows(manifest.products, manifest.calibration, in_force)
+    return threshold_rows(manifest.products, manifest.calibration, in_force, setters)
 
 
 def threshold_rows(
-    products: Sequence[str], calibration: ScoreCalibration, in_force: Mapping[str, float] | None = None
+    products: Sequence[str],
+    calibration: ScoreCalibration,
+    in_force: Mapping[str, float] | None = None,
+    setters: Mapping[str, str] | None = None,
 ) -> list[str]:
     """A line of headings and one per product; shares are of good parts rejected.
 
-    What was found in training says nothing of a threshold ``in_force`` that somebody set since.
+    What was found in training says nothing of a threshold ``in_force`` that one of the ``setters`` set since.
     """
     chosen = {product: calibration.product_thresholds.get(product, DECISION) for product in products}
     cells = [
         HEADINGS,
-        *((p, *_vouched(calibration, p, own, (in_force or chosen)[p])) for p, own in chosen.items()),
+        *(
+            (p, *_vouched(calibration, p, own, (in_force or chosen)[p], (setters or {}).get(p, "hand")))
+            for p, own in chosen.items()
+        ),
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
@@ -40,10 +52,10 @@ def threshold_rows(
     ]
 
 
-def _vouched(calibration: ScoreCalibration, product: str, chosen: float, now: float) -> tuple[str, ...]:
+def _vouched(calibration: ScoreCalibration, product: str, chosen: float, now: float, by: str) -> tuple[str, ...]:
     basis = calibration.product_bases.get(product)
     if now != chosen:
-        return f"{now:.3f}", *["–"] * 4, f"set by hand (training chose {chosen:.3f})"
+        return f"{now:.3f}", *["–"] * 4, f"set by {by} (training chose {chosen:.3f})"
     if basis is None:
         return f"{now:.3f}", *["–"] * 4, "trained before this was recorded"
     least, most = map(percent, basis.expected_range)

@@ -9,6 +9,7 @@ from snl_edge.calibration.score import DECISION
 
 from ..errors import ConfigError
 from .manifest import KNOWN, Manifest
+from .thresholds import Thresholds
 
 UNKNOWN = "(unknown product)"
 LOWEST, LARGEST = 1 / 3, 1.5
@@ -35,10 +36,15 @@ class Tuning:
         changed: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
         return changed | ({"product_thresholds": self.products} if self.products else {})
 
+    @property
+    def thresholds(self) -> Thresholds:
+        """The same as they stand in a bundle's history."""
+        return Thresholds(
+            threshold=self.threshold, unknown_limit=self.unknown_limit, product_thresholds=dict(self.products)
+        )
+
     def __str__(self) -> str:
-        named = [f"{product} {value:.3f}" for product, value in self.products.items()]
-        others = (("of no product", self.threshold), ("of unknown products", self.unknown_limit))
-        return ", ".join([*named, *(f"{name} {value:.3f}" for name, value in others if value is not None)])
+        return str(self.thresholds)
 
 
 def calibrated_threshold(manifest: Manifest, product: str) -> float:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from ..data.parts.products import PRODUCTS
+from ..data.synthetic import SIDE
+from ..errors import ConfigError
 from ..progress import console
 from ..runtime.bundle import Bundle
 from ..runtime.frame import drawn_side
 from ..runtime.manifest import FILE as MANIFEST
+from ..runtime.manifest import InputSpec
 from .config import LineConfig
 
 
@@ -28,7 +33,7 @@ def demo_config(folder: Path, bundle: Path, rate: float, port: int, count: int |
     manifest = Bundle.open(bundle).manifest
     known = [name for name in manifest.products if name in PRODUCTS]
     stranger = [name for name in PRODUCTS if name not in manifest.products][:1]
-    size = drawn_side(manifest.input)
+    size = _side(manifest.input)
 
     def camera(name: str, products: list[str], seed: int) -> dict[str, object]:
         source = {"type": "synthetic", "products": products, "rate": rate, "size": size, "seed": seed, "count": count}
@@ -48,16 +53,36 @@ def demo_config(folder: Path, bundle: Path, rate: float, port: int, count: int |
     )
 
 
+def _side(spec: InputSpec) -> int:
+    """Of the pictures: as large as those that `snl-edge demo` trains on, whatever the model's input. Drawn smaller they
+    are sharper than those brought to that size, and good parts score as if they were none."""
+    if spec.frame is None:
+        return SIDE
+    side = drawn_side(spec)
+    if side != SIDE:
+        console.print(
+            f"parts are drawn as the bundle's frames, {spec.frame}, and `snl-edge demo` trains on pictures of {SIDE}: "
+            "these look otherwise, and more good ones may be rejected"
+        )
+    return side
+
+
 def demo_bundle(folder: Path) -> Path:
     """The bundle below ``folder``, made if it is missing: a quick model of two products, in about a minute.
 
     Raises:
-        SnlEdgeError: it is missing and cannot be made here.
+        ConfigError: it is missing and cannot be made here; what is wrong was said.
     """
     bundle = folder / "run" / "bundle"
     if not (bundle / MANIFEST).is_file():
-        from ..demo import run_demo
-
         console.print("no bundle yet: training a quick model on the synthetic line")
-        run_demo(folder, quick=True)
+        # In a process of its own: the line's is then the one of a device, without torch and what exports graphs, which
+        # would hold memory while it runs and complain of each other when it ends.
+        command = [sys.executable, "-m", "snl_edge", "demo", "--quick", "--out", str(folder)]
+        if status := subprocess.run(command, check=False).returncode:
+            raise ConfigError(
+                "the quick model could not be made",
+                f"`snl-edge demo --quick --out {folder}` ended with {status}",
+                "see what it said, or give a --bundle",
+            )
     return bundle

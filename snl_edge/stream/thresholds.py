@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..runtime.bundle import Bundle, changed_elsewhere
+from ..runtime.thresholds import Thresholds
 from ..runtime.tuning import require_confirmed, tuning_of, unusual
 from .choices import moment
 from .journal import AuditEntry, Journal
@@ -36,7 +37,7 @@ def thresholds_in_force(journal: Journal, bundle: Bundle, actor: str) -> InForce
 
 def _told(latest: AuditEntry | None, known: bool, bundle: Bundle) -> str:
     tuning, changes = tuning_of(bundle.manifest), bundle.history.changes
-    last = f" (last by {changes[-1].by} on {changes[-1].time})" if changes else ""
+    last = f" (last by {changes[-1].author})" if changes else ""
     if latest is not None and not known and latest.detail.get("recipe") == bundle.manifest.name:
         return (
             f"those in {bundle.path} ({tuning or 'as training chose them'}) are not those that this line had in force "
@@ -45,7 +46,14 @@ def _told(latest: AuditEntry | None, known: bool, bundle: Bundle) -> str:
         )
     if latest is not None and known and tuning and latest.actor != "start":
         return f"{tuning}, set by {latest.actor} on {moment(latest.time)}"
-    return f"{tuning}, set in {bundle.path}{last}" if tuning else ""
+    return (
+        f"{', '.join(_set_by(bundle, one) for one in tuning.thresholds.single())}, in {bundle.path}" if tuning else ""
+    )
+
+
+def _set_by(bundle: Bundle, single: Thresholds) -> str:
+    change = bundle.history.last(single)
+    return f"{single} set by {change.author if change else 'hand'}"
 
 
 class Asked(NamedTuple):

@@ -26,6 +26,7 @@ from .checkpoint import Checkpoint, ignored_shares, load_model, save_checkpoint,
 from .config import TrainingConfig
 from .image_record import FoundImages, ImageEntry, find_images, read_run_images, role_indices
 from .raised import usual_values
+from .split import Role
 from .tight_regions import TEXT, tight_region_findings
 
 LEAST_PARTS = 2
@@ -51,7 +52,8 @@ class ImageSets:
     def of(cls, store: ImageStore, entries: Sequence[ImageEntry]) -> ImageSets:
         """The sets of the images of ``store``; ``entries`` tell of each what it shows and is used for."""
         products = [sample.product for sample in store.samples]
-        groups, roles = np.array([entry.group for entry in entries], np.intp), [entry.role for entry in entries]
+        groups = np.array([entry.group for entry in entries], np.intp)
+        roles: list[Role] = [entry.role for entry in entries]
         trained, held_out, thresholds = (
             role_indices(products, roles, role) for role in ("trained", "held_out", "thresholds")
         )

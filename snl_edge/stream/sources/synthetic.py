@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from snl_edge.data.parts.products import PRODUCTS
 from snl_edge.data.samples import GOOD
-from snl_edge.data.synthetic import DEFECTS, render_part
+from snl_edge.data.synthetic import DEFECTS, SIDE, SMALLEST, render_part
 
 from ..settings import Settings, Share
 from .base import Colour, EndOfPictures
@@ -31,7 +31,7 @@ class SyntheticSettings(Settings):
     """Share of defective parts."""
     pictures: int = Field(default=64, ge=2)
     """How many are drawn at the start and then shown again and again, in an order that differs each time."""
-    size: int = Field(default=256, ge=64)
+    size: int = Field(default=SIDE, ge=SMALLEST)
     """Width and height in pixels."""
     count: int | None = Field(default=None, ge=1)
     """End after so many; endless if not given."""
