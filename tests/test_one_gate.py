@@ -36,6 +36,7 @@ OWN = {
     "snl_edge/provenance.py": "/proc/cpuinfo",
     "snl_edge/runtime/processor.py": "/proc/cpuinfo",
     "snl_edge/jetson/board.py": "/proc and /etc of a Jetson",
+    "snl_edge/runtime/gpu.py": "/proc/device-tree and PCI devices in /sys",
     "snl_edge/jetson/power_mode.py": "/etc/nvpmodel.conf",
     "snl_edge/jetson/rails.py": "sensors in /sys",
     "snl_edge/stream/sensors.py": "sensors in /sys",
