@@ -57,6 +57,8 @@ def measure(
 ) -> None:
     """Stops commands again and again, and counts what they leave that is neither the old nor the new."""
     revision()
+    # A job that a shell put into the background ignores Ctrl-C, and so would what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     chosen = [scenario for scenario in SCENARIOS if only is None or scenario.name in only.split(",")]
     figures: dict[str, Any] = {}
     faults: list[str] = []

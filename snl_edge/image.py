@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .atomic import replacing
 from .bit_depth import to_uint8
 from .decode import decode, unreadable
 from .errors import DataError
@@ -69,6 +70,19 @@ def opened_image(path: Path, name: str) -> Iterator[bytes]:
         raise DataError(f"cannot read {name}", reason(error), "check path and permissions") from error
     except ValueError as error:
         raise unreadable(name, error) from error
+
+
+def save_png(target: Path, picture: NDArray[np.uint8]) -> None:
+    """Writes ``uint8 [H, W]`` or ``[H, W, 3]`` RGB as PNG, whole or not at all.
+
+    OpenCV's own writer says nothing of a disk that is full.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    pixels = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    with replacing(target) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
 class Fitter:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from snl_edge import atomic
 from snl_edge.atomic import replacing, replacing_folder, write_text
 from snl_edge.errors import DataError, OutputError
+from snl_edge.image import save_png
+from snl_edge.training.tensors import save_tensors
 
 
 def test_a_failure_keeps_the_old_file_and_leaves_no_trace(tmp_path):
@@ -117,3 +122,24 @@ def test_a_name_as_long_as_names_can_be_is_written(tmp_path):
     for name in ("x" * 251 + ".txt", "ü" * 127, os.fsdecode(b"\xff" * 255)):
         write_text(tmp_path / name, "whole")
         assert (tmp_path / name).read_text() == "whole"
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """Every file that is written from now on ends after 4096 bytes: the kernel says EFBIG, as ENOSPC of a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield tmp_path
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_libraries_that_write_say_that_a_disk_is_full(full_disk):
+    """safetensors has an error of its own for it, and OpenCV's writer would have said nothing at all."""
+    with pytest.raises(OutputError, match=r"cannot write .*weights.safetensors"):
+        save_tensors({"a": torch.zeros(4096)}, full_disk / "weights.safetensors")
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    with pytest.raises(OutputError, match=r"cannot write .*part.png"):
+        save_png(full_disk / "part.png", noise)
+    assert not list(full_disk.iterdir())

@@ -258,7 +258,7 @@ def demo(
     rate: Annotated[
         float, typer.Option(parser=number(0, 1000, above=True), help="Parts a second at each of the two cameras.")
     ] = 2.0,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the dashboard on this machine; 0: a free one.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the dashboard here; 0: a free one.")] = 8080,
     count: Annotated[
         int | None, typer.Option(min=1, max=1_000_000_000, help="End after so many parts of each camera.")
     ] = None,

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.atomic import replacing
 from snl_edge.errors import ConfigError, OutputError
+from snl_edge.image import save_png
 
 from .parts.lighting import Light, expose, illuminate
 from .parts.products import PRODUCTS, Product
@@ -180,11 +180,6 @@ def _plan(defects: Sequence[str], train: int, good: int, defective: int) -> list
 
 def _write(job: _Job, size: int) -> None:
     image, mask = render_part(job.product, job.defect, np.random.default_rng(job.seed), size)
-    _save(job.folder / job.split / job.defect / f"{job.number:03}.png", image[..., ::-1])
+    save_png(job.folder / job.split / job.defect / f"{job.number:03}.png", image)
     if job.defect != GOOD:
-        _save(job.folder / "ground_truth" / job.defect / f"{job.number:03}_mask.png", mask.astype(np.uint8) * 255)
-
-
-def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+        save_png(job.folder / "ground_truth" / job.defect / f"{job.number:03}_mask.png", mask.astype(np.uint8) * 255)

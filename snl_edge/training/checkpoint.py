@@ -8,9 +8,8 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from safetensors.torch import save_file
 
-from snl_edge.atomic import replacing, write_text
+from snl_edge.atomic import write_text
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.errors import CheckpointError
 from snl_edge.model.config import SnlConfig
@@ -21,6 +20,7 @@ from snl_edge.outside.tensor_file import read_safetensors
 from snl_edge.runtime.manifest import ProductReference, sha256_of
 
 from .config import CHECKPOINT, IMAGES, TrainingConfig
+from .tensors import save_tensors
 
 
 class Checkpoint(BaseModel):
@@ -64,10 +64,8 @@ def save_weights(model: Snl, folder: Path) -> tuple[str, str]:
     A new name for new weights means that an older ``checkpoint.json`` in the folder stays valid until
     the new one replaces it.
     """
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     pending = folder / "weights.safetensors"
-    with replacing(pending) as temporary:
-        save_file(state, temporary)
+    save_tensors(model.state_dict(), pending)
     digest = sha256_of(pending)
     name = f"weights-{digest[:12]}.safetensors"
     pending.replace(folder / name)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
-from snl_edge.atomic import replacing
 from snl_edge.data.samples import Dataset
 from snl_edge.errors import CheckpointError, ConfigError
-from snl_edge.image import read_image
+from snl_edge.image import read_image, save_png
 from snl_edge.progress import console
 from snl_edge.runtime.overlay import draw_ignored
 
@@ -118,7 +116,5 @@ def draw_regions(target: Path, regions: Mapping[str, NDArray[np.bool_]], referen
     for product, region in regions.items():
         reference = references / f"{product}.png"
         picture = read_image(reference) if reference.is_file() else np.full((*region.shape, 3), 255, np.uint8)
-        drawn = cv2.cvtColor(draw_ignored(picture, region), cv2.COLOR_RGB2BGR)
-        for folder, pixels in ((FOLDER, region.astype(np.uint8) * 255), (PICTURES, drawn)):
-            with replacing(target / folder / f"{product}.png") as temporary:
-                cv2.imwrite(str(temporary), pixels)
+        save_png(target / FOLDER / f"{product}.png", region.astype(np.uint8) * 255)
+        save_png(target / PICTURES / f"{product}.png", draw_ignored(picture, region))

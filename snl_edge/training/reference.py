@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.atomic import replacing
 from snl_edge.data.samples import Sample
 from snl_edge.errors import CheckpointError
-from snl_edge.image import fit_to_input, read_image
+from snl_edge.image import fit_to_input, read_image, save_png
 from snl_edge.image_files import list_images
 
 FOLDER = "reference"
@@ -25,8 +23,7 @@ def save_reference(samples: Sequence[Sample], size: tuple[int, int], target: Pat
     first = {sample.product: sample for sample in reversed(samples)}
     for product in sorted(first)[:MOST]:
         image = fit_to_input(first[product].read(), size)
-        with replacing(folder / f"{product}.png") as temporary:
-            cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        save_png(folder / f"{product}.png", image)
 
 
 def load_reference(run: Path) -> NDArray[np.uint8]:

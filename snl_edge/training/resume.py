@@ -10,10 +10,8 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from snl_edge.atomic import replacing
 from snl_edge.data.samples import Sample
 from snl_edge.errors import CheckpointError
 from snl_edge.model.config import SnlConfig
@@ -23,6 +21,7 @@ from snl_edge.outside.json_text import parse_json
 from snl_edge.outside.tensor_file import check_safetensors
 
 from .config import TrainingConfig
+from .tensors import save_tensors
 
 FILE = "resume.safetensors"
 
@@ -61,8 +60,7 @@ def save_state(folder: Path, identity: str, state: RunState, model: Snl, optimis
     for index, entries in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in entries.items()}
     metadata = {"identity": identity, "state": json.dumps([state.step, state.history, state.seconds])}
-    with replacing(folder / FILE) as temporary:
-        save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, temporary, metadata)
+    save_tensors(tensors, folder / FILE, metadata)
 
 
 def load_state(folder: Path, identity: str, model: Snl, optimiser: torch.optim.Optimizer) -> RunState:
