@@ -94,7 +94,7 @@ def test_infer_json_lines_and_threshold(snl_edge, line, bundle):
     sample = open_dataset(line).test[0]
     assert entry["product"] == sample.product
     manifest = json.loads((bundle / "manifest.json").read_text())
-    assert entry["threshold"] == manifest["product_thresholds"][sample.product]
+    assert entry["threshold"] == pytest.approx(manifest["product_thresholds"][sample.product], abs=1e-6)
     for threshold, verdict in ((entry["score"] - 0.01, "reject"), (entry["score"] + 0.01, "good")):
         result = snl_edge("infer", image, "--bundle", bundle, "--json", "--threshold", threshold)
         assert json.loads(result.stdout)["verdict"] == verdict
