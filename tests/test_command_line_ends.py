@@ -26,7 +26,7 @@ RUN = CliRunner()
         (["train", ".", f"--seed={2**32}"], "--seed"),
         (["evaluate", ".", "--threshold=nan"], "'nan' is no number above 0 to 100"),
         (["bench", "run", ".", "--seconds=0"], "'0' is no number from 0.01 to 3600"),
-        (["stream", "demo", "--port=0"], "--port"),
+        (["stream", "demo", "--port=-1"], "--port"),
         (["stream", "demo", "--rate=0"], "'0' is no number above 0 to 1000"),
     ],
 )
