@@ -117,5 +117,5 @@ def _require_moments(entries: Mapping[int, Mapping[str, Tensor]], optimiser: tor
         if set(moments) != {"step", "exp_avg", "exp_avg_sq"}:
             raise ValueError(f"its optimiser keeps {', '.join(sorted(moments))} of parameter {index}")
         for name, tensor in moments.items():
-            if tensor.shape not in (parameters[index].shape, torch.Size()) or (name != "step") == (not tensor.dim()):
+            if tensor.shape != (torch.Size() if name == "step" else parameters[index].shape):
                 raise ValueError(f"its optimiser's {name} of parameter {index} has shape {tuple(tensor.shape)}")
