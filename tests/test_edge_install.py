@@ -35,7 +35,7 @@ with Detector.load(Path(sys.argv[1])) as detector:
 assert draw_overlay(frame, verdict.anomaly_map, verdict.threshold).shape == frame.shape
 picture = Path(sys.argv[1]) / "part.png"
 picture.write_bytes(cv2.imencode(".png", frame)[1].tobytes())
-summary = infer_files([str(picture)], Path(sys.argv[1]), Path(sys.argv[1]) / "out")
+summary = infer_files([str(picture)], Path(sys.argv[1]), Path(sys.argv[1]).with_name("out"))
 assert (summary.pictures, summary.errors) == (1, 0), summary
 assert not set(sys.argv[2].split(",")) & set(sys.modules)
 print(detector.backend_reason)

@@ -230,9 +230,9 @@ def test_each_doubt_is_said_once(contaminated):
     assert sum("unlike all others" in text for text in doubts) == 1
     assert sum("show a part again" in text for text in doubts) == 1
     assert not any("pixel for pixel" in text or "fewer than 20 good" in text for text in doubts)  # told better
-    assert sum("masks belong to no defective test image" in text for text in doubts) == 1
+    assert sum("1 mask belongs to no defective test image" in text for text in doubts) == 1
     told = (run.parent / "told.txt").read_text()
-    assert "masks belong" not in told  # said when the data set was opened
+    assert "mask belongs" not in told  # said when the data set was opened
     printed = [line for line in told.splitlines() if line.startswith("doubt: ")]
     assert len(printed) == len(set(printed)) == len(doubts) - 1
     assert f"{len(doubts)} doubts: see" in told

@@ -11,6 +11,10 @@ import pytest
 PROGRAM = """
 import sys, time
 from pathlib import Path
+import signal
+if sys.argv[2:] != ["nohup"]:  # whoever runs the tests in the background may ignore these
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 from snl_edge.__main__ import main
 from snl_edge.atomic import replacing
 from snl_edge.cli.app import app
@@ -30,7 +34,7 @@ main()
 def stopped(folder, *numbers, before=()):
     """Status and last words of a command that gets these signals while it writes a file."""
     process = subprocess.Popen(
-        [*before, sys.executable, "-c", PROGRAM, folder / "file"],
+        [*before, sys.executable, "-c", PROGRAM, folder / "file", *before],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -74,11 +74,13 @@ def _packaged_file(architecture: str) -> Path:
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         return read_safetensors(path) if path.suffix == ".safetensors" else read_pth(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"weights file {path} does not exist", fix="check the path given to --weights") from error
     except OSError as error:
         raise CheckpointError(
             f"cannot read weights {path}", reason(error), "check the path given to --weights"
         ) from error
     except ValueError as error:
         raise CheckpointError(
-            f"cannot use weights {path}", reason(error), "save the state dict again as safetensors"
+            f"cannot read weights {path}", reason(error), "save the state dict again as safetensors"
         ) from error

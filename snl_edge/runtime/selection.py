@@ -50,7 +50,7 @@ def select_backend(
         raise ConfigError(f"unknown precision {brief(precision)}", fix=f"choose auto, {', '.join(get_args(Precision))}")
     device = require_whole(device, "the number of a GPU", 0, MOST_THREADS)
     if threads is not None:
-        threads = require_whole(threads, "the number of threads", 1, MOST_THREADS)
+        threads = require_whole(threads, f"{brief(threads)} threads cannot compute: the number", 1, MOST_THREADS)
     if max_batch is not None:
         max_batch = require_whole(max_batch, "the largest batch", 1, MOST_BATCH)
     wanted: Precision | Literal["auto"] = precision  # pyright: ignore[reportAssignmentType]
