@@ -184,7 +184,7 @@ def test_an_overlay_that_cannot_be_written_costs_nothing_else(bundle: Bundle, pa
     out = tmp_path / "out"
     (out / "3.jpg.d").mkdir(parents=True)
     program = (
-        "import re, sys\n"
+        "import sys, resource\n"
         "from pathlib import Path\n"
         "import snl_edge.infer.overlay_file as o\n"
         "from snl_edge.infer.command import infer_files\n"
@@ -649,11 +649,12 @@ def test_links_in_a_circle_and_files_larger_than_any_picture_cost_no_other(
         with (parts / name).open("wb") as file:
             file.truncate(size)
     program = (
-        "import sys, resource\n"
+        "import re, sys\n"
         "from pathlib import Path\n"
         "from snl_edge.infer.command import infer_files\n"
         # Not ru_maxrss: that of a process begins with what its parent held before exec.
-        "peak = lambda: int(re.search('VmHWM: *([0-9]+)', Path('/proc/self/status').read_text().replace(chr(9), ' '))[1]) >> 10\n"
+        "status = lambda: Path('/proc/self/status').read_text()\n"
+        "peak = lambda: int(re.search(r'VmHWM:\\s*([0-9]+)', status())[1]) >> 10\n"
         "s = infer_files([sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[3]), backend='onnxruntime', as_json=True)\n"
         "print(s.errors, s.pictures, peak(), file=sys.stderr)\n"
     )
