@@ -165,7 +165,10 @@ def _locked(make: Callable[[], Path], remove: Callable[[Path], None]) -> Iterato
 def _made_and_locked(make: Callable[[], Path]) -> tuple[Path, int]:
     while True:
         path = make()
-        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:  # as below, but sooner
+            continue
         with suppress(OSError):  # a file system without locks: there nobody removes leftovers either
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if _is(path, descriptor):

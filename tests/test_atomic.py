@@ -143,3 +143,21 @@ def test_libraries_that_write_say_that_a_disk_is_full(full_disk):
     with pytest.raises(OutputError, match=r"cannot write .*part.png"):
         save_png(full_disk / "part.png", noise)
     assert not list(full_disk.iterdir())
+
+
+def test_what_another_writer_took_for_a_leftover_is_made_again(tmp_path, monkeypatch):
+    """Between making a file and locking it nobody can tell it from what a kill left: sweeping takes it then."""
+    made = atomic._new_file
+
+    def swept_at_once(target):
+        path = made(target)
+        if len(taken) < 2:
+            taken.append(path)
+            atomic._remove_if_left(path)
+        return path
+
+    taken = []
+    monkeypatch.setattr(atomic, "_new_file", swept_at_once)
+    write_text(tmp_path / "file", "whole")
+    assert len(taken) == 2
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
