@@ -103,14 +103,17 @@ def _changed_list(value: list[Any], rng: random.Random) -> list[Any]:
     return [*value[:at], changed_value(value[at], rng), *value[at + 1 :]]
 
 
+def _changed_values(value: Any, rng: random.Random) -> Any:
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        value = changed_value(value, rng)
+    return value
+
+
 def changed_json(content: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
     """Half the time its values, else its text."""
     if rng.random() < 0.5:
         return changed_text(content, rng, others)
-    value = json.loads(content)
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        value = changed_value(value, rng)
-    return json.dumps(value).encode()
+    return json.dumps(_changed_values(json.loads(content), rng)).encode()
 
 
 def changed_yaml(content: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
@@ -119,9 +122,7 @@ def changed_yaml(content: bytes, rng: random.Random, others: Sequence[bytes]) ->
 
     if rng.random() < 0.5:
         return changed_text(content, rng, others)
-    value = yaml.safe_load(content)
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        value = changed_value(value, rng)
+    value = _changed_values(yaml.safe_load(content), rng)
     return yaml.safe_dump(value, allow_unicode=rng.random() < 0.5).encode("utf-8", "replace")
 
 
