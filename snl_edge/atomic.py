@@ -135,7 +135,7 @@ def _remove_if_left(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where somebody is at work, or no locks are
-        if not _is(path, descriptor):
+        if not still_names(path, descriptor):
             return
         if not path.is_dir():
             path.unlink()
@@ -171,15 +171,15 @@ def _made_and_locked(make: Callable[[], Path]) -> tuple[Path, int]:
             continue
         with suppress(OSError):  # a file system without locks: there nobody removes leftovers either
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if _is(path, descriptor):
+        if still_names(path, descriptor):
             return path, descriptor
         os.close(descriptor)  # somebody took it for a leftover before it was locked
 
 
-def _is(path: Path, descriptor: int) -> bool:
-    """Whether ``path`` still names what the descriptor was opened for."""
+def still_names(path: Path, descriptor: int) -> bool:
+    """Whether ``path`` still leads to what the descriptor was opened for: it may be replaced before it is locked."""
     try:
-        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 

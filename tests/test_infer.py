@@ -27,10 +27,11 @@ from snl_edge.errors import ConfigError, DataError, OutputError, ResultError
 from snl_edge.infer.command import infer_files
 from snl_edge.infer.lines import LINE, JudgedFrame, Run, json_schema
 from snl_edge.infer.marks import is_overlay
-from snl_edge.infer.names import overlay_names, printable
+from snl_edge.infer.names import overlay_names
 from snl_edge.infer.overlay_file import OverlayStyle
 from snl_edge.infer.sources import find_pictures
 from snl_edge.infer.verdict_file import VerdictFile
+from snl_edge.outside.shown import shown
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
 
@@ -101,7 +102,7 @@ def test_overlay_names_never_meet() -> None:
     assert len({name.casefold() for name in names.values()}) == len(paths)
     assert all(len(name.encode()) <= 220 and "/" not in name and ":" not in name for name in names.values())
     assert overlay_names([Path("in/b.png")], ".png") == {Path("in/b.png"): "b.png"}
-    assert printable("a\x1b\n\u202eb ü") == r"a\x1b\n\u202eb ü"
+    assert shown("a\x1b\n\u202eb ü") == r"a\x1b\n\u202eb ü"
 
 
 def test_what_is_no_picture_of_a_part_is_left_out_and_told(bundle: Bundle, parts: Path, capsys) -> None:

@@ -12,6 +12,7 @@ from snl_edge import __version__
 from ..counted import counted
 from ..errors import EngineError
 from ..opencv import silence
+from ..outside.shown import shown
 from ..progress import console, progress_bar
 from ..runtime.arguments import require_threshold
 from ..runtime.backend import backend_kind
@@ -21,7 +22,7 @@ from ..runtime.tuning import standing_doubts, unusual
 from .csv_file import write_csv
 from .kept_lines import require_own_lines
 from .lines import Line, Settings, Summary, doubtful_depth, summarise
-from .names import overlay_names, printable, text_of
+from .names import overlay_names, text_of
 from .outputs import require_csv_place, require_room
 from .overlay_file import OverlayStyle
 from .pipeline import Overlays, Pipeline, Rules
@@ -91,7 +92,7 @@ def infer_files(
     with Detector.load(bundle, backend=backend, precision=precision, max_batch=batch) as detector:
         console.print(detector.backend_reason)
         for words in _odd(detector, rules):
-            console.print(f"doubtful: {printable(words)}", soft_wrap=True, markup=False)
+            console.print(f"doubtful: {shown(words)}", soft_wrap=True, markup=False)
         lines = _judge(detector, found.paths, rules, drawing, as_json=as_json, resume=resume)
     if csv is not None:
         write_csv(csv, lines)
@@ -102,8 +103,7 @@ def infer_files(
     if out is not None:
         overlaid = sum("overlay" in line for line in lines)
         console.print(
-            f"{counted(len(lines), 'verdict')} in {printable(text_of(out / VERDICTS))}, {counted(overlaid, 'overlay')} "
-            "beside it",
+            f"{counted(len(lines), 'verdict')} in {shown(out / VERDICTS)}, {counted(overlaid, 'overlay')} beside it",
             soft_wrap=True,
             markup=False,
             highlight=False,

@@ -27,13 +27,6 @@ def bytes_of(path: Path) -> str | None:
     return None
 
 
-def printable(text: str) -> str:
-    """Text for a terminal: what would move its cursor, change its colours or turn its direction is escaped."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode("ascii") for one in text
-    )
-
-
 def overlay_names(paths: Sequence[Path], suffix: str) -> dict[Path, str]:
     """A file name for the overlay of each picture, none of them twice, not even where case does not count.
 

@@ -21,12 +21,13 @@ from ..decode import decode
 from ..errors import OutputError, ResultError, SnlEdgeError
 from ..image import Fitter, opened_image
 from ..outside.image_pages import more_pictures
+from ..outside.shown import shown
 from ..runtime.detector import Detector
 from ..runtime.frame import as_images
 from ..runtime.verdict import Verdict
 from . import overlay_file
 from .lines import Line, judged
-from .names import bytes_of, printable, text_of
+from .names import bytes_of, text_of
 from .overlay_file import OverlayStyle
 from .unchanged import sha256_of_file, sha256_of_picture
 
@@ -208,9 +209,7 @@ class Pipeline:
     def _draw(self, overlays: Overlays, one: _Ready, verdict: Verdict) -> str:
         assert one.base is not None
         target = overlays.folder / overlays.names[one.path]
-        drawn = overlay_file.draw(
-            one.base, verdict, one.size, ignores=self._ignores, name=printable(text_of(one.path.name))
-        )
+        drawn = overlay_file.draw(one.base, verdict, one.size, ignores=self._ignores, name=shown(one.path.name))
         overlay_file.write(target, drawn, overlays.style)
         return text_of(target)
 

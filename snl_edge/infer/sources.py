@@ -12,8 +12,8 @@ from ..counted import counted
 from ..errors import DataError
 from ..image import IMAGE_SUFFIXES
 from ..image_files import is_kept_heatmap
+from ..outside.shown import shown
 from .marks import is_overlay
-from .names import printable, text_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Found:
             if paths:
                 yield f"left out: {counted(len(paths), noun)} {what}"
         for path in self.closed:
-            yield f"left out: all of {printable(text_of(path))}, which cannot be read"
+            yield f"left out: all of {shown(path)}, which cannot be read"
 
 
 def find_pictures(arguments: Sequence[str]) -> Found:
@@ -72,9 +72,7 @@ def find_pictures(arguments: Sequence[str]) -> Found:
         if not matches:
             if path in closed:
                 reason = "the folder cannot be read"
-            raise DataError(
-                f"nothing to inspect in {printable(text_of(argument))}", reason, "check the path; quote globs"
-            )
+            raise DataError(f"nothing to inspect in {shown(argument)}", reason, "check the path; quote globs")
         found |= dict.fromkeys(matches)
     heatmaps = {path: None for path in found if is_kept_heatmap(path)}
     overlays = {path: None for path in found if path not in heatmaps and is_overlay(path)}
@@ -82,7 +80,7 @@ def find_pictures(arguments: Sequence[str]) -> Found:
     if not paths:
         kind = "heatmaps" if heatmaps else "overlays"
         raise DataError(
-            f"nothing to inspect: {printable(text_of(next(iter(found))))} and all others are {kind}",
+            f"nothing to inspect: {shown(next(iter(found)))} and all others are {kind}",
             "a line keeps them beside its pictures" if heatmaps else "an earlier call of infer wrote them",
             "give the pictures",
         )

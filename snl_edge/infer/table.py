@@ -10,10 +10,10 @@ from rich.text import Text
 
 from ..counted import counted
 from ..errors import ConfigError
+from ..outside.shown import shown
 from ..progress import console
 from ..table import number_column, print_table, text_column
 from .lines import Line, OfProduct, Summary
-from .names import printable
 
 Kind = Literal["error", "reject", "unknown", "good"]
 Order = Literal["verdict", "relation", "score", "distance", "product", "path", "given"]
@@ -58,7 +58,7 @@ def parse_kinds(text: str) -> tuple[Kind, ...]:
     named = tuple(part.strip() for part in text.split(","))
     for one in named:
         if one not in KINDS:
-            raise ConfigError(f"unknown verdict {printable(one)!r}", fix=f"choose {', '.join(KINDS)}")
+            raise ConfigError(f"unknown verdict {shown(one)!r}", fix=f"choose {', '.join(KINDS)}")
     return named  # pyright: ignore[reportReturnType]
 
 
@@ -76,7 +76,7 @@ def _height(line: Line) -> float:
 def print_verdicts(lines: Sequence[Line], view: View) -> None:
     """Prints the table, then what the view leaves out of it."""
     chosen = view.chosen(lines)
-    shown = chosen if view.limit is None else chosen[: view.limit]
+    listed = chosen if view.limit is None else chosen[: view.limit]
     headings = (
         text_column("image"),
         text_column("verdict"),
@@ -84,11 +84,11 @@ def print_verdicts(lines: Sequence[Line], view: View) -> None:
         *map(number_column, ("score", "threshold", "relation", "distance")),
         text_column("regions"),
     )
-    if shown:
-        print_table(headings, [_row(line) for line in shown], paged=view.paged)
+    if listed:
+        print_table(headings, [_row(line) for line in listed], paged=view.paged)
     left = [
         *([f"{len(lines) - len(chosen)} other than {', '.join(view.only)}"] if len(chosen) < len(lines) else []),
-        *([f"{len(chosen) - len(shown)} beyond --limit {view.limit}"] if len(shown) < len(chosen) else []),
+        *([f"{len(chosen) - len(listed)} beyond --limit {view.limit}"] if len(listed) < len(chosen) else []),
     ]
     if left:
         print(f"not shown: {', '.join(left)}")  # noqa: T201
@@ -96,13 +96,13 @@ def print_verdicts(lines: Sequence[Line], view: View) -> None:
 
 def _row(line: Line) -> list[str | Text]:
     kind = kind_of(line)
-    shown = Text(kind, _STYLES[kind])
+    styled = Text(kind, _STYLES[kind])
     if "verdict" not in line:
-        return [printable(line["path"]), shown, *["-"] * 6]
+        return [shown(line["path"]), styled, *["-"] * 6]
     if kind == "error":
-        shown.append(f" ({line['verdict']})")
+        styled.append(f" ({line['verdict']})")
     figures = (_figure(line[name]) for name in ("score", "threshold", "relation", "product_distance"))
-    return [printable(line["path"]), shown, printable(line["product"] or "-"), *figures, _regions(line["regions"])]
+    return [shown(line["path"]), styled, shown(line["product"] or "-"), *figures, _regions(line["regions"])]
 
 
 def _figure(value: float | None) -> str:
@@ -122,7 +122,7 @@ def print_summary(lines: Sequence[Line], summary: Summary) -> None:
     if len(summary.products) > 1:
         headings = (text_column("product"), *map(number_column, ("good", "reject", "unknown", "median", "highest")))
         rows = [
-            [printable(name), *map(str, (one.good, one.reject, one.unknown)), *map(_figure, _relations(one))]
+            [shown(name), *map(str, (one.good, one.reject, one.unknown)), *map(_figure, _relations(one))]
             for name, one in summary.products.items()
         ]
         print("\nscore over threshold, by product:")  # noqa: T201
@@ -136,7 +136,7 @@ def print_summary(lines: Sequence[Line], summary: Summary) -> None:
         of = (
             f"{one.pictures} pictures"
             if one.pictures > 1
-            else next(printable(line["path"]) for line in lines if one.doubt in line.get("doubts", ()))
+            else next(shown(line["path"]) for line in lines if one.doubt in line.get("doubts", ()))
         )
         warn(f"doubtful: {of}: {one.doubt}")
     if (more := len(summary.doubts) - _MOST_DOUBTS) > 0:
@@ -149,4 +149,4 @@ def _relations(one: OfProduct) -> tuple[float | None, float | None]:
 
 def warn(text: str) -> None:
     """One line on stderr."""
-    console.print(f"snl-edge: {printable(text)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"snl-edge: {shown(text)}", style="yellow", markup=False, highlight=False, soft_wrap=True)

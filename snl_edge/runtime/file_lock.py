@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..atomic import still_names
+
 PATIENCE_S = 30.0
 """Whoever holds the file does so for milliseconds; a build that replaces the bundle for as long as links take."""
 
@@ -40,7 +42,7 @@ def locked(path: Path, flags: int) -> Iterator[int]:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise OSError(errno.EINVAL, "it is no regular file", str(path))
             _lock(file, kind, end, path)
-            if _still(path, file):
+            if still_names(path, file):
                 yield file
                 return
         finally:
@@ -58,10 +60,3 @@ def _lock(file: int, kind: int, end: float, path: Path) -> None:
                     errno.EAGAIN, f"another process has been holding it for {PATIENCE_S:.0f} s", str(path)
                 ) from error
             time.sleep(0.002)
-
-
-def _still(path: Path, file: int) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(file))  # noqa: PTH116
-    except FileNotFoundError:
-        return False
