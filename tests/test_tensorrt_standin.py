@@ -182,9 +182,11 @@ def test_a_lost_gpu_fails_every_part_safe_and_ends_the_line_at_once(
     report = check_journal(tmp_path / "journal")
     assert report.consistent
     (camera,) = report.cameras
-    assert (camera.parts, camera.missing) == (parts, 0)
-    assert 0 < camera.verdicts["good"] < parts
-    assert camera.verdicts["good"] + camera.verdicts["failsafe"] == parts
+    # How many pictures were taken before the line ended depends on the machine; each of them has its record.
+    assert (camera.parts <= parts, camera.missing) == (True, 0)
+    assert camera.verdicts["good"] > 0
+    assert camera.verdicts["failsafe"] > 0
+    assert camera.verdicts["good"] + camera.verdicts["failsafe"] == camera.parts
     again = call("stream", "run", tmp_path / "line.yaml")
     assert again.returncode == 0, again.stderr
 
