@@ -20,6 +20,7 @@ lint: $(VENV)/ready build/types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
+	cd build/types && $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml --no-logo
 	$(BIN)/shellcheck packaging/*.sh .ci/run .ci/resolve-aarch64
 	$(BIN)/hadolint docker/*.Dockerfile
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from snl_edge.contract.graph import Prediction
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.manifest import HIGHEST
-from snl_edge.runtime.prediction import Prediction
 
 
 def allocated_per_frame(detector: Detector, frames: Sequence[NDArray[np.uint8]], repeats: int = 3) -> dict[str, int]:

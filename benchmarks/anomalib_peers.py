@@ -18,6 +18,7 @@ from lightning import seed_everything  # pyright: ignore[reportMissingImports]
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snl_edge.contract.graph import Prediction
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Sample
 from snl_edge.errors import ConfigError
@@ -25,7 +26,6 @@ from snl_edge.evaluation.evaluate import Predict
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.teacher import STRIDES, build_backbone
 from snl_edge.progress import progress_bar
-from snl_edge.runtime.prediction import Prediction
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.loop import batch_sampler
 

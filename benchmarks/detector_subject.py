@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from snl_edge.contract.graph import Prediction
 from snl_edge.image import fit_to_input
 from snl_edge.runtime.detector import Detector
-from snl_edge.runtime.prediction import Prediction
 
 from .allocations import allocated_per_frame
 from .frames import POOL, Turn, frame_pool

@@ -23,6 +23,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from snl_edge.contract.graph import Prediction
 from snl_edge.data.parts.products import PRODUCTS
 from snl_edge.data.synthetic import render_part
 from snl_edge.image import load_image, read_image
@@ -35,7 +36,6 @@ from snl_edge.progress import console
 from snl_edge.provenance import revision
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.frame import as_images
-from snl_edge.runtime.prediction import Prediction
 
 from .command import run_command
 from .noise import Watch

@@ -12,11 +12,10 @@ from typing import Annotated, Any, Literal
 import onnx
 import typer
 
-from snl_edge.calibration.gate import GateReport, compare
-from snl_edge.calibration.judgement import gate_images, judge
+from snl_edge.bundling.gate import GateReport, compare
+from snl_edge.bundling.gate_images import gate_images, judge
+from snl_edge.bundling.qualification import Qualified, Qualifier
 from snl_edge.calibration.measure import table_for
-from snl_edge.calibration.qualification import Qualified, Qualifier
-from snl_edge.calibration.score import DECISION
 from snl_edge.data.layouts import open_dataset
 from snl_edge.export.graphs import make_graphs
 from snl_edge.export.onnx_graph import graph_metadata, save_graph
@@ -25,6 +24,7 @@ from snl_edge.provenance import revision
 from snl_edge.runtime.manifest import Precision
 from snl_edge.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from snl_edge.runtime.openvino_backend import emulates
+from snl_edge.scoring.scale import DECISION
 from snl_edge.training.image_record import find_images
 
 from .command import run_command

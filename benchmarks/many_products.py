@@ -17,11 +17,11 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from snl_edge.bundling.build import build
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.samples import GOOD, Sample
 from snl_edge.data.synthetic import DEFECTS, PRODUCTS, render_part
 from snl_edge.errors import ConfigError
-from snl_edge.export.build import build
 from snl_edge.export.onnx_graph import read_graph
 from snl_edge.export.parity import run_graph
 from snl_edge.image import fit_to_input, read_image

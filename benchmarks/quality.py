@@ -12,21 +12,21 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from snl_edge.calibration.score import DECISION
+from snl_edge.bundling.build import build
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.report import write_report
 from snl_edge.evaluation.run import evaluate_model
-from snl_edge.export.build import build
-from snl_edge.export.fused_graph import FusedGraph
 from snl_edge.export.onnx_graph import read_graph
 from snl_edge.export.parity import TOLERANCE, run_graph, run_pytorch
 from snl_edge.image import fit_to_input
 from snl_edge.model.config import override
+from snl_edge.model.fused_graph import FusedGraph
 from snl_edge.model.presets import preset as named
 from snl_edge.provenance import revision
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
+from snl_edge.scoring.scale import DECISION
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.config import TrainingConfig
 

@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
-from snl_edge.runtime.manifest import InputSpec, Precision
+from snl_edge.runtime.manifest import BundleContent, InputSpec, Precision
+from snl_edge.scoring.scale import ScoreCalibration
 
 if TYPE_CHECKING:
     from snl_edge.model.config import SnlConfig
@@ -69,9 +69,11 @@ def write_random_bundle(
         return write_bundle(
             folder,
             graphs,
-            name=f"random-{config.teacher.architecture}",
-            input=InputSpec(height=config.height, width=config.width, max_batch=max_batch),
-            products=PRODUCTS,
-            calibration=GAIN,
-            scores_vouch_for_maps=True,
+            BundleContent(
+                name=f"random-{config.teacher.architecture}",
+                input=InputSpec(height=config.height, width=config.width, max_batch=max_batch),
+                products=PRODUCTS,
+                calibration=GAIN,
+                scores_vouch_for_maps=True,
+            ),
         )

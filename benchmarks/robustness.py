@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from snl_edge.bundling.build import build
 from snl_edge.data.layouts import open_dataset
 from snl_edge.evaluation.run import evaluate_model, robustness_of_model
-from snl_edge.export.build import build
 from snl_edge.model.config import override
 from snl_edge.model.presets import preset as named
 from snl_edge.provenance import revision

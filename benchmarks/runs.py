@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from snl_edge.contract.run_folder import CHECKPOINT
 from snl_edge.data.samples import Dataset
 from snl_edge.errors import CheckpointError
 from snl_edge.model.config import SnlConfig
 from snl_edge.progress import console
 from snl_edge.training.calibrate import recalibrate
 from snl_edge.training.checkpoint import Checkpoint, verify_checkpoint
-from snl_edge.training.config import CHECKPOINT, TrainingConfig
+from snl_edge.training.config import TrainingConfig
 from snl_edge.training.image_record import digests, read_run_images
 from snl_edge.training.loop import train
 from snl_edge.training.resume import FILE as STATE

@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.contract.graph import BATCH, IMAGES, OUTPUTS, TensorSpec
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
-from snl_edge.runtime.manifest import InputSpec
+from snl_edge.runtime.manifest import BundleContent, InputSpec
+from snl_edge.scoring.scale import ScoreCalibration
 from snl_edge.stream.sources.synthetic import SyntheticSettings, draw_parts
 
 PRODUCT = "gear"
@@ -34,13 +35,15 @@ def write_small_bundle(folder: Path, side: int, rejected: float = REJECTED) -> B
         return write_bundle(
             folder,
             {"fp32": Path(temporary) / "fp32.onnx"},
-            name="small",
-            input=InputSpec(height=side, width=side, max_batch=8),
-            products=(PRODUCT,),
-            calibration=ScoreCalibration(
-                raw_threshold=0.5 / scale, false_reject_budget=rejected, good_images=64, method="drawn pictures"
+            BundleContent(
+                name="small",
+                input=InputSpec(height=side, width=side, max_batch=8),
+                products=(PRODUCT,),
+                calibration=ScoreCalibration(
+                    raw_threshold=0.5 / scale, false_reject_budget=rejected, good_images=64, method="drawn pictures"
+                ),
+                scores_vouch_for_maps=True,  # differences of bytes are always numbers
             ),
-            scores_vouch_for_maps=True,  # differences of bytes are always numbers
         )
 
 
@@ -80,18 +83,18 @@ def fused_graph(
     graph = helper.make_graph(
         list(nodes),
         name,
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *size, 3])],
-        [
-            helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, ["batch", *size]),
-            helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch"]),
-            helper.make_tensor_value_info("product", TensorProto.INT32, ["batch"]),
-            helper.make_tensor_value_info("product_distance", TensorProto.FLOAT, ["batch"]),
-        ],
+        [_value(IMAGES, size)],
+        [_value(tensor, size) for tensor in OUTPUTS],
         [numpy_helper.from_array(value, constant) for constant, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _value(tensor: TensorSpec, size: tuple[int, int]) -> onnx.ValueInfoProto:
+    kind = TensorProto.DataType.Value(tensor.type_name)
+    return helper.make_tensor_value_info(tensor.name, kind, tensor.shape(BATCH, size))
 
 
 def _neighbours(grey: np.ndarray) -> np.ndarray:

@@ -11,10 +11,10 @@ import onnx
 from safetensors import safe_open
 
 from snl_edge.atomic import write_text
+from snl_edge.bundling.build import build
 from snl_edge.calibration.table import read_table
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.synthetic import write_synthetic_line
-from snl_edge.export.build import build
 from snl_edge.infer.lines import LINE as LINE_OF
 from snl_edge.infer.lines import Run
 from snl_edge.infer.verdict_file import RUN as INFER_RUN

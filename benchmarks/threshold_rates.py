@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from snl_edge.calibration.basis import RANGE
-from snl_edge.calibration.score import calibrate_scores
-from snl_edge.evaluation.threshold import operating_point
+from snl_edge.scoring.basis import RANGE
+from snl_edge.scoring.scale import calibrate_scores
+from snl_edge.scoring.threshold import operating_point
 from snl_edge.training.config import TrainingConfig
 
 from .results import Result, require_result
@@ -21,7 +21,7 @@ from .tables import cell, table
 KIND = "threshold_draws"
 BUDGET = 0.01
 OTHER_BUDGETS = (0.002, 0.05)
-"""At which the rates of ``BUDGET`` are said to hold as odds (:func:`snl_edge.calibration.basis.expected_rates`)."""
+"""At which the rates of ``BUDGET`` are said to hold as odds (:func:`snl_edge.scoring.basis.expected_rates`)."""
 WHOLE = 0
 """Images of a draw that takes them all."""
 RESAMPLED = 100

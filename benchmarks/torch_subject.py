@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from snl_edge.export.fused_graph import FusedGraph
+from snl_edge.model.fused_graph import FusedGraph
 
 from .backbones import MODELS
 from .latency import alternate, timed

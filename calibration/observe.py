@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from snl_edge.contract.graph import ANOMALY_MAP, IMAGES, SCORE
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Sample
 from snl_edge.errors import ExportError
@@ -98,7 +99,9 @@ def effect_of_ranges(
     for name, magnitude in ranges.items():
         if magnitude not in tried:
             fed = {step: np.array(magnitude / LEVELS, np.float32)}
-            found = (np.asarray(session.run(["anomaly_map"], {"images": image[None], **fed})[0])[0] for image in images)
+            found = (
+                np.asarray(session.run([ANOMALY_MAP.name], {IMAGES.name: image[None], **fed})[0])[0] for image in images
+            )
             squares = [float(np.mean(np.square(a - b))) for a, b in zip(found, maps, strict=True)]
             tried[magnitude] = rounded(float(np.sqrt(np.mean(squares))))
         errors[name] = tried[magnitude]
@@ -108,7 +111,7 @@ def effect_of_ranges(
 def run_maps(graph: onnx.ModelProto, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Maps ``float32 [N, H, W]`` and scores ``float32 [N]`` as a device computes them."""
     session = device_session(graph)
-    results = [session.run(["anomaly_map", "score"], {"images": image[None]}) for image in images]
+    results = [session.run([ANOMALY_MAP.name, SCORE.name], {IMAGES.name: image[None]}) for image in images]
     maps, scores = (np.concatenate([np.asarray(one) for one in part]) for part in zip(*results, strict=True))
     return maps, scores
 
@@ -117,7 +120,7 @@ def look_inside(graph: onnx.ModelProto, tensors: Sequence[str]) -> Callable[[Ima
     """Computes the graph as far as its float ``tensors``; ``uint8 [B, H, W, 3]`` to their values."""
     session = device_session(upstream(graph, tensors))
     return lambda images: dict(
-        zip(tensors, map(np.asarray, session.run(list(tensors), {"images": images})), strict=True)
+        zip(tensors, map(np.asarray, session.run(list(tensors), {IMAGES.name: images})), strict=True)
     )
 
 

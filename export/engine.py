@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from snl_edge.atomic import replacing
+from snl_edge.contract.graph import IMAGES, SIGNATURE
 from snl_edge.errors import EngineError
 from snl_edge.outside.files import reason
 from snl_edge.outside.graph_file import read_graph_bytes
@@ -25,15 +26,6 @@ from .workspace import memory_limits
 
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(steps done, steps in all, phase)``, from TensorRT's threads."""
-
-CONTRACT = {
-    "images": ("UINT8", 4),
-    "anomaly_map": ("FLOAT", 3),
-    "score": ("FLOAT", 1),
-    "product": ("INT32", 1),
-    "product_distance": ("FLOAT", 1),
-}
-"""Data type and rank of every input and output of a fused graph."""
 
 
 def build_bundle_engine(
@@ -209,7 +201,7 @@ def _check_contract(network: Any, onnx: Path) -> None:
     tensors = [network.get_input(index) for index in range(network.num_inputs)]
     tensors += [network.get_output(index) for index in range(network.num_outputs)]
     found = {tensor.name: (tensor.dtype.name, len(tensor.shape)) for tensor in tensors}
-    if found != CONTRACT:
+    if found != SIGNATURE:
         shown = ", ".join(f"{name} {kind.lower()} of rank {rank}" for name, (kind, rank) in found.items())
         raise EngineError(
             f"{onnx} is no SNL graph", f"its inputs and outputs are {shown}", "give one that `snl-edge build` wrote"
@@ -227,7 +219,7 @@ def _add_profile(builder: Any, config: Any, network: Any, batches: Profile) -> N
     _, height, width, channels = network.get_input(0).shape
     profile = builder.create_optimization_profile()
     shapes = ((batch, height, width, channels) for batch in (batches.min, batches.opt, batches.max))
-    profile.set_shape("images", *shapes)
+    profile.set_shape(IMAGES.name, *shapes)
     config.add_optimization_profile(profile)
 
 

@@ -20,6 +20,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from snl_edge.contract.graph import ANOMALY_MAP, BATCH, IMAGES
 from snl_edge.errors import ExportError
 from snl_edge.image import halvings
 from snl_edge.runtime.frame import FRONT
@@ -41,7 +42,7 @@ def with_frame(graph: onnx.ModelProto, frame: FrameSpec) -> onnx.ModelProto:
     model.CopyFrom(graph)
     images = model.graph.input[0]
     size = tuple(dim.dim_value for dim in images.type.tensor_type.shape.dim[1:3])
-    readers = [node for node in model.graph.node if "images" in node.input]
+    readers = [node for node in model.graph.node if IMAGES.name in node.input]
     if len(readers) != 1 or readers[0].op_type != "Cast" or helper.get_node_attr_value(readers[0], "to") != 1:
         raise ExportError("the graph does not begin with a cast of its images", fix="export the model again")
     front = _Front(frame.size)
@@ -66,8 +67,8 @@ def front_alone(graph: onnx.ModelProto) -> onnx.ModelProto:
     model.CopyFrom(graph)
     nodes = [node for node in model.graph.node if node.name.startswith(FRONT)]
     nodes[-1].output[0] = "pixels"
-    height, width = (dim.dim_value for dim in _output(graph, "anomaly_map").type.tensor_type.shape.dim[1:3])
-    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", height, width, 3])
+    height, width = (dim.dim_value for dim in _output(graph, ANOMALY_MAP.name).type.tensor_type.shape.dim[1:3])
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [BATCH, height, width, 3])
     constants = [constant for constant in model.graph.initializer if constant.name.startswith(FRONT)]
     front = helper.make_graph(nodes, "front", model.graph.input, [pixels], constants)
     return helper.make_model(front, opset_imports=model.opset_import, ir_version=model.ir_version)
@@ -85,7 +86,7 @@ class _Front:
     """Of the tensor at hand, ``[B, *shape, 3]``."""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     _constants: dict[str, NDArray[np.generic]] = field(default_factory=dict)
-    _at: str = "images"
+    _at: str = IMAGES.name
     _type: int = TensorProto.UINT8
 
     def fit(self, size: tuple[int, int]) -> None:

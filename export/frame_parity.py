@@ -10,19 +10,19 @@ import onnx
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.contract.graph import IMAGES, Prediction
 from snl_edge.errors import ExportError
 from snl_edge.image import fit_to_input
+from snl_edge.model.fused_graph import FusedGraph
 from snl_edge.opencv import cv2
 from snl_edge.progress import console
 from snl_edge.runtime.frame import swapped
 from snl_edge.runtime.manifest import FrameSpec, Precision
-from snl_edge.runtime.prediction import Prediction
+from snl_edge.scoring.scale import ScoreCalibration
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.reference import load_reference
 
 from .frame import front_alone, with_frame
-from .fused_graph import FusedGraph
 from .onnx_graph import graph_metadata
 from .parity import TOLERANCE, run_graph, run_pytorch
 from .rounding import device_session
@@ -119,7 +119,7 @@ def compare_frames(
         ExportError: what the model sees differs by more than one level, or scores by more than a graph's may.
     """
     front = device_session(front_alone(framed))
-    seen = (np.asarray(front.run(None, {"images": one[None]})[0])[0] for one in frames)
+    seen = (np.asarray(front.run(None, {IMAGES.name: one[None]})[0])[0] for one in frames)
     pixels = max(float(np.abs(shown - own).max()) for shown, own in zip(seen, fitted, strict=True))
     found = run_graph(framed, frames)
     parity = FrameParity(

@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.contract.graph import ANOMALY_MAP, SCORE
 from snl_edge.errors import ExportError
+from snl_edge.scoring.scale import ScoreCalibration
 
 from .onnx_graph import set_metadata
 
@@ -39,7 +40,7 @@ def network_sha256(graph: onnx.ModelProto) -> str:
 
 def _gain(model: onnx.ModelProto) -> onnx.TensorProto:
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    last = {name: node for node in model.graph.node for name in node.output if name in ("anomaly_map", "score")}
+    last = {name: node for node in model.graph.node for name in node.output if name in (ANOMALY_MAP.name, SCORE.name)}
     factors = {name for node in last.values() if node.op_type == "Mul" for name in node.input if name in constants}
     if len(last) != 2 or len(factors) != 1:
         raise ExportError("map and score are not scaled by one constant", fix="export the model again")

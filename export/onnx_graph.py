@@ -16,20 +16,18 @@ import onnxsim
 import torch
 
 from snl_edge.atomic import replacing
-from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.contract.graph import BATCH, IMAGES, METADATA_KEY, OUTPUTS, SIGNATURE, TENSORS
 from snl_edge.errors import ExportError
 from snl_edge.model.config import SnlConfig
+from snl_edge.model.fused_graph import FusedGraph
 from snl_edge.model.snl import Snl
 from snl_edge.outside.files import reason
 from snl_edge.outside.graph_file import read_onnx
 from snl_edge.outside.json_text import parse_json
-from snl_edge.runtime.prediction import Prediction
-
-from .fused_graph import FusedGraph
+from snl_edge.scoring.scale import ScoreCalibration
 
 OPSET = 18
 """Read by TensorRT 10 and later, OpenVINO and ONNX Runtime alike."""
-METADATA_KEY = "snl_edge"
 
 
 def export_onnx(model: Snl, calibration: ScoreCalibration, products: tuple[str, ...]) -> onnx.ModelProto:
@@ -49,9 +47,9 @@ def export_onnx(model: Snl, calibration: ScoreCalibration, products: tuple[str, 
                 (example.to(device),),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=["images"],
-                output_names=list(Prediction._fields),
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
+                input_names=[IMAGES.name],
+                output_names=[tensor.name for tensor in OUTPUTS],
+                dynamic_shapes=({0: torch.export.Dim(BATCH, min=1, max=1024)},),
             )
         assert program is not None
         graph, simplified = onnxsim.simplify(program.model_proto)
@@ -88,17 +86,10 @@ def check_graph(graph: onnx.ModelProto) -> None:
         )
         for value in [*graph.graph.input, *graph.graph.output]
     }
-    expected = {
-        "images": ("UINT8", 4),
-        "anomaly_map": ("FLOAT", 3),
-        "score": ("FLOAT", 1),
-        "product": ("INT32", 1),
-        "product_distance": ("FLOAT", 1),
-    }
-    if signature != expected:
+    if signature != SIGNATURE:
         raise ExportError(
             "this ONNX file is no SNL graph",
-            f"it has {signature}, not {expected}",
+            f"it has {signature}, not {dict(SIGNATURE)}",
             "give a graph that `snl-edge export` wrote",
         )
     if not graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
@@ -154,16 +145,9 @@ def set_metadata(graph: onnx.ModelProto, **values: object) -> None:
 
 def _tidy(graph: onnx.ModelProto, config: SnlConfig, calibration: ScoreCalibration, products: tuple[str, ...]) -> None:
     """Names the batch dimension, drops what only a debugger of the exporter would read, and adds our description."""
-    height, width = config.size
-    shapes = {
-        "images": ("batch", height, width, 3),
-        "anomaly_map": ("batch", height, width),
-        "score": ("batch",),
-        "product": ("batch",),
-        "product_distance": ("batch",),
-    }
     for value in [*graph.graph.input, *graph.graph.output]:
-        for dim, size in zip(value.type.tensor_type.shape.dim, shapes[value.name], strict=True):
+        shape = TENSORS[value.name].shape(BATCH, config.size)
+        for dim, size in zip(value.type.tensor_type.shape.dim, shape, strict=True):
             if isinstance(size, str):
                 dim.dim_param = size
             else:

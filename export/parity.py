@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from snl_edge.calibration.score import DECISION
+from snl_edge.contract.graph import IMAGES, Prediction
 from snl_edge.errors import ExportError
+from snl_edge.model.fused_graph import FusedGraph
 from snl_edge.runtime.manifest import KNOWN
-from snl_edge.runtime.prediction import Prediction
+from snl_edge.scoring.scale import DECISION
 
-from .fused_graph import FusedGraph
 from .rounding import device_session
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3}
@@ -103,7 +103,7 @@ def run_pytorch(fused: FusedGraph, images: NDArray[np.uint8]) -> Prediction:
 def run_graph(graph: onnx.ModelProto, images: NDArray[np.uint8]) -> Prediction:
     """What an ONNX graph says on the CPU; FP16 parts are rounded as a GPU rounds them."""
     session = device_session(graph)
-    results: list[Any] = [session.run(Prediction._fields, {"images": image[None]}) for image in images]
+    results: list[Any] = [session.run(Prediction._fields, {IMAGES.name: image[None]}) for image in images]
     return Prediction(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from snl_edge.bundling.build import build
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.synthetic import PRODUCTS, write_synthetic_line
 from snl_edge.evaluation.report import write_report
 from snl_edge.evaluation.run import evaluate_model
-from snl_edge.export.build import build
 from snl_edge.infer.command import infer_files
 from snl_edge.infer.table import View
 from snl_edge.model.config import override

@@ -45,7 +45,7 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A bundle of ``run`` with FP32 and FP16 graphs, no engine; another test run may have given its own."""
     if given := os.environ.get("SNL_EDGE_TEST_BUNDLE"):
         return Path(given)
-    from snl_edge.export.build import build
+    from snl_edge.bundling.build import build
 
     return build(
         request.getfixturevalue("run"), tmp_path_factory.mktemp("bundles") / "line", "fp16", engine=False, max_batch=4

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from snl_edge.benchmarks.small_bundle import fused_graph
-from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
-from snl_edge.runtime.manifest import FrameSpec, InputSpec, Precision
+from snl_edge.runtime.manifest import BundleContent, FrameSpec, InputSpec, Precision
+from snl_edge.scoring.scale import ScoreCalibration
 
 HEIGHT, WIDTH = 24, 40
 
@@ -85,7 +85,7 @@ def write_contract_bundle(folder: Path, max_batch: int = 4, **manifest: Any) -> 
             "fp32": write_contract_graph(Path(temporary) / "fp32.onnx"),
             "fp16": write_contract_graph(Path(temporary) / "fp16.onnx", "fp16"),
         }
-        return write_bundle(folder, graphs, **said)
+        return write_bundle(folder, graphs, BundleContent.checked(**said))
 
 
 def contract_images(batch: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -106,9 +106,11 @@ def framed(bundle: Bundle, folder: Path, frame: FrameSpec) -> Bundle:
         return write_bundle(
             folder,
             graphs,
-            name=manifest.name,
-            input=manifest.input.model_copy(update={"frame": frame}),
-            products=manifest.products,
-            calibration=manifest.calibration,
-            scores_vouch_for_maps=manifest.scores_vouch_for_maps,
+            BundleContent(
+                name=manifest.name,
+                input=manifest.input.model_copy(update={"frame": frame}),
+                products=manifest.products,
+                calibration=manifest.calibration,
+                scores_vouch_for_maps=manifest.scores_vouch_for_maps,
+            ),
         )

@@ -11,11 +11,11 @@ import pytest
 from contract_graph import contract_model, write_contract_bundle
 
 from snl_edge.benchmarks.allocations import allocated_per_frame
+from snl_edge.contract.graph import Prediction
 from snl_edge.errors import DataError
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.detector import Detector
-from snl_edge.runtime.manifest import InputSpec
-from snl_edge.runtime.prediction import Prediction
+from snl_edge.runtime.manifest import BundleContent, InputSpec
 
 SIZE = (160, 192)
 MAP_BYTES = SIZE[0] * SIZE[1] * 4
@@ -31,10 +31,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_bundle(
         root / "line",
         {"fp32": root / "graph.onnx"},
-        name="steady",
-        input=InputSpec(height=SIZE[0], width=SIZE[1], max_batch=4),
-        products=said.products,
-        calibration=said.calibration,
+        BundleContent(
+            name="steady",
+            input=InputSpec(height=SIZE[0], width=SIZE[1], max_batch=4),
+            products=said.products,
+            calibration=said.calibration,
+        ),
     )
     return root / "line"
 

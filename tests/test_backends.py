@@ -15,6 +15,7 @@ from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.gpu import Gpu, gpu, present_gpus
+from snl_edge.runtime.manifest import BundleContent
 from snl_edge.runtime.tensorrt_flavour import UNFIT, load_flavour
 
 without_gpu = pytest.mark.skipif(bool(present_gpus()), reason="there is a GPU")
@@ -29,8 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _bundle_of(graph: Path, folder: Path) -> Path:
     made = write_contract_bundle(folder / "made").manifest
-    said = {"name": "x", "input": made.input, "products": made.products, "calibration": made.calibration}
-    return write_bundle(folder / "line", {"fp32": graph}, **said).path
+    said = BundleContent(name="x", input=made.input, products=made.products, calibration=made.calibration)
+    return write_bundle(folder / "line", {"fp32": graph}, said).path
 
 
 def test_every_row_says_what_it_found() -> None:
@@ -82,7 +83,7 @@ def test_auto_computes_on_a_cpu_in_what_passed_the_gate_there(
 ) -> None:
     pytest.importorskip("openvino")
     made = Bundle.open(folder)
-    graph, said = made.graph("fp32"), {"name": "x", "input": made.manifest.input, "products": made.manifest.products}
+    graph = made.graph("fp32")
     lacking = {"bf16": "", "int8": ""}
     monkeypatch.setattr("snl_edge.runtime.openvino_backend.emulates", lambda precision: lacking.get(precision, ""))
 
@@ -90,9 +91,13 @@ def test_auto_computes_on_a_cpu_in_what_passed_the_gate_there(
         bundle = write_bundle(
             tmp_path / "line",
             {"fp32": graph, "bf16": graph, "int8": graph},
-            calibration=made.manifest.calibration,
-            gates={gate: {"failures": failures} for gate, failures in passed.items()},
-            **said,
+            BundleContent.checked(
+                name="x",
+                input=made.manifest.input,
+                products=made.manifest.products,
+                calibration=made.manifest.calibration,
+                gates={gate: {"failures": failures} for gate, failures in passed.items()},
+            ),
         )
         assert set(bundle.manifest.graphs.values()) == {"fp32.onnx"}  # what is shared is stored once
         with Detector.load(bundle.path) as detector:

@@ -18,12 +18,12 @@ from engines import write_engine
 from resealed import edit_manifest
 
 from snl_edge.errors import BundleError, ConfigError, EngineError, OutputError
-from snl_edge.inspection import describe
+from snl_edge.inspection.inspect import describe
 from snl_edge.runtime.arguments import require_threshold
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.engine_record import pack, read_engine
-from snl_edge.runtime.manifest import FILE, Manifest, sha256_of
+from snl_edge.runtime.manifest import FILE, BundleContent, Manifest, sha256_of
 from snl_edge.runtime.threshold_history import FILE as HISTORY
 
 
@@ -256,10 +256,9 @@ def test_failing_to_write_leaves_the_old_bundle(tmp_path: Path) -> None:
         write_bundle(
             tmp_path / "line",
             {"fp32": graph, "fp16": tmp_path / "missing.onnx"},
-            name="new",
-            input=old.manifest.input,
-            products=["nut"],
-            calibration=old.manifest.calibration,
+            BundleContent(
+                name="new", input=old.manifest.input, products=("nut",), calibration=old.manifest.calibration
+            ),
         )
     assert Bundle.open(tmp_path / "line") == old
     assert sorted(path.name for path in tmp_path.iterdir()) == ["graph.onnx", "line"]

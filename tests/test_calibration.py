@@ -7,20 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from snl_edge.bundling.moved_thresholds import recalibrate
 from snl_edge.calibration import ranges
 from snl_edge.calibration.histogram import BINS, Histogram
 from snl_edge.calibration.images import candidates, choose_images
 from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges, choose_method
-from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.calibration.search import disproportionate, fewest_spared, guess_spared
 from snl_edge.calibration.sensitivity import Damage, LayerSensitivity, Sensitivity, measure_sensitivity
 from snl_edge.calibration.table import TensorRange, read_table
-from snl_edge.calibration.thresholds import recalibrate
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.samples import Sample
 from snl_edge.errors import ConfigError, DataError
 from snl_edge.export.graphs import make_graphs
 from snl_edge.export.qdq import Layer, find_layers, place, to_int8
+from snl_edge.scoring.scale import ScoreCalibration
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,12 @@ import onnx
 import pytest
 from contract_graph import HEIGHT, WIDTH, contract_images, contract_model, write_contract_bundle
 
+from snl_edge.contract.graph import Prediction
 from snl_edge.errors import BundleError, ConfigError, DataError, EngineError
 from snl_edge.image import fit_to_input
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.detector import Detector
-from snl_edge.runtime.prediction import Prediction
+from snl_edge.runtime.manifest import BundleContent
 from snl_edge.runtime.verdict import decide
 
 CPU_BACKENDS = ("onnxruntime", "openvino")
@@ -318,10 +319,7 @@ def test_graph_that_overflows_never_calls_a_part_good(tmp_path: Path, backend: s
     write_bundle(
         tmp_path / "line",
         {"fp32": tmp_path / "overflowing.onnx"},
-        name="overflowing",
-        input=made.input,
-        products=made.products,
-        calibration=made.calibration,
+        BundleContent(name="overflowing", input=made.input, products=made.products, calibration=made.calibration),
     )
     with (
         Detector.load(tmp_path / "line", backend=backend) as detector,

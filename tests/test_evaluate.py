@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
-from snl_edge.calibration.gate import compare
-from snl_edge.calibration.judgement import gate_images, judge
-from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.bundling.gate import compare
+from snl_edge.bundling.gate_images import gate_images, judge
 from snl_edge.cli.evaluated import print_evaluation
+from snl_edge.contract.graph import Prediction
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.masks import fit_mask
 from snl_edge.errors import ConfigError, DataError, ResultError
 from snl_edge.evaluation.cases import Rules
 from snl_edge.evaluation.evaluate import evaluate
-from snl_edge.evaluation.intervals import Share, clopper_pearson
 from snl_edge.evaluation.report import write_report
 from snl_edge.evaluation.run import evaluate_model, match_products
 from snl_edge.evaluation.seen import seen_images
 from snl_edge.image import fit_to_input, read_image
 from snl_edge.runtime.manifest import InputSpec, Manifest, sha256_of
-from snl_edge.runtime.prediction import Prediction
+from snl_edge.scoring.intervals import Share, clopper_pearson
+from snl_edge.scoring.scale import ScoreCalibration
 
 SIZE = (64, 64)
 

@@ -10,11 +10,10 @@ import torch
 from conftest import search_products
 from onnx import TensorProto, helper, numpy_helper
 
-from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.contract.graph import Prediction
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import EngineError, ExportError
 from snl_edge.export.engine import build_engine
-from snl_edge.export.fused_graph import FusedGraph
 from snl_edge.export.graphs import make_graphs
 from snl_edge.export.onnx_graph import export_onnx, graph_metadata, read_graph, save_graph
 from snl_edge.export.parity import measure_parity, parity_images, run_graph, run_pytorch
@@ -22,8 +21,9 @@ from snl_edge.export.precision import CONVOLUTIONS, to_fp16
 from snl_edge.export.rounding import simulate_fp16
 from snl_edge.image import fit_to_input, read_image
 from snl_edge.model.config import CramConfig, MemoryConfig, SnlConfig, StudentConfig, TeacherConfig
+from snl_edge.model.fused_graph import FusedGraph
 from snl_edge.model.snl import Snl
-from snl_edge.runtime.prediction import Prediction
+from snl_edge.scoring.scale import ScoreCalibration
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.reference import load_reference
 
@@ -176,7 +176,7 @@ def test_openvino_reads_bf16_for_fp16_and_leaves_what_is_delicate(graphs, pictur
     [({"opt_batch": 16}, "make no profile"), ({"compute_capabilities": ("1.0",)}, "cannot build for")],
 )
 def test_what_no_engine_can_be_is_refused_before_a_bundle_is_replaced(run, tmp_path, wrong, says):
-    from snl_edge.export.build import build
+    from snl_edge.bundling.build import build
 
     options = {"flavour": "tensorrt_rtx", "compute_capabilities": ("8.9",), "max_batch": 8, **wrong}
     with pytest.raises(EngineError, match=says):

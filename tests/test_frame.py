@@ -15,17 +15,17 @@ from onnx import TensorProto
 
 from snl_edge.benchmarks.bench import frame_size
 from snl_edge.benchmarks.small_bundle import write_small_bundle
-from snl_edge.calibration.judgement import gate_images
+from snl_edge.bundling.build import build, memory_of_frames
+from snl_edge.bundling.engine_trial import gate_detectors
+from snl_edge.bundling.gate_images import gate_images
+from snl_edge.bundling.graphs import Graphs
 from snl_edge.cli.options import Colours, parse_frame
 from snl_edge.data.samples import Sample
 from snl_edge.errors import BundleError, ConfigError, DataError, ExportError
 from snl_edge.evaluation.evaluate import evaluate
 from snl_edge.evaluation.run import open_subject
-from snl_edge.export.build import build, memory_of_frames
-from snl_edge.export.engine_trial import gate_detectors
 from snl_edge.export.frame import front_alone, with_frame
 from snl_edge.export.frame_parity import add_fronts, compare_frames
-from snl_edge.export.graphs import Graphs
 from snl_edge.export.parity import run_graph
 from snl_edge.export.rounding import device_session
 from snl_edge.image import brightness, fit_to_input, focus, read_image
@@ -178,7 +178,7 @@ def test_a_run_becomes_a_bundle_for_one_camera(
 ) -> None:
     # The run's own graph, exported once for all tests: exporting it again would take longer than all the rest.
     made = Graphs(load_model(run)[1], {"fp32": onnx.load(Bundle.open(bundle).graph("fp32"))}, [])
-    monkeypatch.setattr("snl_edge.export.build.make_gated_graphs", lambda *_: made)
+    monkeypatch.setattr("snl_edge.bundling.build.make_gated_graphs", lambda *_: made)
     frame = FrameSpec(height=256, width=320, colours="bgr")
     folder = build(run, tmp_path / "line", "fp32", engine=False, frame=frame, max_batch=2)
     said = " ".join(capsys.readouterr().err.split())

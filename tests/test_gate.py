@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 from conftest import short_training, small_model
 
-from snl_edge.calibration import qualification
-from snl_edge.calibration.gate import LIMITS, compare
-from snl_edge.calibration.judgement import Judgement, gate_images
+from snl_edge.bundling import qualification
+from snl_edge.bundling.build import best_graph, build
+from snl_edge.bundling.engine_trial import engine_images, gate_detectors, interleaved
+from snl_edge.bundling.gate import LIMITS, compare
+from snl_edge.bundling.gate_images import Judgement, gate_images
+from snl_edge.bundling.graphs import Evidence
+from snl_edge.bundling.qualification import Qualifier
 from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges
 from snl_edge.calibration.observe import observe
-from snl_edge.calibration.qualification import Qualifier
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.samples import Dataset
 from snl_edge.errors import ConfigError, DataError, ExportError
 from snl_edge.export import parity
-from snl_edge.export.build import best_graph, build
-from snl_edge.export.engine_trial import engine_images, gate_detectors, interleaved
-from snl_edge.export.graphs import Evidence, make_graphs
+from snl_edge.export.graphs import make_graphs
 from snl_edge.export.qdq import find_layers, place, to_int8
 from snl_edge.model.config import MemoryConfig
 from snl_edge.runtime.bundle import Bundle

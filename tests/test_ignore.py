@@ -16,6 +16,7 @@ from conftest import short_training, small_model
 from lines import line_config, records, run_to_end, write_picture
 from typer.testing import CliRunner
 
+from snl_edge.bundling.build import build
 from snl_edge.cli import app
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.loader import ImageStore
@@ -25,14 +26,13 @@ from snl_edge.errors import BundleError, ConfigError, DataError, SnlEdgeError
 from snl_edge.evaluation.metrics import PixelMetrics
 from snl_edge.evaluation.report import write_report
 from snl_edge.evaluation.run import evaluate_model
-from snl_edge.export.build import build
-from snl_edge.export.fused_graph import FusedGraph
 from snl_edge.export.onnx_graph import read_graph
 from snl_edge.export.parity import run_graph, run_pytorch
 from snl_edge.export.precision import to_fp16
 from snl_edge.export.qdq import find_layers, place, to_int8
 from snl_edge.image import fit_to_input, read_image
-from snl_edge.inspection import describe
+from snl_edge.inspection.inspect import describe
+from snl_edge.model.fused_graph import FusedGraph
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.ignored import read_ignored

@@ -12,7 +12,7 @@ from engines import write_engine
 from typer.testing import CliRunner
 
 from snl_edge.cli import app
-from snl_edge.inspection import describe
+from snl_edge.inspection.inspect import describe
 from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import Lineage
 from snl_edge.runtime.signature import TRUSTED_KEYS

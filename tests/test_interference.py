@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from snl_edge.contract.graph import Prediction
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import DataError
 from snl_edge.evaluation.interference import METRICS, make_probes, measure_interference, mix, paste
-from snl_edge.runtime.prediction import Prediction
 
 SIZE = (64, 96)
 

@@ -12,6 +12,7 @@ from conftest import search_products
 from onnx import TensorProto, numpy_helper
 
 from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges
+from snl_edge.contract.graph import Prediction
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import ExportError
 from snl_edge.export.engine import build_engine
@@ -27,7 +28,6 @@ from snl_edge.image import fit_to_input, read_image
 from snl_edge.model.config import MemoryConfig
 from snl_edge.model.memory import Memory
 from snl_edge.runtime.manifest import FrameSpec
-from snl_edge.runtime.prediction import Prediction
 
 DELICATE = {
     "Softmax",

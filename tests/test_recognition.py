@@ -253,11 +253,11 @@ def test_an_odd_image_is_named_as_the_trouble():
 
 def test_a_model_of_one_product_becomes_an_engine(tmp_path):
     pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx-cu13")
-    from snl_edge.calibration.score import ScoreCalibration
     from snl_edge.export.engine import build_engine
     from snl_edge.export.onnx_graph import export_onnx, save_graph
     from snl_edge.export.precision import to_fp16
     from snl_edge.model.snl import Snl
+    from snl_edge.scoring.scale import ScoreCalibration
 
     config = override(small_model(), ["student.embedding=16"])
     calibration = ScoreCalibration(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="test")

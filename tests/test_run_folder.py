@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from typer.testing import CliRunner
 
+from snl_edge.bundling.build import build
 from snl_edge.cli.app import app
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import BundleError, ConfigError, OutputError
-from snl_edge.export.build import build
-from snl_edge.inspection import describe
+from snl_edge.inspection.inspect import describe
 from snl_edge.model.config import override
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.training.checkpoint import load_model, read_checkpoint, save_weights

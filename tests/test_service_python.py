@@ -20,10 +20,10 @@ import pytest
 from contract_graph import HEIGHT, WIDTH, contract_images, framed, write_contract_bundle
 
 from snl_edge import Detector, Verdict
+from snl_edge.contract.graph import Scores
 from snl_edge.errors import ConfigError, DataError, EngineError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.manifest import FrameSpec, InputSpec
-from snl_edge.runtime.prediction import Scores
 
 CPU_BACKENDS = ("onnxruntime", "openvino")
 

@@ -19,7 +19,7 @@ import pytest
 from journals import fill, new_journal, record
 
 from snl_edge.errors import ConfigError, DataError, OutputError
-from snl_edge.evaluation.intervals import clopper_pearson
+from snl_edge.scoring.intervals import clopper_pearson
 from snl_edge.stream.acknowledging import acknowledge
 from snl_edge.stream.actuation import Actuation
 from snl_edge.stream.dashboard import queries

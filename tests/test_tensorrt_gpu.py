@@ -19,6 +19,7 @@ from contract_graph import HEIGHT, WIDTH, contract_images, framed, write_contrac
 from resealed import edit_manifest
 
 from snl_edge.benchmarks.gpu_ceilings import measure_gpu_ceilings
+from snl_edge.contract.graph import Prediction
 from snl_edge.errors import BackendError, DataError, EngineError
 from snl_edge.image import fit_to_input
 from snl_edge.runtime.bundle import Bundle
@@ -27,7 +28,6 @@ from snl_edge.runtime.engine_record import FlavourName
 from snl_edge.runtime.frame import swapped
 from snl_edge.runtime.gpu import present_gpus
 from snl_edge.runtime.manifest import FrameSpec
-from snl_edge.runtime.prediction import Prediction
 from snl_edge.runtime.tensorrt_flavour import installed_flavours
 
 MAX_BATCH = 4

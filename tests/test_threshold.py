@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from snl_edge.calibration.basis import basis_of
-from snl_edge.calibration.score import ScoreCalibration, calibrate_scores
-from snl_edge.calibration.vouching import ENOUGH, threshold_findings, threshold_lines
 from snl_edge.errors import ConfigError, DataError
 from snl_edge.evaluation.other_thresholds import other_thresholds
-from snl_edge.evaluation.prediction_limit import WIDER
-from snl_edge.evaluation.threshold import choose_product_thresholds, choose_threshold, operating_point, pool_scores
+from snl_edge.scoring.basis import basis_of
+from snl_edge.scoring.prediction_limit import WIDER
+from snl_edge.scoring.scale import ScoreCalibration, calibrate_scores
+from snl_edge.scoring.threshold import choose_product_thresholds, choose_threshold, operating_point, pool_scores
+from snl_edge.training.threshold_findings import ENOUGH, threshold_findings, threshold_lines
 
 
 def test_order_statistic_where_the_images_suffice():

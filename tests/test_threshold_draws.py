@@ -8,9 +8,9 @@ import pytest
 from snl_edge.benchmarks import threshold_draws, threshold_rates
 from snl_edge.benchmarks.results import Result, find_result, read_results
 from snl_edge.benchmarks.threshold_rates import WHOLE, Draw, judge_alone, judge_together, measure_rates
-from snl_edge.calibration.expected_rates import EXPECTED
 from snl_edge.data.samples import GOOD, Dataset, Sample
 from snl_edge.errors import DataError
+from snl_edge.scoring.expected_rates import EXPECTED
 
 
 def drawn(images: int, number: int = 0) -> Draw:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.scoring.scale import ScoreCalibration
 
 SIDE = 48
 _SHA = "0" * 64

@@ -16,7 +16,7 @@ def fused(settings: ProofSettings, preset: str) -> Any:
     """The fused graph's module with the bundle's random weights; TF32 off, as in our engines."""
     import torch
 
-    from snl_edge.export.fused_graph import FusedGraph
+    from snl_edge.model.fused_graph import FusedGraph
 
     from ..random_bundle import GAIN, random_model
 

@@ -169,8 +169,8 @@ def build(
     """
     taken = parse_frame(frame, frame_colours)
     require_for_run(source)
-    from snl_edge.export.build import build as run_build
-    from snl_edge.export.graphs import Evidence
+    from snl_edge.bundling.build import build as run_build
+    from snl_edge.bundling.graphs import Evidence
     from snl_edge.progress import console
 
     dataset = open_data(data, layout, None) if data else None

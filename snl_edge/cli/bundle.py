@@ -87,7 +87,7 @@ def inspect(
 
     Example: snl-edge inspect runs/line3/bundle
     """
-    from snl_edge.inspection import describe
+    from snl_edge.inspection.inspect import describe
 
     require_for_run(path)
     if path.suffix == ".onnx":

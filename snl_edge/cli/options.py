@@ -122,7 +122,7 @@ def require(*modules: str, extra: str) -> None:
 
 def require_for_run(path: Path) -> None:
     """A run folder needs torch, a bundle does not."""
-    from snl_edge.training.config import CHECKPOINT
+    from snl_edge.contract.run_folder import CHECKPOINT
 
     if (path / CHECKPOINT).exists():
         require("torch", "timm", "safetensors", "onnx", "onnxsim", extra="train")

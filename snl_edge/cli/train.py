@@ -107,7 +107,6 @@ def train(
     Later, with new images beside the old ones: snl-edge train mvtec/ --start-from runs/line3 --out runs/more
     """
     require("torch", "timm", "safetensors", "matplotlib", "scipy", *(["sklearn"] if cluster else []), extra="train")
-    from snl_edge.calibration.vouching import threshold_lines
     from snl_edge.counted import counted
     from snl_edge.model.config import override
     from snl_edge.model.presets import preset as named
@@ -117,6 +116,7 @@ def train(
     from snl_edge.training.config import CameraConfig, TrainingConfig
     from snl_edge.training.ignored import PICTURES
     from snl_edge.training.loop import train as run_training
+    from snl_edge.training.threshold_findings import threshold_lines
 
     changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
     if start_from is not None and preset is None and not changes:

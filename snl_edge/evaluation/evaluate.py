@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.calibration.score import DECISION
+from snl_edge.contract.graph import Prediction
 from snl_edge.data.masks import fit_mask
 from snl_edge.data.samples import Sample
 from snl_edge.errors import ResultError
 from snl_edge.image import fit_to_input
-from snl_edge.runtime.prediction import Prediction
 from snl_edge.runtime.verdict import Decision
+from snl_edge.scoring.scale import DECISION
+from snl_edge.scoring.threshold import operating_point
 
 from .cases import Case, Gallery, Picture, Rules
 from .metrics import PixelMetrics, rank_images
 from .other_thresholds import other_thresholds
 from .results import Evaluation, ProductResult
-from .threshold import operating_point
 
 Predict = Callable[[NDArray[np.uint8]], Prediction]
 """``uint8 [B, H, W, 3]`` to the fused graph's outputs."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .threshold import OperatingPoint, operating_point
+from snl_edge.scoring.threshold import OperatingPoint, operating_point
 
 WIDER = 0.05
 """Beside the budget of the thresholds in force: the share of good parts that one might stop to catch more."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from snl_edge.runtime.verdict import VerdictKind
-
-from .intervals import Share
+from snl_edge.scoring.intervals import Share
 
 
 @dataclass(frozen=True)

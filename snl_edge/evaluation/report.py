@@ -15,9 +15,9 @@ from snl_edge.atomic import write_text
 from snl_edge.data.thumbnails import data_uri, draw_truth
 from snl_edge.outside.shown import as_shown
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown, ignored_in
+from snl_edge.scoring.intervals import Share
 
 from .cases import Case, Kind, Picture
-from .intervals import Share
 from .other_thresholds import NOTE
 from .results import METRICS, Evaluation
 from .wording import INTERVALS, in_short, interval, of_parts, percent, recognition_line, stranger_lines

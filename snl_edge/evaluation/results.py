@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from snl_edge.data.folders import name_some
+from snl_edge.scoring.intervals import Share
+from snl_edge.scoring.threshold import OperatingPoint
 
 from .cases import Case, Picture
-from .intervals import Share
 from .other_thresholds import OtherThreshold
 from .outcome import Outcome
 from .seen import Seen
-from .threshold import OperatingPoint
 
 METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro")
 

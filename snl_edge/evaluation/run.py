@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge import provenance
+from snl_edge.contract.graph import Prediction
+from snl_edge.contract.run_folder import CHECKPOINT
 from snl_edge.data.check import check_samples
 from snl_edge.data.folders import name_some
 from snl_edge.data.samples import Dataset, Sample
@@ -24,8 +26,6 @@ from snl_edge.runtime.frame import as_images
 from snl_edge.runtime.ignored import read_ignored, region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import InputSpec, Manifest
-from snl_edge.runtime.prediction import Prediction
-from snl_edge.training.config import CHECKPOINT
 
 from .cases import Rules
 from .evaluate import Predict, evaluate
@@ -193,7 +193,7 @@ def open_subject(model: Path, backend: str = "auto") -> Subject:
 def _from_run(run: Path) -> Subject:
     import torch
 
-    from snl_edge.export.fused_graph import FusedGraph
+    from snl_edge.model.fused_graph import FusedGraph
     from snl_edge.training.checkpoint import load_model
     from snl_edge.training.ignored import regions_of
     from snl_edge.training.loop import choose_device

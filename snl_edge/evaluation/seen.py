@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from snl_edge.contract.run_folder import CHECKPOINT
 from snl_edge.data.samples import Sample
 from snl_edge.outside.files import real_path
 from snl_edge.outside.json_text import MOST_ANNOTATED_VALUES, MOST_ANNOTATIONS, faults, read_model
 from snl_edge.runtime.manifest import sha256_of
-from snl_edge.training.config import CHECKPOINT, image_list
+from snl_edge.training.config import image_list
 
 UNUSED = "excluded"
 """The role of images that training left out."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from .intervals import CONFIDENCE, Share
+from snl_edge.scoring.intervals import CONFIDENCE, Share
+
 from .outcome import Outcome
 from .results import Evaluation
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..atomic import require_replaceable
+from ..contract.run_folder import CHECKPOINT
 from ..errors import OutputError
 from ..outside.files import real_path
 from ..runtime.manifest import FILE as MANIFEST
-from ..training.config import CHECKPOINT
 from .csv_file import is_ours
 from .marks import is_overlay
 from .names import text_of

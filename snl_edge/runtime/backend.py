@@ -11,12 +11,12 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.graph import Prediction, Scores
 from ..errors import BackendError, ConfigError, EngineError
 from ..outside.shown import brief
 from .engine_record import FlavourName
 from .gpu import gpu
 from .manifest import Precision
-from .prediction import Prediction, Scores
 from .tensorrt_flavour import HOW_TO_INSTALL, TITLES, load_flavour
 
 BackendName = Literal["tensorrt", "tensorrt_rtx", "openvino", "onnxruntime"]

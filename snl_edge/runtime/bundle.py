@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from snl_edge.calibration.score import DECISION
+from snl_edge.scoring.scale import DECISION
 
 from ..errors import BundleError, ConfigError
 from ..provenance import who

@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from pydantic import JsonValue, ValidationError
-
-from snl_edge.calibration.score import DECISION, ScoreCalibration
 
 from ..atomic import replacing_folder
 from ..errors import BundleError, SnlEdgeError
@@ -20,19 +16,7 @@ from ..provenance import now, who
 from .bundle import Bundle
 from .file_lock import locked
 from .kept_files import keep_files, tell_what_is_gone
-from .manifest import (
-    FILE,
-    KNOWN,
-    GateName,
-    IgnoredRegion,
-    InputSpec,
-    Lineage,
-    Manifest,
-    Precision,
-    ProductReference,
-    first_faults,
-    sha256_of,
-)
+from .manifest import FILE, BundleContent, Manifest, Precision, sha256_of
 from .manifest_file import manifest_text, read_manifest, root_of
 from .signature import ANYBODY
 from .threshold_history import FILE as HISTORY
@@ -43,31 +27,12 @@ from .tuning import Tuning
 def write_bundle(
     folder: Path,
     graphs: Mapping[Precision, Path],
+    content: BundleContent,
     *,
-    name: str,
-    input: InputSpec,
-    products: Sequence[str],
-    calibration: ScoreCalibration,
-    threshold: float = DECISION,
-    unknown_limit: float = KNOWN,
-    reject_limits: Mapping[str, float] | None = None,
-    product_thresholds: Mapping[str, float] | None = None,
-    calibrations: Mapping[Precision, ScoreCalibration] | None = None,
-    parity: Mapping[Precision, Mapping[str, JsonValue]] | None = None,
-    gates: Mapping[GateName, Mapping[str, JsonValue]] | None = None,
     attachments: Mapping[str, str | bytes] | None = None,
-    scores_vouch_for_maps: bool = False,
-    metrics: Mapping[str, JsonValue] | None = None,
-    versions: Mapping[str, str] | None = None,
-    reference: Mapping[str, ProductReference] | None = None,
-    doubts: Sequence[str] = (),
-    ignored: Mapping[str, IgnoredRegion] | None = None,
-    weights_sha256: str | None = None,
-    held_out: Sequence[str] = (),
-    lineage: Lineage | None = None,
     kept_tuning: Callable[[Bundle], Tuning] | None = None,
 ) -> Bundle:
-    """Writes graphs, what goes with them (``attachments``: texts or bytes, by path) and manifest as a bundle.
+    """Writes graphs, what goes with them (``attachments``: texts or bytes, by path) and a manifest of ``content``.
 
     An earlier bundle at ``folder`` is replaced as a whole; of the thresholds that were set in it stay those that
     ``kept_tuning`` says, as the first lines of the new bundle's history. Nobody can set one meanwhile.
@@ -88,32 +53,13 @@ def write_bundle(
             owners.setdefault(graph, f"{precision}.onnx")
         for graph, file in owners.items():
             _copy_synced(graph, new / file)
-        for file, content in (attachments or {}).items():
-            _write_synced(new / file, content)
-        manifest = _manifest(
-            name=name,
+        for file, attached in (attachments or {}).items():
+            _write_synced(new / file, attached)
+        manifest = Manifest.checked(
+            **dict(content),
             created=now(),
-            input=input,
-            products=tuple(products),
-            threshold=threshold,
-            unknown_limit=unknown_limit,
-            reject_limits=dict(reject_limits or {}),
-            product_thresholds=dict(product_thresholds or {}),
-            calibration=calibration,
-            calibrations=dict(calibrations or {}),
             graphs={precision: owners[graph] for precision, graph in graphs.items()},
             files={name: sha256_of(new / name) for name in [*owners.values(), *(attachments or {})]},
-            parity={precision: dict(record) for precision, record in (parity or {}).items()},
-            gates={precision: dict(record) for precision, record in (gates or {}).items()},
-            scores_vouch_for_maps=scores_vouch_for_maps,
-            metrics=dict(metrics) if metrics is not None else None,
-            versions=dict(versions or {}),
-            reference=dict(reference) if reference is not None else None,
-            doubts=tuple(doubts),
-            ignored=dict(ignored or {}),
-            weights_sha256=weights_sha256,
-            held_out=tuple(held_out),
-            lineage=lineage,
         )
         text = _text(manifest)
         _write_synced(new / FILE, text)
@@ -182,13 +128,6 @@ def _text(manifest: Manifest) -> str:
         return manifest_text(manifest)
     except ValueError as error:
         raise BundleError("this bundle would not be valid", str(error), "correct what is named") from error
-
-
-def _manifest(**fields: object) -> Manifest:
-    try:
-        return Manifest.model_validate(fields)
-    except ValidationError as error:
-        raise BundleError("this bundle would not be valid", first_faults(error), "correct what is named") from error
 
 
 def _copy_synced(source: Path, target: Path) -> None:

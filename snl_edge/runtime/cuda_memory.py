@@ -68,8 +68,8 @@ class Outputs:
         mapped: as of `Buffer`.
     """
 
-    def __init__(self, tensors: dict[str, tuple[tuple[int, ...], type[np.generic]]], *, mapped: bool) -> None:
-        sizes = {name: prod(shape) * np.dtype(dtype).itemsize for name, (shape, dtype) in tensors.items()}
+    def __init__(self, tensors: dict[str, tuple[tuple[int, ...], np.dtype[Any]]], *, mapped: bool) -> None:
+        sizes = {name: prod(shape) * dtype.itemsize for name, (shape, dtype) in tensors.items()}
         # TensorRT asks for 256 bytes of alignment at most.
         padded = {name: -(-size // 256) * 256 for name, size in sizes.items()}
         starts = dict(zip(padded, np.cumsum([0, *padded.values()]).tolist(), strict=False))

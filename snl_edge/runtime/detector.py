@@ -13,13 +13,13 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.graph import Prediction, Scores
 from ..errors import DataError, ResultError
 from ..image import Fitter
 from .arguments import require_sizes, require_threshold
 from .backend import Backend, closed
 from .bundle import Bundle
 from .declared_frames import FrameColours, Pixels, declared_frames, described, require_unmasked
-from .prediction import Prediction, Scores
 from .selection import select_backend
 from .signature import Trust
 from .tuning import standing_doubts, unusual

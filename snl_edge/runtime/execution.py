@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycuda import driver  # pyright: ignore[reportMissingImports]
 
+from ..contract.graph import IMAGES
 from ..errors import EngineError
 from . import cuda
 from .cuda_stream import CudaGraph
@@ -79,7 +80,7 @@ class Execution(ABC):
             profile, self._stream.handle
         ):
             raise EngineError(f"{flavour} refuses profile {profile} of the engine", flavour.said)
-        if not context.set_input_shape("images", (batch, *size, 3)):
+        if not context.set_input_shape(IMAGES.name, (batch, *size, 3)):
             raise EngineError(f"the engine refuses images of shape {[batch, *size, 3]}", flavour.said)
         for name, address in self._addresses.items():
             if not context.set_tensor_address(name, address):

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.graph import ANOMALY_MAP, IMAGES, SCORES, Prediction, Scores
 from ..errors import EngineError
 from .cuda_memory import Buffer, Outputs, PageLockedImages
 from .cuda_stream import Stopwatch, new_stream
 from .execution import CapturedExecution, Execution, SelfCapturingExecution
 from .loaded_engine import LoadedEngine
-from .prediction import Prediction, Scores
 
 
 class Lane:
@@ -49,16 +49,12 @@ class Lane:
         self._images = Buffer((batch, *loaded.takes.image_size, 3), np.uint8, mapped=mapped)
         self._map = Buffer((batch, *loaded.takes.size), np.float32, mapped=mapped)
         self._scores = scores = Outputs(
-            {
-                "score": ((batch,), np.float32),
-                "product": ((batch,), np.int32),
-                "product_distance": ((batch,), np.float32),
-            },
+            {tensor.name: (tensor.shape(batch, loaded.takes.size), np.dtype(tensor.dtype)) for tensor in SCORES},
             mapped=mapped,
         )
         self._images.host[:] = 0
         self._images.upload(self._images.host, self._stream)
-        addresses = {"images": self._images.address, "anomaly_map": self._map.address, **scores.addresses}
+        addresses = {IMAGES.name: self._images.address, ANOMALY_MAP.name: self._map.address, **scores.addresses}
         kind = SelfCapturingExecution if loaded.flavour.is_rtx else CapturedExecution
         self.execution = kind(loaded, self._stream, addresses, lambda: scores.download(self._stream))
         for size in range(1, batch + 1):
@@ -129,4 +125,4 @@ class Lane:
     def _found(self, batch: int) -> Scores:
         assert self._scores is not None
         host = self._scores.host
-        return Scores(host["score"][:batch], host["product"][:batch], host["product_distance"][:batch])
+        return Scores(*(host[tensor.name][:batch] for tensor in SCORES))

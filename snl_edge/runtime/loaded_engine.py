@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import replacing
+from ..contract.graph import IMAGES, TENSORS
 from ..errors import EngineError, OutputError
 from ..outside.files import MOST_CACHE, read_bytes
 from .cuda_memory import PageLockedImages
@@ -16,15 +17,6 @@ from .engine_record import EngineRecord
 from .gpu import Gpu
 from .manifest import InputSpec
 from .tensorrt_flavour import Flavour
-
-CONTRACT = {
-    "images": "UINT8",
-    "anomaly_map": "FLOAT",
-    "score": "FLOAT",
-    "product": "INT32",
-    "product_distance": "FLOAT",
-}
-"""Data type of every input and output."""
 
 _log = logging.getLogger(__name__)
 
@@ -134,13 +126,13 @@ class LoadedEngine:
 def _check_contract(engine: Any, record: EngineRecord, size: tuple[int, int]) -> None:
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     found = {name: engine.get_tensor_dtype(name).name for name in names}
-    if found != CONTRACT:
+    if found != {name: tensor.type_name for name, tensor in TENSORS.items()}:
         raise EngineError(f"engine {record.file} is no SNL engine", f"its tensors are {found}")
     batches = [
-        tuple(shape[0] for shape in engine.get_tensor_profile_shape("images", number))
+        tuple(shape[0] for shape in engine.get_tensor_profile_shape(IMAGES.name, number))
         for number in range(engine.num_optimization_profiles)
     ]
-    largest = tuple(engine.get_tensor_profile_shape("images", 0)[2])[1:]
+    largest = tuple(engine.get_tensor_profile_shape(IMAGES.name, 0)[2])[1:]
     if batches != [(profile.min, profile.opt, profile.max) for profile in record.profiles] or largest != (*size, 3):
         raise EngineError(
             f"engine {record.file} is not what its side file says",

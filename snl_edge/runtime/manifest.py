@@ -19,11 +19,12 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from typing_extensions import Self
 
-from snl_edge.calibration.score import DECISION, ScoreCalibration
+from snl_edge.scoring.scale import DECISION, ScoreCalibration
 
 from ..bit_depth import Bits
-from ..errors import ConfigError
+from ..errors import BundleError, ConfigError
 from ..outside.files import MOST_HASHED, opened
 from ..outside.shown import brief
 
@@ -175,21 +176,15 @@ class Lineage(BaseModel):
     """Name of the machine that built the bundle."""
 
 
-class Manifest(BaseModel):
-    """The content of ``manifest.json``. All thresholds are on the calibrated scale.
+class BundleContent(BaseModel):
+    """What whoever writes a bundle says of its graphs. All thresholds are on the calibrated scale.
 
-    Each product has its own there as training set it; 0.5 decides on parts of a product without one. The file is never
-    rewritten: that of `Bundle.manifest` has the thresholds that were set since in their place.
+    Each product has its own there as training set it; 0.5 decides on parts of a product without one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[2, 3] = SCHEMA_VERSION
-    digest: Sha256 | None = None
-    """SHA-256 over all else that the file says (`manifest_file.digest_of`), which holds the SHA-256 of every file that
-    decides. None in version 2, and in what was not read from a file."""
     name: str = Field(min_length=1)
-    created: str
     input: InputSpec
     products: tuple[str, ...] = Field(min_length=1)
     threshold: Limit = DECISION
@@ -203,11 +198,9 @@ class Manifest(BaseModel):
     """Of the FP32 graph; what thresholds in force refer to."""
     calibrations: dict[Precision, ScoreCalibration] = {}
     """Of graphs whose own scores were calibrated."""
-    graphs: dict[Precision, RelativePath] = Field(min_length=1)
-    files: dict[RelativePath, Sha256]
     parity: dict[Precision, dict[str, JsonValue]] = {}
     gates: dict[GateName, dict[str, JsonValue]] = {}
-    """What the accuracy gate measured of each graph (:class:`snl_edge.calibration.gate.GateReport`)."""
+    """What the accuracy gate measured of each graph."""
     scores_vouch_for_maps: bool = False
     """Whether a value of a map that is no number makes its score none, too: maps need not be looked at to trust it."""
     metrics: dict[str, JsonValue] | None = None
@@ -224,6 +217,33 @@ class Manifest(BaseModel):
     """None in bundles from before it was noted."""
     held_out: tuple[Sha256, ...] = ()
     """Good images that nothing was fitted to, if the bundle was built with images: engines are judged on them."""
+
+    @classmethod
+    def checked(cls, **fields: object) -> Self:
+        """As the constructor, with an error of ours.
+
+        Raises:
+            BundleError: a field is not what it must be.
+        """
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise BundleError("this bundle would not be valid", first_faults(error), "correct what is named") from error
+
+
+class Manifest(BundleContent):
+    """The content of ``manifest.json``: what was said of the graphs, and the files that hold them.
+
+    The file is never rewritten: that of `Bundle.manifest` has the thresholds that were set since in their place.
+    """
+
+    schema_version: Literal[2, 3] = SCHEMA_VERSION
+    digest: Sha256 | None = None
+    """SHA-256 over all else that the file says (`manifest_file.digest_of`), which holds the SHA-256 of every file that
+    decides. None in version 2, and in what was not read from a file."""
+    created: str
+    graphs: dict[Precision, RelativePath] = Field(min_length=1)
+    files: dict[RelativePath, Sha256]
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Manifest:

@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..contract.run_folder import CHECKPOINT
 from ..errors import BundleError
 from ..outside.files import read_bytes
 from ..outside.json_text import parse_json
-from ..training.config import CHECKPOINT
 from .manifest import FILE, SCHEMA_VERSION, WITHOUT_DIGEST, Manifest, first_faults, sha256_of
 from .remedies import BUNDLE, build_command, bundle_anew
 
@@ -42,7 +42,8 @@ def manifest_text(manifest: Manifest) -> str:
         ValueError: a number in it is none.
     """
     content = parse_json(manifest.model_dump_json())
-    return json.dumps(content | {"digest": digest_of(content)}, indent=2, ensure_ascii=False) + "\n"
+    first = {"schema_version": content["schema_version"], "digest": digest_of(content)}
+    return json.dumps(first | content | first, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_manifest(path: Path) -> Manifest:

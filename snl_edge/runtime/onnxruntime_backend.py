@@ -10,11 +10,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from ..contract.graph import ANOMALY_MAP, IMAGES, Prediction, Scores
 from ..errors import EngineError
 from ..outside.graph_file import read_graph_bytes
 from .backend import BackendName, closed
 from .manifest import Precision
-from .prediction import Prediction, Scores
 
 
 class OnnxRuntimeBackend:
@@ -37,7 +37,7 @@ class OnnxRuntimeBackend:
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             _, height, width, _ = session.get_inputs()[0].shape
             shapes = {output.name: output.shape for output in session.get_outputs()}
-            _, rows, columns = shapes["anomaly_map"]  # images may be larger
+            _, rows, columns = shapes[ANOMALY_MAP.name]  # images may be larger
         except Exception as error:  # its errors share no base class
             raise EngineError(f"ONNX Runtime refuses {graph}", str(error), "export the bundle again") from error
         self.precision: Precision = precision
@@ -60,7 +60,7 @@ class OnnxRuntimeBackend:
         if self._session is None or self._binding is None:
             raise closed()
         try:
-            self._binding.bind_cpu_input("images", images)
+            self._binding.bind_cpu_input(IMAGES.name, images)
             if batch != self._bound:
                 for name, output in outputs._asdict().items():
                     self._binding.bind_output(name, "cpu", 0, output.dtype, output.shape, output.ctypes.data)

@@ -13,12 +13,12 @@ import openvino
 from numpy.typing import NDArray
 from openvino import opset13 as opset
 
+from ..contract.graph import ANOMALY_MAP, IMAGES, Prediction, Scores
 from ..errors import EngineError
 from ..outside.graph_file import read_graph_bytes
 from .backend import BackendName, closed
 from .frame import FRONT
 from .manifest import Precision
-from .prediction import Prediction, Scores
 from .processor import VNNI, instruction_sets
 
 SEARCH = frozenset({"MatMul", "Add", "Subtract", "Gather", "Reshape", "Transpose"})
@@ -67,9 +67,9 @@ class OpenVinoBackend:
             if not missing:
                 half_as_bf16(model, search_alone=precision != "bf16")
             missing = missing if precision == "bf16" else ""
-            _, height, width, channels = model.input("images").partial_shape
-            _, rows, columns = model.output("anomaly_map").partial_shape  # images may be larger
-            model.reshape({"images": openvino.PartialShape([1, height, width, channels])})
+            _, height, width, channels = model.input(IMAGES.name).partial_shape
+            _, rows, columns = model.output(ANOMALY_MAP.name).partial_shape  # images may be larger
+            model.reshape({IMAGES.name: openvino.PartialShape([1, height, width, channels])})
             size = (rows.get_length(), columns.get_length())
             single = core.compile_model(model, "CPU", settings | {"PERFORMANCE_HINT": "LATENCY"})
             shared = None
@@ -103,11 +103,11 @@ class OpenVinoBackend:
         try:
             if self._queue is None or batch < self._streams:
                 for index in range(batch):
-                    self._single.infer({"images": images[index : index + 1]}, share_inputs=True, share_outputs=True)
+                    self._single.infer({IMAGES.name: images[index : index + 1]}, share_inputs=True, share_outputs=True)
                     self._collect(self._single, index)
             else:
                 for index in range(batch):
-                    self._queue.start_async({"images": images[index : index + 1]}, index, share_inputs=True)
+                    self._queue.start_async({IMAGES.name: images[index : index + 1]}, index, share_inputs=True)
                 self._queue.wait_all()
         except RuntimeError as error:
             raise EngineError("OpenVINO failed", str(error), "check the bundle: snl-edge inspect BUNDLE") from error

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.scoring.scale import ScoreCalibration
 
+from ..contract.run_folder import CHECKPOINT
 from ..errors import BundleError
 from ..outside.files import real_path
 from ..outside.json_text import read_json
-from ..training.config import CHECKPOINT
 from .manifest import Manifest
 from .remedies import build_command
 

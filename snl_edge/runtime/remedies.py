@@ -6,8 +6,8 @@ import importlib.util
 import shlex
 from pathlib import Path
 
+from ..contract.run_folder import CHECKPOINT
 from ..outside.files import real_path
-from ..training.config import CHECKPOINT
 
 BUNDLE = "bundle"
 """Where a build puts the bundle in its run's folder unless told otherwise."""

@@ -57,24 +57,33 @@ def select_backend(
     if backend != "auto":
         kind = backend_kind(backend)
         require(kind, device)
-        loaded = _load(bundle, kind, wanted, device, threads, max_batch)
-        if isinstance(loaded, str):
+        try:
+            loaded = _load(bundle, kind, wanted, device, threads, max_batch)
+        except _NothingToRunError as error:
             raise BackendError(
                 f"backend {kind.name} has nothing to run",
-                loaded,
+                str(error),
                 f"build an engine on this device: snl-edge build {bundle.path}",
-            )
+            ) from error
         return loaded, f"{loaded.description}, as asked for"
     refused: list[tuple[BackendKind, str]] = []
     for kind in BACKENDS:
         probed = kind.probe(device)
-        loaded = _load(bundle, kind, wanted, device, threads, max_batch) if probed.available else probed.reason
-        if not isinstance(loaded, str):
-            untaken = [words for kind, words in refused if kind.flavour is None or nvidia_hardware()]
-            return loaded, "; not ".join([loaded.description, *untaken])
-        refused.append((kind, f"{kind.title}: {loaded}"))
+        try:
+            if not probed.available:
+                raise _NothingToRunError(probed.reason)
+            loaded = _load(bundle, kind, wanted, device, threads, max_batch)
+        except _NothingToRunError as reason:
+            refused.append((kind, f"{kind.title}: {reason}"))
+            continue
+        untaken = [words for kind, words in refused if kind.flavour is None or nvidia_hardware()]
+        return loaded, "; not ".join([loaded.description, *untaken])
     reasons = "; ".join(words for _, words in refused)
     raise BackendError("no backend can run here", reasons, f"get one: {BACKENDS[-1].install}")
+
+
+class _NothingToRunError(Exception):
+    """Why a backend has nothing of this bundle to run here: the next one is tried."""
 
 
 def _load(
@@ -84,19 +93,21 @@ def _load(
     device: int,
     threads: int | None,
     max_batch: int | None,
-) -> Backend | str:
-    """The loaded backend, or why the bundle has nothing for it."""
+) -> Backend:
+    """The loaded backend.
+
+    Raises:
+        _NothingToRunError: the bundle has nothing for it.
+    """
     if kind.flavour is not None:
         record = _fitting_engine(bundle, kind, precision, device)
-        if isinstance(record, str):
-            return record
         from .tensorrt_backend import TensorRtBackend
 
         return TensorRtBackend(bundle, record, device, max_batch)
     if precision == "auto":
         precision = next(candidate for candidate in kind.precisions if _may_serve(bundle, kind, candidate))
     if precision not in kind.precisions:
-        return f"{kind.title} does not compute in {precision}"
+        raise _NothingToRunError(f"{kind.title} does not compute in {precision}")
     largest = bundle.manifest.input.max_batch
     arguments = (bundle.graph(precision), precision, min(max_batch or largest, largest), threads)
     if kind.name == "openvino":
@@ -121,8 +132,12 @@ def _may_serve(bundle: Bundle, kind: BackendKind, precision: Precision) -> bool:
 
 def _fitting_engine(
     bundle: Bundle, kind: BackendKind, precision: Precision | Literal["auto"], device: int
-) -> EngineRecord | str:
-    """The engine of the preferred precision that fits this machine, or why none does."""
+) -> EngineRecord:
+    """The engine of the preferred precision that fits this machine.
+
+    Raises:
+        _NothingToRunError: none does.
+    """
     assert kind.flavour is not None
     flavour, present = load_flavour(kind.flavour), gpu(device)
     reasons: list[str] = []
@@ -135,7 +150,7 @@ def _fitting_engine(
                 return record
             reasons.append(f"engine {record.file} does not fit: {reason}")
     of_precision = "" if precision == "auto" else f" of precision {precision}"
-    return "; ".join(reasons) or f"bundle {bundle.path} has no {kind.title} engine{of_precision}"
+    raise _NothingToRunError("; ".join(reasons) or f"bundle {bundle.path} has no {kind.title} engine{of_precision}")
 
 
 def _stale(bundle: Bundle, record: EngineRecord) -> str | None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.graph import Prediction, Scores
 from ..errors import EngineError
 from . import cuda
 from .backend import BackendName, closed
@@ -17,7 +18,6 @@ from .gpu import gpu
 from .lane import Lane
 from .loaded_engine import LoadedEngine
 from .manifest import InputSpec, Precision
-from .prediction import Prediction, Scores
 from .tensorrt_flavour import Flavour, load_flavour
 
 

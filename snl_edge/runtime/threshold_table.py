@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from snl_edge.calibration.basis import percent
-from snl_edge.calibration.score import DECISION, ScoreCalibration
+from snl_edge.scoring.basis import percent
+from snl_edge.scoring.scale import DECISION, ScoreCalibration
 
 from .bundle import Bundle
 from .thresholds import Thresholds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from snl_edge.calibration.score import DECISION
+from snl_edge.scoring.scale import DECISION
 
 from ..errors import ConfigError
 from .manifest import KNOWN, Manifest

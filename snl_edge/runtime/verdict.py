@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.graph import Prediction
 from .manifest import Manifest, Precision
-from .prediction import Prediction
 from .regions import Region, find_blobs, on_picture
 from .tuning import UNKNOWN
 

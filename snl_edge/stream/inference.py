@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.graph import Scores
 from ..errors import GpuLostError, ResultError, SnlEdgeError
-from ..runtime.prediction import Scores
 from .control import Check
 from .judging import Judge
 from .part import Part, Parts

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.graph import Scores
 from ..errors import EngineError
 from ..runtime.bundle import Bundle
 from ..runtime.detector import Detector
 from ..runtime.frame import as_images
 from ..runtime.manifest import Precision, sha256_of
-from ..runtime.prediction import Scores
 from ..runtime.signature import configured_trust
 from ..runtime.verdict import Verdict, judge
 from .settings import EngineSettings

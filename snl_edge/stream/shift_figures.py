@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..evaluation.intervals import Share
+from ..scoring.intervals import Share
 from .actuation import Outcome
 from .journal import AuditEntry
 from .period import Period, local

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import adaptive_avg_pool2d
 
-from snl_edge.calibration.score import ScoreCalibration, calibrate_scores
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.samples import Dataset
 from snl_edge.errors import DataError
 from snl_edge.model.snl import Snl
 from snl_edge.progress import progress_bar
 from snl_edge.runtime.manifest import ProductReference
+from snl_edge.scoring.scale import ScoreCalibration, calibrate_scores
 
 from .appearance import measure_appearance, reference_of
 from .camera_changes import threshold_images

@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from snl_edge.atomic import write_text
-from snl_edge.calibration.score import ScoreCalibration
+from snl_edge.contract.run_folder import CHECKPOINT, IMAGES
 from snl_edge.errors import CheckpointError
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.snl import Snl
@@ -18,8 +18,9 @@ from snl_edge.outside.files import reason
 from snl_edge.outside.json_text import faults, read_model
 from snl_edge.outside.tensor_file import read_safetensors
 from snl_edge.runtime.manifest import ProductReference, sha256_of
+from snl_edge.scoring.scale import ScoreCalibration
 
-from .config import CHECKPOINT, IMAGES, TrainingConfig
+from .config import TrainingConfig
 from .tensors import save_tensors
 
 

@@ -8,12 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from snl_edge.bit_depth import Bits
+from snl_edge.contract.run_folder import CHECKPOINT, IMAGES
 from snl_edge.outside.json_text import read_json
-
-CHECKPOINT = "checkpoint.json"
-"""The file that makes a folder a run folder."""
-IMAGES = "images.json"
-"""What a run used each of its images for, by content, where ``checkpoint.json`` names no other file."""
 
 
 def image_list(run: Path) -> Path:

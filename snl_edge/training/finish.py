@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snl_edge import provenance
-from snl_edge.calibration.vouching import threshold_findings
 from snl_edge.counted import counted
 from snl_edge.data.loader import ImageStore
 from snl_edge.model.snl import Snl
@@ -33,6 +32,7 @@ from .resume import RunState
 from .review import PLACE, Verdict, write_review
 from .second_look import look_again
 from .switch import staging, switch
+from .threshold_findings import threshold_findings
 from .tight_regions import tight_region_findings
 
 

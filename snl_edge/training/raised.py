@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from snl_edge.evaluation.threshold import choose_product_thresholds, pool_scores
+from snl_edge.scoring.threshold import choose_product_thresholds, pool_scores
 
 Values = Mapping[str, Sequence[float]]
 """By product."""
@@ -25,7 +25,7 @@ def usual_values(
 ) -> Tensor:
     """What new good parts of ``products`` rarely exceed, ``float32 [2, K]``: means of maps, then raw scores.
 
-    As thresholds are set (:mod:`snl_edge.evaluation.threshold`), so that few images do with what all products show.
+    As thresholds are set (:mod:`snl_edge.scoring.threshold`), so that few images do with what all products show.
 
     Args:
         means: of the maps of parts that nothing was fitted to, and of parts trained on, each judged without its own
@@ -36,7 +36,7 @@ def usual_values(
         cut: by product, how many parts are in none of them because they stood out.
 
     Raises:
-        DataError: as :func:`snl_edge.evaluation.threshold.choose_product_thresholds`.
+        DataError: as :func:`snl_edge.scoring.threshold.choose_product_thresholds`.
     """
     rows: list[list[float]] = []
     for (new, left_out), share in ((means, SHARE_RAISED), (scores, budget)):

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from snl_edge.data.loader import ImageStore
-from snl_edge.evaluation.threshold import LEAST_SPREAD, common_reach, spreads
 from snl_edge.model.recognition import Recognition, pool
 from snl_edge.model.snl import Snl
 from snl_edge.model.teacher import Teacher
 from snl_edge.progress import progress_bar
+from snl_edge.scoring.threshold import LEAST_SPREAD, common_reach, spreads
 
 from .config import TrainingConfig
 
@@ -140,7 +140,7 @@ def fit_recognition(
     other folds, and made as large as the device's roundings make it. The limit of a product is set in two steps:
 
     1. as many of the product's own spreads above its own median as all products together need to keep
-       ``FALSE_UNKNOWN_BUDGET`` (:func:`snl_edge.evaluation.threshold.common_reach`), the spread of a product
+       ``FALSE_UNKNOWN_BUDGET`` (:func:`snl_edge.scoring.threshold.common_reach`), the spread of a product
        with few images drawn towards the common one;
     2. moved by ``ROOM`` of the way towards the nearest image of any other product, where there is room: a defect
        then stays a defect of its product. No defect is needed for that.

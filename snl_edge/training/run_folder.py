@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from snl_edge.contract.run_folder import CHECKPOINT
 from snl_edge.errors import OutputError
 from snl_edge.progress import console
 from snl_edge.runtime.manifest import FILE as MANIFEST
 
 from . import resume
-from .config import CHECKPOINT
 
 REPORT = "report"
 """Where `snl-edge evaluate` writes unless told otherwise."""

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from snl_edge.data.findings import Finding
 from snl_edge.data.samples import Sample
-from snl_edge.evaluation.threshold import LEAST_SPREAD
 from snl_edge.model.anomaly_map import smooth_upsampling
 from snl_edge.model.config import MemoryConfig, SnlConfig
 from snl_edge.model.memory import Memory
+from snl_edge.scoring.threshold import LEAST_SPREAD
 
 from .memory import fill_memory
 

@@ -14,7 +14,7 @@ class FusedGraph(nn.Module):
     Args:
         model: a trained model in evaluation mode.
         gain: factor from the raw to the calibrated scale
-            (:attr:`snl_edge.calibration.score.ScoreCalibration.gain`), a constant of the graph.
+            (:attr:`snl_edge.scoring.scale.ScoreCalibration.gain`), a constant of the graph.
     """
 
     def __init__(self, model: Snl, gain: float) -> None:

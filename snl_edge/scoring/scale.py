@@ -11,9 +11,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from snl_edge.evaluation.threshold import choose_product_thresholds, choose_threshold, pool_scores
-
 from .basis import ThresholdBasis, basis_of
+from .threshold import choose_product_thresholds, choose_threshold, pool_scores
 
 PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 DECISION = 0.5
@@ -58,7 +57,7 @@ def calibrate_scores(
         cut: by product, how many parts are in neither because they stood out.
 
     Raises:
-        DataError, ConfigError: as :func:`snl_edge.evaluation.threshold.choose_product_thresholds`.
+        DataError, ConfigError: as :func:`snl_edge.scoring.threshold.choose_product_thresholds`.
     """
     good = pool_scores(held_out, left_out)
     common = choose_threshold([score for scores in good.scores.values() for score in scores], false_reject_budget)

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import CheckpointError, DataError, EngineError, SnlEdgeError
-from .inspection_short import NOTHING_VOUCHES, bundle_summary, changes_told, lineage
-from .inspection_text import bundle_lines, engine_lines, graph_lines, run_lines
-from .runtime.bundle import Bundle
-from .runtime.engine_record import read_engine, read_record, side_file
-from .runtime.manifest import FILE as MANIFEST
-from .runtime.manifest import WITHOUT_DIGEST
-from .runtime.origin import why_outdated
-from .runtime.signature import TRUSTED_KEYS, Signature, configured_trust, read_signature, require_signed
-from .training.config import CHECKPOINT
+from ..contract.run_folder import CHECKPOINT
+from ..errors import CheckpointError, DataError, EngineError, SnlEdgeError
+from ..runtime.bundle import Bundle
+from ..runtime.engine_record import read_engine, read_record, side_file
+from ..runtime.manifest import FILE as MANIFEST
+from ..runtime.manifest import WITHOUT_DIGEST
+from ..runtime.origin import why_outdated
+from ..runtime.signature import TRUSTED_KEYS, Signature, configured_trust, read_signature, require_signed
+from .short import NOTHING_VOUCHES, bundle_summary, changes_told, lineage
+from .text import bundle_lines, engine_lines, graph_lines, run_lines
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def describe(path: Path) -> Inspection:
 
 
 def _run(run: Path) -> Inspection:
-    from .training.checkpoint import verify_checkpoint
-    from .training.image_record import read_run_images
+    from ..training.checkpoint import verify_checkpoint
+    from ..training.image_record import read_run_images
 
     checkpoint = verify_checkpoint(run)
     try:

@@ -6,7 +6,7 @@ of their spread that has ν degrees of freedom, a new one lies
 .. math:: t = \frac{x - m}{\sqrt{s^2 (1 + 1/n) + u^2}}
 
 from it, which follows Student's distribution if they are normal (Hahn and Meeker, *Statistical Intervals*, 1991). u is
-the error of the level to which left-out scores were moved (:func:`snl_edge.evaluation.threshold.pool_scores`). The
+the error of the level to which left-out scores were moved (:func:`snl_edge.scoring.threshold.pool_scores`). The
 variance is a mean, weighed by degrees of freedom, of the product's own and of what is to be expected of a product: a
 few scores that happen to lie close together make no tight limit.
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict
 from snl_edge.image import fit_to_input
+from snl_edge.scoring.scale import ScoreCalibration
 
 Scores = Mapping[str, Sequence[float]]
 ENOUGH = 10

@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from snl_edge.counted import counted
-from snl_edge.evaluation.intervals import upper_bound
-from snl_edge.evaluation.threshold import Method, Threshold
 
 from .expected_rates import expected_rates
+from .intervals import upper_bound
+from .threshold import Method, Threshold
 
 CONFIDENCE = 0.95
 """Of what is called certain."""

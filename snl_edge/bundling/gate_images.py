@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from snl_edge.calibration.images import DAMAGES, CalibrationImage
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict, evaluate
 from snl_edge.evaluation.results import Evaluation
 from snl_edge.runtime.manifest import KNOWN
-
-from .images import DAMAGES, CalibrationImage
 
 MOST_GOOD = 200
 """Good images that are judged where no labelled set is given: their maps are kept."""

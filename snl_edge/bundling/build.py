@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from snl_edge import provenance
 from snl_edge.atomic import scratch_folder
 from snl_edge.errors import BundleError
+from snl_edge.export.engine import build_bundle_engine
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.bundle import ENGINES, Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
@@ -20,12 +21,11 @@ from snl_edge.runtime.engine_record import EngineRecord, FlavourName
 from snl_edge.runtime.gpu import present_gpus
 from snl_edge.runtime.ignored import region_pictures
 from snl_edge.runtime.manifest import FILE as MANIFEST
-from snl_edge.runtime.manifest import FrameSpec, InputSpec, Lineage, Precision, sha256_of
+from snl_edge.runtime.manifest import BundleContent, FrameSpec, InputSpec, Lineage, Precision, sha256_of
 from snl_edge.runtime.signature import configured_trust
 from snl_edge.runtime.tensorrt_flavour import load_flavour
 from snl_edge.runtime.tuning import Tuning, tuning_of
 
-from .engine import build_bundle_engine
 from .engine_trial import engine_images, keep_or_remove
 from .graphs import Evidence, Wanted, make_gated_graphs
 
@@ -221,9 +221,8 @@ def _build_engine(bundle: Bundle, precision: Precision, options: _Options) -> En
 def _bundle_from_run(
     run: Path, folder: Path, wanted: Wanted, max_batch: int, frame: FrameSpec | None, evidence: Evidence
 ) -> tuple[Bundle, Precision]:
+    from snl_edge.export.onnx_graph import graph_metadata, save_graph
     from snl_edge.training.ignored import regions_of
-
-    from .onnx_graph import graph_metadata, save_graph
 
     made = make_gated_graphs(run, wanted, evidence)
     checkpoint = made.checkpoint
@@ -232,7 +231,7 @@ def _bundle_from_run(
         record.precision: record.model_dump(exclude={"precision"}) for record in made.parity
     }
     if frame is not None:
-        from .frame_parity import add_fronts
+        from snl_edge.export.frame_parity import add_fronts
 
         graphs, frames = add_fronts(run, graphs, frame)
         for name, record in frames.items():
@@ -244,9 +243,7 @@ def _bundle_from_run(
         }
         if "bf16" in made.graphs:
             files["bf16"] = files["fp16"]
-        bundle = write_bundle(
-            folder,
-            files,
+        content = BundleContent.checked(
             name=run.resolve().name,
             input=InputSpec(
                 height=checkpoint.model.height,
@@ -263,14 +260,19 @@ def _bundle_from_run(
             parity=parity,
             gates={name: report.model_dump(mode="json") for name, report in made.gates.items()},
             scores_vouch_for_maps=True,
-            attachments={**pictures, **({"calibration.json": made.table.text()} if made.table else {})},
             versions=provenance.versions(),
             reference=checkpoint.reference,
             doubts=(*checkpoint.doubts, *made.doubts),
             ignored=ignored,
             weights_sha256=checkpoint.weights_sha256,
-            held_out=[sha256_of(sample.path) for sample in made.gate_images],
+            held_out=tuple(sha256_of(sample.path) for sample in made.gate_images),
             lineage=lineage_of(run, checkpoint),
+        )
+        bundle = write_bundle(
+            folder,
+            files,
+            content,
+            attachments={**pictures, **({"calibration.json": made.table.text()} if made.table else {})},
             kept_tuning=lambda earlier: kept_tuning(earlier, checkpoint),
         )
     console.print(f"bundle {folder}: {', '.join(made.graphs)} graphs")

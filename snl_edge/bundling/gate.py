@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from snl_edge.errors import ExportError
 from snl_edge.runtime.manifest import Precision
 
-from .judgement import Judgement
+from .gate_images import Judgement
 
 
 class Limits(BaseModel):

@@ -93,7 +93,7 @@ def choose_product_thresholds(
     Products differ in how well the student imitates them and in how much their good parts vary, so one
     threshold for all lets defects of the easy ones escape. A product with enough images for the budget (99 for 1 %)
     has its own threshold of :func:`choose_threshold`, one with fewer its upper prediction limit
-    (:func:`snl_edge.evaluation.prediction_limit.prediction_limits`). Where images were left out because they stood out,
+    (:func:`snl_edge.scoring.prediction_limit.prediction_limits`). Where images were left out because they stood out,
     the scores are a sample whose top was cut off: those left out count as if they scored no less than the highest
     of the others, and the larger of both limits holds. If they were defective, that is as far as they move it.
 

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snl_edge.calibration.basis import percent
-from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.counted import counted
+from snl_edge.scoring.basis import percent
+from snl_edge.scoring.scale import ScoreCalibration
 
-from .runtime.bundle import Bundle
-from .runtime.engine_record import EngineRecord
-from .runtime.manifest import GateName, InputSpec, Manifest, Precision
-from .runtime.threshold_table import threshold_rows, threshold_table
-from .runtime.tuning import standing_doubts
+from ..runtime.bundle import Bundle
+from ..runtime.engine_record import EngineRecord
+from ..runtime.manifest import GateName, InputSpec, Manifest, Precision
+from ..runtime.threshold_table import threshold_rows, threshold_table
+from ..runtime.tuning import standing_doubts
 
 if TYPE_CHECKING:
-    from .training.checkpoint import Checkpoint
-    from .training.image_record import ImageEntry
+    from ..training.checkpoint import Checkpoint
+    from ..training.image_record import ImageEntry
 
 ROLES = {"held_out": "held out", "thresholds": "for thresholds", "gate": "for the gate", "excluded": "left out"}
 """What images were used for that were not trained on."""

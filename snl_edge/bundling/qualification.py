@@ -13,7 +13,13 @@ import onnx
 from numpy.typing import NDArray
 
 from snl_edge.atomic import scratch_folder
-from snl_edge.calibration.score import DECISION, ScoreCalibration
+from snl_edge.calibration.fit import fit_layers
+from snl_edge.calibration.images import CalibrationImage
+from snl_edge.calibration.measure import fitting_images, input_size, trial_images
+from snl_edge.calibration.search import disproportionate, fewest_spared, guess_spared
+from snl_edge.calibration.sensitivity import Sensitivity, measure_sensitivity
+from snl_edge.calibration.table import CalibrationTable
+from snl_edge.contract.graph import IMAGES, Prediction
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict
 from snl_edge.export.gain import with_calibration
@@ -21,17 +27,11 @@ from snl_edge.export.onnx_graph import graph_metadata, save_graph
 from snl_edge.export.qdq import find_layers, to_int8
 from snl_edge.export.rounding import device_session
 from snl_edge.progress import console, progress_bar
-from snl_edge.runtime.prediction import Prediction
+from snl_edge.scoring.scale import DECISION, ScoreCalibration
 
-from .fit import fit_layers
 from .gate import GateReport, compare
-from .images import CalibrationImage
-from .judgement import GateImages, Judgement, gate_images, judge
-from .measure import fitting_images, input_size, trial_images
-from .search import disproportionate, fewest_spared, guess_spared
-from .sensitivity import Sensitivity, measure_sensitivity
-from .table import CalibrationTable
-from .thresholds import move_thresholds, recalibrate, scores_of
+from .gate_images import GateImages, Judgement, gate_images, judge
+from .moved_thresholds import move_thresholds, recalibrate, scores_of
 
 NAMED = 5
 """Worst layers that a failing report names."""
@@ -193,6 +193,6 @@ def _predict(graph: onnx.ModelProto) -> Predict:
     session = device_session(graph)
 
     def predict(images: NDArray[np.uint8]) -> Prediction:
-        return Prediction(*map(np.asarray, session.run(Prediction._fields, {"images": images})))
+        return Prediction(*map(np.asarray, session.run(Prediction._fields, {IMAGES.name: images})))
 
     return predict

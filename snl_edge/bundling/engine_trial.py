@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from snl_edge.calibration.gate import GateReport, compare
-from snl_edge.calibration.judgement import GateImages, gate_images, judge
 from snl_edge.data.samples import Dataset
 from snl_edge.errors import DataError, ExportError
 from snl_edge.evaluation.evaluate import Predict
@@ -21,6 +19,9 @@ from snl_edge.runtime.engine_record import EngineRecord, side_file
 from snl_edge.runtime.frame import stretched
 from snl_edge.runtime.manifest import Precision, sha256_of
 from snl_edge.runtime.signature import ANYBODY
+
+from .gate import GateReport, compare
+from .gate_images import GateImages, gate_images, judge
 
 WARM_UP = 20
 ROUNDS = 100

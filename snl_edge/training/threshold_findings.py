@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from snl_edge.counted import counted
 from snl_edge.data.findings import Finding
-
-from .basis import ThresholdBasis, percent
-from .score import ScoreCalibration
+from snl_edge.scoring.basis import ThresholdBasis, percent
+from snl_edge.scoring.scale import ScoreCalibration
 
 ENOUGH = 20
 """Good images of a product from which on its threshold keeps the budget on average, within the error of the measurement

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from snl_edge.counted import counted
 
-from .inspection_text import columns, size_of_graph
-from .runtime.bundle import Bundle
-from .runtime.engine_record import EngineRecord
-from .runtime.manifest import WITHOUT_DIGEST, Manifest
-from .runtime.thresholds import Thresholds
-from .runtime.tuning import calibrated_threshold, standing_doubts, unusual
+from ..runtime.bundle import Bundle
+from ..runtime.engine_record import EngineRecord
+from ..runtime.manifest import WITHOUT_DIGEST, Manifest
+from ..runtime.thresholds import Thresholds
+from ..runtime.tuning import calibrated_threshold, standing_doubts, unusual
+from .text import columns, size_of_graph
 
 PRODUCTS, DOUBTS, CHANGES, ENGINES = 10, 4, 3, 4
 """How many of each are named; the rest is counted."""
