@@ -26,7 +26,7 @@ from snl_edge.export.qdq import FittedLayer, Layer, insert_pairs, place
 from snl_edge.export.quantisation import LEVELS, restore, steps_along
 from snl_edge.export.rounding import device_session
 
-from .observe import Images, Progress, look_inside, no_progress, upstream
+from .observe import Images, Progress, no_progress, tensor_values, upstream
 
 PLACES = 1024
 """Places of an image, at most, that tell how the inputs of a layer vary together."""
@@ -181,7 +181,7 @@ def _drawn(places: int, rng: np.random.Generator) -> NDArray[np.int64]:
 
 def _mean_outputs(graph: onnx.ModelProto, names: Sequence[str], images: Images) -> dict[str, NDArray[np.float64]]:
     """The mean ``float64 [C]`` of every channel of the tensors ``[1, C, h, w]`` over images and places."""
-    look = look_inside(graph, names)
+    look = tensor_values(graph, names)
     means: dict[str, NDArray[np.float64]] = {}
     for image in images:
         for name, values in look(image[None]).items():
@@ -194,7 +194,7 @@ def _inputs(
     model: onnx.ModelProto, read: str, convolution: Convolution, images: Images
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Of the tensor ``read``: its mean over images ``[C, H, W]``, and the windows' covariance ``[G, I, I]``."""
-    look = look_inside(model, [read])
+    look = tensor_values(model, [read])
     rng = np.random.default_rng(0)
     total: NDArray[np.float64] | None = None
     around: NDArray[np.float32] | None = None

@@ -42,7 +42,7 @@ def embed(
     if not centred:
         raise ExportError("the graph has no product recognition", fix="export it again with this snl-edge")
     pooled = centred[0].input[0]
-    look = look_inside(graph, [pooled])
+    look = tensor_values(graph, [pooled])
     parts: list[NDArray[np.float64]] = []
     for indices, images in ImageStore(samples, size, budget=0).batches(1):
         parts.append(look(images)[pooled].astype(np.float64))
@@ -58,7 +58,7 @@ def observe(
     progress: Progress = no_progress,
 ) -> dict[str, Histogram]:
     """Histograms of ``tensors`` over ``images``, each ``uint8 [H, W, 3]``, one image in memory at a time."""
-    look = look_inside(graph, tensors)
+    look = tensor_values(graph, tensors)
     histograms = {name: Histogram() for name in tensors}
     for done, image in enumerate(images, start=1):
         for name, values in look(image[None]).items():
@@ -116,7 +116,7 @@ def run_maps(graph: onnx.ModelProto, images: Images) -> tuple[NDArray[np.float32
     return maps, scores
 
 
-def look_inside(graph: onnx.ModelProto, tensors: Sequence[str]) -> Callable[[Images], dict[str, NDArray[np.float32]]]:
+def tensor_values(graph: onnx.ModelProto, tensors: Sequence[str]) -> Callable[[Images], dict[str, NDArray[np.float32]]]:
     """Computes the graph as far as its float ``tensors``; ``uint8 [B, H, W, 3]`` to their values."""
     session = device_session(upstream(graph, tensors))
     return lambda images: dict(

@@ -27,21 +27,21 @@ Tried = TypeVar("Tried", bound=_Judged)
 
 @dataclass(frozen=True)
 class Search(Generic[Tried]):
-    """What was found: the layers spared, what the gate said, and how many graphs were judged."""
+    """What was found: the layers excluded, what the gate said, and how many graphs were judged."""
 
-    spared: tuple[str, ...]
+    excluded: tuple[str, ...]
     outcome: Tried
     judged: int
 
 
-def fewest_spared(
+def fewest_excluded(
     worst_first: Sequence[str], attempt: Callable[[tuple[str, ...]], Tried], guess: int = 1
 ) -> Search[Tried]:
-    """Spares the worst layers, as few as the gate lets through.
+    """Excludes the worst layers, as few as the gate lets through.
 
     A gate run costs minutes, so the number is sought around ``guess`` with growing steps and then halved, as if more
-    spared layers never made the gate fail: of that there is no promise, but what is returned was judged itself. At
-    most half of the layers are spared: a graph that needs more is better FP16.
+    excluded layers never made the gate fail: of that there is no promise, but what is returned was judged itself. At
+    most half of the layers are excluded: a graph that needs more is better FP16.
 
     Args:
         worst_first: layers by the damage they do.
@@ -113,8 +113,8 @@ def disproportionate(layers: Sequence[Layer], tensors: Mapping[str, TensorRange]
     return tuple(chosen)
 
 
-def guess_spared(sensitivity: Sensitivity, share: float) -> int:
-    """How many of the worst layers to spare so that about ``share`` of the damage is left.
+def guess_excluded(sensitivity: Sensitivity, share: float) -> int:
+    """How many of the worst layers to exclude so that about ``share`` of the damage is left.
 
     As if the squares of the layers' damages added up.
     """
@@ -122,5 +122,5 @@ def guess_spared(sensitivity: Sensitivity, share: float) -> int:
     for count, layer in enumerate(sensitivity.worst_first()):
         if left <= share**2 * whole:
             return count
-        left -= max(whole - layer.spared.map**2, 0.0)
+        left -= max(whole - layer.excluded.map**2, 0.0)
     return len(sensitivity.layers)

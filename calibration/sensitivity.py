@@ -36,7 +36,7 @@ class LayerSensitivity(BaseModel):
     macs: int
     alone: Damage
     """If only this layer is INT8."""
-    spared: Damage
+    excluded: Damage
     """If every layer but this one is INT8."""
 
 
@@ -49,8 +49,8 @@ class Sensitivity(BaseModel):
     layers: tuple[LayerSensitivity, ...]
 
     def worst_first(self) -> list[LayerSensitivity]:
-        """The layers by the damage that sparing them takes away, most first."""
-        return sorted(self.layers, key=lambda one: (one.spared.map, -one.alone.map))
+        """The layers by the damage that excluding them takes away, most first."""
+        return sorted(self.layers, key=lambda one: (one.excluded.map, -one.alone.map))
 
 
 def measure_sensitivity(
@@ -75,7 +75,7 @@ def measure_sensitivity(
     for done, layer in enumerate(layers, start=1):
         others = [other for other in layers if other is not layer]
         measured.append(
-            LayerSensitivity(layer=layer.name, macs=layer.macs, alone=damage([layer]), spared=damage(others))
+            LayerSensitivity(layer=layer.name, macs=layer.macs, alone=damage([layer]), excluded=damage(others))
         )
         progress(done, len(layers))
     return Sensitivity(all_int8=everything, layers=tuple(measured))
@@ -94,9 +94,9 @@ def write_sensitivity(sensitivity: Sensitivity, folder: Path) -> None:
     figure = Figure(figsize=(9, 0.28 * len(worst) + 1.2), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(worst))
-    gained = [max(sensitivity.all_int8.map - one.spared.map, 0.0) for one in worst]
+    gained = [max(sensitivity.all_int8.map - one.excluded.map, 0.0) for one in worst]
     axes.barh(places + 0.2, [one.alone.map for one in worst], 0.4, label="only this layer INT8")
-    axes.barh(places - 0.2, gained, 0.4, label="taken away by sparing it")
+    axes.barh(places - 0.2, gained, 0.4, label="taken away by excluding it")
     axes.axvline(sensitivity.all_int8.map, color="grey", linewidth=1, label="all layers INT8")
     axes.set_yticks(places, [one.layer for one in worst], fontsize=7)
     axes.set_xlabel("difference of the map from FP32 (root mean square, 0.5 = threshold)")

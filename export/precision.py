@@ -27,7 +27,7 @@ from snl_edge.errors import ExportError
 from .onnx_graph import check_graph, set_metadata
 
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "Gemm"})
-"""Operators that compute in FP16 unless their node is spared."""
+"""Operators that compute in FP16 unless their node is excluded."""
 FOLLOWERS = frozenset(
     {"Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Add", "Concat", "Pad"}
     | {"MaxPool", "AveragePool", "GlobalAveragePool"}

@@ -128,7 +128,7 @@ def place(graph: onnx.ModelProto, layers: Sequence[Layer]) -> Placement:
 def to_int8(
     graph: onnx.ModelProto,
     ranges: Mapping[str, float],
-    spared: Collection[str] = (),
+    excluded: Collection[str] = (),
     fitted: Mapping[str, FittedLayer] = NOTHING,
 ) -> onnx.ModelProto:
     """The typed INT8 form of an FP32 fused graph.
@@ -136,19 +136,19 @@ def to_int8(
     Args:
         graph: the FP32 graph.
         ranges: largest magnitude that is told apart, for every quantised tensor of the FP32 graph.
-        spared: names of layers that are not INT8; they are FP16 then.
+        excluded: names of layers that are not INT8; they are FP16 then.
         fitted: weights and biases by layer; those of other layers are rounded to their nearest.
 
     Raises:
         ExportError: a tensor has no range, a named layer does not exist, or the result fails ONNX's type inference.
     """
     layers = find_layers(graph)
-    if unknown := sorted(set(spared) - {layer.name for layer in layers}):
+    if unknown := sorted(set(excluded) - {layer.name for layer in layers}):
         raise ExportError(f"there is no layer {unknown[0]!r} that could stay out of INT8")
-    placement = place(graph, [layer for layer in layers if layer.name not in spared])
+    placement = place(graph, [layer for layer in layers if layer.name not in excluded])
     half = to_fp16(with_int8_memory(graph), fp32={layer.node for layer in placement.layers})
     model = insert_pairs(half, graph, placement, ranges, fitted)
-    set_metadata(model, precision="int8", not_int8=sorted(spared))
+    set_metadata(model, precision="int8", not_int8=sorted(excluded))
     check_graph(model)
     return model
 

@@ -1,4 +1,4 @@
-"""Ranges, the images they are measured on, the table that keeps them, and the search for layers to spare."""
+"""Ranges, the images they are measured on, the table that keeps them, and the search for layers to exclude."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from snl_edge.calibration import ranges
 from snl_edge.calibration.histogram import BINS, Histogram
 from snl_edge.calibration.images import candidates, choose_images
 from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges, choose_method
-from snl_edge.calibration.search import disproportionate, fewest_spared, guess_spared
+from snl_edge.calibration.search import disproportionate, fewest_excluded, guess_excluded
 from snl_edge.calibration.sensitivity import Damage, LayerSensitivity, Sensitivity, measure_sensitivity
 from snl_edge.calibration.table import TensorRange, read_table
 from snl_edge.data.layouts import open_dataset
@@ -160,7 +160,7 @@ def test_an_unreadable_image_is_named(graph, line, tmp_path):
 
 
 def test_sensitivity_ranks_the_layer_whose_range_is_ruined(graph, line):
-    """One layer's input is clipped to a twentieth: it must do the most damage, and sparing it must help the most."""
+    """One layer's input is clipped to a twentieth: it must do the most damage, and excluding it must help the most."""
     table = calibrate_ranges(graph, open_dataset(line).train, CalibrationConfig(images=4))
     layers = find_layers(graph)
     victim = next(layer for layer in layers if layer.name.endswith("blocks.2.0.conv_pwl"))
@@ -172,7 +172,7 @@ def test_sensitivity_ranks_the_layer_whose_range_is_ruined(graph, line):
     measured = measure_sensitivity(graph, few, ruined, images)
     assert measured.worst_first()[0].layer == victim.name
     assert max(measured.layers, key=lambda one: one.alone.map).layer == victim.name
-    assert min(measured.layers, key=lambda one: one.spared.map).spared.map < 0.5 * measured.all_int8.map
+    assert min(measured.layers, key=lambda one: one.excluded.map).excluded.map < 0.5 * measured.all_int8.map
 
 
 def test_a_cheap_layer_that_does_much_of_the_damage_stays_fp16_without_being_asked():
@@ -205,26 +205,26 @@ class Outcome:
 def test_the_search_spares_as_few_as_needed(needed, guess):
     asked: list[int] = []
 
-    def attempt(spared: tuple[str, ...]) -> Outcome:
-        asked.append(len(spared))
-        return Outcome(len(spared) >= needed)
+    def attempt(excluded: tuple[str, ...]) -> Outcome:
+        asked.append(len(excluded))
+        return Outcome(len(excluded) >= needed)
 
-    search = fewest_spared([str(n) for n in range(20)], attempt, guess)
-    assert search.spared == tuple(str(n) for n in range(needed))
+    search = fewest_excluded([str(n) for n in range(20)], attempt, guess)
+    assert search.excluded == tuple(str(n) for n in range(needed))
     assert search.outcome.passed
     assert search.judged == len(asked) == len(set(asked)) <= 8
 
 
 def test_a_search_that_finds_nothing_says_so():
-    search = fewest_spared(list("abcdefgh"), lambda spared: Outcome(False))
+    search = fewest_excluded(list("abcdefgh"), lambda excluded: Outcome(False))
     assert not search.outcome.passed
-    assert search.spared == tuple("abcd")
+    assert search.excluded == tuple("abcd")
 
 
 def test_worst_first_is_by_what_sparing_takes_away():
     one, two = (
-        LayerSensitivity(layer=name, macs=1, alone=Damage(map=alone, score=0), spared=Damage(map=spared, score=0))
-        for name, alone, spared in (("one", 0.1, 0.3), ("two", 0.2, 0.1))
+        LayerSensitivity(layer=name, macs=1, alone=Damage(map=alone, score=0), excluded=Damage(map=excluded, score=0))
+        for name, alone, excluded in (("one", 0.1, 0.3), ("two", 0.2, 0.1))
     )
     ranked = Sensitivity(all_int8=Damage(map=0.4, score=0), layers=(one, two)).worst_first()
     assert [layer.layer for layer in ranked] == ["two", "one"]
@@ -233,12 +233,12 @@ def test_worst_first_is_by_what_sparing_takes_away():
 def test_the_guess_takes_away_as_much_damage_as_wanted():
     layers = tuple(
         LayerSensitivity(
-            layer=str(n), macs=1, alone=Damage(map=0.1, score=0), spared=Damage(map=(1 - n / 10) ** 0.5, score=0)
+            layer=str(n), macs=1, alone=Damage(map=0.1, score=0), excluded=Damage(map=(1 - n / 10) ** 0.5, score=0)
         )
         for n in (4, 3, 2, 1)
     )
     whole = Sensitivity(all_int8=Damage(map=1.0, score=0), layers=layers)
-    assert [guess_spared(whole, share) for share in (1.0, 0.9, 0.78, 0.5, 0.0)] == [0, 1, 1, 3, 4]
+    assert [guess_excluded(whole, share) for share in (1.0, 0.9, 0.78, 0.5, 0.0)] == [0, 1, 1, 3, 4]
 
 
 def test_thresholds_move_with_the_scores_of_their_product():

@@ -144,7 +144,7 @@ def test_openvino_reads_bf16_for_fp16_and_leaves_what_is_delicate(graphs, pictur
 
     path = save_graph(graphs["fp16"], tmp_path / "fp16.onnx")
     model = process_core().read_model(path)
-    half_as_bf16(model, search_alone=True)  # as of an INT8 graph, whose spared layers are FP16
+    half_as_bf16(model, search_alone=True)  # as of an INT8 graph, whose excluded layers are FP16
     narrow = [node for node in model.get_ordered_ops() if node.get_output_element_type(0) == openvino.Type.bf16]
     assert sum(node.get_type_name() == "MatMul" for node in narrow) == 2
     assert not any("Conv" in node.get_type_name() and node.get_type_name() != "Convert" for node in narrow)
@@ -359,7 +359,7 @@ def test_every_kind_of_model_becomes_an_fp16_engine(architecture, direction, dim
     torch.manual_seed(0)
     model = Snl(config, pretrained=False).eval()
     channels = model.teacher.channels
-    model.memory.remember(torch.randn(1, 64, sum(channels[1:])), model.memory.owners)
+    model.memory.set_centres(torch.randn(1, 64, sum(channels[1:])), model.memory.owners)
     model.teacher.set_statistics([torch.zeros(c) for c in channels], [torch.full((c,), 0.5) for c in channels])
     calibration = ScoreCalibration(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="test")
     graph = export_onnx(model, calibration, ("any",))

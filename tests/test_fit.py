@@ -9,7 +9,7 @@ from onnx import helper
 
 from snl_edge.calibration import fit
 from snl_edge.calibration.fit import Convolution, fit_layers, round_together
-from snl_edge.calibration.observe import look_inside, observe
+from snl_edge.calibration.observe import observe, tensor_values
 from snl_edge.data.layouts import open_dataset
 from snl_edge.export.graphs import make_graphs
 from snl_edge.export.qdq import find_layers, insert_pairs, place
@@ -88,7 +88,7 @@ def test_every_channel_of_every_layer_has_the_mean_that_fp32_gives_it(run, line)
     outputs = [nodes[layer.node].output[0] for layer in layers]
 
     def means(model: onnx.ModelProto) -> list[np.ndarray]:
-        look = look_inside(model, outputs)
+        look = tensor_values(model, outputs)
         every = [look(image[None]) for image in images]
         return [np.mean([one[name][0].mean(axis=(1, 2)) for one in every], axis=0) for name in outputs]
 

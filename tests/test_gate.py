@@ -288,9 +288,9 @@ def test_calibrate_and_build_on_the_command_line(snl_edge, trained, line, tmp_pa
     assert "unproven" in done.stderr
     built = Bundle.open(own / "bundle")
     (record,) = built.engines()
-    spared = built.manifest.gates["int8"]["not_int8"]
+    excluded = built.manifest.gates["int8"]["not_int8"]
     assert record.precision == "int8"
-    assert record.layers["convolution int8"] == 62 - len(spared)
+    assert record.layers["convolution int8"] == 62 - len(excluded)
     assert built.manifest.gates["int8"]["not_int8_share"] <= 0.1
 
 

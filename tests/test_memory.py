@@ -14,12 +14,12 @@ from snl_edge.data.layouts import open_dataset
 from snl_edge.data.loader import ImageStore
 from snl_edge.errors import ConfigError
 from snl_edge.model.config import MemoryConfig
-from snl_edge.model.memory import Memory, patches
+from snl_edge.model.memory_bank import MemoryBank, patches
 from snl_edge.training.appearance import measure_appearance
-from snl_edge.training.calibrate import leave_one_out, weigh_distances
+from snl_edge.training.calibrate import fit_map_weights, leave_one_out
 from snl_edge.training.checkpoint import load_model
+from snl_edge.training.coreset import farthest_points, fill_memory
 from snl_edge.training.image_record import find_images
-from snl_edge.training.memory import farthest_points, fill_memory
 
 CHANNELS = [3, 4, 5]
 
@@ -37,16 +37,16 @@ PRODUCTS = torch.tensor([0, 1, 0, 1, 1, 0], dtype=torch.int32)
 
 def filled(
     centres: int = 32, candidates: int = 100, seed: int = 0, groups: Sequence[int] = range(6), **settings: object
-) -> tuple[Memory, list[torch.Tensor]]:
+) -> tuple[MemoryBank, list[torch.Tensor]]:
     config = MemoryConfig.model_validate({"centres": centres, **settings})
-    memory, seen = Memory(CHANNELS, config, 2), features(6)
+    memory, seen = MemoryBank(CHANNELS, config, 2), features(6)
     fill_memory(
         memory, lambda indices: [level[list(indices)] for level in seen], PRODUCTS.tolist(), groups, candidates, 2, seed
     )
     return memory, seen
 
 
-def exact_distances(memory: Memory, seen: list[torch.Tensor], product: torch.Tensor) -> torch.Tensor:
+def exact_distances(memory: MemoryBank, seen: list[torch.Tensor], product: torch.Tensor) -> torch.Tensor:
     """Of every patch to the nearest centre of the product, by brute force."""
     x = patches(seen).flatten(2).transpose(1, 2)  # [B, P, C]
     centres = (memory.kept + memory.origin).view(*memory.owners.shape, -1)  # [N, K, C]
@@ -70,8 +70,8 @@ def test_distance_is_that_of_the_nearest_centre_of_the_product(shared: bool, sea
 @pytest.mark.parametrize("search", [{}, {"search": 9}])
 @pytest.mark.parametrize("size", [1e-3, 100.0])
 def test_the_search_serves_small_and_large_numbers_and_points_far_away(search: dict, size: float):
-    memory, seen = Memory(CHANNELS, MemoryConfig.model_validate({"centres": 32, **search}), 2), features(2, seed=1)
-    memory.remember(size * torch.randn(2, 32, 9, generator=torch.Generator().manual_seed(0)), memory.owners)
+    memory, seen = MemoryBank(CHANNELS, MemoryConfig.model_validate({"centres": 32, **search}), 2), features(2, seed=1)
+    memory.set_centres(size * torch.randn(2, 32, 9, generator=torch.Generator().manual_seed(0)), memory.owners)
     for away in (size, 50 * size):
         given = [away * level for level in seen]
         exact = exact_distances(memory, given, OTHERS)
@@ -91,9 +91,9 @@ def test_few_directions_find_a_centre_nearly_as_near_and_finalists_a_nearer_one(
     x = [torch.randn(2, c, 64 // s, 64 // s, generator=generator) for c, s in ((3, 4), (6, 8), (6, 16))]
     found = []
     for finalists in (1, 8):
-        memory = Memory([3, 6, 6], MemoryConfig(centres=256, search=8, finalists=finalists), 2)
+        memory = MemoryBank([3, 6, 6], MemoryConfig(centres=256, search=8, finalists=finalists), 2)
         generator.manual_seed(1)
-        memory.remember(torch.randn(2, 256, 12, generator=generator) * spread, memory.owners)
+        memory.set_centres(torch.randn(2, 256, 12, generator=generator) * spread, memory.owners)
         excess = memory(x, OTHERS) - exact_distances(memory, x, OTHERS)
         assert excess.min() > -2e-3  # never nearer than the nearest
         found.append(excess.mean().item())
@@ -104,7 +104,7 @@ def test_memories_of_older_checkpoints_are_read():
     memory, seen = filled()
     state = memory.state_dict()
     state["centres"] = state.pop("kept").view(2, 32, -1).transpose(1, 2)
-    again = Memory(CHANNELS, MemoryConfig(centres=32), 2)
+    again = MemoryBank(CHANNELS, MemoryConfig(centres=32), 2)
     again.load_state_dict(state)
     assert torch.equal(again(seen, PRODUCTS), memory(seen, PRODUCTS))
 
@@ -177,7 +177,7 @@ def test_centres_lie_far_apart():
 
 def test_images_give_patches_by_their_weights():
     """With room for all candidates, what is kept tells what was drawn: of 64 patches an image, all and a quarter."""
-    memory = Memory(CHANNELS, MemoryConfig(centres=256), 1)
+    memory = MemoryBank(CHANNELS, MemoryConfig(centres=256), 1)
     given = features(4)
     fill_memory(
         memory,
@@ -205,7 +205,7 @@ def test_distances_are_weighed_by_their_mean_over_held_out_images(run, line):
     kept = model.anomaly_map.scales.clone()
     assert len(kept) == 4
     assert not torch.equal(kept, torch.ones(4))
-    weigh_distances(model, ImageStore(held_out, model.config.size, 0), short_training())
+    fit_map_weights(model, ImageStore(held_out, model.config.size, 0), short_training())
     assert torch.allclose(model.anomaly_map.scales, kept, rtol=1e-4)
 
 
@@ -234,8 +234,8 @@ def test_few_directions_are_those_in_which_what_is_kept_varies_most():
     generator = torch.Generator().manual_seed(0)
     directions = torch.linalg.qr(torch.randn(9, 9, generator=generator)).Q
     patches_kept = torch.randn(2, 50, 9, generator=generator) * torch.tensor([9, 8, 7, 0, 0, 0, 0, 0, 0.0])
-    memory = Memory([3, 4, 5], MemoryConfig(centres=50, dimensions=8), 2)
-    memory.remember(patches_kept @ directions.T, memory.owners)
+    memory = MemoryBank([3, 4, 5], MemoryConfig(centres=50, dimensions=8), 2)
+    memory.set_centres(patches_kept @ directions.T, memory.owners)
     assert memory.kept.shape == (2 * 50, 8)
     spread = memory.kept.square().mean(dim=0)
     assert spread[:3].sqrt() == pytest.approx([9, 8, 7], rel=0.2)
@@ -244,8 +244,8 @@ def test_few_directions_are_those_in_which_what_is_kept_varies_most():
 
 def test_more_directions_than_channels_are_refused():
     with pytest.raises(ConfigError, match="9 channels"):
-        Memory(CHANNELS, MemoryConfig(dimensions=10), 1)
+        MemoryBank(CHANNELS, MemoryConfig(dimensions=10), 1)
     with pytest.raises(ConfigError, match="8 directions"):
-        Memory(CHANNELS, MemoryConfig(dimensions=8, search=9), 1)
+        MemoryBank(CHANNELS, MemoryConfig(dimensions=8, search=9), 1)
     with pytest.raises(ValueError, match="cannot be divided among 3"):
         MemoryConfig(centres=2048, finalists=3)

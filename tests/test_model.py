@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from snl_edge.errors import CheckpointError, ConfigError
-from snl_edge.model.config import CramConfig, SnlConfig, StudentConfig, TeacherConfig, override
+from snl_edge.model.config import CorruptionConfig, CramConfig, SnlConfig, StudentConfig, TeacherConfig, override
 from snl_edge.model.cram import Cram
 from snl_edge.model.presets import PRESETS, preset
 from snl_edge.model.snl import Snl
@@ -177,3 +177,10 @@ def test_local_weights_reach_the_teacher(tmp_path):
     save_file(full.state_dict(), path)
     teacher = Teacher(TeacherConfig(architecture="resnet18", weights=str(path)))
     torch.testing.assert_close(teacher.backbone.layer3[0].conv1.weight, full.layer3[0].conv1.weight)
+
+
+def test_settings_keep_the_names_that_earlier_runs_gave_them() -> None:
+    earlier = SnlConfig.model_validate({"damage": {"paste": 0.25, "jitter": 0.5}})
+    assert earlier.corruption == CorruptionConfig(paste=0.25, jitter=0.5)
+    assert SnlConfig.model_validate(earlier.model_dump()) == earlier
+    assert override(SnlConfig(), ["damage.paste=0.25"]) == override(SnlConfig(), ["corruption.paste=0.25"])

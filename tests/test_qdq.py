@@ -26,7 +26,7 @@ from snl_edge.export.quantisation import quantise, restore
 from snl_edge.export.rounding import device_session
 from snl_edge.image import fit_to_input, read_image
 from snl_edge.model.config import MemoryConfig
-from snl_edge.model.memory import Memory
+from snl_edge.model.memory_bank import MemoryBank
 from snl_edge.runtime.manifest import FrameSpec
 
 DELICATE = {
@@ -131,14 +131,14 @@ def test_of_a_residual_addition_the_skipping_input_is_quantised(int8, graph):
 
 
 def test_layers_kept_out_of_int8_are_fp16(graph, ranges):
-    spared = ["teacher.backbone.conv_stem", "student.decode_fine.enlarge"]
-    model = to_int8(graph, ranges, spared)
+    excluded = ["teacher.backbone.conv_stem", "student.decode_fine.enlarge"]
+    model = to_int8(graph, ranges, excluded)
     layers, values = {layer.name: layer for layer in find_layers(graph)}, constants(model)
     for node in model.graph.node:
-        for name in spared:
+        for name in excluded:
             if node.name == layers[name].node:
                 assert values[node.input[1]].dtype == np.float16
-    assert graph_metadata(model)["not_int8"] == sorted(spared)
+    assert graph_metadata(model)["not_int8"] == sorted(excluded)
     with pytest.raises(ExportError, match="no layer 'student.nothing'"):
         to_int8(graph, ranges, ["student.nothing"])
 
@@ -225,7 +225,7 @@ def test_the_memory_is_stored_in_int8(int8, graph):
 class Remembering(torch.nn.Module):
     """A memory alone, under the name that it has in a model."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: MemoryBank) -> None:
         super().__init__()
         self.memory = memory
 
@@ -238,8 +238,8 @@ class Remembering(torch.nn.Module):
 )
 def test_int8_centres_give_the_distances_to_themselves(settings):
     torch.manual_seed(0)
-    memory = Memory([3, 8, 8], MemoryConfig(centres=16, **settings), 3).eval()
-    memory.remember(5 * torch.randn(*memory.owners.shape, 16), memory.owners)
+    memory = MemoryBank([3, 8, 8], MemoryConfig(centres=16, **settings), 3).eval()
+    memory.set_centres(5 * torch.randn(*memory.owners.shape, 16), memory.owners)
     features = [torch.randn(2, channels, side, side) for channels, side in ((3, 16), (8, 8), (8, 4))]
     product = torch.tensor([2, 0], dtype=torch.int32)
     program = torch.onnx.export(Remembering(memory).eval(), (*features, product), dynamo=True, opset_version=18)

@@ -183,7 +183,7 @@ def test_rows_state_every_switch_of_snl(preset):
     ladder = [ROWS[name].configure(PRESETS[preset], TrainingConfig())[0] for name in LADDER]
     assert [m.student.direction for m in ladder] == ["reverse"] * 6 + ["forward"] * 6
     for *steps, default in (ladder[:6], ladder[6:]):
-        parts = [(m.loss.channel, m.student.cram, m.damage.paste, m.memory) for m in (*steps, default)]
+        parts = [(m.loss.channel, m.student.cram, m.corruption.paste, m.memory) for m in (*steps, default)]
         climbed = [[n > i for i in range(4)] for n in range(5)]
         assert [[bool(part) for part in row] for row in parts] == [*climbed, [False, True, True, True]]
 

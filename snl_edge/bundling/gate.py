@@ -98,8 +98,8 @@ class GateReport(BaseModel):
         else:
             figures = f"scores correlate {self.score_correlation:.5f}, maps differ by {self.map_error:.2%}, {flips}"
         verdict = "passes" if self.passed else "FAILS" + (", and is shipped by force" if self.forced else "")
-        spared = f", {len(self.not_int8)} layers kept out of INT8" if self.not_int8 else ""
-        return f"gate: {self.precision} {verdict} ({self.judged_on}, {self.ran_on}{spared}): {figures}"
+        excluded = f", {len(self.not_int8)} layers kept out of INT8" if self.not_int8 else ""
+        return f"gate: {self.precision} {verdict} ({self.judged_on}, {self.ran_on}{excluded}): {figures}"
 
     def require(self, fix: str) -> None:
         """Refuses what failed.

@@ -1,4 +1,4 @@
-"""From a typed graph to one that may ship: its own thresholds, the gate, and a search for layers to spare."""
+"""From a typed graph to one that may ship: its own thresholds, the gate, and a search for layers to exclude."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snl_edge.atomic import scratch_folder
 from snl_edge.calibration.fit import fit_layers
 from snl_edge.calibration.images import CalibrationImage
 from snl_edge.calibration.measure import fitting_images, input_size, trial_images
-from snl_edge.calibration.search import disproportionate, fewest_spared, guess_spared
+from snl_edge.calibration.search import disproportionate, fewest_excluded, guess_excluded
 from snl_edge.calibration.sensitivity import Sensitivity, measure_sensitivity
 from snl_edge.calibration.table import CalibrationTable
 from snl_edge.contract.graph import IMAGES, Prediction
@@ -108,7 +108,7 @@ class Qualifier:
     def qualify_int8(
         self, table: CalibrationTable, images: Sequence[CalibrationImage]
     ) -> tuple[Qualified, Sensitivity | None]:
-        """The INT8 graph with the fewest layers spared that passes the gate, or the last one tried.
+        """The INT8 graph with the fewest layers excluded that passes the gate, or the last one tried.
 
         Args:
             table: ranges, and what each does to the map.
@@ -119,7 +119,7 @@ class Qualifier:
         """
         fitting = fitting_images(images, self.size)
         always = disproportionate(find_layers(self.graph), table.tensors)
-        first = self._spare(table, fitting, always)
+        first = self._without(table, fitting, always)
         if first.report.passed:
             return first, None
         console.print(first.report.summary() + "; looking for layers to keep out of INT8")
@@ -128,31 +128,31 @@ class Qualifier:
             sensitivity = measure_sensitivity(self.graph, find_layers(self.graph), table.ranges, trial, report)
         worst = [one.layer for one in sensitivity.worst_first() if one.layer not in always]
 
-        def attempt(spared: tuple[str, ...]) -> _Attempt:
-            if not spared:
+        def attempt(excluded: tuple[str, ...]) -> _Attempt:
+            if not excluded:
                 return _Attempt(first)
-            qualified = self._spare(table, fitting, (*always, *spared))
+            qualified = self._without(table, fitting, (*always, *excluded))
             console.print(qualified.report.summary())
             return _Attempt(qualified)
 
         allowed = max(1.0, first.report.limits.verdict_flips * first.report.images)
         share = min(1.0, allowed / max(first.report.verdict_flips, 1))  # flips go with the size of the damage
-        guess = guess_spared(sensitivity, share) - len(always)
-        best = fewest_spared(worst, attempt, guess).outcome.qualified
+        guess = guess_excluded(sensitivity, share) - len(always)
+        best = fewest_excluded(worst, attempt, guess).outcome.qualified
         if best.report.passed:
             return best, sensitivity
         named = best.report.model_copy(update={"worst_layers": tuple(worst[:NAMED])})
         return Qualified(best.graph, best.calibration, named), sensitivity
 
-    def _spare(self, table: CalibrationTable, fitting: NDArray[np.uint8], spared: Sequence[str]) -> Qualified:
-        """The INT8 graph without the layers ``spared``, fitted and judged."""
+    def _without(self, table: CalibrationTable, fitting: NDArray[np.uint8], excluded: Sequence[str]) -> Qualified:
+        """The INT8 graph without the layers ``excluded``, fitted and judged."""
         every = find_layers(self.graph)
-        layers = [layer for layer in every if layer.name not in spared]
+        layers = [layer for layer in every if layer.name not in excluded]
         with progress_bar("fitting weights and biases") as report:
             fitted = fit_layers(self.graph, layers, table.ranges, fitting, report)
-        found = self.qualify(to_int8(self.graph, table.ranges, spared, fitted), "int8")
+        found = self.qualify(to_int8(self.graph, table.ranges, excluded, fitted), "int8")
         share = 1 - sum(layer.macs for layer in layers) / sum(layer.macs for layer in every)
-        told = {"not_int8": tuple(spared), "not_int8_share": round(share, 4)}
+        told = {"not_int8": tuple(excluded), "not_int8_share": round(share, 4)}
         return Qualified(found.graph, found.calibration, found.report.model_copy(update=told))
 
     @cached_property

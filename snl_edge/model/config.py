@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from snl_edge.errors import ConfigError
 from snl_edge.outside.json_text import faults, parse_json, validated
@@ -71,8 +72,8 @@ class LossConfig(_Frozen):
         return self
 
 
-class DamageConfig(_Frozen):
-    """What is done to the student's input in training (:mod:`snl_edge.training.damage`); 0 switches it off."""
+class CorruptionConfig(_Frozen):
+    """What is done to the student's input in training (:mod:`snl_edge.training.corruption`); 0 switches it off."""
 
     paste: float = Field(default=0.7, ge=0.0, le=1.0)
     """Share of images in which a region is replaced by one of another image of the batch."""
@@ -81,7 +82,7 @@ class DamageConfig(_Frozen):
 
 
 class MemoryConfig(_Frozen):
-    """The memory of normal patches; see :class:`snl_edge.model.memory.Memory`."""
+    """The memory of normal patches; see :class:`snl_edge.model.memory_bank.MemoryBank`."""
 
     centres: int = Field(default=2048, ge=16, le=1_000_000)
     """Patches kept of each product; with ``shared``, of all together."""
@@ -141,7 +142,10 @@ class SnlConfig(_Frozen):
     teacher: TeacherConfig = TeacherConfig()
     student: StudentConfig = StudentConfig()
     loss: LossConfig = LossConfig()
-    damage: DamageConfig = DamageConfig()
+    corruption: CorruptionConfig = Field(
+        default=CorruptionConfig(), validation_alias=AliasChoices("corruption", "damage")
+    )
+    """Runs and settings of before call it ``damage``."""
     memory: MemoryConfig | None = MemoryConfig()
     anomaly_map: MapConfig = MapConfig()
 
@@ -158,6 +162,10 @@ class SnlConfig(_Frozen):
         return self.height, self.width
 
 
+EARLIER_NAMES = re.compile(r"^damage\.")
+"""Of settings, before they were called as the field calls them."""
+
+
 def override(config: SnlConfig, settings: Sequence[str]) -> SnlConfig:
     """Applies settings such as ``student.cram.centres=32``; values are JSON, or else plain text.
 
@@ -171,7 +179,7 @@ def override(config: SnlConfig, settings: Sequence[str]) -> SnlConfig:
             raise ConfigError(
                 f"--set {setting} is not understood", fix="write NAME=VALUE, as in student.cram.centres=32"
             )
-        *parents, leaf = name.split(".")
+        *parents, leaf = EARLIER_NAMES.sub("corruption.", name).split(".")
         group = values
         for parent in parents:
             group = group.get(parent) if isinstance(group, dict) else None

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from .anomaly_map import AnomalyMap, cosine_distance
 from .config import SnlConfig
-from .memory import Memory
+from .memory_bank import MemoryBank
 from .recognition import Recognition
 from .student import ForwardStudent, ReverseStudent
 from .teacher import Teacher
@@ -33,11 +33,11 @@ class Snl(nn.Module):
             self.student: nn.Module = ReverseStudent(self.teacher.channels, config.student)
         else:
             self.student = ForwardStudent(self.teacher.channels, config.student, config.teacher)
-        self.memory = Memory(self.teacher.channels, config.memory, products) if config.memory else None
+        self.memory = MemoryBank(self.teacher.channels, config.memory, products) if config.memory else None
         self.anomaly_map = AnomalyMap(config.size, config.anomaly_map, memory=config.memory is not None)
         self.recognition = Recognition(self.teacher.channels, products)
 
-    def imitate(self, pixels: Tensor | None, features: list[Tensor]) -> list[Tensor]:
+    def run_student(self, pixels: Tensor | None, features: list[Tensor]) -> list[Tensor]:
         """What the student makes of the image: of its pixels (forward) or of the teacher's features (reverse)."""
         return self.student(features if isinstance(self.student, ReverseStudent) else pixels)
 
@@ -47,9 +47,9 @@ class Snl(nn.Module):
         """What the map is made of: student from teacher at strides 4, 8, 16, then from the memory, if there is one.
 
         ``float32 [B, H/s, W/s]`` each. ``product``, ``int32 [B]``, says what each image was recognised as;
-        ``left_out`` is as in :meth:`snl_edge.model.memory.Memory.forward`.
+        ``left_out`` is as in :meth:`snl_edge.model.memory_bank.MemoryBank.forward`.
         """
-        student = self.imitate(pixels, features)
+        student = self.run_student(pixels, features)
         apart = [cosine_distance(t.float(), s.float()) for t, s in zip(features, student, strict=True)]
         return apart if self.memory is None else [*apart, self.memory(features, product, left_out)]
 

@@ -210,7 +210,7 @@ def of_parts(scores: Sequence[float], groups: NDArray[np.intp]) -> list[float]:
 
 
 @torch.no_grad()
-def weigh_distances(model: Snl, held_out: ImageStore, training: TrainingConfig) -> None:
+def fit_map_weights(model: Snl, held_out: ImageStore, training: TrainingConfig) -> None:
     """Divides each distance of the anomaly map by its mean over ``held_out``, every product counted alike.
 
     What a product ignores is left out of its means.
@@ -269,7 +269,7 @@ def recalibrated(run: Path, dataset: Dataset, regions: torch.Tensor | None = Non
     changes: dict[str, object] = {}
     if regions is not None:
         model.anomaly_map.ignore(regions)
-        weigh_distances(model, sets.held_out, checkpoint.training)
+        fit_map_weights(model, sets.held_out, checkpoint.training)
     changes["calibration"], changes["reference"] = calibrate(model, sets, checkpoint.training)
     changes["weights"], digest = save_weights(model, run)
     changes["weights_sha256"] = digest

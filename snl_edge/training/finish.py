@@ -14,16 +14,16 @@ from snl_edge.data.loader import ImageStore
 from snl_edge.model.snl import Snl
 from snl_edge.progress import console, progress_bar
 
-from .calibrate import ImageSets, calibrate, weigh_distances
+from .calibrate import ImageSets, calibrate, fit_map_weights
 from .camera_changes import features_with_copies, memory_weights, with_copies
 from .checkpoint import Checkpoint, ignored_shares, save_weights
 from .config import TrainingConfig
+from .coreset import fill_memory
 from .curves import draw_curves
 from .feature_cache import FeatureSource
 from .ignored import FOLDER as REGIONS
 from .ignored import PICTURES, draw_regions
 from .image_record import RunImages
-from .memory import fill_memory
 from .preparation import Prepared, by_gravity, say
 from .recognition import learn_products
 from .reference import FOLDER as REFERENCE
@@ -70,7 +70,7 @@ def finish(
     prepared, suspicious = look_again(model, store, prepared, training)
     if prepared.roles != roles:
         sets = ImageSets.of(store, prepared.entries)
-        remember(model, source, sets, prepared.indices("trained"), training)
+        fit_memory(model, source, sets, prepared.indices("trained"), training)
     calibration, reference = calibrate(model, sets, training)
     products = tuple(sorted({sample.product for sample in store.samples}))
     few = threshold_findings(calibration)
@@ -119,10 +119,10 @@ def learn_normality(
     copied = with_copies(sets.trained, training)
     # Everything after it asks which product an image shows.
     learn_products(model, copied, _groups_of(copied, sets), training)
-    remember(model, source, sets, trained, training)
+    fit_memory(model, source, sets, trained, training)
 
 
-def remember(
+def fit_memory(
     model: Snl, source: FeatureSource, sets: ImageSets, trained: Sequence[int], training: TrainingConfig
 ) -> None:
     """Fills the memory and sets the weights of distances; arguments as `learn_normality`."""
@@ -142,7 +142,7 @@ def remember(
                 report,
                 memory_weights(len(copied), len(sets.trained), training),
             )
-    weigh_distances(model, sets.held_out, training)
+    fit_map_weights(model, sets.held_out, training)
 
 
 def _groups_of(copied: ImageStore, sets: ImageSets) -> list[int]:

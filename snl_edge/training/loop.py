@@ -29,7 +29,7 @@ from . import resume as resume_state
 from .calibrate import ImageSets
 from .checkpoint import Checkpoint
 from .config import TrainingConfig
-from .damage import damage
+from .corruption import corrupt
 from .feature_cache import FeatureSource
 from .finish import finish
 from .ignored import stack_regions, warn_of_forgotten_regions
@@ -190,14 +190,14 @@ def training_step(
         model: its student is trained.
         optimiser: of the student's parameters.
         training: seed and gradient clipping.
-        step: its number, which with the seed decides damage and dropout: both repeat after ``--resume``.
+        step: its number, which with the seed decides corruption and dropout: both repeat after ``--resume``.
         pixels: normalised, ``[B, 3, H, W]``; None where the student is fed with features.
         features: the teacher's, at strides 4, 8 and 16.
     """
     torch.manual_seed(training.seed + step)
     device = features[0].device
     with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision(device)):
-        student = model.imitate(*_seen_by_student(model, pixels, features, training, step))
+        student = model.run_student(*_seen_by_student(model, pixels, features, training, step))
     terms = snl_loss(features, student, model.config.loss)
     optimiser.zero_grad(set_to_none=True)
     terms["total"].backward()
@@ -246,12 +246,12 @@ def augmentation(training: TrainingConfig, step: int) -> Callable[[Tensor], Tens
 def _seen_by_student(
     model: Snl, pixels: Tensor | None, features: list[Tensor], training: TrainingConfig, step: int
 ) -> tuple[Tensor | None, list[Tensor]]:
-    """Pixels and features with the one that the student is fed damaged; the same at every repetition of a step."""
+    """Pixels and features with the one that the student is fed corrupted; the same at every repetition of a step."""
     rng = np.random.default_rng((training.seed, step, 2))
     if model.config.student.direction == "forward":
         assert pixels is not None
-        return damage([pixels], [1], model.config.damage, rng)[0], features
-    return pixels, damage(features, STRIDES, model.config.damage, rng)
+        return corrupt([pixels], [1], model.config.corruption, rng)[0], features
+    return pixels, corrupt(features, STRIDES, model.config.corruption, rng)
 
 
 def learning_rate(step: int, training: TrainingConfig) -> float:

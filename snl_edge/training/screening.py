@@ -19,10 +19,10 @@ from snl_edge.data.findings import Finding
 from snl_edge.data.samples import Sample
 from snl_edge.model.anomaly_map import smooth_upsampling
 from snl_edge.model.config import MemoryConfig, SnlConfig
-from snl_edge.model.memory import Memory
+from snl_edge.model.memory_bank import MemoryBank
 from snl_edge.scoring.threshold import LEAST_SPREAD
 
-from .memory import fill_memory
+from .coreset import fill_memory
 
 CENTRES, CANDIDATES = 2048, 30_000
 """Patches of each product that images are compared with, and those that they are chosen from."""
@@ -84,7 +84,7 @@ def screen(
     good, silent = none if good is None else good, none if defective is None else defective
     wide = channels[1] + channels[2]
     own = MemoryConfig(centres=CENTRES, candidates=CANDIDATES, dimensions=WIDEST if wide > WIDEST else None)
-    memory = Memory(channels, own, int(products.max()) + 1).to(features([0])[1].device)
+    memory = MemoryBank(channels, own, int(products.max()) + 1).to(features([0])[1].device)
     fill_memory(memory, features, products.tolist(), groups.tolist(), own.candidates, batch_size, seed)
     standing, judged, before = np.full(len(products), np.nan), np.arange(len(products)), 0
     found = silent
@@ -105,7 +105,7 @@ def screen(
 
 @torch.no_grad()
 def _strangeness(
-    memory: Memory,
+    memory: MemoryBank,
     features: Callable[[Sequence[int]], list[Tensor]],
     images: NDArray[np.intp],
     products: NDArray[np.intp],

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from snl_edge.model.config import DamageConfig
-from snl_edge.training.damage import damage
+from snl_edge.model.config import CorruptionConfig
+from snl_edge.training.corruption import corrupt
 
 STRIDES = (4, 8, 16)
 
@@ -21,7 +21,7 @@ def features() -> list[torch.Tensor]:
 
 def run(features: list[torch.Tensor], seed: int = 0, **config: float) -> list[torch.Tensor]:
     torch.manual_seed(seed)
-    return damage(features, STRIDES, DamageConfig(**config), np.random.default_rng(seed))
+    return corrupt(features, STRIDES, CorruptionConfig(**config), np.random.default_rng(seed))
 
 
 def test_a_pasted_region_is_the_same_at_every_level_and_shows_another_image(features):
@@ -35,7 +35,7 @@ def test_a_pasted_region_is_the_same_at_every_level_and_shows_another_image(feat
 
 def test_only_a_share_of_the_images_is_pasted_into_and_never_a_whole_image():
     one = torch.arange(1.0, 201.0).view(200, 1, 1, 1).expand(200, 1, 8, 8)
-    (new,) = damage([one], [16], DamageConfig(paste=0.5, jitter=0.0), np.random.default_rng(1))
+    (new,) = corrupt([one], [16], CorruptionConfig(paste=0.5, jitter=0.0), np.random.default_rng(1))
     changed = (new != one).flatten(1)
     assert 0.35 < changed.any(1).float().mean() < 0.65
     assert not changed.all(1).any()
@@ -43,7 +43,7 @@ def test_only_a_share_of_the_images_is_pasted_into_and_never_a_whole_image():
 
 def test_jitter_is_as_large_as_it_says():
     one = torch.full((2, 64, 32, 32), 3.0)
-    (new,) = damage([one], [8], DamageConfig(paste=0.0, jitter=0.5), np.random.default_rng(0))
+    (new,) = corrupt([one], [8], CorruptionConfig(paste=0.0, jitter=0.5), np.random.default_rng(0))
     assert (new - one).std().item() == pytest.approx(1.5, rel=0.05)
 
 
@@ -56,7 +56,7 @@ def test_the_same_seed_does_the_same_damage_and_none_changes_nothing(features):
 
 def test_pixels_of_a_forward_student_are_damaged_in_whole_cells():
     pixels = torch.arange(1.0, 9.0).view(8, 1, 1, 1).expand(8, 3, 64, 64)
-    (new,) = damage([pixels], [1], DamageConfig(paste=1.0, jitter=0.0), np.random.default_rng(0))
+    (new,) = corrupt([pixels], [1], CorruptionConfig(paste=1.0, jitter=0.0), np.random.default_rng(0))
     changed = (new != pixels).any(1)
     cells = changed.view(8, 4, 16, 4, 16).permute(0, 1, 3, 2, 4).flatten(3)
     assert torch.equal(cells.all(3), cells.any(3))

@@ -1,4 +1,4 @@
-"""Damage done to what the student sees in training, so that it learns to restore the normal instead of to copy."""
+"""Corruption of what the student sees in training, so that it learns to restore the normal instead of to copy."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from snl_edge.model.config import DamageConfig
+from snl_edge.model.config import CorruptionConfig
 
 CELL = 16
-"""Side of the cells, in input pixels, that a damaged region is made of: the stride of the coarsest level."""
+"""Side of the cells, in input pixels, that a corrupted region is made of: the stride of the coarsest level."""
 
 
-def damage(
-    maps: Sequence[Tensor], strides: Sequence[int], config: DamageConfig, rng: np.random.Generator
+def corrupt(
+    maps: Sequence[Tensor], strides: Sequence[int], config: CorruptionConfig, rng: np.random.Generator
 ) -> list[Tensor]:
-    """Damages a batch; the student must still reproduce the teacher's features of the undamaged images.
+    """Corrupts a batch; the student must still reproduce the teacher's features of the images as they are.
 
-    A reverse student sees teacher features, a forward student pixels; both are damaged alike, at the same
+    A reverse student sees teacher features, a forward student pixels; both are corrupted alike, at the same
     places of every map of an image:
 
     - **paste**: a region (a rectangle, or a blob of smooth noise) shows another image of the batch instead.
@@ -39,18 +39,18 @@ def damage(
     Returns:
         new maps of the same shapes, in channels-last layout.
     """
-    damaged = list(maps)
+    corrupted = list(maps)
     if config.paste:
         regions = _regions(maps[0].shape[0], _grid(maps[0], strides[0]), config.paste, rng).to(maps[0].device)
         donors = torch.from_numpy(rng.permutation(maps[0].shape[0])).to(maps[0].device)
         shift = rng.integers(0, _grid(maps[0], strides[0])).tolist()
-        damaged = [
+        corrupted = [
             _pasted(one, regions, donors, shift, CELL // stride) for one, stride in zip(maps, strides, strict=True)
         ]
     if config.jitter:
-        size = [one.square().mean(dim=1, keepdim=True).sqrt() for one in damaged]
-        damaged = [one + config.jitter * s * torch.randn_like(one) for one, s in zip(damaged, size, strict=True)]
-    return [one.contiguous(memory_format=torch.channels_last) for one in damaged]
+        size = [one.square().mean(dim=1, keepdim=True).sqrt() for one in corrupted]
+        corrupted = [one + config.jitter * s * torch.randn_like(one) for one, s in zip(corrupted, size, strict=True)]
+    return [one.contiguous(memory_format=torch.channels_last) for one in corrupted]
 
 
 def _grid(one: Tensor, stride: int) -> tuple[int, int]:

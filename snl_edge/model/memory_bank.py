@@ -18,7 +18,7 @@ LARGEST_KEY = 16.0
 """About how long the longest key is made: products with patches a hundred times as far away still fit into FP16."""
 
 
-class Memory(nn.Module):
+class MemoryBank(nn.Module):
     r"""Distance of every patch to the nearest of K centres, patches of good training images.
 
     With :math:`x_p` the teacher's features at strides 8 and 16 around place p (means of 3×3 cells, side by
@@ -46,7 +46,7 @@ class Memory(nn.Module):
     directions of the centres patches are compared. Means and enlargement are linear, so each level is projected on its
     own grid, before them, and they are done with fewer channels, too.
 
-    :mod:`snl_edge.training.memory` chooses the centres. They are buffers and travel with the weights, as does the
+    :mod:`snl_edge.training.coreset` chooses the centres. They are buffers and travel with the weights, as does the
     number of the part whose image each is a patch of (-1: of none): several images of one part have one number.
 
     Args:
@@ -146,7 +146,7 @@ class Memory(nn.Module):
         """The rows of ``table`` ``[N, …]`` of each image's product; the only row serves all images."""
         return table if len(table) == 1 else table.index_select(0, product)
 
-    def remember(self, chosen: Tensor, owners: Tensor) -> None:
+    def set_centres(self, chosen: Tensor, owners: Tensor) -> None:
         """Keeps the patches ``[N, K, C]`` as centres, about their mean, where products of numbers lose least.
 
         ``owners``, ``int32 [N, K]``, numbers the part that each is of.
@@ -224,7 +224,7 @@ def _exact(values: Tensor) -> Tensor:
     return values.bfloat16().half().float()
 
 
-def _channels_last(memory: Memory, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+def _channels_last(memory: MemoryBank, state: dict[str, Tensor], prefix: str, *_: object) -> None:
     """Checkpoints of before the search was a step of its own hold the centres as ``[N, C, K]``, under that name."""
     if (centres := state.pop(f"{prefix}centres", None)) is not None:
         state[f"{prefix}kept"] = centres.transpose(1, 2).flatten(0, 1)

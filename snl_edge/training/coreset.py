@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snl_edge.model.memory import Memory, patches
+from snl_edge.model.memory_bank import MemoryBank, patches
 
 PROJECTION = 48
 """Dimensions in which distances between candidates are compared while choosing; centres keep all of theirs."""
@@ -17,7 +17,7 @@ PROJECTION = 48
 
 @torch.no_grad()
 def fill_memory(
-    memory: Memory,
+    memory: MemoryBank,
     features: Callable[[Sequence[int]], list[Tensor]],
     products: Sequence[int],
     groups: Sequence[int],
@@ -72,7 +72,7 @@ def fill_memory(
             torch.tensor([len(one) for one in drawn])
         )
         owners.append(parts_shown[kept.cpu()])
-    memory.remember(torch.stack(chosen), torch.stack(owners))
+    memory.set_centres(torch.stack(chosen), torch.stack(owners))
 
 
 def farthest_points(
