@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from snl_edge.benchmarks.small_bundle import fused_graph
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.manifest import BundleContent, FrameSpec, InputSpec, Precision
+from snl_edge.runtime.tuning import Tuning
 from snl_edge.scoring.scale import ScoreCalibration
 
 HEIGHT, WIDTH = 24, 40
@@ -71,21 +73,30 @@ def write_contract_graph(path: Path, precision: Literal["fp32", "fp16"] = "fp32"
     return path
 
 
-def write_contract_bundle(folder: Path, max_batch: int = 4, **manifest: Any) -> Bundle:
-    """A bundle of the contract graph in FP32 and FP16; ``manifest`` changes what it says."""
+def write_contract_bundle(
+    folder: Path,
+    max_batch: int = 4,
+    *,
+    attachments: dict[str, str | bytes] | None = None,
+    kept_tuning: Callable[[Bundle], Tuning] | None = None,
+    **content: Any,
+) -> Bundle:
+    """A bundle of the contract graph in FP32 and FP16; ``content`` changes what its manifest says."""
     said = {
         "name": "contract",
         "input": InputSpec(height=HEIGHT, width=WIDTH, max_batch=max_batch),
         "products": ("bolt", "washer"),
         "calibration": ScoreCalibration(raw_threshold=0.2, false_reject_budget=0.01, good_images=40, method="test"),
-        **manifest,
+        **content,
     }
     with tempfile.TemporaryDirectory() as temporary:
         graphs: dict[Precision, Path] = {
             "fp32": write_contract_graph(Path(temporary) / "fp32.onnx"),
             "fp16": write_contract_graph(Path(temporary) / "fp16.onnx", "fp16"),
         }
-        return write_bundle(folder, graphs, BundleContent.checked(**said))
+        return write_bundle(
+            folder, graphs, BundleContent.checked(**said), attachments=attachments, kept_tuning=kept_tuning
+        )
 
 
 def contract_images(batch: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from snl_edge.bundling import qualification
 from snl_edge.bundling.build import best_graph, build
 from snl_edge.bundling.engine_trial import engine_images, gate_detectors, interleaved
 from snl_edge.bundling.gate import LIMITS, compare
-from snl_edge.bundling.gate_images import Judgement, gate_images
+from snl_edge.bundling.gate_images import GraphAnswers, gate_images
 from snl_edge.bundling.graphs import Evidence
 from snl_edge.bundling.qualification import Qualifier
 from snl_edge.calibration.measure import CalibrationConfig, calibrate_ranges
@@ -79,9 +79,9 @@ def ranges_over(graph, images) -> dict[str, float]:
     return {name: max(histogram.largest, 1e-3) for name, histogram in found.items()}
 
 
-def judged(scores, rejects, maps=None, recognised=True) -> Judgement:
+def judged(scores, rejects, maps=None, recognised=True) -> GraphAnswers:
     known = np.broadcast_to(recognised, len(scores))
-    return Judgement(np.asarray(scores, float), np.asarray(rejects, bool), known, maps=maps)
+    return GraphAnswers(np.asarray(scores, float), np.asarray(rejects, bool), known, maps=maps)
 
 
 def test_limits_are_those_that_are_documented():

@@ -14,6 +14,7 @@ from snl_edge import provenance
 from snl_edge.atomic import scratch_folder
 from snl_edge.errors import BundleError
 from snl_edge.export.engine import build_bundle_engine
+from snl_edge.outside.files import real_path
 from snl_edge.progress import console, progress_bar
 from snl_edge.runtime.bundle import ENGINES, Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
@@ -244,7 +245,7 @@ def _bundle_from_run(
         if "bf16" in made.graphs:
             files["bf16"] = files["fp16"]
         content = BundleContent.checked(
-            name=run.resolve().name,
+            name=real_path(run).name,
             input=InputSpec(
                 height=checkpoint.model.height,
                 width=checkpoint.model.width,

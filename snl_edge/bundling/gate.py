@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from snl_edge.errors import ExportError
 from snl_edge.runtime.manifest import Precision
 
-from .gate_images import Judgement
+from .gate_images import GraphAnswers
 
 
 class Limits(BaseModel):
@@ -113,7 +113,7 @@ class GateReport(BaseModel):
         raise ExportError(f"{self.precision} fails the accuracy gate", "; ".join(self.failures) + worst, fix)
 
 
-def compare(reference: Judgement, found: Judgement, precision: Precision, ran_on: str) -> GateReport:
+def compare(reference: GraphAnswers, found: GraphAnswers, precision: Precision, ran_on: str) -> GateReport:
     """Holds what a graph says of the gate's images against what FP32 says, and against the limits."""
     limits = LIMITS[precision]
     images = len(reference.scores)

@@ -29,7 +29,7 @@ class GateImages:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class GraphAnswers:
     """What one graph says of them, in the order of the images."""
 
     scores: NDArray[np.float64]
@@ -64,7 +64,7 @@ def judge(
     learned: Sequence[str],
     progress: Callable[[int, int], None] = lambda done, total: None,
     as_images: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
-) -> Judgement:
+) -> GraphAnswers:
     """Runs ``predict`` over the images; every product is judged by its own ``threshold``.
 
     ``learned`` names the products in the graph's order.
@@ -91,7 +91,7 @@ def judge(
             for case in evaluation.cases
         ]
         rejects = np.array([case.reject for case in evaluation.cases])
-        return Judgement(scores, rejects, np.array(recognised), metrics=evaluation)
+        return GraphAnswers(scores, rejects, np.array(recognised), metrics=evaluation)
     scores, recognised, maps = [], [], []
     for done, image in enumerate(images.unlabelled, start=1):
         picture = image.read(size)
@@ -102,4 +102,4 @@ def judge(
         maps.append(prediction.anomaly_map[0])
         progress(done, len(images.unlabelled))
     limits = np.array([threshold(image.sample.product) for image in images.unlabelled])
-    return Judgement(np.array(scores), np.array(scores) > limits, np.array(recognised), maps=np.stack(maps))
+    return GraphAnswers(np.array(scores), np.array(scores) > limits, np.array(recognised), maps=np.stack(maps))

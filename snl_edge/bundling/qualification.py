@@ -30,7 +30,7 @@ from snl_edge.progress import console, progress_bar
 from snl_edge.scoring.scale import DECISION, ScoreCalibration
 
 from .gate import GateReport, compare
-from .gate_images import GateImages, Judgement, gate_images, judge
+from .gate_images import GateImages, GraphAnswers, gate_images, judge
 from .moved_thresholds import move_thresholds, recalibrate, scores_of
 
 NAMED = 5
@@ -156,7 +156,7 @@ class Qualifier:
         return Qualified(found.graph, found.calibration, found.report.model_copy(update=told))
 
     @cached_property
-    def reference(self) -> Judgement:
+    def reference(self) -> GraphAnswers:
         """What the FP32 graph says of the gate's images."""
         return self._judge(_predict(self.graph), self.calibration, "fp32")
 
@@ -172,7 +172,7 @@ class Qualifier:
         with progress_bar(f"scores of good parts with {name}") as report:
             return scores_of(_predict(graph), self._held_out, self.size, report)
 
-    def _judge(self, predict: Predict, calibration: ScoreCalibration, name: str) -> Judgement:
+    def _judge(self, predict: Predict, calibration: ScoreCalibration, name: str) -> GraphAnswers:
         limits, learned = calibration.product_thresholds, graph_metadata(self.graph)["products"]
         with progress_bar(f"gate: judging with {name}") as report:
             return judge(
