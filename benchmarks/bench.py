@@ -26,7 +26,7 @@ from .contender import Contender
 from .detector_subject import DetectorSpec
 from .noise import Watch
 from .quality_figure import quality_of
-from .results import save_result
+from .results import describe_run, write_result
 from .sensors import Meter, Sensor, find_sensors
 from .system import describe_system
 
@@ -73,9 +73,7 @@ def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
     watch = Watch()
     with ExitStack() as stack:
         subjects, skipped = _start(bundle, pairs, options, sensors, stack)
-        ceilings = stack.enter_context(
-            Contender("ceilings", "ceilings", CeilingsSpec(threads=options.threads), options.threads)
-        )
+        ceilings = stack.enter_context(Contender("ceilings", CeilingsSpec(threads=options.threads), options.threads))
         # Asked once all is loaded and warm, so that no frame of ours is taken for somebody else's.
         busy = _busy(sensors, {subject.contender.pid for subject in subjects})
         with progress_bar("measuring") as report:
@@ -96,7 +94,7 @@ def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
         "quality": quality,
     }
     figures["noise"]["warnings"] += [*busy, *throttling(figures["subjects"])]
-    save_result(
+    result = describe_run(
         KIND,
         bundle.manifest.name,
         settings={
@@ -111,9 +109,8 @@ def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
         },
         figures=figures,
         system=describe_system(sensors),
-        folder=out.parent,
-        file=out.name,
     )
+    write_result(result, out)
     return figures
 
 
@@ -201,7 +198,7 @@ def _start(
         name = f"{backend} {precision}"
         console.print(f"loading {name}")
         try:
-            contender = stack.enter_context(Contender(name, "detector", spec, options.threads))
+            contender = stack.enter_context(Contender(name, spec, options.threads))
         except SnlEdgeError as error:
             if options.backends:
                 raise

@@ -11,11 +11,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from snl_edge.benchmarks.small_bundle import fused_graph
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.manifest import FrameSpec, InputSpec, Precision
+from studies.small_bundle import fused_graph
 
 HEIGHT, WIDTH = 24, 40
 

@@ -276,7 +276,7 @@ def test_charts_show_every_point_and_name() -> None:
 
 
 PROGRAM = """
-from snl_edge.benchmarks.command import run_command
+from studies.command import run_command
 from snl_edge.errors import DataError
 
 def weigh(pounds: int):

@@ -1,0 +1,50 @@
+"""What became of broken files, as a table for the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from snl_edge.benchmarks.results import Result
+
+from ..result_files import require_result
+from ..tables import table
+
+_HEADINGS = ("read from outside", "inputs", "accepted", "refused in one line", "tracebacks", "hangs", "crashes")
+
+
+def fuzz_table(results: Mapping[str, Result], name: str) -> str:
+    """A row for each reader, and one for the command line.
+
+    Raises:
+        DataError: there is no such result.
+    """
+    result = require_result(results, "fuzz", name)
+    parsers, commands = result.figures["parsers"], result.figures["commands"]
+    body = [
+        [
+            parser,
+            *(f"{own[key]:,}" for key in ("inputs", "accepted", "refused")),
+            f"{own['tracebacks'] + own['more_than_a_line']:,}",
+            f"{own['hangs']:,}",
+            f"{own['crashes']:,}",
+            f"{own['peak_bytes'] / 2**20:,.0f} MiB",
+            f"{own['slowest_s']:.1f} s",
+        ]
+        for parser, own in parsers.items()
+    ]
+    totals = [
+        sum(own[key] for own in parsers.values()) for key in ("inputs", "accepted", "refused", "hangs", "crashes")
+    ]
+    wrong = sum(own["tracebacks"] + own["more_than_a_line"] for own in parsers.values())
+    body.append(
+        ["**all**", *(f"**{n:,}**" for n in totals[:3]), f"**{wrong}**", *(f"**{n}**" for n in totals[3:]), "", ""]
+    )
+    done, refused = commands.get("done", 0), commands.get("refused", 0)
+    odd = commands["tried"] - done - refused
+    note = (
+        f"<sub>Seed {result.settings['seed']}; {commands['tried']} commands with such files, names and numbers as "
+        f"arguments: {done} done, {refused} refused in one line, {odd} otherwise. "
+        f"{result.machine['processor']}, {result.machine['cores']} cores, {result.created[:10]}, revision "
+        f"{result.revision}; `{result.command}`</sub>"
+    )
+    return table([*_HEADINGS, "most memory", "slowest"], body) + "\n" + note + "\n"
