@@ -19,15 +19,15 @@ from snl_edge.runtime.backend import BACKENDS, backend_kind, require
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.manifest import FILE, sha256_of
 
-from .bench_figures import Subject, subject_figures, throttling
 from .ceilings import CeilingsSpec
 from .cold_start import measure_cold_start
 from .contender import Contender
 from .detector_subject import DetectorSpec
+from .figures import Subject, quality_of, subject_figures, throttling
+from .meter import Meter
 from .noise import Watch
-from .quality_figure import quality_of
 from .results import describe_run, write_result
-from .sensors import Meter, Sensor, find_sensors
+from .sensors import Sensor, find_sensors
 from .system import describe_system
 
 KIND = "bench"

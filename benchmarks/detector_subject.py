@@ -15,10 +15,9 @@ from snl_edge.image import fit_to_input
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.prediction import Prediction
 
-from .allocations import allocated_per_frame
 from .frames import POOL, Turn, frame_pool
 from .latency import Call, alternate, timed
-from .memory import process_memory
+from .memory import allocated_per_frame, process_memory
 from .worker import SubjectSpec
 
 

@@ -12,12 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 from snl_edge.atomic import write_text
 from snl_edge.errors import ConfigError, DataError
 from snl_edge.outside.shown import as_shown
-from studies.tables import table
 
-from .bench_table import milliseconds
 from .charts import Series, draw_chart, draw_key
 from .compare import DAMAGED, read_bench
 from .results import Result
+from .tables import milliseconds, table
 
 HEADINGS = (
     "batch",

@@ -29,14 +29,21 @@ from .ablation.tables import (
     products_table,
 )
 from .command import run_command
-from .detection.contamination_table import contamination_table
-from .detection.robustness_table import robustness_table
+from .detection.tables import (
+    COLUMNS,
+    RECOGNITION_COLUMNS,
+    agreement_table,
+    contamination_table,
+    many_products_table,
+    mean_of,
+    quality_table,
+    recognition_table,
+    robustness_table,
+)
 from .detection.wins_and_failures import wins_caption
 from .gpu_proof.tables import gpu_table
-from .hostile.command_kills_table import command_kills_table
-from .hostile.fuzz_table import fuzz_table
-from .line.siege_table import siege_table
-from .line.tables import kills_table, stream_figures, stream_table
+from .hostile.tables import command_kills_table, fuzz_table
+from .line.tables import kills_table, siege_table, stream_figures, stream_table
 from .precision.tables import memory_table, precision_figures, precision_table, size_table
 from .result_files import FOLDER, ROOT, SUMMARY, read_results
 from .speed.infer import infer_table
@@ -51,16 +58,7 @@ from .speed.tables import (
     training_headlines,
     training_speed_table,
 )
-from .tables import (
-    COLUMNS,
-    RECOGNITION_COLUMNS,
-    agreement_table,
-    many_products_table,
-    mean_of,
-    percent,
-    quality_table,
-    recognition_table,
-)
+from .tables import percent
 from .thresholds.rates import thresholds_table
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

@@ -11,7 +11,7 @@ from snl_edge.errors import DataError
 from snl_edge.training.calibrate import ImageSets
 from snl_edge.training.image_record import ImageEntry
 from studies.detection.contamination import Draw, figures_of, plant
-from studies.detection.contamination_table import contamination_table
+from studies.detection.tables import contamination_table
 
 
 def entry(name: str, standing: float | None) -> ImageEntry:

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from snl_edge.errors import DataError
+from studies.detection.tables import COLUMNS, RECOGNITION_COLUMNS
 from studies.result_files import FOLDER, read_results, save_result
 from studies.summary import fill, summarise
-from studies.tables import COLUMNS, RECOGNITION_COLUMNS
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from snl_edge.benchmarks.results import Result
+from snl_edge.benchmarks.tables import table
 from snl_edge.evaluation.interference import METRICS as PROBE_METRICS
 
-from ..tables import cell, percent, table
+from ..tables import cell, percent
 from .results import METRICS, PEERS, RowResults, Spread, rows_of
 
 CHOICE_PRODUCTS = frozenset({"ball_screw", "magnetic_tile", "paper_flr01", "paper_gla01", "tire"})

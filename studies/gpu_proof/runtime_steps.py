@@ -30,7 +30,7 @@ def driver(settings: ProofSettings) -> None:
     from pycuda import driver as cuda_driver  # pyright: ignore[reportMissingImports]
 
     from snl_edge.benchmarks.gpu_ceilings import measure_gpu_ceilings
-    from snl_edge.benchmarks.nvml_sensor import find_nvml
+    from snl_edge.machine.nvml import find_gpu
     from snl_edge.runtime import cuda
     from snl_edge.runtime.cuda_memory import Buffer
 
@@ -64,8 +64,8 @@ def driver(settings: ProofSettings) -> None:
         buffer = stream = None  # freed while the context is current
     with saying_errors("ceilings"):
         say("ceilings", **measure_gpu_ceilings(0))
-    sensor = find_nvml(0)
-    say("nvml", found=sensor if isinstance(sensor, str) else sensor.describe())
+    found = find_gpu(0)
+    say("nvml", found=found if isinstance(found, str) else found.describe())
 
 
 def targets(settings: ProofSettings) -> None:
@@ -104,7 +104,7 @@ def targets(settings: ProofSettings) -> None:
 
 def bundle(settings: ProofSettings, preset: str) -> None:
     """A bundle with random weights in every precision: speed and parity know no others."""
-    from ..random_bundle import write_random_bundle
+    from ..random_models import write_random_bundle
 
     started = time.perf_counter()
     write_random_bundle(settings.model(preset), settings.bundle(preset), fast=True)

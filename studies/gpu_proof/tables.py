@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snl_edge.benchmarks.results import Result
+from snl_edge.benchmarks.tables import table
 from snl_edge.errors import DataError
 
-from ..tables import table
 from .outcome import DRY_RUN, KIND
 
 AWAITS = "Awaits a run on a GPU ([how](gpu-proof.md#how)).\n"

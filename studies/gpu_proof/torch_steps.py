@@ -18,7 +18,7 @@ def fused(settings: ProofSettings, preset: str) -> Any:
 
     from snl_edge.export.fused_graph import FusedGraph
 
-    from ..random_bundle import GAIN, random_model
+    from ..random_models import GAIN, random_model
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     model = FusedGraph(random_model(settings.model(preset), 0), GAIN.gain).eval()

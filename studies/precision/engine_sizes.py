@@ -29,9 +29,8 @@ from snl_edge.provenance import revision
 from snl_edge.runtime.engine_record import read_engine
 from snl_edge.runtime.manifest import Precision
 
-from ..backbones import MODELS
 from ..command import run_command
-from ..random_bundle import GAIN, PRODUCTS, random_model
+from ..random_models import GAIN, MODELS, PRODUCTS, random_model
 from ..result_files import save_result
 
 CAPABILITY = "8.6"

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from snl_edge.benchmarks.results import Result
+from snl_edge.benchmarks.tables import table
 
 from ..result_files import find_result, require_result
-from ..tables import cell, table
+from ..tables import cell
 
 FIGURES = (
     "image_auroc_drop",

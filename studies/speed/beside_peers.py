@@ -19,10 +19,10 @@ from typing import Annotated, Any
 import typer
 
 from snl_edge.benchmarks.bench import rotated
-from snl_edge.benchmarks.bench_figures import end_to_end
 from snl_edge.benchmarks.contender import Contender
 from snl_edge.benchmarks.detector_subject import DetectorSpec
-from snl_edge.benchmarks.intervals import paired_ratio
+from snl_edge.benchmarks.figures import end_to_end
+from snl_edge.benchmarks.latency import paired_ratio
 from snl_edge.benchmarks.noise import Watch
 from snl_edge.benchmarks.system import describe_system
 from snl_edge.benchmarks.worker import SubjectSpec
@@ -34,10 +34,9 @@ from snl_edge.runtime.backend import backend_kind
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.manifest import OPENVINO_GATES
 
-from ..backbones import MODELS
 from ..command import run_command
 from ..peers.environment import export_peers
-from ..random_bundle import write_random_bundle
+from ..random_models import MODELS, write_random_bundle
 from ..result_files import FOLDER, save_result
 from .graph_subject import GraphSpec
 from .teacher_graph import write_teacher_graph

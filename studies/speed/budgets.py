@@ -15,13 +15,13 @@ import numpy as np
 import typer
 
 from snl_edge.atomic import write_text
-from snl_edge.benchmarks.allocations import allocated_per_frame
 from snl_edge.benchmarks.graph_counts import count_graph
+from snl_edge.benchmarks.memory import allocated_per_frame
 from snl_edge.model.presets import preset
 from snl_edge.runtime.detector import Detector
 
 from ..command import run_command
-from ..random_bundle import write_random_bundle
+from ..random_models import write_random_bundle
 
 FILE = Path(__file__).with_name("budgets.json")
 PRESET = "edge"

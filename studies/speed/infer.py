@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from snl_edge.benchmarks.noise import Watch
 from snl_edge.benchmarks.results import Result
 from snl_edge.benchmarks.system import describe_system
+from snl_edge.benchmarks.tables import table
 from snl_edge.data.parts.products import PRODUCTS
 from snl_edge.data.synthetic import render_part
 from snl_edge.image import load_image, read_image
@@ -41,9 +42,8 @@ from snl_edge.runtime.frame import as_images
 from snl_edge.runtime.prediction import Prediction
 
 from ..command import run_command
-from ..random_bundle import write_random_bundle
+from ..random_models import write_random_bundle
 from ..result_files import FOLDER, require_result, save_result
-from ..tables import table
 
 KIND = "infer"
 DRAWN = 8

@@ -23,6 +23,7 @@ from snl_edge.benchmarks.graph_counts import count_graph
 from snl_edge.benchmarks.noise import Watch
 from snl_edge.benchmarks.results import Result
 from snl_edge.benchmarks.system import describe_system
+from snl_edge.benchmarks.tables import table
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.presets import PRESETS
 from snl_edge.progress import console
@@ -32,9 +33,8 @@ from snl_edge.runtime.manifest import Precision
 from ..ablation.results import rows_of
 from ..ablation.tables import spread
 from ..command import run_command
-from ..random_bundle import random_model, write_random_bundle
+from ..random_models import random_model, write_random_bundle
 from ..result_files import FOLDER, require_result, save_result
-from ..tables import table
 from .beside_peers import measure_rounds
 
 KIND = "presets"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from snl_edge.benchmarks.intervals import CONFIDENCE
+from snl_edge.benchmarks.latency import CONFIDENCE
 from snl_edge.benchmarks.report import markdown_table, measured
 from snl_edge.benchmarks.results import Result
+from snl_edge.benchmarks.tables import table
 from snl_edge.errors import DataError
 
 from ..result_files import find_result, require_result
-from ..tables import table
 
 TITLES = {
     "snl_openvino_fp32": "**ours**, OpenVINO",

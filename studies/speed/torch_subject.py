@@ -12,8 +12,7 @@ from snl_edge.benchmarks.latency import alternate, timed
 from snl_edge.benchmarks.worker import SubjectSpec
 from snl_edge.export.fused_graph import FusedGraph
 
-from ..backbones import MODELS
-from ..random_bundle import random_model
+from ..random_models import MODELS, random_model
 
 POOL = 16
 

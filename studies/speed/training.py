@@ -25,9 +25,9 @@ from snl_edge.errors import ConfigError
 from snl_edge.progress import console
 from snl_edge.provenance import revision
 
-from ..backbones import MODELS
 from ..command import run_command
 from ..peers.environment import enter_environment
+from ..random_models import MODELS
 from ..result_files import FOLDER, save_result
 
 KIND = "training_speed"

@@ -11,13 +11,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from snl_edge.benchmarks.results import Result
+from snl_edge.benchmarks.tables import table
 from snl_edge.calibration.basis import RANGE
 from snl_edge.calibration.score import calibrate_scores
 from snl_edge.evaluation.threshold import operating_point
 from snl_edge.training.config import TrainingConfig
 
 from ..result_files import require_result
-from ..tables import cell, table
+from ..tables import cell
 
 KIND = "threshold_draws"
 BUDGET = 0.01

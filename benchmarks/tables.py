@@ -1,7 +1,8 @@
-"""A bench result for people, on a terminal."""
+"""Tables: a bench result on a terminal, and Markdown."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from snl_edge.progress import console
@@ -51,3 +52,9 @@ def print_figures(figures: dict[str, Any]) -> None:
 def milliseconds(value: float | None) -> str:
     """With three digits that mean something; a dash where there were too few calls."""
     return "–" if value is None else f"{value:#.3g} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def table(headings: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in body)]) + "\n"

@@ -1,6 +1,6 @@
 """The siege: a running line under slow connections and wrong tokens, with everything that must go on meanwhile.
 
-``python -m studies.line.siege --name NAME`` starts a line as a process of its own, as a service manager
+``python -m studies.line.attack --name NAME`` starts a line as a process of its own, as a service manager
 would, and besieges its dashboard from another one. Then it reads the journal: was every verdict in time, has every
 reject its picture, did health, metrics and triggers answer, and how much was logged?
 """
