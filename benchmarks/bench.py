@@ -1,7 +1,7 @@
 """`snl-edge bench`: what a bundle does on this machine, on every backend and in every precision it can run in.
 
 Every subject lives in a process of its own. Rounds go through all of them, each starting with another one, so that
-whatever else the machine does hits all alike.
+other load on the machine slows all of them alike.
 """
 
 from __future__ import annotations

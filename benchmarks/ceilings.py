@@ -1,4 +1,4 @@
-"""What the processor could do at best: a large matrix product and a large copy, measured like everything else."""
+"""The ceilings of the processor: the rates of a large matrix product and of a large copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one subject's measurements amount to: the figures of a bench result."""
+"""The figures of a bench result: of one subject's measurements, and how well the bundle detects."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def timed(run: Callable[[int], object]) -> Call:
 def alternate(calls: Mapping[str, Call], batch: int, seconds: float, least: int = 5) -> dict[str, list[float]]:
     """Seconds of each call, made in turn for about ``seconds`` a way, and at least ``least`` times each.
 
-    In turn, so that a slow moment of the machine hits all ways alike and their ratios survive it.
+    In turn, so that a slow moment of the machine slows all ways alike and their ratios stay valid.
     """
     taken: dict[str, list[float]] = {way: [] for way in calls}
     stop = time.perf_counter() + seconds * len(calls)
@@ -82,7 +82,7 @@ def _ms(value: float) -> float:
 DRAWS = 4000
 CONFIDENCE = 95
 ENOUGH_ROUNDS = 5
-"""With fewer an interval would promise more than it knows."""
+"""With fewer rounds no interval is given: it would be too narrow."""
 
 
 def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A bundle whose graph costs next to nothing: what is left when it runs is the line itself."""
+"""A bundle with a tiny graph: what is measured with it is the time of the line, not of a network."""
 
 from __future__ import annotations
 

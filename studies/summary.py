@@ -43,7 +43,7 @@ from .detection.tables import (
 from .detection.wins_and_failures import wins_caption
 from .gpu_proof.tables import gpu_table
 from .hostile.tables import command_kills_table, fuzz_table
-from .line.tables import kills_table, siege_table, stream_figures, stream_table
+from .line.tables import attack_table, kills_table, stream_figures, stream_table
 from .precision.tables import memory_table, precision_figures, precision_table, size_table
 from .result_files import FOLDER, ROOT, SUMMARY, read_results
 from .speed.infer import infer_table
@@ -155,7 +155,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "peers": peers_table,
     "picture": picture_link,
     "stream": stream_table,
-    "siege": siege_table,
+    "attack": attack_table,
     "stopped": command_kills_table,
     "fuzz": fuzz_table,
     "kills": kills_table,

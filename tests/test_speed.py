@@ -80,12 +80,12 @@ def test_our_teacher_stands_beside_us_as_it_is_in_the_whole_graph(bundle: Path, 
 
 
 def group(rng: np.random.Generator, peers: dict[str, float]) -> dict:
-    weather = rng.uniform(1, 2, 7)
-    ways = {"snl_openvino_fp32": {"fitted": list(10 * weather), "detector": list(11 * weather)}}
-    ways["snl_openvino_fp32"]["backend"] = list(9 * weather)
-    ways["teacher_openvino_fp32"] = {"graph": list(6 * weather)}
-    ways["snl_onnxruntime_fp32"] = {"fitted": list(20 * weather)}
-    ways |= {name: {"graph": list(ms * weather)} for name, ms in peers.items()}
+    slowness = rng.uniform(1, 2, 7)
+    ways = {"snl_openvino_fp32": {"fitted": list(10 * slowness), "detector": list(11 * slowness)}}
+    ways["snl_openvino_fp32"]["backend"] = list(9 * slowness)
+    ways["teacher_openvino_fp32"] = {"graph": list(6 * slowness)}
+    ways["snl_onnxruntime_fp32"] = {"fitted": list(20 * slowness)}
+    ways |= {name: {"graph": list(ms * slowness)} for name, ms in peers.items()}
     figures = group_figures(ways)
     return figures | {
         "end_to_end": {"batch": 4, "ratio": 0.95, "fitted_ratio": 0.99},

@@ -163,7 +163,7 @@ def test_a_wrong_row_is_one_clear_line(line, tmp_path):
     place = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **place)
     assert done.returncode == 1
-    assert done.stderr.startswith("study: there is no row snl_xy. Choose among ladder, changes, all, rd, ")
+    assert done.stderr.startswith("studies.ablation.run: there is no row snl_xy. Choose among ladder, changes, all, rd")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("runs*"))
 

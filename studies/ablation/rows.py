@@ -73,7 +73,7 @@ MEMORY: Settings = {
 }
 CAMERA: Settings = CameraConfig().model_dump()
 SNL: Settings = {**PLAIN, **CRAM, **DAMAGE, **MEMORY}
-"""The default: the parts that earn their place. The channel and affinity terms are rows of their own."""
+"""The default: the parts that raise the mean. The channel and affinity terms are rows of their own."""
 
 DIRECTIONS = {"rd": ("reverse", "RD"), "fd": ("forward", "FD")}
 STEPS = (

@@ -1,4 +1,4 @@
-"""What steps find, one JSON line each as soon as it is known, so that a step that is stopped has told what it knew."""
+"""Findings of the steps, one JSON line each, written at once: of a step that is stopped none is lost."""
 
 from __future__ import annotations
 

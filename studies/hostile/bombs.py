@@ -1,4 +1,4 @@
-"""Small files that stand for much: memory, time, depth, or a file elsewhere. And what is no file at all."""
+"""Small files that expand to much memory, time or depth, or name a file elsewhere; and paths that are no file."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
-"""The siege: a running line under slow connections and wrong tokens, with everything that must go on meanwhile.
+"""A running line whose dashboard is attacked with slow connections and wrong tokens.
 
-``python -m studies.line.attack --name NAME`` starts a line as a process of its own, as a service manager
-would, and besieges its dashboard from another one. Then it reads the journal: was every verdict in time, has every
-reject its picture, did health, metrics and triggers answer, and how much was logged?
+``python -m studies.line.attack --name NAME`` starts a line as a process of its own, as a service manager would, and
+attacks its dashboard from another one. Then it reads the journal: was every verdict in time, has every reject its
+picture, did health, metrics and triggers answer, and how much was logged?
 """
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import multiprocessing
@@ -20,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +34,7 @@ from snl_edge.stream.journal import Journal
 from ..command import run_command
 from ..result_files import save_result
 from ..small_bundle import write_small_bundle
+from .attacker import Attack, attack_forever
 
 SIDE = 64
 TOKEN = "a-token-that-is-long-enough"
@@ -42,42 +42,30 @@ DEADLINE_MS = 1000
 _ASK_S = 0.5
 _CLIENT_S = 20.0
 _ROUNDS = 5
-"""Of questions, however short the siege is and however slow the machine."""
+"""Of questions, however short the attack is and however slow the machine."""
 _START_S = 60.0
-
-
-@dataclass(frozen=True)
-class Siege:
-    """Who attacks, and how."""
-
-    connections: int = 1200
-    """Connections that never finish their request, held at once; each is opened again as soon as it is closed."""
-    addresses: int = 200
-    """Addresses of this machine that they come from, that of the honest client among them."""
-    wrong_tokens: float = 20.0
-    """Requests a second with a wrong token, from the honest client's address."""
 
 
 def measure(
     name: Annotated[str, typer.Option(help="Name of the result file.")],
-    connections: Annotated[int, typer.Option(min=1)] = Siege.connections,
-    addresses: Annotated[int, typer.Option(min=1, max=250)] = Siege.addresses,
+    connections: Annotated[int, typer.Option(min=1)] = Attack.connections,
+    addresses: Annotated[int, typer.Option(min=1, max=250)] = Attack.addresses,
     seconds: Annotated[float, typer.Option(min=5)] = 70.0,
     descriptors: Annotated[int, typer.Option(min=64, help="The line's limit of open files, hard and soft.")] = 1024,
 ) -> None:
-    """Besieges a line on this machine."""
+    """Attacks a line on this machine."""
     revision()
-    siege = Siege(connections, addresses)
+    attack = Attack(connections, addresses)
     settings = {
         "connections": connections,
         "addresses": addresses,
-        "wrong_tokens_per_second": siege.wrong_tokens,
+        "wrong_tokens_per_second": attack.wrong_tokens,
         "seconds": seconds,
         "descriptors": descriptors,
         "deadline_ms": DEADLINE_MS,
     }
     with tempfile.TemporaryDirectory() as folder, line_process(Path(folder), descriptors) as line:
-        figures = besiege(line, siege, seconds)
+        figures = attack_line(line, attack, seconds)
     typer.echo(f"wrote {save_result('stream_siege', name, settings=settings, figures=figures)}")
 
 
@@ -136,7 +124,7 @@ def line_process(folder: Path, descriptors: int, deadline_ms: int = DEADLINE_MS)
 def _config(folder: Path, port: int, deadline_ms: int) -> dict[str, Any]:
     source = {"type": "synthetic", "size": SIDE, "pictures": 64}
     return {
-        "name": "besieged",
+        "name": "attacked",
         "bundle": str(folder / "bundle"),
         "engine": {"backend": "onnxruntime", "threads": 1},
         "cameras": [
@@ -208,23 +196,23 @@ class _Asked:
         }
 
 
-def besiege(line: LineProcess, siege: Siege, seconds: float) -> dict[str, Any]:
+def attack_line(line: LineProcess, attack: Attack, seconds: float) -> dict[str, Any]:
     """Attacks a running line and asks it meanwhile; stops it, and returns what was seen and what its journal says."""
     context = multiprocessing.get_context("spawn")
     opened, most_held = context.Value("i", 0), context.Value("i", 0)
-    attacker = context.Process(target=_attack, args=(line.port, siege, opened, most_held), daemon=True)
+    attacker = context.Process(target=attack_forever, args=(line.port, attack, opened, most_held), daemon=True)
     honest = Honest(line.port)
     asked = {"health": _Asked(), "metrics": _Asked(), "trigger": _Asked()}
     most_descriptors = line.descriptors()
     attacker.start()
     try:
         begun = time.monotonic()
-        with progress_bar("siege") as report:
+        with progress_bar("attacking") as report:
             # On a slow machine it takes a while until the attack is whole.
             while (
                 (elapsed := time.monotonic() - begun) < seconds
                 or len(asked["health"].answers) < _ROUNDS
-                or (opened.value < siege.connections and elapsed < _START_S)
+                or (opened.value < attack.connections and elapsed < _START_S)
             ):
                 for path, answers in asked.items():
                     answers.answers.append(getattr(honest, path)())
@@ -268,55 +256,6 @@ def _recorded(folder: Path, triggered: set[int | None]) -> dict[str, Any]:
         "rejects_without_picture": len(rejects) - len(kept),
         "sink_missed": len(records) - told,
     }
-
-
-def _attack(port: int, siege: Siege, opened: Any, most_held: Any) -> None:
-    """The attacker's process; it is killed at the end."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(_attack_all(port, siege, opened, most_held))
-
-
-async def _attack_all(port: int, siege: Siege, opened: Any, most_held: Any) -> None:
-    held = 0
-
-    async def slow(number: int) -> None:
-        nonlocal held
-        while True:
-            with suppress(OSError):
-                reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", port, local_addr=(f"127.0.0.{1 + number % siege.addresses}", 0)
-                )
-                opened.value += 1
-                held += 1
-                most_held.value = max(most_held.value, held)
-                try:
-                    writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
-                    await _dribble(reader, writer)
-                finally:
-                    held -= 1
-                    writer.close()
-            await asyncio.sleep(1.0)
-
-    async def guess() -> None:
-        while True:
-            with suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer wrong\r\n\r\n")
-                writer.close()
-            await asyncio.sleep(1 / siege.wrong_tokens)
-
-    await asyncio.gather(guess(), *(slow(number) for number in range(siege.connections)))
-
-
-async def _dribble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A byte of a header every few seconds, until the server ends it."""
-    while True:
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(reader.read(1), 3.0)
-            return
-        writer.write(b"x")
-        await writer.drain()
 
 
 if __name__ == "__main__":

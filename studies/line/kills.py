@@ -1,4 +1,4 @@
-"""A line that is killed again and again: what its journal says of each reject, held against what the PLC was told.
+"""A line that is killed at random moments: its journal's outcome of each reject against what the PLC received.
 
 ``python -m studies.line.kills --name NAME`` runs ``snl-edge stream run`` at full speed with a Modbus
 actuator, ends it with SIGKILL at a random moment and starts it again, 50 times; some moments are in the start itself.

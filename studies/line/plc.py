@@ -1,4 +1,4 @@
-"""A Modbus TCP server that notes what it is told: what an actuator really did, whatever the line's journal says."""
+"""A Modbus TCP server that records every write: what an actuator did, whatever the line's journal says."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Plc:
         device = SimDevice(id=1, simdata=(coils, coils, registers, registers))
         self._server = ModbusTcpServer(device, address=("127.0.0.1", self.port), trace_pdu=self._note)
         await self._server.serve_forever(background=True)
-        self.port = self._server.transport.sockets[0].getsockname()[1]
+        listening: Any = self._server.transport  # declared as a transport, and an asyncio.Server here
+        self.port = listening.sockets[0].getsockname()[1]
         self._ready.set()
         await self._server.serving
 

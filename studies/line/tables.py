@@ -82,8 +82,8 @@ def stream_table(results: Mapping[str, Result], name: str) -> str:
     return table(["", "measured"], body) + "\n" + note + "\n"
 
 
-def siege_table(results: Mapping[str, Result], name: str) -> str:
-    """What was measured in the siege ``name``.
+def attack_table(results: Mapping[str, Result], name: str) -> str:
+    """What was measured of the attacked line in the result ``name``.
 
     Raises:
         DataError: there is no such result.

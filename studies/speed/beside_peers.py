@@ -4,7 +4,7 @@
 
 Ours takes the bytes of an image and gives a verdict, through the `Detector`; a peer's graph gets a float image that is
 resized and normalised already. Every contender lives in a process of its own with equally many threads. Weights are
-random unless bundles are given: speed does not know.
+random unless bundles are given: time does not depend on them.
 """
 
 from __future__ import annotations
@@ -165,16 +165,15 @@ def teacher_specs(specs: Mapping[str, SubjectSpec], folder: Path) -> Specs:
     found: Specs = {}
     for name, spec in specs.items():
         if isinstance(spec, DetectorSpec):
-            manifest = Bundle.open(spec.bundle).manifest
-            graph = write_teacher_graph(
-                spec.bundle / manifest.graphs[spec.precision], folder / f"{spec.precision}.onnx"
-            )
+            bundle = Bundle.open(spec.bundle)
+            whole = bundle.graph(spec.precision)  # pyright: ignore[reportArgumentType]
+            graph = write_teacher_graph(whole, folder / f"{spec.precision}.onnx")
             found[TEACHER + name.removeprefix(OURS)] = GraphSpec(
                 graph=graph.resolve(),
                 runtime=spec.backend,  # pyright: ignore[reportArgumentType]
                 threads=spec.threads,
                 rounding="typed" if spec.precision == "bf16" else "f32",
-                size=manifest.input.size,
+                size=bundle.manifest.input.size,
             )
     return found
 

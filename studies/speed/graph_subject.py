@@ -1,6 +1,6 @@
 """An ONNX graph in OpenVINO or ONNX Runtime on the CPU: as a peer's makers export it, or a part of ours.
 
-Its input is ready, and for free.
+Its input is ready: nothing is resized or normalised in the time that is measured.
 """
 
 from __future__ import annotations

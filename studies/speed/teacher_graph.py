@@ -1,4 +1,4 @@
-"""The bare teacher, cut out of a fused graph: what any method on this backbone pays before it does anything.
+"""The bare teacher, cut out of a fused graph: the least time that any method on this backbone takes.
 
 The bytes of an image in, normalisation and the network up to stride 16, features out, in the precision of the graph it
 is cut from. What the whole graph takes beyond it is the student, the memory, recognition and map.
