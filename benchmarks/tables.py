@@ -8,6 +8,8 @@ from typing import Any
 from snl_edge.progress import console
 from snl_edge.table import number_column, print_table, text_column
 
+from .results import Result
+
 
 def print_figures(figures: dict[str, Any]) -> None:
     """Prints a row for each subject and batch, what else is worth a line, and every warning."""
@@ -58,3 +60,8 @@ def table(headings: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     """A Markdown table; the first column is text, the others are numbers."""
     lines = ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 1)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in body)]) + "\n"
+
+
+def origin(result: Result) -> str:
+    """When, at which revision and by which command a result was measured."""
+    return f"{result.created[:10]}, revision {result.revision}; `{result.command}`"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from snl_edge.benchmarks.results import Result
-from snl_edge.benchmarks.tables import table
+from snl_edge.benchmarks.tables import origin, table
 
 from ..ablation.tables import CHOICE_PRODUCTS, NOTHING_YET
 from ..result_files import find_result, require_result
@@ -49,7 +49,7 @@ def quality_table(results: Mapping[str, Result], name: str) -> str:
     evaluation = result.figures["pytorch"]
     rows = [*evaluation["products"].items(), ("**mean**", evaluation["mean"])]
     body = [[product, *(cell(row[metric]) for metric in COLUMNS)] for product, row in rows]
-    return table(["product", *COLUMNS.values()], body) + "\n" + source(result) + "\n"
+    return table(["product", *COLUMNS.values()], body) + "\n" + _quality_source(result) + "\n"
 
 
 def means_table(results: Mapping[str, Result]) -> str:
@@ -88,7 +88,7 @@ def agreement_table(results: Mapping[str, Result], name: str) -> str:
         ]
         for way, (title, precision) in titles.items()
     ]
-    return table(headings, body) + "\n" + source(result) + "\n"
+    return table(headings, body) + "\n" + _quality_source(result) + "\n"
 
 
 def recognition_table(results: Mapping[str, Result], name: str) -> str:
@@ -102,8 +102,7 @@ def recognition_table(results: Mapping[str, Result], name: str) -> str:
     body = [[product, *(cell(row[metric]) for metric in RECOGNITION_COLUMNS)] for product, row in rows]
     note = (
         f"<sub>{result.settings['preset']} preset's teacher, {result.figures['good_test_images']} good and "
-        f"{result.figures['defective_test_images']} defective test images, {result.created[:10]}, "
-        f"revision {result.revision}; `{result.command}`</sub>"
+        f"{result.figures['defective_test_images']} defective test images, {origin(result)}</sub>"
     )
     return table(["product", *RECOGNITION_COLUMNS.values()], body) + "\n" + note + "\n"
 
@@ -139,7 +138,7 @@ def many_products_table(results: Mapping[str, Result], name: str) -> str:
         f"<sub>{settings['model']['height']}×{settings['model']['width']} pixels, "
         f"{settings['training_images']} training images of each, {settings['training']['steps']} steps, "
         f"{settings['model']['memory']['centres']} patches of each; ONNX Runtime, one thread, "
-        f"{result.machine['processor']}, {result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+        f"{result.machine['processor']}, {origin(result)}</sub>"
     )
     return table(headings, body) + "\n" + note + "\n"
 
@@ -149,19 +148,18 @@ def mean_of(result: Result) -> dict[str, float | None]:
     return result.figures["pytorch"]["mean"]
 
 
-def source(result: Result) -> str:
+def _quality_source(result: Result) -> str:
     """One line that says where a table comes from."""
     machine, training = result.machine, result.settings["training"]
     minutes = result.figures["training_seconds"] / 60
     return (
         f"<sub>{result.settings['preset']} preset, seed {training['seed']}, {training['steps']} steps of "
         f"{training['batch_size']}, {minutes:.0f} minutes of training on {machine['cores']} cores "
-        f"({machine['processor']}, no GPU), {result.created[:10]}, "
-        f"revision {result.revision}; `{result.command}`</sub>"
+        f"({machine['processor']}, no GPU), {origin(result)}</sub>"
     )
 
 
-HEADINGS = ("product", "planted", "named", "falsely named, clean")
+PLANTED_COLUMNS = ("product", "planted", "named", "falsely named, clean")
 ATTAINABLE = "named by the best fence that names 2 % falsely"
 ESCAPES = {
     "clean_escape_rate": "escapes, clean",
@@ -188,9 +186,9 @@ def contamination_table(results: Mapping[str, Result], name: str) -> str:
     note = (
         f"<sub>{result.settings['preset']} preset, {size}, {training['steps']} steps of {training['batch_size']}, "
         f"seed {result.settings['seed']}, "
-        f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+        f"{origin(result)}</sub>"
     )
-    return table([*HEADINGS, *(ATTAINABLE for _ in best), *escapes.values()], body) + "\n" + note + "\n"
+    return table([*PLANTED_COLUMNS, *(ATTAINABLE for _ in best), *escapes.values()], body) + "\n" + note + "\n"
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -201,7 +199,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-METRICS = {
+UNTOUCHED_COLUMNS = {
     "escape_rate": "escapes at the thresholds",
     "image_auroc": "image AUROC",
     "pixel_auroc": "pixel AUROC",
@@ -230,15 +228,15 @@ def robustness_table(results: Mapping[str, Result], name: str) -> str:
         for change in figures[next(iter(ways))]["changes"]
     ]
     metrics = [
-        [words, *(cell(figures[way]["evaluation"]["mean"][metric]) for metric in METRICS)]
+        [words, *(cell(figures[way]["evaluation"]["mean"][metric]) for metric in UNTOUCHED_COLUMNS)]
         for way, words in ways.items()
     ]
     return (
         table(headings, body)
         + "\n"
-        + table(["untouched pictures", *METRICS.values()], metrics)
+        + table(["untouched pictures", *UNTOUCHED_COLUMNS.values()], metrics)
         + "\n"
-        + _source(found[1])
+        + _robustness_source(found[1])
         + "\n"
     )
 
@@ -270,7 +268,7 @@ def _rate(products: Mapping[str, Mapping[str, Any]], chosen: Collection[str], sh
     return cell(sum(one["count"] for one in counted) / total if total else None)
 
 
-def _source(result: Result) -> str:
+def _robustness_source(result: Result) -> str:
     training, model = result.settings["training"], result.settings["model"]
     ways = _ways(result)
     # A run that was there only had its thresholds set anew: what that took tells nothing of training.
@@ -280,5 +278,5 @@ def _source(result: Result) -> str:
         f"<sub>{result.settings['preset']} preset at {model['height']}×{model['width']}, {training['steps']} steps of "
         f"{training['batch_size']}, seed {training['seed']}; {told}"
         f"{result.machine['processor']}, {result.machine['cores']} cores, "
-        f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+        f"{origin(result)}</sub>"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from snl_edge.benchmarks.results import Result
-from snl_edge.benchmarks.tables import table
+from snl_edge.benchmarks.tables import origin, table
 
 from ..result_files import require_result
 
@@ -30,7 +30,7 @@ def command_kills_table(results: Mapping[str, Result], name: str) -> str:
     note = (
         f"<sub>Calls that left the earlier result / one to go on from / the new one. Each command {settings['kills']} "
         f"times, stopped between its start and its usual end; disks with {rooms} KiB left. {machine['processor']}, "
-        f"{machine['cores']} cores, {result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+        f"{machine['cores']} cores, {origin(result)}</sub>"
     )
     return table(["", "takes", *SIGNALS.values(), "faults"], body) + "\n" + note + "\n"
 
@@ -74,7 +74,6 @@ def fuzz_table(results: Mapping[str, Result], name: str) -> str:
     note = (
         f"<sub>Seed {result.settings['seed']}; {commands['tried']} commands with such files, names and numbers as "
         f"arguments: {done} done, {refused} refused in one line, {odd} otherwise. "
-        f"{result.machine['processor']}, {result.machine['cores']} cores, {result.created[:10]}, revision "
-        f"{result.revision}; `{result.command}`</sub>"
+        f"{result.machine['processor']}, {result.machine['cores']} cores, {origin(result)}</sub>"
     )
     return table([*_HEADINGS, "most memory", "slowest"], body) + "\n" + note + "\n"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snl_edge.benchmarks.results import Result
-from snl_edge.benchmarks.tables import table
+from snl_edge.benchmarks.tables import origin, table
 
 from ..result_files import require_result
 
@@ -42,8 +42,7 @@ def kills_table(results: Mapping[str, Result], name: str) -> str:
     ]
     note = (
         f"<sub>{figures['parts']:,} parts in {figures['runs']} runs, {settings['delay_ms']:g} ms from trigger to "
-        f"actuator, {machine['processor']}, {machine['cores']} cores, {result.created[:10]}, revision "
-        f"{result.revision}; `{result.command}`</sub>"
+        f"actuator, {machine['processor']}, {machine['cores']} cores, {origin(result)}</sub>"
     )
     return table(["", "measured"], body) + "\n" + note + "\n"
 
@@ -77,7 +76,7 @@ def stream_table(results: Mapping[str, Result], name: str) -> str:
     ]
     note = (
         f"<sub>{figures['backend']}, {settings['threads']} thread, {machine['processor']}, {machine['cores']} cores, "
-        f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+        f"{origin(result)}</sub>"
     )
     return table(["", "measured"], body) + "\n" + note + "\n"
 
@@ -115,7 +114,7 @@ def attack_table(results: Mapping[str, Result], name: str) -> str:
     note = (
         f"<sub>{figures['seconds']:.0f} s, with {settings['wrong_tokens_per_second']:g} wrong tokens a second from the "
         f"honest client's address; attackers on the same machine, {machine['processor']}, {machine['cores']} cores, "
-        f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+        f"{origin(result)}</sub>"
     )
     return table(["", "measured"], body) + "\n" + note + "\n"
 

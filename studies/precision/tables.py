@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snl_edge.benchmarks.results import Result
-from snl_edge.benchmarks.tables import table
+from snl_edge.benchmarks.tables import origin, table
 
 from ..result_files import find_result, require_result
 from ..tables import cell
@@ -76,8 +76,7 @@ def precision_table(results: Mapping[str, Result], name: str) -> str:
     note = (
         f"<sub>FP32 in percent, then what is lost, in points (+ is a gain). {'; '.join(ways)}; {kept}; "
         f"{result.settings['calibration_images']} calibration images. {result.settings['preset']}, "
-        f"{result.machine['processor']}, no GPU, {result.created[:10]}, revision {result.revision}; "
-        f"`{result.command}`</sub>"
+        f"{result.machine['processor']}, no GPU, {origin(result)}</sub>"
     )
     return table(headings, body) + "\n" + note + "\n"
 
@@ -105,8 +104,7 @@ def size_table(results: Mapping[str, Result], name: str) -> str:
     note = (
         f"<sub>{result.settings['weights']} weights, {result.settings['products']} products, compute capability "
         f"{result.settings['compute_capability']}, TensorRT-RTX {result.versions['tensorrt-rtx-cu13']}, built without "
-        f"a GPU; in brackets how many kernels. {result.created[:10]}, revision {result.revision}; "
-        f"`{result.command}`</sub>"
+        f"a GPU; in brackets how many kernels. {origin(result)}</sub>"
     )
     return table(["model", "", "FP32", "FP16", "INT8", "INT8 / FP32"], body) + "\n" + note + "\n"
 
@@ -120,7 +118,7 @@ def memory_table(results: Mapping[str, Result], name: str) -> str:
     result = require_result(results, "calibration_memory", name)
     peaks = result.figures["peak_mib"]
     row = ["peak memory, MiB", *(f"{peak:.0f}" for peak in peaks.values())]
-    note = f"<sub>{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
+    note = f"<sub>{origin(result)}</sub>"
     return table(["images", *peaks], [row]) + "\n" + note + "\n"
 
 

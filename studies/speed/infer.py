@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from snl_edge.benchmarks.noise import Watch
 from snl_edge.benchmarks.results import Result
 from snl_edge.benchmarks.system import describe_system
-from snl_edge.benchmarks.tables import table
+from snl_edge.benchmarks.tables import origin, table
 from snl_edge.data.parts.products import PRODUCTS
 from snl_edge.data.synthetic import render_part
 from snl_edge.image import load_image, read_image
@@ -240,8 +240,7 @@ def infer_table(results: Mapping[str, Result], name: str) -> str:
     note = (
         f"<sub>{settings['pictures']} JPEG pictures of {width}x{height} and {settings['bytes'] / 1e6:.1f} MB, medians "
         f"and (lowest to highest) of {settings['rounds']} rounds in turn, {settings['backend']}, {settings['threads']} "
-        f"cores, {result.machine['processor']}, {result.created[:10]}, revision {result.revision}; "
-        f"`{result.command}`{noise}</sub>\n"
+        f"cores, {result.machine['processor']}, {origin(result)}{noise}</sub>\n"
     )
     return table(["", "pictures a second", "share of what is possible"], body) + "\n" + note
 

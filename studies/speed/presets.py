@@ -23,7 +23,7 @@ from snl_edge.benchmarks.graph_counts import count_graph
 from snl_edge.benchmarks.noise import Watch
 from snl_edge.benchmarks.results import Result
 from snl_edge.benchmarks.system import describe_system
-from snl_edge.benchmarks.tables import table
+from snl_edge.benchmarks.tables import origin, table
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.presets import PRESETS
 from snl_edge.progress import console
@@ -139,8 +139,8 @@ def presets_table(results: Mapping[str, Result], name: str) -> str:
     noise = "".join(f"; {warning}" for warning in result.figures["noise"]["warnings"])
     note = (
         f"<sub>OpenVINO, one image at a time, frame to verdict, {result.settings['threads']} threads, "
-        f"{result.settings['rounds']} interleaved rounds, {result.machine['processor']}, {result.created[:10]}, "
-        f"revision {result.revision}; `{result.command}`{noise}</sub>\n"
+        f"{result.settings['rounds']} interleaved rounds, {result.machine['processor']}, "
+        f"{origin(result)}{noise}</sub>\n"
     )
     costs = ["weights", "FLOPs", "FP32, ms", "INT8, ms"]
     return table(["preset", "teacher", "patches", "image AUROC", "pixel AUROC", "AUPRO", *costs], body) + "\n" + note

@@ -8,7 +8,7 @@ from typing import Any
 from snl_edge.benchmarks.latency import CONFIDENCE
 from snl_edge.benchmarks.report import markdown_table, measured
 from snl_edge.benchmarks.results import Result
-from snl_edge.benchmarks.tables import table
+from snl_edge.benchmarks.tables import origin, table
 from snl_edge.errors import DataError
 
 from ..result_files import find_result, require_result
@@ -201,7 +201,7 @@ def training_speed_table(results: Mapping[str, Result], backbone: str) -> str:
     note = (
         f"<sub>{GROUPS[backbone]}, {settings['height']}×{settings['width']}, batches of {settings['batch_size']}, "
         f"{settings['threads']} threads, {settings['rounds']} interleaved rounds, {result.machine['processor']}, "
-        f"{result.created[:10]}, revision {result.revision}; `{result.command}`</sub>\n"
+        f"{origin(result)}</sub>\n"
     )
     headings = ["a training step of", "images/s", "rounds", "times anomalib's", "rounds"]
     return table(headings, body) + "\n" + note
@@ -215,9 +215,7 @@ def _source(result: Result) -> str:
     settings, noise = result.settings, result.figures["noise"]["warnings"]
     return (
         f"<sub>256×256, one image at a time, {settings['threads']} threads, {settings['rounds']} interleaved rounds, "
-        f"{result.machine['processor']}, {result.created[:10]}, revision {result.revision}; `{result.command}`"
-        + "".join(f"; {warning}" for warning in noise)
-        + "</sub>"
+        f"{result.machine['processor']}, {origin(result)}" + "".join(f"; {warning}" for warning in noise) + "</sub>"
     )
 
 

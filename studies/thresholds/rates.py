@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from snl_edge.benchmarks.results import Result
-from snl_edge.benchmarks.tables import table
+from snl_edge.benchmarks.tables import origin, table
 from snl_edge.calibration.basis import RANGE
 from snl_edge.calibration.score import calibrate_scores
 from snl_edge.evaluation.threshold import operating_point
@@ -211,7 +211,7 @@ def thresholds_table(results: Mapping[str, Result], name: str) -> str:
         f"<sub>{result.settings['preset']} preset, {model['width']}×{model['height']}, {training['steps']} steps of "
         f"{training['batch_size']}, {result.settings['draws']} training for each number of images, "
         f"{result.figures['resampled']} from the scores of one model of all images, "
-        f"{result.machine['processor']}, {result.created[:10]}, revision {result.revision}; `{result.command}`</sub>\n"
+        f"{result.machine['processor']}, {origin(result)}</sub>\n"
     )
     return table(headings, body) + "\n" + note
 
