@@ -28,9 +28,9 @@ format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Every figure in README and docs comes from benchmarks/results through this.
+# Every figure in README and docs comes from studies/results through this.
 summary: $(VENV)/ready
-	$(BIN)/python -m snl_edge.benchmarks.summary
+	$(BIN)/python -m studies.summary
 
 # A CUDA driver and a TensorRT that compute on the CPU, and pycuda built against them (tests/standin): once a machine.
 standin: $(VENV)/ready

@@ -1,1 +1,1 @@
-"""Measurements, and the result files that every figure in the documentation comes from."""
+"""`snl-edge bench`: speed, memory and energy of a bundle on this machine, compared and reported."""

@@ -1,7 +1,7 @@
 """`snl-edge bench`: what a bundle does on this machine, on every backend and in every precision it can run in.
 
 Every subject lives in a process of its own. Rounds go through all of them, each starting with another one, so that
-whatever else the machine does hits all alike.
+other load on the machine slows all of them alike.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from snl_edge.runtime.backend import BACKENDS, backend_kind, require
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.manifest import FILE, sha256_of
 
-from .bench_figures import Subject, subject_figures, throttling
 from .ceilings import CeilingsSpec
 from .cold_start import measure_cold_start
 from .contender import Contender
 from .detector_subject import DetectorSpec
+from .figures import Subject, quality_of, subject_figures, throttling
+from .meter import Meter
 from .noise import Watch
-from .quality_figure import quality_of
-from .results import save_result
-from .sensors import Meter, Sensor, find_sensors
+from .results import describe_run, write_result
+from .sensors import Sensor, find_sensors
 from .system import describe_system
 
 KIND = "bench"
@@ -73,9 +73,7 @@ def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
     watch = Watch()
     with ExitStack() as stack:
         subjects, skipped = _start(bundle, pairs, options, sensors, stack)
-        ceilings = stack.enter_context(
-            Contender("ceilings", "ceilings", CeilingsSpec(threads=options.threads), options.threads)
-        )
+        ceilings = stack.enter_context(Contender("ceilings", CeilingsSpec(threads=options.threads), options.threads))
         # Asked once all is loaded and warm, so that no frame of ours is taken for somebody else's.
         busy = _busy(sensors, {subject.contender.pid for subject in subjects})
         with progress_bar("measuring") as report:
@@ -96,7 +94,7 @@ def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
         "quality": quality,
     }
     figures["noise"]["warnings"] += [*busy, *throttling(figures["subjects"])]
-    save_result(
+    result = describe_run(
         KIND,
         bundle.manifest.name,
         settings={
@@ -111,9 +109,8 @@ def bench(path: Path, options: BenchOptions, out: Path) -> dict[str, Any]:
         },
         figures=figures,
         system=describe_system(sensors),
-        folder=out.parent,
-        file=out.name,
     )
+    write_result(result, out)
     return figures
 
 
@@ -201,7 +198,7 @@ def _start(
         name = f"{backend} {precision}"
         console.print(f"loading {name}")
         try:
-            contender = stack.enter_context(Contender(name, "detector", spec, options.threads))
+            contender = stack.enter_context(Contender(name, spec, options.threads))
         except SnlEdgeError as error:
             if options.backends:
                 raise

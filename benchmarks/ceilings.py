@@ -1,4 +1,4 @@
-"""What the processor could do at best: a large matrix product and a large copy, measured like everything else."""
+"""The ceilings of the processor: the rates of a large matrix product and of a large copy."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+
+from .worker import SubjectSpec
 
 SIDE = 1536
 COPY_BYTES = 64 * 2**20
 """For each thread; more than a last-level cache holds."""
 
 
-class CeilingsSpec(BaseModel):
+class CeilingsSpec(SubjectSpec):
     """How many threads may be used."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     threads: int
+
+    def load(self) -> Ceilings:
+        """A subject of this specification."""
+        return Ceilings(self)
 
 
 class Ceilings:

@@ -1,4 +1,4 @@
-"""From nothing to the first verdict, in a process that starts for it: what a line waits for after a power cut.
+"""Cold start: a new process from its start to its first verdict, as after a power cut.
 
 ``python -m snl_edge.benchmarks.cold_start BUNDLE BACKEND PRECISION THREADS`` is that process. Files may still be in
 the kernel's cache; a machine just switched on also reads them from its disk.

@@ -15,7 +15,7 @@ from snl_edge.progress import console
 from snl_edge.table import number_column, print_table, text_column
 
 from .bench import KIND
-from .intervals import CONFIDENCE, ENOUGH_ROUNDS, unpaired_ratio
+from .latency import CONFIDENCE, ENOUGH_ROUNDS, unpaired_ratio
 from .results import Result, read_result
 
 TITLES = {"detector": "frame to verdict", "fitted": "without resize", "backend": "backend", "engine": "engine"}

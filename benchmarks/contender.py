@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pydantic import BaseModel
-
 from snl_edge import errors
 from snl_edge.errors import SnlEdgeError
+
+from .worker import SubjectSpec
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -25,8 +25,7 @@ class Contender:
 
     Args:
         name: how people call it.
-        kind: of what is measured, see :data:`.worker.SUBJECTS`.
-        spec: what exactly.
+        spec: what is measured.
         threads: of its libraries, equal for all contenders.
         python: another environment's interpreter.
 
@@ -37,11 +36,13 @@ class Contender:
         SnlEdgeError: it could not be loaded; of the class that the worker raised.
     """
 
-    def __init__(self, name: str, kind: str, spec: BaseModel, threads: int, python: Path | None = None) -> None:
+    def __init__(self, name: str, spec: SubjectSpec, threads: int, python: Path | None = None) -> None:
         self.name = name
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  closed in close()
+        what = type(spec)
+        worker = [str(python or sys.executable), "-m", "snl_edge.benchmarks.worker"]
         self._process = subprocess.Popen(
-            [str(python or sys.executable), "-m", "snl_edge.benchmarks.worker", kind, spec.model_dump_json()],
+            [*worker, what.__module__, what.__qualname__, spec.model_dump_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -10,22 +10,19 @@ from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from snl_edge.contract.graph import Prediction
 from snl_edge.image import fit_to_input
 from snl_edge.runtime.detector import Detector
 
-from .allocations import allocated_per_frame
 from .frames import POOL, Turn, frame_pool
 from .latency import Call, alternate, timed
-from .memory import process_memory
+from .memory import allocated_per_frame, process_memory
+from .worker import SubjectSpec
 
 
-class DetectorSpec(BaseModel):
+class DetectorSpec(SubjectSpec):
     """Which bundle on what, and the frames it is fed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bundle: Path
     backend: str
@@ -36,6 +33,10 @@ class DetectorSpec(BaseModel):
     device: int = 0
     images: Path | None = None
     seed: int = 0
+
+    def load(self) -> DetectorSubject:
+        """A subject of this specification."""
+        return DetectorSubject(self)
 
 
 class DetectorSubject:

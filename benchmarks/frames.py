@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.errors import ConfigError, DataError
+from snl_edge.errors import DataError
 from snl_edge.image import IMAGE_SUFFIXES, read_image
 
 POOL = 48
@@ -43,15 +43,3 @@ class Turn:
         """The next ``batch`` frames."""
         start, self._next = self._next, (self._next + batch) % len(self._pool)
         return [self._pool[(start + offset) % len(self._pool)] for offset in range(batch)]
-
-
-def parse_numbers(text: str, option: str) -> tuple[int, ...]:
-    """Numbers from 1 to 9999 written as ``1,4,8``, each once, in order.
-
-    Raises:
-        ConfigError: that is no list of numbers.
-    """
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and len(word) < 5 and int(word) for word in words):
-        raise ConfigError(f"{option} {text} is not understood", fix=f"write numbers, as in {option} 1,4,8")
-    return tuple(sorted(set(map(int, words))))

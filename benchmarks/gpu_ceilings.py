@@ -1,4 +1,4 @@
-"""What the GPU could do at best: large matrix products of cuBLAS in FP32 and FP16, and a copy in its memory.
+"""The ceilings of the GPU: the rates of large matrix products of cuBLAS in FP32 and FP16, and of a copy in its memory.
 
 cuBLAS comes with CUDA (and with JetPack) and is called by its C interface: function names and numbers after NVIDIA's
 cuBLAS documentation.

@@ -1,4 +1,8 @@
-"""Latencies: measuring calls one after the other, and what a production line asks of them."""
+"""Latencies: calls measured one after the other, their percentiles, and how sure a ratio of two runs is.
+
+Intervals are bootstrap intervals after Efron, "Bootstrap methods" (Ann. Stat. 7(1), 1979). Rounds are resampled, not
+calls: calls of one round are not independent, as whatever else the machine did then slowed all of them.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ def timed(run: Callable[[int], object]) -> Call:
 def alternate(calls: Mapping[str, Call], batch: int, seconds: float, least: int = 5) -> dict[str, list[float]]:
     """Seconds of each call, made in turn for about ``seconds`` a way, and at least ``least`` times each.
 
-    In turn, so that a slow moment of the machine hits all ways alike and their ratios survive it.
+    In turn, so that a slow moment of the machine slows all ways alike and their ratios stay valid.
     """
     taken: dict[str, list[float]] = {way: [] for way in calls}
     stop = time.perf_counter() + seconds * len(calls)
@@ -73,3 +77,33 @@ def summarise_latency(rounds: Sequence[Sequence[float]], budget_ms: float | None
 
 def _ms(value: float) -> float:
     return round(float(value), 4)
+
+
+DRAWS = 4000
+CONFIDENCE = 95
+ENOUGH_ROUNDS = 5
+"""With fewer rounds no interval is given: it would be too narrow."""
+
+
+def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
+    """The median over rounds of ``ours / theirs``, both measured in the same round, and its interval."""
+    ratios = np.array([own / peer for own, peer in zip(ours, theirs, strict=True)])
+    rng = np.random.default_rng(0)
+    drawn = np.median(rng.choice(ratios, (DRAWS, len(ratios))), axis=1)
+    return _with_interval(float(np.median(ratios)), drawn, len(ratios)) | {"rounds": [round(r, 4) for r in ratios]}
+
+
+def unpaired_ratio(after: Sequence[float], before: Sequence[float]) -> dict[str, Any]:
+    """The ratio of the medians over rounds of two separate runs, and its interval."""
+    rng = np.random.default_rng(0)
+    drawn = [np.median(rng.choice(np.asarray(values), (DRAWS, len(values))), axis=1) for values in (after, before)]
+    ratio = float(np.median(after) / np.median(before))
+    return _with_interval(ratio, drawn[0] / drawn[1], min(len(after), len(before)))
+
+
+def _with_interval(ratio: float, drawn: Any, rounds: int) -> dict[str, Any]:
+    interval = None
+    if rounds >= ENOUGH_ROUNDS:
+        low, high = np.percentile(drawn, [(100 - CONFIDENCE) / 2, (100 + CONFIDENCE) / 2])
+        interval = [round(float(low), 4), round(float(high), 4)]
+    return {"ratio": round(ratio, 4), "interval": interval}

@@ -18,7 +18,7 @@ LOUD_SPREAD = 0.10
 
 
 class Watch:
-    """Watches over one measurement: made before it, asked to ``probe`` in every round, and for ``findings`` at last."""
+    """Watches the machine during a measurement: made before it, ``probe`` called in each round, then ``findings``."""
 
     def __init__(self) -> None:
         self._load = os.getloadavg()[0] / len(os.sched_getaffinity(0))

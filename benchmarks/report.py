@@ -13,11 +13,10 @@ from snl_edge.atomic import write_text
 from snl_edge.errors import ConfigError, DataError
 from snl_edge.outside.shown import as_shown
 
-from .bench_table import milliseconds
 from .charts import Series, draw_chart, draw_key
 from .compare import DAMAGED, read_bench
 from .results import Result
-from .tables import table
+from .tables import milliseconds, origin, table
 
 HEADINGS = (
     "batch",
@@ -218,7 +217,7 @@ def markdown_table(rows: Sequence[Measured]) -> str:
     results = {id(row.result): row.result for row in rows}.values()
     sources = [
         f"<sub>{device_of(r)}, {r.settings['frame'][1]}×{r.settings['frame'][0]} frames ({r.settings['frames']}), "
-        f"{r.settings['rounds']} rounds, {r.created[:10]}, revision {r.revision}; `{r.command}`</sub>"
+        f"{r.settings['rounds']} rounds, {origin(r)}</sub>"
         for r in results
     ]
     return table(["", *HEADINGS], body) + "\n" + "\n\n".join(sources) + "\n"

@@ -1,4 +1,4 @@
-"""The roofline: how fast a graph could run if nothing but arithmetic or memory held it up, and the share reached.
+"""The roofline: the least time that arithmetic and memory traffic allow a graph, and the share of it that is reached.
 
 After Williams, Waterman, Patterson, "Roofline" (CACM 52(4), 2009).
 """

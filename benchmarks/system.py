@@ -1,4 +1,4 @@
-"""The machine that a result was measured on, in enough detail to judge the figures by; nothing that identifies it."""
+"""The machine that a result was measured on, in enough detail to judge its figures, and without what identifies it."""
 
 from __future__ import annotations
 

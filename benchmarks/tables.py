@@ -1,158 +1,59 @@
-"""Tables of single quality runs, and what all tables are made of."""
+"""Tables: a bench result on a terminal, and Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from .results import Result, require_result
+from snl_edge.progress import console
+from snl_edge.table import number_column, print_table, text_column
 
-COLUMNS = {
-    "image_auroc": "image AUROC",
-    "image_ap": "AP",
-    "image_f1_max": "F1-max",
-    "pixel_auroc": "pixel AUROC",
-    "pixel_ap": "AP",
-    "pixel_f1_max": "F1-max",
-    "aupro": "AUPRO",
-    "false_reject_rate": "false rejects",
-    "escape_rate": "escapes",
-}
-"""Metrics of a quality result, and their headings."""
-RECOGNITION_COLUMNS = {
-    "accuracy": "recognised",
-    "false_unknown_rate": "good called unknown",
-    "left_out_unknown_rate": "left out: beyond the limit",
-    "left_out_never_reject_rate": "left out: unknown at any score",
-    "left_out_false_unknown_rate": "left out: others called unknown",
-    "defective_accuracy": "defective recognised",
-    "defective_unknown_rate": "defective beyond the limit",
-    "defective_never_reject_rate": "defective unknown at any score",
-}
-"""Metrics of a recognition result, and their headings."""
+from .results import Result
 
 
-def quality_table(results: Mapping[str, Result], name: str) -> str:
-    """One row per product and the mean of the quality result ``name``, in percent; ``all``: the means of all.
-
-    Raises:
-        DataError: there is no such result.
-    """
-    if name == "all":
-        return means_table(results)
-    result = require_result(results, "quality", name)
-    evaluation = result.figures["pytorch"]
-    rows = [*evaluation["products"].items(), ("**mean**", evaluation["mean"])]
-    body = [[product, *(cell(row[metric]) for metric in COLUMNS)] for product, row in rows]
-    return table(["product", *COLUMNS.values()], body) + "\n" + source(result) + "\n"
-
-
-def means_table(results: Mapping[str, Result]) -> str:
-    """One row per quality result: its means in percent."""
-    body = [
-        [result.name, *(cell(mean_of(result)[metric]) for metric in COLUMNS)]
-        for result in results.values()
-        if result.kind == "quality"
-    ]
-    return table(["run", *COLUMNS.values()], body)
-
-
-def agreement_table(results: Mapping[str, Result], name: str) -> str:
-    """Differences from PyTorch of every way to run the model ``name``, and the sizes of its graphs.
-
-    Raises:
-        DataError: there is no such result.
-    """
-    titles = {
-        "onnxruntime_fp32": ("FP32 graph, ONNX Runtime", "fp32"),
-        "openvino_fp32": ("FP32 graph, OpenVINO in FP32", "fp32"),
-        "fp16_rounded": ("FP16 graph, roundings of FP16 shown on a CPU", "fp16"),
-    }
-    result = require_result(results, "quality", name)
-    rows = result.figures["agreement"]
-    sizes = result.figures["bundle"]["graph_bytes"]
-    images = next(iter(rows.values()))["images"]
-    headings = [f"against PyTorch, {images} test images", "score differs by", "map by", "verdicts flipped", "graph"]
-    body = [
-        [
-            title,
-            f"{rows[way]['score_difference']:.1e}",
-            f"{rows[way]['map_difference']:.1e}",
-            str(rows[way]["flips"]),
-            f"{sizes[precision] / 1e6:.1f} MB",
-        ]
-        for way, (title, precision) in titles.items()
-    ]
-    return table(headings, body) + "\n" + source(result) + "\n"
-
-
-def recognition_table(results: Mapping[str, Result], name: str) -> str:
-    """One row per product and all together of the recognition result ``name``, in percent.
-
-    Raises:
-        DataError: there is no such result.
-    """
-    result = require_result(results, "recognition", name)
-    rows = [*result.figures["products"].items(), ("**all**", result.figures["overall"])]
-    body = [[product, *(cell(row[metric]) for metric in RECOGNITION_COLUMNS)] for product, row in rows]
-    note = (
-        f"<sub>{result.settings['preset']} preset's teacher, {result.figures['good_test_images']} good and "
-        f"{result.figures['defective_test_images']} defective test images, {result.created[:10]}, "
-        f"revision {result.revision}; `{result.command}`</sub>"
+def print_figures(figures: dict[str, Any]) -> None:
+    """Prints a row for each subject and batch, what else is worth a line, and every warning."""
+    rows: list[list[str]] = []
+    for name, own in figures["subjects"].items():
+        for batch, latency in own["latency"]["detector"].items():
+            best = max(p["images_per_second"] for p in own["throughput"] if str(p["batch"]) == batch)
+            roofline = own["roofline"]
+            rows.append(
+                [
+                    name,
+                    batch,
+                    milliseconds(latency["p50"]),
+                    milliseconds(latency["p99"]),
+                    milliseconds(latency["jitter"]),
+                    f"{100 * latency['missed'] / latency['calls']:.2f} %" if "missed" in latency else "–",
+                    milliseconds(own["latency"]["backend"][batch]["p50"]),
+                    f"{best:.1f}",
+                    "–" if isinstance(roofline, str) else f"{100 * roofline[batch]['fraction']:.0f} %",
+                ]
+            )
+    headings = ("batch", "p50", "p99", "jitter", "missed", "backend", "images/s", "roof")
+    print_table([text_column("subject"), *map(number_column, headings)], rows)
+    print(
+        "p50, p99, jitter, missed: from frame to verdict; backend: p50 of the backend alone; roof: share of the limit"
     )
-    return table(["product", *RECOGNITION_COLUMNS.values()], body) + "\n" + note + "\n"
+    for name, own in figures["subjects"].items():
+        rss = own["memory"].get("rss_bytes", 0) / 2**20
+        print(
+            f"{name}: cold start {own['cold_start']['total']:.2f} s, {rss:.0f} MiB resident, "
+            f"end to end {100 * own['end_to_end']['ratio']:.1f} % of the backend's throughput at batch "
+            f"{own['end_to_end']['batch']} ({100 * own['end_to_end']['fitted_ratio']:.1f} % without the resize)"
+        )
+    for name, reason in figures["skipped"].items():
+        print(f"{name}: not measured: {reason}")
+    for reason in {own["roofline"] for own in figures["subjects"].values() if isinstance(own["roofline"], str)}:
+        print(reason)
+    for warning in figures["noise"]["warnings"]:
+        console.print(f"warning: {warning}", style="yellow")
 
 
-def many_products_table(results: Mapping[str, Result], name: str) -> str:
-    """One row per number of products of the many-products result ``name``.
-
-    Raises:
-        DataError: there is no such result.
-    """
-    result = require_result(results, "many_products", name)
-    columns = {
-        "accuracy": "good recognised",
-        "good_good": "called good",
-        "good_reject": "reject",
-        "good_unknown": "unknown",
-        "defective_reject": "defective: reject",
-        "defective_unknown": "unknown",
-    }
-    body = [
-        [
-            count,
-            *(cell(row[metric]) for metric in columns),
-            f"{row['graph_bytes']['fp16'] / 1e6:.1f}",
-            f"{row['milliseconds']:.1f}",
-            f"{row['training_seconds']:.0f}",
-        ]
-        for count, row in result.figures.items()
-    ]
-    headings = ["products", *columns.values(), "FP16 graph, MB", "FP32, ms", "training, s"]
-    settings = result.settings
-    note = (
-        f"<sub>{settings['model']['height']}×{settings['model']['width']} pixels, "
-        f"{settings['training_images']} training images of each, {settings['training']['steps']} steps, "
-        f"{settings['model']['memory']['centres']} patches of each; ONNX Runtime, one thread, "
-        f"{result.machine['processor']}, {result.created[:10]}, revision {result.revision}; `{result.command}`</sub>"
-    )
-    return table(headings, body) + "\n" + note + "\n"
-
-
-def mean_of(result: Result) -> dict[str, float | None]:
-    """The means over products of a quality result, as fractions."""
-    return result.figures["pytorch"]["mean"]
-
-
-def source(result: Result) -> str:
-    """One line that says where a table comes from."""
-    machine, training = result.machine, result.settings["training"]
-    minutes = result.figures["training_seconds"] / 60
-    return (
-        f"<sub>{result.settings['preset']} preset, seed {training['seed']}, {training['steps']} steps of "
-        f"{training['batch_size']}, {minutes:.0f} minutes of training on {machine['cores']} cores "
-        f"({machine['processor']}, no GPU), {result.created[:10]}, "
-        f"revision {result.revision}; `{result.command}`</sub>"
-    )
+def milliseconds(value: float | None) -> str:
+    """With three digits that mean something; a dash where there were too few calls."""
+    return "–" if value is None else f"{value:#.3g} ms" if value < 100 else f"{value:.0f} ms"
 
 
 def table(headings: Sequence[str], body: Iterable[Sequence[str]]) -> str:
@@ -161,11 +62,6 @@ def table(headings: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in body)]) + "\n"
 
 
-def cell(fraction: float | None) -> str:
-    """A fraction in percent, one decimal; a dash where it is not defined."""
-    return "–" if fraction is None else f"{percent(fraction):.1f}"
-
-
-def percent(fraction: float) -> float:
-    """A fraction in percent, two decimals."""
-    return round(100 * fraction, 2)
+def origin(result: Result) -> str:
+    """When, at which revision and by which command a result was measured."""
+    return f"{result.created[:10]}, revision {result.revision}; `{result.command}`"

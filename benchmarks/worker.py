@@ -1,7 +1,7 @@
 """The process that one contender lives in: loads it, then does what it is asked, one JSON line each way.
 
-Contenders have processes of their own, so that none meets another's threads, memory or libraries;
-:class:`.contender.Contender` is the other end. Started as ``python -m snl_edge.benchmarks.worker KIND SPEC``.
+Contenders have processes of their own, so that they share no threads, memory or libraries;
+:class:`.contender.Contender` is the other end. Started as ``python -m snl_edge.benchmarks.worker MODULE CLASS SPEC``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 import sys
 from importlib import import_module
 from typing import Any, Protocol, TextIO
+
+from pydantic import BaseModel, ConfigDict
 
 from snl_edge.errors import SnlEdgeError
 
@@ -23,20 +25,23 @@ class Subject(Protocol):
         ...
 
 
-SUBJECTS = {
-    "detector": ("detector_subject", "DetectorSubject", "DetectorSpec"),
-    "graph": ("graph_subject", "GraphSubject", "GraphSpec"),
-    "torch": ("torch_subject", "TorchSubject", "TorchSpec"),
-    "ceilings": ("ceilings", "Ceilings", "CeilingsSpec"),
-}
-"""Kinds of contenders: module, class, and class of the specification. Imported when asked for: some need torch."""
+class SubjectSpec(BaseModel):
+    """What exactly is measured; it travels to the worker as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def load(self) -> Subject:
+        """The subject, ready to be measured; called in the worker alone."""
+        raise NotImplementedError
 
 
-def load_subject(kind: str, spec: str) -> Subject:
-    """The contender of this kind that the JSON text ``spec`` describes."""
-    module_name, subject, specification = SUBJECTS[kind]
-    module = import_module(f".{module_name}", __package__)
-    return getattr(module, subject)(getattr(module, specification).model_validate_json(spec))
+def load_subject(module: str, name: str, spec: str) -> Subject:
+    """The contender that the JSON text ``spec`` describes, a `SubjectSpec` of the class ``name`` in ``module``.
+
+    Its module is imported here: some need torch.
+    """
+    specification: type[SubjectSpec] = getattr(import_module(module), name)
+    return specification.model_validate_json(spec).load()
 
 
 def serve(subject: Subject, questions: TextIO, answers: TextIO) -> None:
@@ -65,7 +70,7 @@ def main() -> None:
     loaded: list[Subject] = []
 
     def load() -> dict[str, Any]:
-        loaded.append(load_subject(sys.argv[1], sys.argv[2]))
+        loaded.append(load_subject(*sys.argv[1:]))
         return loaded[0].describe()
 
     if "error" not in _answer(answers, load):

@@ -12,12 +12,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from snl_edge.benchmarks.small_bundle import fused_graph
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.manifest import BundleContent, FrameSpec, InputSpec, Precision
 from snl_edge.runtime.tuning import Tuning
 from snl_edge.scoring.scale import ScoreCalibration
+from studies.small_bundle import fused_graph
 
 HEIGHT, WIDTH = 24, 40
 

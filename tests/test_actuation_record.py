@@ -16,7 +16,6 @@ from journals import new_journal, record
 from lines import light, line_config, run_to_end, running, wait_for, write_parts
 from prometheus_client import generate_latest
 
-from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import OutputError
 from snl_edge.stream.actuation import ENDED, KILLED, Actuation
 from snl_edge.stream.actuators import Account, OutcomeLog
@@ -27,6 +26,7 @@ from snl_edge.stream.journal_report import check_journal
 from snl_edge.stream.line import RunningLine
 from snl_edge.stream.record import Record
 from snl_edge.stream.service import _signals
+from studies.small_bundle import write_small_bundle
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +307,7 @@ def test_sigterm_ends_in_order_however_often_it_comes() -> None:
 def test_a_line_that_is_killed_again_and_again_loses_no_reject(tmp_path: Path) -> None:
     """With a real PLC's word: what it was told to move for is known to have moved, or said to be unknown."""
     pytest.importorskip("pymodbus", reason="pymodbus is not installed: pip install 'snl-edge[modbus]'")
-    from snl_edge.benchmarks.stream_kills import kill_line
+    from studies.line.kills import kill_line
 
     found = kill_line(tmp_path, 3, seed=1)
     assert found["unknown"] > 0

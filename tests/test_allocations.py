@@ -10,7 +10,7 @@ import onnx
 import pytest
 from contract_graph import contract_model, write_contract_bundle
 
-from snl_edge.benchmarks.allocations import allocated_per_frame
+from snl_edge.benchmarks.memory import allocated_per_frame
 from snl_edge.contract.graph import Prediction
 from snl_edge.errors import DataError
 from snl_edge.runtime.bundle_writer import write_bundle

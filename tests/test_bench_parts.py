@@ -16,20 +16,21 @@ from contract_graph import HEIGHT, WIDTH, write_contract_graph
 from jetsons import draw_orin_nano, write
 
 from snl_edge.benchmarks import noise
-from snl_edge.benchmarks.bench_figures import end_to_end, throttling
 from snl_edge.benchmarks.charts import Series, draw_chart, draw_key
+from snl_edge.benchmarks.figures import end_to_end, throttling
 from snl_edge.benchmarks.frames import Turn, frame_pool
 from snl_edge.benchmarks.graph_counts import count_graph
-from snl_edge.benchmarks.intervals import paired_ratio, unpaired_ratio
-from snl_edge.benchmarks.jetson_sensor import JetsonSensor, find_jetson
-from snl_edge.benchmarks.latency import alternate, summarise_latency
+from snl_edge.benchmarks.latency import alternate, paired_ratio, summarise_latency, unpaired_ratio
 from snl_edge.benchmarks.memory import process_memory
-from snl_edge.benchmarks.nvml_sensor import NvmlSensor
-from snl_edge.benchmarks.rapl_sensor import RaplSensor, find_rapl
+from snl_edge.benchmarks.meter import Meter
 from snl_edge.benchmarks.roofline import graph_roofline
-from snl_edge.benchmarks.sensors import Meter, Reading
+from snl_edge.benchmarks.sensors import JetsonSensor, NvmlSensor, RaplSensor, Reading, find_jetson, find_rapl
 from snl_edge.benchmarks.system import describe_system
 from snl_edge.errors import ExportError
+from snl_edge.machine.nvml import NvmlGpu
+from snl_edge.machine.thermal import thermal_zones
+from snl_edge.stream.sensors import powers, temperatures
+from studies.result_files import ROOT
 
 
 def test_a_percentile_that_few_calls_cannot_show_is_left_out() -> None:
@@ -168,7 +169,18 @@ class Nvml:
     reasons = 0x4 | 0x40
     others = (SimpleNamespace(pid=7, usedGpuMemory=1 << 20), SimpleNamespace(pid=8, usedGpuMemory=1 << 21))
 
+    def nvmlInit(self) -> None:  # noqa: N802
+        pass
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
     def nvmlDeviceGetPowerUsage(self, handle: int) -> int:  # noqa: N802
+        if handle == 1:
+            raise ValueError("not supported")
         return 61_500
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:  # noqa: N802
@@ -192,7 +204,7 @@ class Nvml:
 
 def test_a_throttled_or_busy_gpu_is_said_in_words() -> None:
     nvml = Nvml()
-    sensor = NvmlSensor(nvml, 0, "some GPU")
+    sensor = NvmlSensor(NvmlGpu(nvml, 0, "some GPU"))
     reading = sensor.read()
     assert reading == Reading(61.5, None, 83, 1410, ("power cap", "thermal (hardware)"))
     assert sensor.busy({7, 8}) == "some GPU is 70 % busy before the start"
@@ -203,6 +215,19 @@ def test_a_throttled_or_busy_gpu_is_said_in_words() -> None:
             sensor.read()
     subjects = {"tensorrt fp16": {"throughput": [{"sensors": meter.summary(images=10)}]}}
     assert throttling(subjects) == ["some GPU was throttled while tensorrt fp16 ran: power cap, thermal (hardware)"]
+
+
+def test_a_line_reads_gpus_and_zones_and_leaves_out_what_they_do_not_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml())
+    found = dict(temperatures())
+    assert (found["gpu0"], found["gpu1"]) == (83.0, 83.0)
+    assert dict(powers(tmp_path)) == {"gpu0": 61.5}
+    write(tmp_path / "sys/class/thermal/thermal_zone0/temp", 47500)
+    write(tmp_path / "sys/class/thermal/thermal_zone0/type", "cpu-thermal")
+    write(tmp_path / "sys/class/thermal/thermal_zone1/type", "switched off: it has no value")
+    assert thermal_zones(tmp_path) == [("cpu-thermal", 47.5)]
 
 
 class Counter:
@@ -276,7 +301,7 @@ def test_charts_show_every_point_and_name() -> None:
 
 
 PROGRAM = """
-from snl_edge.benchmarks.command import run_command
+from studies.command import run_command
 from snl_edge.errors import DataError
 
 def weigh(pounds: int):
@@ -287,6 +312,7 @@ run_command(weigh)
 
 
 def test_a_benchmark_ends_with_one_line() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM, "2"], capture_output=True, text=True, check=False, timeout=60)
+    command = [sys.executable, "-c", PROGRAM, "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert done.stderr.strip() == "weigh: the scales do not show 2: a spring is missing. Buy new ones."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from snl_edge.benchmarks.budgets import count, excesses, read_budgets
+from studies.speed.budgets import count, excesses, read_budgets
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 
 def test_edge_preset_stays_within_its_budgets(counted: dict) -> None:
-    assert not excesses(counted, read_budgets()), "if it must be: python -m snl_edge.benchmarks.budgets"
+    assert not excesses(counted, read_budgets()), "if it must be: python -m studies.speed.budgets"
 
 
 def test_every_figure_has_a_budget_and_an_excess_is_named(counted: dict) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from lines import SIDE, line_config, picture, running, wait_for, write_picture
 
-from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import BusyError, ConfigError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.stream import steering
@@ -19,6 +18,7 @@ from snl_edge.stream.control import Check
 from snl_edge.stream.golden import NOTHING_CHECKED
 from snl_edge.stream.journal import AuditEntry
 from snl_edge.stream.line import RunningLine
+from studies.small_bundle import write_small_bundle
 
 
 @pytest.fixture

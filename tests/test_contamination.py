@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from snl_edge.benchmarks.contamination import Draw, figures_of, plant
-from snl_edge.benchmarks.contamination_table import contamination_table
 from snl_edge.benchmarks.results import Result
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.loader import ImageStore
 from snl_edge.errors import DataError
 from snl_edge.training.calibrate import ImageSets
 from snl_edge.training.image_record import ImageEntry
+from studies.detection.contamination import Draw, figures_of, plant
+from studies.detection.tables import contamination_table
 
 
 def entry(name: str, standing: float | None) -> ImageEntry:

@@ -14,7 +14,6 @@ from lines import light, line_config, picture, records, run_to_end, running, wai
 from onnx import TensorProto
 
 from snl_edge.benchmarks.bench import frame_size
-from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.bundling.build import build, memory_of_frames
 from snl_edge.bundling.engine_trial import gate_detectors
 from snl_edge.bundling.gate_images import gate_images
@@ -37,6 +36,7 @@ from snl_edge.stream.check import check_line
 from snl_edge.stream.line import RunningLine
 from snl_edge.stream.prepare import PictureChecks, PictureFaults, Placer
 from snl_edge.training.checkpoint import load_model
+from studies.small_bundle import write_small_bundle
 
 FRAME = FrameSpec(height=100, width=140, colours="bgr")
 """Of the contract graph's 24 x 40: halved once more across than down, then interpolated."""

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from standin.build import CannotBuildError, build
 
-from snl_edge.benchmarks.gpu_proof import torch_steps
-from snl_edge.benchmarks.gpu_proof.lines import FILE, read_lines
-from snl_edge.benchmarks.gpu_proof.outcome import DRY_RUN
-from snl_edge.benchmarks.gpu_proof.settings import ProofSettings
-from snl_edge.benchmarks.gpu_tables import AWAITS, gpu_table
 from snl_edge.benchmarks.results import Result, read_result
 from snl_edge.errors import DataError
+from studies.gpu_proof import torch_steps
+from studies.gpu_proof.lines import FILE, read_lines
+from studies.gpu_proof.outcome import DRY_RUN
+from studies.gpu_proof.settings import ProofSettings
+from studies.gpu_proof.tables import AWAITS, gpu_table
+from studies.gpu_proof.unpack import copy_studies
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,10 +38,12 @@ def outcome(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
     shutil.copytree(bundle, folder / "work" / "edge")
     # An H100's: TensorRT-RTX does not list it.
     environment = {**os.environ, **found, "OMP_NUM_THREADS": "1", "STANDIN_COMPUTE_CAPABILITY": "90"}
+    copy_studies(folder / "site")
+    environment["PYTHONPATH"] = os.pathsep.join([found["PYTHONPATH"], str(folder / "site")])
     places = [f"--work={folder / 'work'}", f"--out={folder / 'out'}", f"--root={ROOT}"]
     what = ["--quick", "--presets=edge", "--precisions=fp16"]
     for part, only in (("first", "doctor,driver"), ("second", "targets,engines,speed")):
-        program = [sys.executable, "-m", "snl_edge.benchmarks.gpu_proof.run", part, f"--only={only}"]
+        program = [sys.executable, "-m", "studies.gpu_proof.run", part, f"--only={only}"]
         done = subprocess.run(
             [*program, *places, *what], env=environment, cwd=folder, capture_output=True, text=True, check=False
         )
@@ -112,7 +115,7 @@ def test_table_shows_a_run_or_awaits_one(outcome: Result) -> None:
 
 def test_what_the_device_needs_travels_or_is_there():
     """A package that the base install gained and no half brings would end the proof at its first import."""
-    from snl_edge.benchmarks.gpu_proof.pack import LACKING
+    from studies.gpu_proof.pack import LACKING
 
     there = {"numpy", "onnxruntime", "opencv-python-headless", "rich", "typer"} | {
         "jinja2",

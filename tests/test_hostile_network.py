@@ -341,14 +341,14 @@ def test_a_hundred_tries_to_accept_without_a_descriptor_are_one() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_a_line_under_siege(tmp_path: Path) -> None:
-    """The whole of it, in a process of its own with few descriptors: what `python -m snl_edge.benchmarks.stream_siege`
+def test_an_attacked_line_answers_and_records(tmp_path: Path) -> None:
+    """The whole of it, in a process of its own with few descriptors: what `python -m studies.line.attack`
     measures for longer."""
     pytest.importorskip("onnx", reason="the train extra is not installed")
-    from snl_edge.benchmarks.stream_siege import Siege, besiege, line_process
+    from studies.line.attack import Attack, attack_line, line_process
 
     with line_process(tmp_path, descriptors=256, deadline_ms=60_000) as line:
-        seen = besiege(line, Siege(connections=300, addresses=60), seconds=4)
+        seen = attack_line(line, Attack(connections=300, addresses=60), seconds=4)
     assert seen["connections_held"] > 200, seen
     assert seen["descriptors_most"] < 200, seen
     for path in ("health", "metrics", "trigger"):

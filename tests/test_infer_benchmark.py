@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from contract_graph import write_contract_bundle
 
-from snl_edge.benchmarks.infer import WAYS, infer_table, measure, shares
-from snl_edge.benchmarks.results import read_results
 from snl_edge.errors import DataError
+from studies.result_files import read_results
+from studies.speed.infer import WAYS, infer_table, measure, shares
 
 
 def test_every_way_is_measured_and_told(tmp_path: Path) -> None:

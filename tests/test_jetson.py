@@ -17,7 +17,7 @@ from jetsons import (
 )
 
 from snl_edge import doctor
-from snl_edge.benchmarks.jetson_sensor import JetsonSensor, find_jetson
+from snl_edge.benchmarks.sensors import JetsonSensor, find_jetson
 from snl_edge.benchmarks.system import describe_system
 from snl_edge.jetson.board import is_jetson, jetpack_version, l4t_release
 from snl_edge.jetson.power_mode import power_modes

@@ -16,7 +16,6 @@ from journals import new_journal, record
 from lines import line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
 from pydantic import ValidationError
 
-from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import DataError, OutputError
 from snl_edge.image import read_image
 from snl_edge.infer.command import infer_files
@@ -29,6 +28,7 @@ from snl_edge.stream.journal_schema import FILE
 from snl_edge.stream.period import Period
 from snl_edge.stream.pictures import Pictures, PictureSettings
 from snl_edge.stream.shift_report import read_report
+from studies.small_bundle import write_small_bundle
 
 ALL = ["good", "reject", "unknown", "failsafe"]
 

@@ -18,7 +18,6 @@ from journals import until
 from lines import SIDE, light, line_config, picture, running, wait_for, write_picture
 from pydantic import ValidationError
 
-from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.stream.commands import Commands, OrderCommand, RecipeCommand
 from snl_edge.stream.config import LineConfig
@@ -27,6 +26,7 @@ from snl_edge.stream.line import RunningLine
 from snl_edge.stream.order import NO_ORDER, Order
 from snl_edge.stream.record import Record
 from snl_edge.stream.sinks import OpcUaSink
+from studies.small_bundle import write_small_bundle
 
 FULL: dict[str, Any] = {"order": "4711", "lot": "L22", "operator": "mm", "fields": {"shift": "early", "mould": "3"}}
 

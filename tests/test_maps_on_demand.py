@@ -12,12 +12,12 @@ from contract_graph import contract_images, write_contract_bundle
 from journals import until
 from lines import light, line_config, records, run_to_end, running, write_parts
 
-from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.contract.graph import Scores
 from snl_edge.errors import EngineError
 from snl_edge.runtime.detector import Detector
 from snl_edge.stream.inference import Engine
 from snl_edge.stream.pending import _MAP_EVERY_S
+from studies.small_bundle import write_small_bundle
 
 
 @pytest.fixture(scope="module")

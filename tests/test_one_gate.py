@@ -9,9 +9,7 @@ from pathlib import Path
 from snl_edge.outside.files import real_path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("snl_edge", "export", "calibration")
-BENCH = ("bench.py", "compare.py", "report.py", "results.py", "quality_figure.py", "frames.py", "graph_counts.py")
-"""Of benchmarks, what `snl-edge bench` runs; the others read what they wrote themselves."""
+FOLDERS = ("snl_edge", "export", "calibration", "benchmarks")
 READERS = {
     *("read_text", "read_bytes", "fromfile", "imread", "imdecode", "model_validate_json", "load_file", "safe_open"),
     *("VideoCapture", "read_model", "InferenceSession", "ZipFile", "DictReader", "fdopen", "deserialize_cuda_engine"),
@@ -39,9 +37,16 @@ OWN = {
     "snl_edge/runtime/gpu.py": "/proc/device-tree and PCI devices in /sys",
     "snl_edge/jetson/power_mode.py": "/etc/nvpmodel.conf",
     "snl_edge/jetson/rails.py": "sensors in /sys",
-    "snl_edge/stream/sensors.py": "sensors in /sys",
+    "snl_edge/machine/thermal.py": "sensors in /sys",
+    "benchmarks/sensors.py": "sensors in /sys",
+    "benchmarks/memory.py": "/proc",
+    "benchmarks/noise.py": "/proc/stat",
+    "benchmarks/system.py": "files of the system in /proc, /sys and /etc",
     # What it wrote itself, in memory or in its own folder.
     "snl_edge/answer.py": "/dev/null",
+    "benchmarks/cold_start.py": "what a process that it started says",
+    "benchmarks/contender.py": "what a worker that it started says",
+    "benchmarks/worker.py": "what the process that started it asks",
     "snl_edge/atomic.py": "the file that was just written",
     "snl_edge/runtime/bundle_writer.py": "the graph that was just copied",
     "snl_edge/training/repeats.py": "JPEG encoded in memory",
@@ -94,7 +99,6 @@ def test_nothing_reads_past_the_gate() -> None:
 def _sources() -> Iterator[Path]:
     for folder in FOLDERS:
         yield from (path for path in (ROOT / folder).rglob("*.py") if path.parent.name != "outside")
-    yield from (ROOT / "benchmarks" / name for name in BENCH)
 
 
 def _calls(tree: ast.AST) -> Iterator[str]:

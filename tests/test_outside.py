@@ -21,9 +21,6 @@ import pytest
 import torch
 
 from snl_edge.benchmarks.compare import compare_files
-from snl_edge.benchmarks.fuzzing import bombs, seeds
-from snl_edge.benchmarks.fuzzing.bombs import zeros
-from snl_edge.benchmarks.fuzzing.mutations import changed_bytes
 from snl_edge.data.check import survey
 from snl_edge.data.csv_table import open_table
 from snl_edge.data.labelme import LabelmeFile
@@ -52,6 +49,10 @@ from snl_edge.training import loop
 from snl_edge.training.checkpoint import read_checkpoint
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.review import read_review
+from studies.hostile import bombs, seeds
+from studies.hostile.bombs import zeros
+from studies.hostile.mutations import changed_bytes
+from studies.result_files import ROOT
 
 PLACES: dict[str, Callable[[Path], object]] = {
     "a pipe": os.mkfifo,
@@ -124,8 +125,8 @@ def test_pictures_of_line_cameras_fit_and_larger_ones_are_refused_before_they_ar
 IN_LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path
-from snl_edge.benchmarks.fuzzing import bombs
-from snl_edge.benchmarks.fuzzing.parsers import PARSERS
+from studies.hostile import bombs
+from studies.hostile.parsers import PARSERS
 from snl_edge.errors import SnlEdgeError
 for name in sys.argv[1:]:
     made = bombs.bombs(name)
@@ -156,8 +157,14 @@ BOMBS = {
 @pytest.mark.parametrize("parser", BOMBS)
 def test_bombs_are_refused_in_little_memory(tmp_path: Path, parser: str) -> None:
     code = IN_LITTLE_MEMORY % (BOMBS[parser],)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", code, parser], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, parser],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.split("\n")[:-1] == [f"{parser} refused"] * len(BOMBS[parser]), done.stderr[-2000:]
 

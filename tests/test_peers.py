@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from snl_edge.benchmarks import peers_environment as environment
-from snl_edge.benchmarks.patches import choose_patches
-from snl_edge.benchmarks.peers import MODELS, VERDICTS, choose_models, parse_seeds, without_verdicts
-from snl_edge.benchmarks.results import read_results
-from snl_edge.benchmarks.training_speed import measure, summarise
 from snl_edge.errors import ConfigError
+from studies.peers import environment
+from studies.peers.patches import choose_patches
+from studies.peers.quality import MODELS, VERDICTS, choose_models, parse_seeds, without_verdicts
+from studies.result_files import ROOT, read_results
+from studies.speed.training import measure, summarise
 
 
 def test_the_environment_shares_torch_with_ours_and_pins_anomalib():
@@ -85,12 +85,12 @@ def test_speeds_are_compared_within_a_round():
 
 @pytest.mark.skipif(
     not environment.is_ready(environment.ENVIRONMENT, environment.requirements()),
-    reason="no .venv-peers: python -m snl_edge.benchmarks.peers makes it",
+    reason="no .venv-peers: python -m studies.peers.quality makes it",
 )
 def test_anomalib_trains_on_our_images_and_our_metrics_judge_it(line, tmp_path):
-    command = [sys.executable, "-m", "snl_edge.benchmarks.peers", str(line), "--name", "tiny", "--seeds", "3"]
+    command = [sys.executable, "-m", "studies.peers.quality", str(line), "--name", "tiny", "--seeds", "3"]
     options = ["--steps", "3", "--batch-size", "4", "--results", str(tmp_path)]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, timeout=900, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     files = sorted((tmp_path / "tiny").glob("*.json"))
     assert [file.name for file in files] == sorted(f"{model}-seed3.json" for model in MODELS)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from lines import line_config, write_parts
 
-from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.stream import check
 from snl_edge.stream.check import Finding, check_line
 from snl_edge.stream.clock import clock_synchronised
+from studies.small_bundle import write_small_bundle
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from snl_edge.benchmarks.presets import MEASURED, count_parameters, presets_table
-from snl_edge.benchmarks.results import read_results
-from snl_edge.benchmarks.rows import ROWS
 from snl_edge.errors import DataError
 from snl_edge.model.config import override
 from snl_edge.model.presets import PRESETS
 from snl_edge.training.config import TrainingConfig
+from studies.ablation.rows import ROWS
+from studies.result_files import read_results
+from studies.speed.presets import MEASURED, count_parameters, presets_table
 
 
 @pytest.mark.parametrize("name", MEASURED)

@@ -1,4 +1,4 @@
-"""Whatever a reader is given ends in a value or in one line of ours; at length: `snl_edge.benchmarks.fuzz`."""
+"""Whatever a reader is given ends in a value or in one line of ours; at length: `studies.hostile.fuzz`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snl_edge.benchmarks.fuzzing.parsers import PARSERS
 from snl_edge.errors import SnlEdgeError
 from snl_edge.outside.csv_rows import csv_rows
 from snl_edge.outside.graph_file import require_no_other_file
@@ -22,6 +21,7 @@ from snl_edge.outside.json_text import parse_json
 from snl_edge.outside.packed import unpack_gzip
 from snl_edge.outside.shown import shown
 from snl_edge.outside.yaml_text import parse_yaml
+from studies.hostile.parsers import PARSERS
 
 BRIEF = settings(
     derandomize=True,

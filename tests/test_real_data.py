@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from conftest import short_training
 
-from snl_edge.benchmarks.quality import agreement
 from snl_edge.bundling.build import build
 from snl_edge.data.layouts import open_dataset
 from snl_edge.evaluation.run import evaluate_model
 from snl_edge.model.config import override
 from snl_edge.model.presets import preset
 from snl_edge.training.loop import train
+from studies.detection.quality import agreement
 
 DATA = os.environ.get("SNL_EDGE_DATA", "")
 pytestmark = [

@@ -10,7 +10,6 @@ import pytest
 import torch
 from conftest import short_training, small_model
 
-from snl_edge.benchmarks.recognition import measure
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.loader import ImageStore
 from snl_edge.data.synthetic import PRODUCTS, write_synthetic_line
@@ -22,6 +21,7 @@ from snl_edge.training.checkpoint import load_model
 from snl_edge.training.cluster import cluster, cluster_products
 from snl_edge.training.loop import train
 from snl_edge.training.recognition import RecognitionFit, embed, fit_recognition, rounding_noise
+from studies.detection.recognition import measure
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,10 @@ import json
 
 import pytest
 
-from snl_edge.benchmarks import results as results_module
-from snl_edge.benchmarks.results import read_results, save_result
-from snl_edge.benchmarks.summary import fill, summarise
-from snl_edge.benchmarks.tables import COLUMNS, RECOGNITION_COLUMNS
 from snl_edge.errors import DataError
+from studies.detection.tables import COLUMNS, RECOGNITION_COLUMNS
+from studies.result_files import FOLDER, read_results, save_result
+from studies.summary import fill, summarise
 
 
 @pytest.fixture
@@ -79,4 +78,4 @@ def test_a_damaged_result_is_named(saved):
 
 
 def test_committed_results_can_be_read():
-    assert all(result.kind for result in read_results(results_module.FOLDER).values())
+    assert all(result.kind for result in read_results(FOLDER).values())

@@ -11,11 +11,12 @@ from contract_graph import HEIGHT, WIDTH, write_contract_bundle, write_contract_
 
 from snl_edge.benchmarks.contender import Contender
 from snl_edge.benchmarks.detector_subject import DetectorSpec
-from snl_edge.benchmarks.edge_install import summarise_wheels
-from snl_edge.benchmarks.graph_subject import GraphSpec
-from snl_edge.benchmarks.results import read_results, save_result
-from snl_edge.benchmarks.speed import choose_groups, group_figures, make_specs, teacher_specs
-from snl_edge.benchmarks.speed_tables import (
+from snl_edge.errors import BundleError, ConfigError, ExportError, SnlEdgeError
+from studies.result_files import read_results, save_result
+from studies.speed.beside_peers import choose_groups, group_figures, make_specs, teacher_specs
+from studies.speed.edge_install import summarise_wheels
+from studies.speed.graph_subject import GraphSpec
+from studies.speed.tables import (
     install_table,
     machines_table,
     ratios_table,
@@ -23,8 +24,7 @@ from snl_edge.benchmarks.speed_tables import (
     speed_table,
     teacher_table,
 )
-from snl_edge.benchmarks.teacher_graph import write_teacher_graph
-from snl_edge.errors import BundleError, ConfigError, ExportError, SnlEdgeError
+from studies.speed.teacher_graph import write_teacher_graph
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
@@ -32,7 +32,7 @@ def test_a_graph_runs_in_a_process_of_its_own(tmp_path: Path, runtime: str) -> N
     pytest.importorskip(runtime)
     graph = write_contract_graph(tmp_path / "graph.onnx")
     spec = GraphSpec(graph=graph, runtime=runtime, threads=1, size=(HEIGHT, WIDTH))  # pyright: ignore[reportArgumentType]
-    with Contender("a peer", "graph", spec, threads=1) as contender:
+    with Contender("a peer", spec, threads=1) as contender:
         taken = contender.ask("calls", batch=1, seconds=0.01)["seconds"]["graph"]
         assert len(taken) >= 5
         assert min(taken) > 0
@@ -44,13 +44,13 @@ def test_a_graph_runs_in_a_process_of_its_own(tmp_path: Path, runtime: str) -> N
 def test_what_a_worker_raises_arrives_as_it_was(tmp_path: Path) -> None:
     spec = DetectorSpec(bundle=tmp_path, backend="onnxruntime", precision="fp32", frame=(8, 8), threads=1)
     with pytest.raises(BundleError, match="no bundle.*manifest"):
-        Contender("ours", "detector", spec, threads=1)
+        Contender("ours", spec, threads=1)
 
 
 def test_a_worker_that_dies_is_named(tmp_path: Path) -> None:
     write_contract_bundle(tmp_path / "line")
     spec = DetectorSpec(bundle=tmp_path / "line", backend="onnxruntime", precision="fp32", frame=(8, 8), threads=1)
-    with Contender("ours", "detector", spec, threads=1) as contender:
+    with Contender("ours", spec, threads=1) as contender:
         contender._process.kill()
         contender._process.wait()
         with pytest.raises(SnlEdgeError, match="process of ours ended: signal 9"):
@@ -61,8 +61,8 @@ def test_contenders_share_threads_and_ours_runs_through_the_detector(tmp_path: P
     write_contract_bundle(tmp_path / "line")
     peers = {"efficientad_s": tmp_path / "peer.onnx"}
     specs = make_specs("edge", tmp_path / "line", peers, threads=2, frame=(480, 640), compiled=True)
-    assert {kind for name, (kind, _) in specs.items() if name.startswith("snl_")} == {"detector"}
-    assert {spec.threads for _, spec in specs.values()} == {2}
+    assert {type(spec) for name, spec in specs.items() if name.startswith("snl_")} == {DetectorSpec}
+    assert {spec.threads for spec in specs.values()} == {2}
     assert {"pytorch_eager", "pytorch_compile", "efficientad_s_openvino", "efficientad_s_onnxruntime"} <= set(specs)
     with pytest.raises(ConfigError, match="no group 'tank'"):
         choose_groups("edge,tank")
@@ -80,12 +80,12 @@ def test_our_teacher_stands_beside_us_as_it_is_in_the_whole_graph(bundle: Path, 
 
 
 def group(rng: np.random.Generator, peers: dict[str, float]) -> dict:
-    weather = rng.uniform(1, 2, 7)
-    ways = {"snl_openvino_fp32": {"fitted": list(10 * weather), "detector": list(11 * weather)}}
-    ways["snl_openvino_fp32"]["backend"] = list(9 * weather)
-    ways["teacher_openvino_fp32"] = {"graph": list(6 * weather)}
-    ways["snl_onnxruntime_fp32"] = {"fitted": list(20 * weather)}
-    ways |= {name: {"graph": list(ms * weather)} for name, ms in peers.items()}
+    slowness = rng.uniform(1, 2, 7)
+    ways = {"snl_openvino_fp32": {"fitted": list(10 * slowness), "detector": list(11 * slowness)}}
+    ways["snl_openvino_fp32"]["backend"] = list(9 * slowness)
+    ways["teacher_openvino_fp32"] = {"graph": list(6 * slowness)}
+    ways["snl_onnxruntime_fp32"] = {"fitted": list(20 * slowness)}
+    ways |= {name: {"graph": list(ms * slowness)} for name, ms in peers.items()}
     figures = group_figures(ways)
     return figures | {
         "end_to_end": {"batch": 4, "ratio": 0.95, "fitted_ratio": 0.99},
@@ -140,7 +140,7 @@ def test_the_table_names_contenders_failures_and_noise(saved: Path) -> None:
 def test_what_nobody_measured_is_awaited() -> None:
     for show in (speed_table, ratios_table, teacher_table):
         assert "Awaits a run" in show({}, "cpu")
-        assert "speed --name cpu" in show({}, "cpu")
+        assert "beside_peers --name cpu" in show({}, "cpu")
     assert machines_table({}, "all").strip().endswith("`snl-edge bench BUNDLE`.")
 
 

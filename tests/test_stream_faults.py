@@ -23,7 +23,6 @@ from journals import fill, new_journal
 from lines import light, line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
 from resealed import edit_manifest
 
-from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import ConfigError, DataError, EngineError, OutputError
 from snl_edge.image import focus
 from snl_edge.stream.clock import Clock
@@ -46,6 +45,7 @@ from snl_edge.stream.sources.arrival import Arrivals
 from snl_edge.stream.sources.folder import FolderSource
 from snl_edge.stream.sources.gstreamer import GStreamerSettings
 from snl_edge.stream.sources.opencv import OpenCvSource
+from studies.small_bundle import write_small_bundle
 
 SOFTWARE = {"trigger": {"type": "software"}}
 

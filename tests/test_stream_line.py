@@ -15,7 +15,6 @@ import pytest
 from contract_graph import write_contract_bundle
 from lines import light, line_config, picture, records, run_to_end, running, wait_for, write_parts, write_picture
 
-from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import ConfigError, DataError, OutputError
 from snl_edge.infer.command import infer_files
 from snl_edge.runtime.bundle import Bundle
@@ -23,6 +22,7 @@ from snl_edge.stream.check import check_line
 from snl_edge.stream.journal_export import export_journal
 from snl_edge.stream.journal_report import check_journal
 from snl_edge.stream.line import RunningLine
+from studies.small_bundle import write_small_bundle
 
 SOFTWARE = {"trigger": {"type": "software"}}
 

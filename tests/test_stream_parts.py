@@ -26,7 +26,6 @@ from prometheus_client import generate_latest
 from pydantic import ValidationError
 from resealed import edit_manifest
 
-from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.data.synthetic import write_synthetic_line
 from snl_edge.errors import CameraError, ConfigError
 from snl_edge.image import focus, read_image
@@ -60,6 +59,7 @@ from snl_edge.stream.sources.video import VideoSettings
 from snl_edge.stream.standing import standing_warnings
 from snl_edge.stream.triggers import StdinTriggers
 from snl_edge.stream.watchdog import Watchdog
+from studies.small_bundle import write_small_bundle
 
 ROOT = Path(__file__).parents[1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,12 +10,6 @@ import sys
 import pytest
 from conftest import SIZE
 
-from snl_edge.benchmarks import rows as rows_module
-from snl_edge.benchmarks import runs as runs_module
-from snl_edge.benchmarks import study as study_module
-from snl_edge.benchmarks.results import read_results
-from snl_edge.benchmarks.rows import CHANGES, LADDER, PLAIN, ROWS, choose_rows
-from snl_edge.benchmarks.study import study
 from snl_edge.errors import ConfigError, SnlEdgeError
 from snl_edge.evaluation.interference import METRICS as PROBE_METRICS
 from snl_edge.evaluation.results import METRICS
@@ -23,6 +18,12 @@ from snl_edge.model.presets import PRESETS
 from snl_edge.training import loop
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.loop import TrainingInterruptedError
+from studies import trained_runs as runs_module
+from studies.ablation import rows as rows_module
+from studies.ablation import run as study_module
+from studies.ablation.rows import CHANGES, LADDER, PLAIN, ROWS, choose_rows
+from studies.ablation.run import study
+from studies.result_files import ROOT, read_results
 
 SMALL = [f"height={SIZE}", f"width={SIZE}", "student.embedding=32"]
 
@@ -158,10 +159,11 @@ def test_seeds_come_one_after_the_other_and_a_failure_stops_nothing(line, call, 
 
 
 def test_a_wrong_row_is_one_clear_line(line, tmp_path):
-    command = [sys.executable, "-m", "snl_edge.benchmarks.study", str(line), "--name", "tiny", "--rows", "rd,snl_xy"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120)
+    command = [sys.executable, "-m", "studies.ablation.run", str(line), "--name", "tiny", "--rows", "rd,snl_xy"]
+    place = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **place)
     assert done.returncode == 1
-    assert done.stderr.startswith("study: there is no row snl_xy. Choose among ladder, changes, all, rd, ")
+    assert done.stderr.startswith("studies.ablation.run: there is no row snl_xy. Choose among ladder, changes, all, rd")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("runs*"))
 

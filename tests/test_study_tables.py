@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from snl_edge.benchmarks import summary
-from snl_edge.benchmarks.results import read_results, save_result
-from snl_edge.benchmarks.study_picture import draw_study
-from snl_edge.benchmarks.study_results import METRICS, rows_of
-from snl_edge.benchmarks.study_tables import PROBES, VERDICTS, confirmation_table, spread
 from snl_edge.errors import DataError
+from studies import summary
+from studies.ablation.picture import draw_study
+from studies.ablation.results import METRICS, rows_of
+from studies.ablation.tables import PROBES, VERDICTS, confirmation_table, spread
+from studies.result_files import read_results, save_result
 
 PEER = "anomalib_stfpm"
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snl_edge.benchmarks import threshold_draws, threshold_rates
-from snl_edge.benchmarks.results import Result, find_result, read_results
-from snl_edge.benchmarks.threshold_rates import WHOLE, Draw, judge_alone, judge_together, measure_rates
+from snl_edge.benchmarks.results import Result
 from snl_edge.data.samples import GOOD, Dataset, Sample
 from snl_edge.errors import DataError
 from snl_edge.scoring.expected_rates import EXPECTED
+from studies.result_files import find_result, read_results
+from studies.thresholds import draws as threshold_draws
+from studies.thresholds import rates as threshold_rates
+from studies.thresholds.rates import WHOLE, Draw, judge_alone, judge_together, measure_rates
 
 
 def drawn(images: int, number: int = 0) -> Draw:

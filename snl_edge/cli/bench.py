@@ -10,7 +10,7 @@ import typer
 from snl_edge.answer import say
 
 from .app import WholeSentences, app
-from .numbers import number
+from .numbers import number, parse_numbers
 from .options import parse_size
 
 
@@ -65,8 +65,7 @@ def run(
     from dataclasses import replace
 
     from snl_edge.benchmarks.bench import BenchOptions, bench
-    from snl_edge.benchmarks.bench_table import print_figures
-    from snl_edge.benchmarks.frames import parse_numbers
+    from snl_edge.benchmarks.tables import print_figures
 
     options = BenchOptions(
         backends=tuple(backend or ()),

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import typer
 
+from snl_edge.errors import ConfigError
+
 MOST_SEED = 2**32 - 1
 """What every generator of random numbers takes."""
 
@@ -28,3 +30,15 @@ def number(low: float, high: float, *, above: bool = False, below: bool = False)
 
     parse.__name__ = "float"  # what the help calls it
     return parse
+
+
+def parse_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Numbers from 1 to 9999 written as ``1,4,8``, each once, in order.
+
+    Raises:
+        ConfigError: that is no list of numbers.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and len(word) < 5 and int(word) for word in words):
+        raise ConfigError(f"{option} {text} is not understood", fix=f"write numbers, as in {option} 1,4,8")
+    return tuple(sorted(set(map(int, words))))

@@ -8,7 +8,6 @@ place; a good model flags it all the same.
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from snl_edge.image import fit_to_input
 
 from .evaluate import Predict
 from .metrics import PixelMetrics, rank_images
+from .results import nan_as_none
 
 MOST = 16
 """Probes of each kind and product."""
@@ -73,8 +73,8 @@ class Interference:
 
     def figures(self) -> dict[str, Any]:
         """The figures as plain data for JSON: fractions, ``None`` where not defined."""
-        products = {name: _plain(asdict(product)) for name, product in self.products.items()}
-        return {"mean": _plain(self.mean), "products": products}
+        products = {name: nan_as_none(asdict(product)) for name, product in self.products.items()}
+        return {"mean": nan_as_none(self.mean), "products": products}
 
 
 def measure_interference(
@@ -211,7 +211,3 @@ def _read(sample: Sample, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 def _auroc(good: Sequence[float], probes: Sequence[float]) -> float:
     return rank_images([*good, *probes], [False] * len(good) + [True] * len(probes)).auroc
-
-
-def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}

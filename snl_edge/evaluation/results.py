@@ -155,9 +155,9 @@ class Evaluation:
                     for name, (stopped, unknown) in self.strangers.items()
                 },
             },
-            "mean": _plain(self.mean),
-            "products": _plain(products),
-            "recognition": _plain(asdict(self.recognition)),
+            "mean": nan_as_none(self.mean),
+            "products": nan_as_none(products),
+            "recognition": nan_as_none(asdict(self.recognition)),
             "seen": self.seen.figures() if self.seen else None,
             "notes": list(self.notes),
         }
@@ -192,9 +192,10 @@ def _some(names: Sequence[str]) -> str:
     return name_some(list(names))
 
 
-def _plain(value: Any) -> Any:
+def nan_as_none(value: Any) -> Any:
+    """``value`` for JSON: a metric that is not defined is null; tuples become lists."""
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: nan_as_none(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [nan_as_none(entry) for entry in value]
     return None if isinstance(value, float) and math.isnan(value) else value

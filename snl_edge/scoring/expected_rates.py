@@ -27,7 +27,7 @@ EXPECTED = (
     Rates(150, 0.0099, 0.000, 0.051),
     Rates(200, 0.0156, 0.000, 0.046),
 )
-"""Of benchmarks/results/threshold_draws-real10.json, made by :mod:`snl_edge.benchmarks.threshold_draws`
+"""Of studies/results/threshold_draws-real10.json, made by :mod:`studies.thresholds.draws`
 (docs/thresholds.md): the largest of the means resampled and trained, of products together and alone, and the range that
 holds all."""
 

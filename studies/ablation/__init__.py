@@ -1,0 +1,1 @@
+"""What each part of the method adds: rows of settings, trained with several seeds."""

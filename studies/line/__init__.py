@@ -1,0 +1,1 @@
+"""The whole line: throughput, long runs, kills, and hostile connections."""

@@ -1,0 +1,1 @@
+"""Methods of others on our images, backbones and metrics, in an environment of their own."""

@@ -1,0 +1,1 @@
+"""Time, operations and bytes: beside peers, of presets, of training, of `infer`; and budgets for them."""

@@ -1,0 +1,1 @@
+"""What thresholds from few images keep of their promise."""
