@@ -16,7 +16,7 @@ import typer
 
 from snl_edge.atomic import write_text
 from snl_edge.errors import DataError
-from snl_edge.stream.settings_table import settings_table
+from snl_edge.stream.config.settings_table import settings_table
 
 from .command import run_command
 from .command_kills_table import command_kills_table

@@ -33,9 +33,9 @@ from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.frame import swapped
 from snl_edge.runtime.manifest import FILE, FrameSpec, InputSpec
-from snl_edge.stream.check import check_line
+from snl_edge.service.check import check_line
+from snl_edge.stream.capture.prepare import PictureChecks, PictureFaults, Placer
 from snl_edge.stream.line import RunningLine
-from snl_edge.stream.prepare import PictureChecks, PictureFaults, Placer
 from snl_edge.training.checkpoint import load_model
 
 FRAME = FrameSpec(height=100, width=140, colours="bgr")

@@ -19,7 +19,7 @@ from lines import write_parts
 from standin.build import CannotBuildError, build
 
 from snl_edge.benchmarks.small_bundle import write_small_bundle
-from snl_edge.stream.journal_report import check_journal
+from snl_edge.stream.journal.soundness import check_journal
 
 HERE = Path(__file__).parent
 STOOD_IN = "driver and TensorRT stood in for"

@@ -15,30 +15,27 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..errors import ConfigError, OutputError, SnlEdgeError
 from ..runtime.tuning import usual_range
-from .actuation import Unaccounted
-from .camera import Camera
-from .commands import Commands
-from .config import LineConfig
-from .control import Check, Latest, State, Status
-from .counting import Counting
-from .drift import Drift
-from .health import Health
-from .inference import Engine, Judgement
-from .journal import Journal
-from .judging import Judge
-from .metrics import Depths, Metrics
-from .order import NO_ORDER, Order
-from .outputs import Outputs
-from .part import Part, Parts
-from .record import Record
-from .recorder import Recorder
-from .shares import Shares
-from .steering import Steering, audited
-from .taken_up import take_up
-from .tally import Tally
-from .triggers import Software
-from .waiting import Waiting
-from .watchdog import Watchdog
+from .capture.camera import Camera
+from .capture.triggers import Software
+from .config.line_config import LineConfig
+from .control.commands import Commands
+from .control.interface import Check, Latest, State, Status
+from .health.drift import Drift
+from .health.health import Health
+from .health.metrics import Depths, Metrics
+from .health.shares import Shares
+from .health.tally import Counting, Tally
+from .health.watchdog import Watchdog
+from .journal.journal import Journal
+from .outputs.outputs import Outputs
+from .pipeline.inference import Engine, Judgement
+from .pipeline.judging import Judge
+from .pipeline.parts import Part, Parts, Waiting
+from .pipeline.recorder import Recorder
+from .records.actuation import Unaccounted
+from .records.record import NO_ORDER, Order, Record
+from .steering.steering import Steering, audited
+from .steering.taken_up import take_up
 
 
 class RunningLine:

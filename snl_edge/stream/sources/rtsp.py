@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import field_validator
 
 from ...errors import CameraError
+from ...network.credentials import Secret
 from ..settings import Seconds, Settings
-from ..sinks.settings import Secret
 from .arrival import Arrivals
 from .base import Colour, PictureError
 
