@@ -49,7 +49,7 @@ from snl_edge.stream.health.standing import standing_warnings
 from snl_edge.stream.health.watchdog import Watchdog
 from snl_edge.stream.journal.journal import Journal
 from snl_edge.stream.outputs.actuators import GpioActuator
-from snl_edge.stream.pipeline.judging import Rules
+from snl_edge.stream.pipeline.judgement import Rules
 from snl_edge.stream.sources import open_source
 from snl_edge.stream.sources.base import EndOfPictures
 from snl_edge.stream.sources.genicam import to_bgr

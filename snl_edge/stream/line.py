@@ -29,7 +29,7 @@ from .health.watchdog import Watchdog
 from .journal.journal import Journal
 from .outputs.outputs import Outputs
 from .pipeline.inference import Engine, Judgement
-from .pipeline.judging import Judge
+from .pipeline.judgement import Ruling
 from .pipeline.parts import Part, Parts, Waiting
 from .pipeline.recorder import Recorder
 from .records.actuation import Unaccounted
@@ -67,10 +67,10 @@ class RunningLine:
         self.state = taken_up.state(config)
         products = {camera.name: camera.product for camera in config.cameras}
         uncompared = [camera.name for camera in config.cameras if not camera.compare_product]
-        self._judge = Judge(config.rules, self.state, products, uncompared)
-        taken_up.admitted.tell(self._judge)
+        self._ruling = Ruling(config.rules, self.state, products, uncompared)
+        taken_up.admitted.tell(self._ruling)
         self._drift = Drift(config.drift)
-        self.steering = Steering(config, self.state, self.journal, self._judge, self._drift, taken_up)
+        self.steering = Steering(config, self.state, self.journal, self._ruling, self._drift, taken_up)
         self._shares = Shares(config.shares)
         self._counting = Counting(
             {
@@ -91,10 +91,10 @@ class RunningLine:
             tuple(self._outputs.backlogs()),
         )
         deadline = None if config.deadline_ms is None else config.deadline_ms / 1000
-        self.parts = Parts(deadline, self._judge.failsafe, self._decided, self._triggered)
+        self.parts = Parts(deadline, self._ruling.failsafe, self._decided, self._triggered)
         self._waiting = Waiting(config.queue.size, config.queue.policy)
         self._judgement = Judgement(
-            self._judge,
+            self._ruling,
             self.parts,
             self.recorder,
             block=config.queue.policy == "block",
@@ -123,7 +123,7 @@ class RunningLine:
             self._engines,
             self.recorder,
             self._outputs,
-            self._judge,
+            self._ruling,
             config.actuators,
             config.deadline_ms,
             self._shares,
@@ -207,7 +207,7 @@ class RunningLine:
         return self.state.recipe.lost or next((engine.lost for engine in self._engines if engine.lost), "")
 
     def _wants_map(self, part: Part, score: float, nearest: int, distance: float) -> bool:
-        return self._judge.needs_map(part, score, nearest, distance) or self.recorder.wants_map(part.camera)
+        return self._ruling.needs_map(part, score, nearest, distance) or self.recorder.wants_map(part.camera)
 
     def _fault(self) -> str | None:
         return self._health.fault() if self._mode in ("running", "draining") else f"the line is {self._mode}"

@@ -20,7 +20,7 @@ from ..journal.kept_pictures import FOLDER as PICTURES
 from ..outputs.actuators import Actuators, GpioActuator, ModbusActuator
 from ..outputs.sinks import JsonLinesSink, MqttSink, Sinks
 from ..pipeline.golden import GoldenSettings
-from ..pipeline.judging import Rules
+from ..pipeline.judgement import Rules
 from ..pipeline.parts import QueuePolicy
 from ..pipeline.recipe import EngineSettings
 from ..pipeline.recorder import JournalSettings

@@ -11,7 +11,7 @@ from ..control.interface import Check
 from ..outputs.actuators import Actuator
 from ..outputs.outputs import Outputs
 from ..pipeline.inference import Engine
-from ..pipeline.judging import Judge
+from ..pipeline.judgement import Ruling
 from ..pipeline.recipe import LineState
 from ..pipeline.recorder import Recorder
 from .drift import Drift
@@ -30,7 +30,7 @@ class Health:
     engines: Sequence[Engine]
     recorder: Recorder
     outputs: Outputs
-    judge: Judge
+    ruling: Ruling
     actuators: Sequence[Actuator]
     """Their settings."""
     deadline_ms: float | None
@@ -46,9 +46,9 @@ class Health:
         found = [camera.check() for camera in self.cameras]
         found += [engine.check(self.limits.stuck_after_s) for engine in self.engines]
         found += [self.shares.check(), *self.counting.checks(), self.recorder.check(), *self.outputs.checks()]
-        found += [Check(f"rejects {camera}", "warning", text) for camera, text in self.judge.alarms().items()]
+        found += [Check(f"rejects {camera}", "warning", text) for camera, text in self.ruling.alarms().items()]
         manifest = self.state.recipe.bundle.manifest
-        found += standing_warnings(self.cameras, self.judge.rules, manifest, self.actuators, self.deadline_ms)
+        found += standing_warnings(self.cameras, self.ruling.rules, manifest, self.actuators, self.deadline_ms)
         found += self.drift.checks(manifest)
         fault = self.fault()
         return found if fault is None else [Check("line", "failed", f"{fault}: restart the service"), *found]

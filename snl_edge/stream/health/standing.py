@@ -10,7 +10,7 @@ from ..capture.camera import Camera
 from ..capture.prepare import frozen_within
 from ..control.interface import Check
 from ..outputs.actuators import Actuator
-from ..pipeline.judging import Rules
+from ..pipeline.judgement import Rules
 
 
 def standing_warnings(

@@ -1,24 +1,18 @@
-"""The engine's thread: waiting parts in, verdicts out. One for each batch in flight, and one that judges."""
+"""The engine's threads, one for each batch in flight: waiting parts in, scores and the maps that are wanted out."""
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import GpuLostError, ResultError, SnlEdgeError
 from ...runtime.prediction import Scores
 from ..control.interface import Check
-from .judging import Judge
+from .judgement import Inspected, Judgement
 from .parts import Part, Parts, Waiting
 from .recipe import EngineSettings, Recipe
-from .recorder import Recorder
 
 _log = logging.getLogger(__name__)
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
@@ -163,50 +157,3 @@ class Engine(threading.Thread):
         if not self.is_alive():
             return Check(name, "failed", "its thread has ended; restart the service")
         return Check(name, "ok", self._recipe.reason if self._recipe else "ready")
-
-
-class Inspected(NamedTuple):
-    """A batch that an engine has run: its parts, their scores, and by number of the part the maps that were wanted."""
-
-    parts: list[Part]
-    scores: Scores
-    maps: dict[int, NDArray[np.float32]]
-
-
-class Judgement(threading.Thread):
-    """Judges what the engines give, while they run the next batch."""
-
-    def __init__(self, judge: Judge, parts: Parts, recorder: Recorder, *, block: bool, batches: int) -> None:
-        super().__init__(name="judgement", daemon=True)
-        self._judge = judge
-        self._parts = parts
-        self._recorder = recorder
-        self._block = block
-        self._batches: queue.Queue[Inspected | None] = queue.Queue(batches)
-
-    def put(self, inspected: Inspected) -> None:
-        """Hands a batch over; waits where judgement is behind."""
-        self._batches.put(inspected)
-
-    def run(self) -> None:
-        """The thread's body; ends at `finish`."""
-        while (item := self._batches.get()) is not None:
-            for index, part in enumerate(item.parts):
-                begun = time.monotonic()
-                anomaly_map = item.maps.get(index)
-                score, nearest, distance = (output[index].item() for output in item.scores)
-                try:
-                    record = self._judge.record(part, anomaly_map, score, nearest, distance)
-                except Exception:  # as above
-                    _log.exception("judging part %d of %s", part.sequence, part.camera)
-                    self._parts.fail(part, "engine")
-                    continue
-                part.stages["judge"] = time.monotonic() - begun
-                self._parts.decide(part, record, anomaly_map)
-            if self._block:
-                self._recorder.wait_for_room()
-
-    def finish(self) -> None:
-        """Judges what is there and ends the thread; call it once the engines have ended."""
-        self._batches.put(None)
-        self.join()

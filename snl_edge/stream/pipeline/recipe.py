@@ -21,7 +21,8 @@ from ...runtime.frame import as_images
 from ...runtime.manifest import Precision, sha256_of
 from ...runtime.prediction import Scores
 from ...runtime.signature import configured_trust
-from ...runtime.verdict import Verdict, judge
+from ...runtime.tuning import standing_doubts
+from ...runtime.verdict import Judge, Verdict
 from ..records.record import NO_ORDER, Order
 from ..settings import Settings
 
@@ -158,9 +159,9 @@ class Recipe:
         """
         prediction = self._detectors[0].predict(as_images(image, self.takes)[None])
         size = image.shape[:2]
-        return [
-            judge(bundle.manifest, self.precision, prediction, 0, size, product, compare=compare) for bundle in bundles
-        ]
+        manifests = [bundle.manifest for bundle in bundles]
+        judges = [Judge(one, self.precision, product, compare=compare, odd=standing_doubts(one)) for one in manifests]
+        return [judge.verdict(prediction, 0, size) for judge in judges]
 
     @property
     def lost(self) -> str:

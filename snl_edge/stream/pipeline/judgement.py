@@ -1,24 +1,30 @@
-"""From the graph's outputs to the record of a part: verdict, blobs, what the line is to do."""
+"""From the graph's outputs to the record of a part, on a thread of its own: verdict, blobs, what the line is to do."""
 
 from __future__ import annotations
 
+import logging
+import queue
+import threading
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ...runtime.regions import Blob, find_blobs
-from ...runtime.tuning import UNKNOWN, standing_doubts
-from ...runtime.verdict import Decision, decide
+from ...runtime.prediction import Scores
+from ...runtime.tuning import standing_doubts
+from ...runtime.verdict import Decision, Judge
 from ..records.record import Action, PictureFile, Record
 from ..settings import FailsafeAction, Settings
-from .parts import Part
+from .parts import Part, Parts
 from .recipe import InForce, LineState
+from .recorder import Recorder
+
+_log = logging.getLogger(__name__)
 
 
 class NofM(Settings):
@@ -58,8 +64,10 @@ class Rules(Settings):
         return self.mismatch or ("hold" if self.unknown == "pass" else self.unknown)
 
 
-class Judge:
-    """Makes records. Only one thread calls `record`; any may call `needs_map` and `failsafe`.
+class Ruling:
+    """What becomes of a part: makes its record from what the `Judge` says and the line's rules.
+
+    Only one thread calls `record`; any may call `needs_map` and `failsafe`.
 
     Attributes:
         rules: what follows from a verdict.
@@ -77,7 +85,7 @@ class Judge:
         self._ignored: dict[tuple[str, tuple[int, int]], NDArray[np.bool_] | None] = {}
         self._products = products
         self._uncompared = frozenset(uncompared)
-        self._doubted: tuple[InForce | None, frozenset[str]] = (None, frozenset())
+        self._judges: dict[str, tuple[InForce, Judge]] = {}
         longest = max(rule.of if rule else 1 for rule in (rules.confirm, rules.alarm))
         self._recent = {camera: deque[bool](maxlen=longest) for camera in products}
 
@@ -86,8 +94,8 @@ class Judge:
         self._ignored[camera, size] = ignored
 
     def needs_map(self, part: Part, score: float, nearest: int, distance: float) -> bool:
-        """Whether `record` cannot do without the part's anomaly map: where pixels are ignored, or it is not good."""
-        return self._ignores(part) is not None or not self._decide(part, score, nearest, distance).good
+        """Whether `record` cannot do without the part's anomaly map."""
+        return self._judge_of(part).needs_map(score, nearest, distance)
 
     def record(
         self, part: Part, anomaly_map: NDArray[np.float32] | None, score: float, nearest: int, distance: float
@@ -96,17 +104,8 @@ class Judge:
 
         ``anomaly_map`` may be None where `needs_map` said no. Ignored pixels of it become 0.
         """
-        ignored = self._ignores(part)
-        if ignored is not None:
-            assert anomaly_map is not None
-            anomaly_map[ignored] = 0.0
-            score = float(anomaly_map.max())
-        decision = self._decide(part, score, nearest, distance)
+        decision, blobs, odd = self._judge_of(part).judge(anomaly_map, score, nearest, distance)
         action, reason = self._action(part.camera, decision)
-        blobs: tuple[Blob, ...] = ()
-        if decision.threshold is not None and decision.score > decision.threshold:
-            assert anomaly_map is not None
-            blobs = find_blobs(anomaly_map, decision.threshold)
         assert part.in_force is not None
         return replace(
             self._base(part, part.in_force.version),
@@ -119,28 +118,30 @@ class Judge:
             threshold=decision.threshold,
             blobs=blobs,
             recognised=decision.recognised,
-            warning=self._warning(part, decision),
+            warning=self._warning(part.camera, doubtful=bool(odd)),
         )
 
-    def _ignores(self, part: Part) -> NDArray[np.bool_] | None:
-        assert part.recipe is not None
-        return self._ignored[part.camera, part.recipe.size]
-
-    def _decide(self, part: Part, score: float, nearest: int, distance: float) -> Decision:
+    def _judge_of(self, part: Part) -> Judge:
+        """By what was in force when the part's picture was inspected."""
         assert part.recipe is not None
         assert part.in_force is not None
-        manifest, named = part.in_force.bundle.manifest, self._products[part.camera]
-        compare = part.camera not in self._uncompared
-        return decide(manifest, part.recipe.precision, score, nearest, distance, named, compare=compare)
+        known = self._judges.get(part.camera)
+        if known is None or known[0] is not part.in_force:
+            manifest = part.in_force.bundle.manifest
+            judge = Judge(
+                manifest,
+                part.recipe.precision,
+                self._products[part.camera],
+                compare=part.camera not in self._uncompared,
+                ignored=self._ignored[part.camera, part.recipe.size],
+                odd=standing_doubts(manifest),
+            )
+            known = self._judges[part.camera] = part.in_force, judge
+        return known[1]
 
-    def _warning(self, part: Part, decision: Decision) -> str | None:
-        assert part.in_force is not None
-        manifest, named = part.in_force.bundle.manifest, self._products[part.camera]
-        if part.in_force is not self._doubted[0]:
-            self._doubted = part.in_force, frozenset(standing_doubts(manifest))
-        odd = (decision.product or named or decision.recognised) in self._doubted[1] or UNKNOWN in self._doubted[1]
-        trusted = named is not None and part.camera in self._uncompared
-        return ", ".join([*(["threshold"] if odd else []), *(["not compared"] if trusted else [])]) or None
+    def _warning(self, camera: str, *, doubtful: bool) -> str | None:
+        trusted = self._products[camera] is not None and camera in self._uncompared
+        return ", ".join([*(["threshold"] if doubtful else []), *(["not compared"] if trusted else [])]) or None
 
     def failsafe(self, part: Part, reason: str) -> Record:
         """The record of a part that cannot be judged."""
@@ -204,3 +205,50 @@ class Judge:
 
 def _of_file(file: PictureFile) -> dict[str, Any]:
     return {"file": file.name, "file_size": file.size, "file_mtime_ns": file.mtime_ns}
+
+
+class Inspected(NamedTuple):
+    """A batch that an engine has run: its parts, their scores, and by number of the part the maps that were wanted."""
+
+    parts: list[Part]
+    scores: Scores
+    maps: dict[int, NDArray[np.float32]]
+
+
+class Judgement(threading.Thread):
+    """Judges what the engines give, while they run the next batch."""
+
+    def __init__(self, ruling: Ruling, parts: Parts, recorder: Recorder, *, block: bool, batches: int) -> None:
+        super().__init__(name="judgement", daemon=True)
+        self._ruling = ruling
+        self._parts = parts
+        self._recorder = recorder
+        self._block = block
+        self._batches: queue.Queue[Inspected | None] = queue.Queue(batches)
+
+    def put(self, inspected: Inspected) -> None:
+        """Hands a batch over; waits where judgement is behind."""
+        self._batches.put(inspected)
+
+    def run(self) -> None:
+        """The thread's body; ends at `finish`."""
+        while (item := self._batches.get()) is not None:
+            for index, part in enumerate(item.parts):
+                begun = time.monotonic()
+                anomaly_map = item.maps.get(index)
+                score, nearest, distance = (output[index].item() for output in item.scores)
+                try:
+                    record = self._ruling.record(part, anomaly_map, score, nearest, distance)
+                except Exception:  # whatever is wrong with one part, the next one must be judged
+                    _log.exception("judging part %d of %s", part.sequence, part.camera)
+                    self._parts.fail(part, "engine")
+                    continue
+                part.stages["judge"] = time.monotonic() - begun
+                self._parts.decide(part, record, anomaly_map)
+            if self._block:
+                self._recorder.wait_for_room()
+
+    def finish(self) -> None:
+        """Judges what is there and ends the thread; call it once the engines have ended."""
+        self._batches.put(None)
+        self.join()
