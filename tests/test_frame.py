@@ -34,7 +34,8 @@ from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.frame import swapped
 from snl_edge.runtime.manifest import FILE, FrameSpec, InputSpec
 from snl_edge.service.check import check_line
-from snl_edge.stream.capture.prepare import PictureChecks, PictureFaults, Placer
+from snl_edge.stream.capture.camera_settings import PictureChecks
+from snl_edge.stream.capture.prepare import PictureFaults, Placer
 from snl_edge.stream.line import RunningLine
 from snl_edge.training.checkpoint import load_model
 

@@ -18,7 +18,7 @@ from snl_edge.runtime.prediction import Prediction
 from snl_edge.runtime.regions import on_picture
 from snl_edge.runtime.tuning import standing_doubts
 from snl_edge.runtime.verdict import Judge, Verdict
-from snl_edge.stream.capture.prepare import IgnoredRectangle, ignored_pixels
+from snl_edge.stream.capture.camera_settings import IgnoredRectangle, ignored_pixels
 from snl_edge.stream.pipeline.recipe import EngineSettings, Recipe
 from snl_edge.stream.records.record import Record
 

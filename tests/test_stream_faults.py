@@ -26,7 +26,8 @@ from resealed import edit_manifest
 from snl_edge.benchmarks.small_bundle import write_small_bundle
 from snl_edge.errors import ConfigError, DataError, EngineError, OutputError
 from snl_edge.image import focus
-from snl_edge.stream.capture.prepare import PictureChecks, PictureFaults
+from snl_edge.stream.capture.camera_settings import PictureChecks
+from snl_edge.stream.capture.prepare import PictureFaults
 from snl_edge.stream.config.line_config import read_config
 from snl_edge.stream.health.metrics import Metrics
 from snl_edge.stream.journal.journal import Journal
@@ -516,7 +517,7 @@ def test_a_part_that_is_decided_while_its_batch_is_taken_disturbs_no_other() -> 
     batches = [[Racing(), Racing()], []]
     judged: list[list[int]] = []
     waiting = SimpleNamespace(take=lambda max_wait: batches.pop(0))
-    engine = Engine(0, EngineSettings(), None, waiting, None, None)  # pyright: ignore[reportArgumentType]
+    engine = Engine(0, EngineSettings(), None, waiting, None)  # pyright: ignore[reportArgumentType]
     engine._judge = lambda batch: judged.append([part.slot for part in batch])
     engine.run()
     assert judged == [[5, 5]]
@@ -529,7 +530,7 @@ def test_a_fault_in_judging_or_in_a_picture_costs_no_record(bundle: Path, tmp_pa
         def broken(*arguments: object) -> None:
             raise ValueError("a bug")
 
-        monkeypatch.setattr(line._judge, "record", broken)
+        monkeypatch.setattr(line._ruling, "record", broken)
         write_picture(tmp_path / "parts", "0", picture(0))
         wait_for(lambda: line.recorder.committed == 1)
         monkeypatch.undo()

@@ -39,7 +39,7 @@ from snl_edge.runtime.manifest_file import read_manifest
 from snl_edge.runtime.regions import find_blobs
 from snl_edge.service.check import check_line
 from snl_edge.service.demo import demo_bundle, demo_config
-from snl_edge.stream.capture.prepare import IgnoredRectangle, ignored_pixels
+from snl_edge.stream.capture.camera_settings import IgnoredRectangle, ignored_pixels
 from snl_edge.stream.capture.triggers import StdinTriggers
 from snl_edge.stream.config.dashboard_settings import DashboardSettings
 from snl_edge.stream.config.line_config import LineConfig, read_config

@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ..stream.config.dashboard_settings import DashboardSettings
-from ..stream.control.bundles import recipes
+from ..stream.control.bundles import offered_bundles
 from ..stream.control.interface import Line
 from ..stream.journal.journal import Journal
 from ..stream.journal.thumbnails import kept_picture
@@ -145,7 +145,7 @@ def reading_routes(
     @router.get("/recipes")
     def listed_recipes() -> dict[str, Any]:
         """Bundles that the recipe may be changed to."""
-        found = recipes(settings.bundles) if settings.bundles else []
+        found = offered_bundles(settings.bundles) if settings.bundles else []
         return {"folder": settings.bundles is not None, "recipes": [asdict(one) for one in found]}
 
     return router

@@ -17,8 +17,8 @@ from ..runtime.frame import misfit
 from ..runtime.manifest import FILE as MANIFEST
 from ..runtime.manifest_file import read_manifest
 from ..runtime.tuning import standing_doubts
-from ..stream.capture.camera import CameraSettings
-from ..stream.capture.prepare import check_region, ignored_pixels, inspected
+from ..stream.capture.camera_settings import CameraSettings, check_region, ignored_pixels
+from ..stream.capture.prepare import inspected
 from ..stream.capture.triggers import EveryFrame, Gpio, Hardware, Interval, TriggerSettings
 from ..stream.config.line_config import LineConfig
 from ..stream.journal.kept_files import lost_journal

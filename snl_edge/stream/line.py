@@ -9,9 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .. import __version__
 from ..errors import ConfigError, OutputError, SnlEdgeError
 from ..runtime.tuning import usual_range
@@ -33,7 +30,7 @@ from .pipeline.judgement import Ruling
 from .pipeline.parts import Part, Parts, Waiting
 from .pipeline.recorder import Recorder
 from .records.actuation import Unaccounted
-from .records.record import NO_ORDER, Order, Record
+from .records.record import NO_ORDER, Order
 from .steering.steering import Steering, audited
 from .steering.taken_up import take_up
 
@@ -91,7 +88,7 @@ class RunningLine:
             tuple(self._outputs.backlogs()),
         )
         deadline = None if config.deadline_ms is None else config.deadline_ms / 1000
-        self.parts = Parts(deadline, self._ruling.failsafe, self._decided, self._triggered)
+        self.parts = Parts(deadline, self._ruling.failsafe, self._counting.take, self.recorder.put, self._triggered)
         self._waiting = Waiting(config.queue.size, config.queue.policy)
         self._judgement = Judgement(
             self._ruling,
@@ -101,7 +98,7 @@ class RunningLine:
             batches=2 * config.engine.in_flight,
         )
         self._engines = [
-            Engine(number, config.engine, self.parts, self._waiting, self._judgement, self._wants_map)
+            Engine(number, config.engine, self.parts, self._waiting, self._judgement)
             for number in range(config.engine.in_flight)
         ]
         self.cameras = {
@@ -206,20 +203,12 @@ class RunningLine:
         """Why this process can judge nothing any more, a lost GPU: end it at once, so that it is started again."""
         return self.state.recipe.lost or next((engine.lost for engine in self._engines if engine.lost), "")
 
-    def _wants_map(self, part: Part, score: float, nearest: int, distance: float) -> bool:
-        return self._ruling.needs_map(part, score, nearest, distance) or self.recorder.wants_map(part.camera)
-
     def _fault(self) -> str | None:
         return self._health.fault() if self._mode in ("running", "draining") else f"the line is {self._mode}"
 
     def _triggered(self, part: Part) -> None:
         part.order = self.state.order
         self._outputs.triggered(part)
-
-    def _decided(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
-        """Every part comes by here exactly once."""
-        self._counting.take(part, record)
-        self.recorder.put(part, record, anomaly_map)
 
     # What `control.Line` offers.
 

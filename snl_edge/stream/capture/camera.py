@@ -6,92 +6,26 @@ import logging
 import threading
 import time
 from collections import deque
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from ...bit_depth import DepthWatch, to_uint8
-from ...errors import CameraError, ConfigError, DataError
-from ...image import brightness
-from ...runtime.frame import misfit
-from ...runtime.manifest import InputSpec
+from ...errors import CameraError, ConfigError
 from ..control.interface import Check
 from ..pipeline.parts import Part, Parts, Waiting
-from ..pipeline.recipe import LineState, Recipe
+from ..pipeline.recipe import LineState
 from ..pipeline.recorder import Recorder
-from ..settings import Seconds, Settings
-from ..sources import SourceSettings, open_source
+from ..sources import open_source
 from ..sources.base import EndOfPictures, PictureError, Source
-from ..sources.folder import FolderSettings, FolderSource
-from ..sources.rtsp import RtspSettings
-from .prepare import IgnoredRectangle, PictureChecks, PictureFaults, Placer, Region, Rotation, inspected, least_focus
-from .triggers import EveryFrame, Hardware, TriggerSettings, firing
+from ..sources.folder import FolderSource
+from .camera_settings import CameraSettings
+from .prepare import FAULTS, Preparation
+from .triggers import EveryFrame, Hardware, firing
 
 _log = logging.getLogger(__name__)
 LONGEST_ID = 200
 """Characters of a part's id that are kept."""
 _NOTHING_NEW_S = 0.2
-
-
-class Reconnect(Settings):
-    """How a camera that has gone is looked for."""
-
-    first_s: Seconds = 0.5
-    """Pause before the first try; it doubles with each further one."""
-    most_s: Seconds = 10.0
-    """Longest pause."""
-
-
-class CameraSettings(Settings):
-    """One camera."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    """Its name in records, messages, file names and on screens."""
-    source: SourceSettings
-    """Where its pictures come from."""
-    trigger: TriggerSettings = EveryFrame()
-    """What says that a part is there."""
-    product: str | None = None
-    """What it always sees; recognised in each picture if not given."""
-    compare_product: bool = True
-    """Hold ``product`` against what is recognised, so that parts of other products do not pass. false: they pass if
-    their score is low, and the health page says so for as long as it is."""
-    region: Region | None = None
-    """The inspected rectangle of its picture, in pixels; all of it if not given."""
-    rotation: Rotation = 0
-    """Clockwise turn of the region, in degrees."""
-    ignore_mask: Path | None = None
-    """Picture file of the inspected region, of any size: anomalies do not count where it is white."""
-    ignore: tuple[IgnoredRectangle, ...] = ()
-    """Rectangles in which anomalies do not count."""
-    checks: PictureChecks = PictureChecks()
-    """When a picture cannot be judged."""
-    delay_ms: float = Field(default=0.0, ge=0)
-    """What a picture takes from its exposure until it is received (encoder, network). A trigger is answered by one that
-    is received so much later or more, so that it does not show what was there before."""
-    reconnect: Reconnect = Reconnect()
-    """What happens when it has gone."""
-    silent_after_s: Seconds = 10.0
-    """Without a picture for so long, a camera whose pictures should keep coming counts as gone."""
-
-    @model_validator(mode="after")
-    def _each_file_is_a_part(self) -> CameraSettings:
-        watched = isinstance(self.source, FolderSettings) and self.source.watch
-        if watched and isinstance(self.trigger, EveryFrame) and self.trigger.every > 1:
-            raise ValueError("each file of a watched folder is a part: leave out trigger.every")
-        return self
-
-    @model_validator(mode="after")
-    def _no_picture_waits_for_the_next(self) -> CameraSettings:
-        if isinstance(self.source, RtspSettings) and isinstance(self.trigger, Hardware):
-            raise ValueError(
-                "a network stream gives a picture when the next one begins, so with trigger hardware the verdict would "
-                "come with the next part: let the camera run free and trigger in another way, or read it by a "
-                "gstreamer pipeline (rtspsrc)"
-            )
-        return self
 
 
 class Camera(threading.Thread):
@@ -132,17 +66,13 @@ class Camera(threading.Thread):
         self._parts = parts
         self._waiting = waiting
         self._recorder = recorder
-        self._faults = PictureFaults(settings.checks, video=self._source.video)
-        self._focus_every = focus_every
+        self._preparation = Preparation(settings, self._source, focus_every)
         self._limit = waiting_limit
         self._triggered: deque[Part] = deque()
         self._wanted = threading.Condition()
         self._stopping = threading.Event()
         self._problem: str | None = "not opened yet"
         self._fault: str | None = None
-        self._placer = Placer()
-        self._depth = DepthWatch()
-        self._focused: tuple[Recipe, float] | None = None
         self._last_picture = time.monotonic()
 
     def start(self) -> None:
@@ -284,60 +214,16 @@ class Camera(threading.Thread):
     def _hand_over(self, part: Part, stored: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
         begun = time.monotonic()
         part.received = self._source.received
-        recipe = self._state.recipe
-        picture, fault = self._in_8_bits(stored, recipe.takes)
-        if picture is not None and fault is None:
-            part.recipe = recipe
-            swap = self._source.colour != recipe.takes.colours
-            try:
-                part.frame = inspected(picture, self.settings.region, self.settings.rotation, swap)
-            except CameraError as error:  # of the settings: opening the camera anew would not help
-                fault, self._fault = "size", str(error)
-            else:
-                if wrong := misfit(part.frame, recipe.takes):
-                    fault, self._fault = "size", "{}; {}: {}".format(*wrong)
-                else:
-                    fault = self._fault = self._place(part, part.frame, recipe)
+        unfit = self._preparation.prepare(part, stored, self._state.recipe)
+        self._fault = None if unfit is None else unfit.told
         part.stages["capture"] = begun - part.started
         part.stages["prepare"] = time.monotonic() - begun
-        if fault is not None:
+        if unfit is not None:
             part.release()
-            self._parts.fail(part, fault)
+            self._parts.fail(part, unfit.reason)
         elif dropped := self._waiting.put(part):
             dropped.release()
             self._parts.fail(dropped, "dropped")
-
-    def _in_8_bits(
-        self, stored: NDArray[np.uint8] | NDArray[np.uint16], takes: InputSpec
-    ) -> tuple[NDArray[np.uint8] | None, str | None]:
-        """The picture as the graph was trained on it, and what is wrong with it."""
-        self._depth.look(stored, takes.bits)
-        try:
-            picture = to_uint8(stored, takes.bits)
-        except DataError as error:
-            self._fault = str(error)
-            return None, "corrupt"
-        self._fault = self._faults.of_camera(picture)
-        return picture, self._fault
-
-    def _place(self, part: Part, frame: NDArray[np.uint8], recipe: Recipe) -> str | None:
-        """Puts the part's picture into a place of its own, and measures it; returns what is wrong with it."""
-        part.slot = recipe.acquire()
-        seen = self._placer.put(frame, recipe.takes, recipe.inputs[part.slot])
-        part.brightness = brightness(seen)
-        # Cheap at the model's size. Where the graph resizes, the host does so for some parts, until one is blurred.
-        wanted = part.sequence % self._focus_every == 0
-        blurred = None
-        if wanted or recipe.takes.frame is None or self._faults.blurred:
-            focus = self._placer.focus(frame, recipe.takes, seen)
-            part.focus = focus if wanted else None
-            blurred = self._faults.of_focus(focus, self._least_focus(recipe))
-        return self._faults.of_input(seen, part.brightness) or blurred
-
-    def _least_focus(self, recipe: Recipe) -> float:
-        if self._focused is None or self._focused[0] is not recipe:
-            self._focused = recipe, least_focus(recipe.bundle.manifest, self.settings.product)
-        return self._focused[1]
 
     def _fail_triggered(self, reason: str) -> None:
         with self._wanted:
@@ -367,7 +253,7 @@ class Camera(threading.Thread):
             return Check(name, "failed", FAULTS.get(self._fault, self._fault))
         if self._expects_pictures and silent > self.settings.silent_after_s:
             return Check(name, "failed", f"no picture for {silent:.0f} s: the driver hangs; replug the camera")
-        doubt = self._depth.doubt
+        doubt = self._preparation.doubt
         return Check(name, "warning" if doubt else "ok", doubt or f"{self.pictures} pictures")
 
     def stop(self) -> None:
@@ -375,11 +261,3 @@ class Camera(threading.Thread):
         self._stopping.set()
         if self._firing is not None:
             self._firing.stop()
-
-
-FAULTS = {
-    "blurred": "the picture has far less detail than training's had: check focus, clean the lens, see what covers it",
-    "black": "the picture is black: check lamp, lens cap and exposure",
-    "frozen": "the picture does not change: restart the camera; if what it sees stands still, set checks.frozen_within",
-    "size": "the picture has another size than the first: someone changed the camera; set it back or restart",
-}

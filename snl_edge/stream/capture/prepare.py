@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ...errors import CameraError, ConfigError, DataError
-from ...image import Fitter, fit_to_input, focus, read_image
+from ...bit_depth import DepthWatch, to_uint8
+from ...errors import CameraError, DataError
+from ...image import Fitter, brightness, focus
 from ...opencv import cv2
-from ...runtime.frame import swapped
+from ...runtime.frame import misfit, swapped
 from ...runtime.manifest import InputSpec, Manifest
-from ..settings import Settings, Share
+from ..pipeline.parts import Part
+from ..pipeline.recipe import Recipe
+from ..sources.base import Source
+from .camera_settings import CameraSettings, InspectedRegion, PictureChecks, Rotation
 
-Rotation: TypeAlias = Literal[0, 90, 180, 270]
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _FROZEN_GRID = 4
 """Of pictures that come byte for byte, each so many-th row and column is compared."""
@@ -32,53 +33,9 @@ _RELEASE = 2
 moves must let no part through."""
 
 
-class Region(Settings):
-    """A rectangle in pixels of the camera's picture."""
-
-    x: int = Field(ge=0)
-    """Left edge."""
-    y: int = Field(ge=0)
-    """Upper edge."""
-    width: int = Field(gt=0)
-    """To the right of x."""
-    height: int = Field(gt=0)
-    """Below y."""
-
-
-class IgnoredRectangle(Settings):
-    """A rectangle in shares (0 to 1) of the inspected region, after rotation."""
-
-    x: Share
-    """Left edge."""
-    y: Share
-    """Upper edge."""
-    width: Share
-    """To the right of x."""
-    height: Share
-    """Below y."""
-
-
-class PictureChecks(Settings):
-    """When a picture cannot be judged; its part gets the fail-safe verdict."""
-
-    black_below: float | None = Field(default=3.0, ge=0, le=255)
-    """Mean brightness (0 to 255) below which the picture counts as black: lamp or camera dead. null: no check."""
-    frozen_after: int | None = Field(default=3, ge=2)
-    """So many pictures of parts in a row that are the same mean a frozen camera. null: no check, and the health page
-    says so."""
-    frozen_within: int | None = Field(default=None, ge=0, le=255)
-    """Pictures are the same if the mean brightness of no field (some 32 x 32) differs by more grey levels. 0: byte
-    for byte, as sensors have noise. If not given, 4 for sources with video compression (``rtsp``, ``video``, a
-    ``gstreamer`` pipeline that decodes), where a repeated picture is not the same byte for byte; else 0."""
-    focus_below: float | None = Field(default=0.15, ge=0, lt=1)
-    """Share of the detail (variance of the Laplacian) that training's pictures of the camera's ``product``, or of the
-    product with least, had on average, below which a picture counts as blurred: out of focus, or the lens dirty or
-    covered. null: no check. There is none with a bundle without a reference."""
-    fixed_size: bool = True
-    """A picture of another size than the first is refused: someone changed the camera."""
-
-
-def inspected(picture: NDArray[np.uint8], region: Region | None, rotation: Rotation, swap: bool) -> NDArray[np.uint8]:
+def inspected(
+    picture: NDArray[np.uint8], region: InspectedRegion | None, rotation: Rotation, swap: bool
+) -> NDArray[np.uint8]:
     """The inspected part of a picture ``uint8 [h, w, 3]``. Copies only where something has to change.
 
     Args:
@@ -142,50 +99,6 @@ def least_focus(manifest: Manifest, product: str | None) -> float:
     return min((own.features["focus"].mean for own in known if "focus" in own.features), default=0.0)
 
 
-def check_region(camera: str, region: Region | None, rotation: Rotation, takes: InputSpec) -> None:
-    """Refuses a region, turned, of another size than the graph takes.
-
-    Raises:
-        ConfigError: it is.
-    """
-    if region is None or takes.frame is None:
-        return
-    width, height = (region.height, region.width) if rotation in (90, 270) else (region.width, region.height)
-    if (height, width) != takes.frame.size:
-        raise ConfigError(
-            f"camera {camera} inspects {width}x{height} pixels",
-            f"the bundle was built for frames of {takes.frame.width}x{takes.frame.height} alone",
-            f"change the region, or build with --frame {width}x{height}, or without --frame",
-        )
-
-
-def ignored_pixels(
-    mask: Path | None, rectangles: tuple[IgnoredRectangle, ...], size: tuple[int, int]
-) -> NDArray[np.bool_] | None:
-    """Which pixels ``bool [H, W]`` of the anomaly map do not count; None if all do.
-
-    Raises:
-        ConfigError: the mask cannot be read, or nothing would be left to inspect.
-    """
-    if mask is None and not rectangles:
-        return None
-    height, width = size
-    ignored = np.zeros(size, bool)
-    if mask is not None:
-        try:
-            white = read_image(mask).max(axis=2) > 127
-        except DataError as error:
-            raise ConfigError(error.what, error.why, "give a picture in which white is ignored") from error
-        # Area and any: a thin white line must not vanish when the mask shrinks.
-        ignored |= fit_to_input(white.astype(np.uint8)[..., None].repeat(3, axis=2) * 255, size)[..., 0] > 0
-    for box in rectangles:
-        rows = slice(int(box.y * height), int(np.ceil((box.y + box.height) * height)))
-        ignored[rows, int(box.x * width) : int(np.ceil((box.x + box.width) * width))] = True
-    if ignored.all():
-        raise ConfigError("the ignore mask covers the whole picture", fix="leave something to inspect")
-    return ignored
-
-
 def frozen_within(checks: PictureChecks, video: bool) -> int:
     """The limit that applies: ``checks.frozen_within``, or what suits a source with or without video compression."""
     return checks.frozen_within if checks.frozen_within is not None else COMPRESSION * video
@@ -241,6 +154,78 @@ class PictureFaults:
         return bool(cv2.absdiff(sample, self._first).max() <= self._within * (_RELEASE if frozen else 1))
 
 
+class Unfit(NamedTuple):
+    """Why a part cannot be judged by its picture."""
+
+    reason: str
+    """Of its fail-safe verdict."""
+    told: str
+    """What the health page says: one of `FAULTS`, or words."""
+
+
+class Preparation:
+    """Brings a camera's pictures to where the engine takes them from, and finds what makes one unfit. For one thread.
+
+    Args:
+        settings: the camera's.
+        source: where its pictures come from.
+        focus_every: measure the focus of each n-th part.
+    """
+
+    def __init__(self, settings: CameraSettings, source: Source, focus_every: int) -> None:
+        self._settings = settings
+        self._source = source
+        self._focus_every = focus_every
+        self._depth = DepthWatch()
+        self._faults = PictureFaults(settings.checks, video=source.video)
+        self._placer = Placer()
+        self._focused: tuple[Recipe, float] | None = None
+
+    @property
+    def doubt(self) -> str | None:
+        """What is doubtful about the depth of its pictures."""
+        return self._depth.doubt
+
+    def prepare(self, part: Part, stored: NDArray[np.uint8] | NDArray[np.uint16], recipe: Recipe) -> Unfit | None:
+        """Makes ``stored`` the part's picture, in a place of the recipe's inputs; None where it can be judged."""
+        self._depth.look(stored, recipe.takes.bits)
+        try:
+            picture = to_uint8(stored, recipe.takes.bits)
+        except DataError as error:
+            return Unfit("corrupt", str(error))
+        if fault := self._faults.of_camera(picture):
+            return Unfit(fault, fault)
+        part.recipe = recipe
+        swap = self._source.colour != recipe.takes.colours
+        try:
+            part.frame = inspected(picture, self._settings.region, self._settings.rotation, swap)
+        except CameraError as error:  # of the settings: opening the camera anew would not help
+            return Unfit("size", str(error))
+        if wrong := misfit(part.frame, recipe.takes):
+            return Unfit("size", "{}; {}: {}".format(*wrong))
+        fault = self._place(part, part.frame, recipe)
+        return None if fault is None else Unfit(fault, fault)
+
+    def _place(self, part: Part, frame: NDArray[np.uint8], recipe: Recipe) -> str | None:
+        """Puts the part's picture into a place of its own, and measures it; returns what is wrong with it."""
+        part.slot = recipe.acquire()
+        seen = self._placer.put(frame, recipe.takes, recipe.inputs[part.slot])
+        part.brightness = brightness(seen)
+        # Cheap at the model's size. Where the graph resizes, the host does so for some parts, until one is blurred.
+        wanted = part.sequence % self._focus_every == 0
+        blurred = None
+        if wanted or recipe.takes.frame is None or self._faults.blurred:
+            focus = self._placer.focus(frame, recipe.takes, seen)
+            part.focus = focus if wanted else None
+            blurred = self._faults.of_focus(focus, self._least_focus(recipe))
+        return self._faults.of_input(seen, part.brightness) or blurred
+
+    def _least_focus(self, recipe: Recipe) -> float:
+        if self._focused is None or self._focused[0] is not recipe:
+            self._focused = recipe, least_focus(recipe.bundle.manifest, self._settings.product)
+        return self._focused[1]
+
+
 def _fields(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Mean brightness of each field ``uint8 [h, w]``, about 32 each way, of a picture ``uint8 [H, W, 3]``."""
     rows = picture[:: max(1, picture.shape[0] // _ROWS)]
@@ -251,3 +236,12 @@ def _fields(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     whole = rows[: height * field[0], : width * field[1]]
     means = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(means, cv2.COLOR_RGB2GRAY)  # pyright: ignore[reportReturnType]
+
+
+FAULTS = {
+    "blurred": "the picture has far less detail than training's had: check focus, clean the lens, see what covers it",
+    "black": "the picture is black: check lamp, lens cap and exposure",
+    "frozen": "the picture does not change: restart the camera; if what it sees stands still, set checks.frozen_within",
+    "size": "the picture has another size than the first: someone changed the camera; set it back or restart",
+}
+"""What they mean, in words."""

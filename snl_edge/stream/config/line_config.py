@@ -12,7 +12,7 @@ from ...errors import ConfigError
 from ...outside.files import reason
 from ...outside.json_text import faults, validated
 from ...outside.yaml_text import read_yaml
-from ..capture.camera import CameraSettings
+from ..capture.camera_settings import CameraSettings
 from ..health.drift import DriftSettings
 from ..health.shares import SharesSettings
 from ..health.watchdog import WatchdogSettings

@@ -11,7 +11,7 @@ from ...runtime.manifest_file import read_manifest
 
 
 @dataclass(frozen=True)
-class Recipe:
+class OfferedBundle:
     """One bundle. Its files are checked when the line loads it, not in this list."""
 
     folder: str
@@ -22,16 +22,16 @@ class Recipe:
     """Why it cannot be used."""
 
 
-def recipes(folder: Path) -> list[Recipe]:
+def offered_bundles(folder: Path) -> list[OfferedBundle]:
     """The bundles directly below ``folder``, by name; a damaged manifest is listed with its fault."""
     found = []
     for manifest in sorted(folder.glob(f"*/{FILE}")):
         try:
             content = read_manifest(manifest)
         except BundleError as error:
-            found.append(Recipe(manifest.parent.name, manifest.parent.name, "", (), str(error)))
+            found.append(OfferedBundle(manifest.parent.name, manifest.parent.name, "", (), str(error)))
         else:
-            found.append(Recipe(manifest.parent.name, content.name, content.created, content.products))
+            found.append(OfferedBundle(manifest.parent.name, content.name, content.created, content.products))
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 from ...errors import GpuLostError, ResultError, SnlEdgeError
 from ...runtime.prediction import Scores
@@ -25,9 +24,6 @@ class Engine(threading.Thread):
     until it could be loaded anew: tried with growing pauses. Where the GPU is lost to this process, nothing is tried
     any more: `lost` says why, and the line has to end.
 
-    Args:
-        wants_map: whether a part's anomaly map is wanted, from the scores of its picture.
-
     Attributes:
         lost: why only a fresh process can go on; empty while this one can.
     """
@@ -39,11 +35,9 @@ class Engine(threading.Thread):
         parts: Parts,
         waiting: Waiting,
         results: Judgement,
-        wants_map: Callable[[Part, float, int, float], bool],
     ) -> None:
         super().__init__(name=f"engine {number}", daemon=True)
         self.lost = ""
-        self._wants_map = wants_map
         self._busy_since: float | None = None
         self._broken_since: float | None = None
         self._doubtful = False
@@ -105,7 +99,11 @@ class Engine(threading.Thread):
     def _wanted(self, batch: list[Part], scores: Scores) -> list[int]:
         """Which parts' maps are worth a copy to the host."""
         rows = zip(scores.score.tolist(), scores.product.tolist(), scores.product_distance.tolist(), strict=True)
-        return [row for row, (part, found) in enumerate(zip(batch, rows, strict=True)) if self._wants_map(part, *found)]
+        return [
+            row
+            for row, (part, found) in enumerate(zip(batch, rows, strict=True))
+            if self._results.wants_map(part, *found)
+        ]
 
     def _make_ready(self, recipe: Recipe) -> None:
         """Loads a broken engine anew; raises while it is not time yet."""

@@ -226,6 +226,10 @@ class Judgement(threading.Thread):
         self._block = block
         self._batches: queue.Queue[Inspected | None] = queue.Queue(batches)
 
+    def wants_map(self, part: Part, score: float, nearest: int, distance: float) -> bool:
+        """Whether a part's anomaly map is worth a copy to the host: it is needed, or somebody wants to see it."""
+        return self._ruling.needs_map(part, score, nearest, distance) or self._recorder.wants_map(part.camera)
+
     def put(self, inspected: Inspected) -> None:
         """Hands a batch over; waits where judgement is behind."""
         self._batches.put(inspected)

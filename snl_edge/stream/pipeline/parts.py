@@ -69,6 +69,7 @@ class Part:
 
 
 Decided = Callable[[Part, Record, "NDArray[np.float32] | None"], None]
+Counted = Callable[[Part, Record], None]
 
 
 class Parts:
@@ -79,7 +80,8 @@ class Parts:
     Args:
         deadline: seconds from trigger to verdict; None if there is none.
         failsafe: makes the record of a part that cannot be judged, from the part and the reason.
-        decided: is handed every part with its one record, and the anomaly map where there is one.
+        counted: is told of every part and its one record.
+        decided: is then handed them, and the anomaly map where there is one.
         triggered: is told of every part at its trigger.
     """
 
@@ -87,10 +89,12 @@ class Parts:
         self,
         deadline: float | None,
         failsafe: Callable[[Part, str], Record],
+        counted: Counted,
         decided: Decided,
         triggered: Callable[[Part], None],
     ) -> None:
         self._failsafe = failsafe
+        self._counted = counted
         self._decided = decided
         self._triggered = triggered
         self._changed = threading.Condition()
@@ -126,6 +130,7 @@ class Parts:
             part.decided = True
         # Before the part counts as done: who waits for the last part finds it with the recorder.
         try:
+            self._counted(part, record)
             self._decided(part, record, anomaly_map)
         finally:
             with self._changed:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import SnlEdgeError
-from ..capture.prepare import check_region, ignored_pixels
+from ..capture.camera_settings import check_region, ignored_pixels
 from ..config.line_config import LineConfig
 from ..control.interface import Check
 from ..journal.journal import Journal

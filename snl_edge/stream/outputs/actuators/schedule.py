@@ -22,7 +22,7 @@ from ...records.actuation import Actuation, Outcome
 from ...records.record import Record
 from .actuator_settings import ActuatorSettings
 from .outcomes import OutcomeLog
-from .travel import Missed, Part, Position, Travel
+from .travel import ActuatedPart, Missed, Position, Travel
 
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 5.0
@@ -116,7 +116,7 @@ class ActuatorThread(threading.Thread):
         self._fault = fault
         self._travel = Travel(settings)
         self._changed = threading.Condition()
-        self._due: list[tuple[float, int, Part]] = []
+        self._due: list[tuple[float, int, ActuatedPart]] = []
         self._number = itertools.count()
         self._give_up_at: float | None = None
         self._open = False
@@ -142,7 +142,7 @@ class ActuatorThread(threading.Thread):
         """
         if not self.concerned(record):
             return
-        part = Part(run, record, captured)
+        part = ActuatedPart(run, record, captured)
         with self._changed:
             self._arrive(part, self._travel.place(part))
 
@@ -222,14 +222,14 @@ class ActuatorThread(threading.Thread):
             return False
         return (not self._due and self._release_at == NEVER) or time.monotonic() >= self._give_up_at
 
-    def _arrive(self, part: Part, due: float | Missed | None) -> None:
+    def _arrive(self, part: ActuatedPart, due: float | Missed | None) -> None:
         if isinstance(due, Missed):
             self._end(part, due.outcome, None, due.why)
         elif due is not None:
             heapq.heappush(self._due, (due, next(self._number), part))
             self._changed.notify()
 
-    def _act(self, due: float, part: Part) -> None:
+    def _act(self, due: float, part: ActuatedPart) -> None:
         tolerance = self.settings.tolerance_ms
         past = (time.monotonic() - due) * 1e3
         if past > tolerance:
@@ -247,12 +247,12 @@ class ActuatorThread(threading.Thread):
         else:
             self._end(part, "done", past, "")
 
-    def _on(self, part: Part) -> bool:
+    def _on(self, part: ActuatedPart) -> bool:
         if not self._open:
             self._connect()
         return self._open and self._guarded(lambda: self._output.on(part.record))
 
-    def _end(self, part: Part, outcome: Outcome, late_ms: float | None, detail: str) -> None:
+    def _end(self, part: ActuatedPart, outcome: Outcome, late_ms: float | None, detail: str) -> None:
         record = part.record
         with self._changed:
             self.done += outcome == "done"

@@ -16,7 +16,7 @@ WRAP = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ActuatedPart:
     """A part that an actuator is to move for."""
 
     run: int
@@ -49,9 +49,9 @@ class Travel:
     def __init__(self, settings: ActuatorSettings) -> None:
         self._travel = settings.travel
         self._past: defaultdict[str, deque[Position]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
-        self._waiting: defaultdict[str, list[Part]] = defaultdict(list)
+        self._waiting: defaultdict[str, list[ActuatedPart]] = defaultdict(list)
 
-    def place(self, part: Part) -> float | Missed | None:
+    def place(self, part: ActuatedPart) -> float | Missed | None:
         """When the part is due, seconds of ``time.monotonic``; None if that is yet to be seen: `moved` will tell."""
         if isinstance(self._travel, Time):
             return part.captured + self._travel.delay_ms / 1e3
@@ -64,7 +64,7 @@ class Travel:
             return None
         return self._due(part, arrival)
 
-    def moved(self, camera: str, position: Position) -> list[tuple[Part, float | Missed]]:
+    def moved(self, camera: str, position: Position) -> list[tuple[ActuatedPart, float | Missed]]:
         """Takes a camera's new position and returns the waiting parts that have arrived, with what `place` says."""
         if isinstance(self._travel, Time):
             return []
@@ -80,13 +80,13 @@ class Travel:
         """Parts that have not arrived so far."""
         return sum(map(len, self._waiting.values()))
 
-    def abandon(self) -> list[Part]:
+    def abandon(self) -> list[ActuatedPart]:
         """Forgets the parts that still wait, and returns them."""
         waiting = [part for parts in self._waiting.values() for part in parts]
         self._waiting.clear()
         return waiting
 
-    def _due(self, part: Part, arrival: Position) -> float | Missed:
+    def _due(self, part: ActuatedPart, arrival: Position) -> float | Missed:
         assert not isinstance(self._travel, Time)
         if isinstance(self._travel, Encoder):
             beyond = self._beyond(part, arrival)
@@ -94,13 +94,13 @@ class Travel:
                 return Missed("late", f"first seen {beyond} counts beyond the actuator")
         return arrival.at + self._travel.delay_ms / 1e3
 
-    def _reached(self, part: Part, position: Position) -> bool:
+    def _reached(self, part: ActuatedPart, position: Position) -> bool:
         if isinstance(self._travel, Encoder):
             return position.encoder is not None and self._beyond(part, position) < WRAP // 2
         assert not isinstance(self._travel, Time)
         return position.sequence is not None and position.sequence >= part.record.sequence + self._travel.parts
 
-    def _beyond(self, part: Part, position: Position) -> int:
+    def _beyond(self, part: ActuatedPart, position: Position) -> int:
         assert isinstance(self._travel, Encoder)
         assert part.record.encoder is not None
         assert position.encoder is not None
