@@ -193,7 +193,7 @@ def test_parts_are_judged_while_a_recipe_is_checked_and_a_second_change_is_told_
 
 
 def test_the_same_refusal_in_a_loop_does_not_fill_the_audit(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from snl_edge.stream.steering import refusals as module
+    from snl_edge.stream.steering import audit as module
 
     with running(line_of(bundles)) as line:
 

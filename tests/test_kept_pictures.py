@@ -22,7 +22,8 @@ from snl_edge.image import read_image
 from snl_edge.infer.command import infer_files
 from snl_edge.runtime.manifest import InputSpec
 from snl_edge.stream.journal.journal import Journal
-from snl_edge.stream.journal.kept_pictures import Pictures, PictureSettings
+from snl_edge.stream.journal.journal_settings import PictureSettings
+from snl_edge.stream.journal.kept_pictures import Pictures
 from snl_edge.stream.journal.schema import FILE
 from snl_edge.stream.journal.soundness import check_journal
 from snl_edge.stream.report.export import export_journal

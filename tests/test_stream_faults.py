@@ -31,8 +31,9 @@ from snl_edge.stream.capture.prepare import PictureFaults
 from snl_edge.stream.config.line_config import read_config
 from snl_edge.stream.health.metrics import Metrics
 from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.journal.journal_settings import PictureSettings
 from snl_edge.stream.journal.kept_files import kept_files
-from snl_edge.stream.journal.kept_pictures import Pictures, PictureSettings
+from snl_edge.stream.journal.kept_pictures import Pictures
 from snl_edge.stream.journal.schema import FILE
 from snl_edge.stream.journal.soundness import check_journal
 from snl_edge.stream.line import RunningLine

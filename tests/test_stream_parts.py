@@ -44,8 +44,8 @@ from snl_edge.stream.capture.triggers import StdinTriggers
 from snl_edge.stream.config.dashboard_settings import DashboardSettings
 from snl_edge.stream.config.line_config import LineConfig, read_config
 from snl_edge.stream.config.settings_table import rows
+from snl_edge.stream.health.health import standing_warnings
 from snl_edge.stream.health.shares import Shares, SharesSettings
-from snl_edge.stream.health.standing import standing_warnings
 from snl_edge.stream.health.watchdog import Watchdog
 from snl_edge.stream.journal.journal import Journal
 from snl_edge.stream.outputs.actuators import GpioActuator

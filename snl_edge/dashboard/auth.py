@@ -1,4 +1,8 @@
-"""Who may come in: with a token, exchanged for a signed cookie by a browser or sent as a bearer by a program."""
+"""Who may come in, and what each role may do.
+
+With a token, exchanged for a signed cookie by a browser or sent as a bearer by a program. A path that is not named here
+is an engineer's, so a new one is closed to the others.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,33 @@ COOKIE = "snl_edge_session"
 LONGEST_NAME = 40
 MOST_CALLERS = 1024
 """Whose wrong tokens are remembered."""
+MACHINES = frozenset({"/health", "/metrics", "/api/trigger"})
+"""What machines ask."""
+READING = frozenset({"GET", "HEAD"})
+_OPERATING = frozenset(
+    {"/api/acknowledge", "/api/order", "/api/pause", "/api/recipe", "/api/self-test", "/api/trigger"}
+)
 
 _log = logging.getLogger(__name__)
+
+
+def allows(role: Role, method: str, path: str) -> bool:
+    """Whether ``role`` may send such a request.
+
+    A machine may trigger, and read health and metrics. A viewer may read everything, an operator may pause, set
+    order and recipe, test, acknowledge and trigger as well, an engineer may do everything.
+    """
+    if role == "engineer" or path == "/api/logout":
+        return True
+    if role == "machine":
+        return path in MACHINES
+    return method in READING or (role == "operator" and path in _OPERATING)
+
+
+def changes(role: Role) -> list[str]:
+    """Paths by which ``role`` may change the line, for the page to show what is of use."""
+    every = (*sorted(_OPERATING), "/api/shadow", "/api/threshold")
+    return [path for path in every if allows(role, "POST", path)]
 
 
 class TooManyTriesError(Exception):

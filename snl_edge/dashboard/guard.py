@@ -10,8 +10,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..network.addresses import is_loopback
-from .auth import COOKIE, Gate, TooManyTriesError
-from .roles import MACHINES, READING, allows
+from .auth import COOKIE, MACHINES, READING, Gate, TooManyTriesError, allows
 
 LARGEST_BODY = 16 * 1024
 _HEADERS = {

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from ..stream.config.dashboard_settings import Role
-from .roles import allows
+from .auth import allows
 
 _REFUSAL = {
     "type": "object",

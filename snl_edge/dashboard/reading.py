@@ -17,10 +17,10 @@ from ..stream.journal.journal import Journal
 from ..stream.journal.thumbnails import kept_picture
 from ..stream.records.record import REASONS, VerdictName
 from . import queries
+from .auth import changes
 from .events import EventFeed
 from .guard import refuse
 from .live import LiveFeed
-from .roles import changes
 from .wire import entry_json, known_parameters
 
 _WIDTHS = {"small": 320, "large": 1280}

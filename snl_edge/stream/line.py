@@ -31,7 +31,8 @@ from .pipeline.parts import Part, Parts, Waiting
 from .pipeline.recorder import Recorder
 from .records.actuation import Unaccounted
 from .records.record import NO_ORDER, Order
-from .steering.steering import Steering, audited
+from .steering.audit import audited
+from .steering.steering import Steering
 from .steering.taken_up import take_up
 
 

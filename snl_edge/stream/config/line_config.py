@@ -16,6 +16,7 @@ from ..capture.camera_settings import CameraSettings
 from ..health.drift import DriftSettings
 from ..health.shares import SharesSettings
 from ..health.watchdog import WatchdogSettings
+from ..journal.journal_settings import JournalSettings
 from ..journal.kept_pictures import FOLDER as PICTURES
 from ..outputs.actuators import Actuators, GpioActuator, ModbusActuator
 from ..outputs.sinks import JsonLinesSink, MqttSink, Sinks
@@ -23,7 +24,6 @@ from ..pipeline.golden import GoldenSettings
 from ..pipeline.judgement import Rules
 from ..pipeline.parts import QueuePolicy
 from ..pipeline.recipe import EngineSettings
-from ..pipeline.recorder import JournalSettings
 from ..settings import Settings
 from .dashboard_settings import DashboardSettings
 

@@ -13,11 +13,9 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from ...atomic import replacing
 from ...errors import OutputError
@@ -26,10 +24,10 @@ from ...opencv import cv2
 from ...runtime.frame import swapped
 from ...runtime.manifest import Colours
 from ...runtime.overlay import draw_overlay, draw_unknown, ignored_in
-from ..records.record import Record, VerdictName
-from ..settings import Settings
+from ..records.record import Record
 from ..timing import Clock
 from .journal import Journal, KeptPicture
+from .journal_settings import PictureSettings
 from .kept_files import FOLDER, kept_files
 
 _GIB = 2**30
@@ -42,32 +40,6 @@ _UNFINISHED = ".[0-9]*-*"
 _LATE = 20_000
 """A picture's record is among so many before the last: more are not given while 32 pictures are compressed."""
 _SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
-
-
-class PictureSettings(Settings):
-    """Which pictures are kept, and how long."""
-
-    of: tuple[VerdictName, ...] = ("reject", "unknown", "failsafe")
-    """Verdicts whose pictures and heatmaps are kept."""
-    good_every: int | None = Field(default=None, ge=1)
-    """Keep each n-th good part's picture, too."""
-    format: Literal["png", "jpeg"] = "png"
-    """``png`` keeps what was judged, bit by bit; ``jpeg`` takes far less space and time, but judged again it may give
-    another verdict. Heatmaps are JPEG."""
-    jpeg_quality: int | None = Field(default=None, ge=50, le=100)
-    """With ``format: jpeg``; higher shows more and takes more space. 92 if not given."""
-    keep_days: float = Field(default=90, gt=0, le=36_500)
-    """Older ones are removed; their verdicts stay."""
-    keep_gib: float = Field(default=20, gt=0)
-    """When all pictures together take more, the oldest are removed."""
-    min_free_gib: float = Field(default=1, ge=0)
-    """With less space on the disk, no picture is written and the oldest are removed: verdicts need the space."""
-
-    @model_validator(mode="after")
-    def _quality_of_jpeg(self) -> PictureSettings:
-        if self.jpeg_quality is not None and self.format != "jpeg":
-            raise ValueError("jpeg_quality needs format: jpeg; pictures are kept as PNG, without loss")
-        return self
 
 
 class Pictures:

@@ -12,19 +12,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from ..control.interface import Check, Latest
 from ..journal.gaps import Gaps
 from ..journal.journal import Journal, KeptPicture
-from ..journal.kept_pictures import Pictures, PictureSettings
+from ..journal.journal_settings import JournalSettings
+from ..journal.kept_pictures import Pictures
 from ..journal.retention import Retention
 from ..records.record import Entry, PictureFile, Record
-from ..settings import Milliseconds, Settings
 from ..timing import Clock, DueList
 from .parts import Part
 from .screen import Pending, Screen
@@ -33,29 +31,6 @@ _BATCH = 512
 _RETRY_S = 0.25
 _PICTURES_WAITING = 32
 BALLAST = "ballast"
-
-
-class JournalSettings(Settings):
-    """Where verdicts are kept, and what happens when they cannot be."""
-
-    folder: Path = Path("journal")
-    """On a local disk; a network share would not survive a power cut in one piece."""
-    keep_days: float | None = Field(default=730, gt=0)
-    """Older verdicts are removed, once every sink has delivered them; null: never."""
-    pictures: PictureSettings = PictureSettings()
-    """Which pictures are kept, and how long."""
-    patience_ms: Milliseconds = 100.0
-    """When the disk takes longer than this, actuators act without waiting for it."""
-    backlog: int = Field(default=10_000, ge=100)
-    """So many verdicts wait in memory while the disk refuses; beyond, every part gets the fail-safe verdict."""
-    ballast_mib: int = Field(default=16, ge=1)
-    """Space held back in a file, and given to the journal when the disk is full."""
-
-    @model_validator(mode="after")
-    def _pictures_go_first(self) -> JournalSettings:
-        if self.keep_days is not None and self.keep_days < self.pictures.keep_days:
-            raise ValueError("keep_days must not be less than pictures.keep_days: a picture needs its record")
-        return self
 
 
 class Recorder:

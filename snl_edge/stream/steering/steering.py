@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -21,8 +20,8 @@ from ..pipeline.golden import NOTHING_CHECKED, KnownBundles, require_no_flip, se
 from ..pipeline.judgement import Ruling
 from ..pipeline.recipe import InForce, LineState
 from ..records.record import Order
+from .audit import Refusals, audited
 from .choices import Choice, Chosen, choose, moment
-from .refusals import Refusals
 from .taken_up import NAMES, TakenUp, admitted, configured, told
 from .thresholds import Asked, asked_threshold, set_threshold, thresholds_in_force
 
@@ -260,18 +259,3 @@ class Steering:
         except SnlEdgeError as error:
             self._refusals.note(actor, change, error)
             raise
-
-
-@contextmanager
-def audited() -> Iterator[None]:
-    """A change that cannot be put on record is not made.
-
-    Raises:
-        OutputError: it cannot.
-    """
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise OutputError(
-            "nothing was changed", f"the journal cannot be written: {error}", "free or repair its disk"
-        ) from error

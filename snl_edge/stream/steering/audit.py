@@ -1,4 +1,4 @@
-"""Changes that were refused are on record, too: who wanted what, and why it was not to be."""
+"""Changes are on record: one that cannot be is not made, and those that were refused are, too, with who and why."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from ...errors import SnlEdgeError
+from ...errors import OutputError, SnlEdgeError
 from ..journal.journal import Journal
 
 ACTION = "refused"
@@ -45,3 +47,18 @@ class Refusals:
             self._journal.audit(actor, ACTION, change=change, why=str(error)[:1000], **({"more": more} if more else {}))
         except sqlite3.Error as failed:
             _log.error("the refusal is not in the audit: %s", failed)
+
+
+@contextmanager
+def audited() -> Iterator[None]:
+    """A change that cannot be put on record is not made.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutputError(
+            "nothing was changed", f"the journal cannot be written: {error}", "free or repair its disk"
+        ) from error
