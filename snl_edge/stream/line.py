@@ -37,7 +37,7 @@ from .steering.taken_up import take_up
 
 
 class RunningLine:
-    """A line from its file; see `control.Line` for what it offers while it runs.
+    """A line from its file; see `interface.Line` for what it offers while it runs.
 
     The way of a part: `Camera` → `Waiting` → `Engine` → `Judgement` → `Parts.decide` → `Recorder` → actuators, sinks.
 
@@ -211,10 +211,10 @@ class RunningLine:
         part.order = self.state.order
         self._outputs.triggered(part)
 
-    # What `control.Line` offers.
+    # What `interface.Line` offers.
 
     def trigger(self, camera: str, part: str | None, encoder: int | None) -> int | None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         if camera not in self.cameras:
             raise ConfigError(f"there is no camera {camera!r}", fix=f"choose of {', '.join(self.cameras)}")
         if not isinstance(self.cameras[camera].settings.trigger, Software):
@@ -227,11 +227,11 @@ class RunningLine:
         return self.cameras[camera].trigger(part, encoder)
 
     def latest(self, camera: str) -> Latest | None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         return self.recorder.latest(camera)
 
     def status(self) -> Status:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         recipe, tally = self.state.recipe, self.tally
         bundle, version = recipe.in_force
         manifest = bundle.manifest
@@ -260,36 +260,36 @@ class RunningLine:
         )
 
     def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> Check | None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         return self.steering.set_threshold(value, product, actor, confirmed=confirmed)
 
     def pause(self, paused: bool, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         self.steering.pause(paused, actor)
 
     def set_shadow(self, shadow: bool, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         self.steering.set_shadow(shadow, actor)
 
     def set_order(self, order: Order, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         self.steering.set_order(order, actor)
 
     def change_recipe(self, bundle: Path, actor: str, order: Order = NO_ORDER) -> Check:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         return self.steering.change_recipe(bundle, actor, order)
 
     def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         self.steering.refused(change, error, actor)
 
     def acknowledge(self, last: int, actor: str) -> Unaccounted | None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         with audited():
             return self.journal.acknowledge_unknown(last, actor)
 
     def self_test(self, actor: str) -> Check:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         return self.steering.self_test(actor)
 
     def _checks(self) -> list[Check]:

@@ -80,7 +80,7 @@ class Commands:
         self._bundles = bundles
 
     def change_recipe(self, asked: RecipeCommand, actor: str) -> Check:
-        """As `control.Line.change_recipe`, by the bundle's folder.
+        """As `interface.Line.change_recipe`, by the bundle's folder.
 
         Raises:
             SnlEdgeError: it is refused.

@@ -113,7 +113,7 @@ class Record:
     lot: str | None = None
     operator: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
-    """What was being made at its trigger, as in `order.Order`."""
+    """What was being made at its trigger, as in `Order`."""
 
 
 @dataclass(frozen=True, slots=True)

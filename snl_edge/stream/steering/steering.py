@@ -90,7 +90,7 @@ class Steering:
             self.pause(False, SELF_TEST)
 
     def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool) -> Check | None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         with self._alone(), self._refusing(actor, "threshold"), audited():
             recipe = self._state.recipe
             asked = asked_threshold(recipe.bundle, value, product, confirmed)
@@ -112,7 +112,7 @@ class Steering:
         return KnownBundles(dashboard and dashboard.bundles, [self._config.bundle, self._state.recipe.path])
 
     def pause(self, paused: bool, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         with self._changing, audited():
             chosen: dict[Chosen, Any] = {"paused": paused or None}
             if not paused and self._lost:  # whoever ends this pause was told by which recipe the line goes on
@@ -122,7 +122,7 @@ class Steering:
             self._keep(made)
 
     def set_shadow(self, shadow: bool, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         with self._changing, audited():
             file: dict[Chosen, Any] = {"shadow": configured(self._config, "shadow")}
             made = choose(self._journal, actor, "shadow", {"shadow": shadow}, file, on=shadow)
@@ -130,7 +130,7 @@ class Steering:
             self._keep(made)
 
     def set_order(self, order: Order, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         with self._changing, audited():
             wanted: dict[Chosen, Any] = {"order": order.plain() if order else None}
             made = choose(
@@ -147,7 +147,7 @@ class Steering:
             self._keep(made)
 
     def change_recipe(self, bundle: Path, actor: str, order: Order) -> Check:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         with self._alone(), self._refusing(actor, "recipe"), audited():
             self._changeover = Check(_CHANGEOVER, "ok", f"{bundle} is being loaded and checked, for {actor}")
             try:
@@ -205,11 +205,11 @@ class Steering:
         return checked
 
     def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         self._refusals.note(actor, change, error)
 
     def self_test(self, actor: str) -> Check:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         golden = self._config.golden
         if golden is None:
             return Check(SELF_TEST, "warning", "no samples: name their folder under golden in the configuration")
