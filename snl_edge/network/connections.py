@@ -19,23 +19,6 @@ from functools import lru_cache
 
 _OF_ONE = 64
 """Bits of an IPv6 address that name one network; one machine may use all the addresses below them."""
-
-
-@lru_cache(maxsize=1024)
-def caller_of(address: str) -> str:
-    """The caller behind an IP address: the address itself, of IPv6 its /64; other text as it is."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        if not found.is_loopback:
-            return str(ipaddress.ip_network((found, _OF_ONE), strict=False))
-    return str(found)
-
-
 REQUEST_S = 10.0
 """From the connection, or from the first byte on a kept one, to the end of the request; TLS handshake included."""
 WRITE_S = 20.0
@@ -51,6 +34,21 @@ _FEW = 4
 """So many from one caller are never too many: a browser opens six, but asks at once."""
 
 _log = logging.getLogger(__name__)
+
+
+@lru_cache(maxsize=1024)
+def caller_of(address: str) -> str:
+    """The caller behind an IP address: the address itself, of IPv6 its /64; other text as it is."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        if not found.is_loopback:
+            return str(ipaddress.ip_network((found, _OF_ONE), strict=False))
+    return str(found)
 
 
 class Connection:

@@ -11,6 +11,10 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_JUMP_S = 3600.0
+_TIME_ERROR = 5
+_TIMEX = 1024
+"""Bytes; `struct timex` of Linux has 208 on 64 bits. All zero it asks, and sets nothing."""
 _log = logging.getLogger(__name__)
 
 
@@ -64,12 +68,6 @@ class DueList(Generic[T]):
         with self._changed:
             self._closed = True
             self._changed.notify()
-
-
-_JUMP_S = 3600.0
-_TIME_ERROR = 5
-_TIMEX = 1024
-"""Bytes; `struct timex` of Linux has 208 on 64 bits. All zero it asks, and sets nothing."""
 
 
 class Clock:

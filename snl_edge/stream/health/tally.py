@@ -14,6 +14,7 @@ from ..control.interface import Check
 from ..pipeline.parts import Part
 from ..records.record import Record
 
+_log = logging.getLogger(__name__)
 _LATEST = 1000
 _RATE_SECONDS = 10
 
@@ -64,9 +65,6 @@ class Tally:
         with self._lock:
             scores = {product: list(values) for product, values in self._scores.items()}
         return {product: [float(v) for v in np.quantile(values, quantiles)] for product, values in scores.items()}
-
-
-_log = logging.getLogger(__name__)
 
 
 class Counting:

@@ -41,7 +41,8 @@ def lost_journal(folder: Path) -> str | None:
 
 
 class Awaited:
-    """Ids of such records. Any thread may call any method."""
+    """Ids of records whose picture is still being written: on disk and acted upon, but not yet for sinks, which name
+    it. Any thread may call any method."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -17,6 +17,7 @@ from ..records.record import NO_ORDER, Order, PictureFile, Record
 from ..timing import DueList
 from .recipe import InForce, Recipe
 
+QueuePolicy = Literal["newest", "block"]
 NO_DEADLINE = 1e9
 
 
@@ -166,11 +167,8 @@ class Parts:
         return len(self._open)
 
 
-QueuePolicy = Literal["newest", "block"]
-
-
 class Waiting:
-    """Parts whose pictures are ready. Any thread may call any method.
+    """The queue between cameras and engine: parts whose pictures are ready. Any thread may call any method.
 
     Args:
         limit: how many may wait.

@@ -207,7 +207,8 @@ class Recipe:
 
 @dataclass
 class LineState:
-    """Every field is replaced as a whole, so a reader sees the old or the new value, never half of one."""
+    """What can change while a line runs, in one place that all its threads read. Every field is replaced as a whole, so
+    a reader sees the old or the new value, never half of one."""
 
     recipe: Recipe
     paused: bool = False

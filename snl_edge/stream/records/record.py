@@ -8,10 +8,15 @@ from typing import Literal, NamedTuple
 
 from ...runtime.regions import Blob
 
+VerdictName = Literal["good", "reject", "unknown", "failsafe"]
+Action = Literal["pass", "reject", "hold"]
+FOREIGN = ("mismatch", "unlearned", "region")
+"""Reasons by which recognition stops a part of a camera that always sees one product."""
+
 
 @dataclass(frozen=True)
 class Order:
-    """Records of parts that are triggered from then on carry it; all of it is plain text of one line."""
+    """What is being made: carried by records of parts that are triggered from then on. All of it is plain text."""
 
     order: str | None = None
     """The order's number."""
@@ -35,12 +40,6 @@ class Order:
 
 
 NO_ORDER = Order()
-
-
-VerdictName = Literal["good", "reject", "unknown", "failsafe"]
-Action = Literal["pass", "reject", "hold"]
-FOREIGN = ("mismatch", "unlearned", "region")
-"""Reasons by which recognition stops a part of a camera that always sees one product."""
 
 
 class PictureFile(NamedTuple):
@@ -146,3 +145,4 @@ REASONS = {
     "unlearned": "like no product that was learned",
     "region": "a defect may be hidden",
 }
+"""Why a part has the verdict it has, in words. A reason that is not here is shown as the journal has it."""

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Refusals:
-    """Writes them into the audit. Any thread may call it."""
+    """Writes refused changes into the audit. Any thread may call it."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
