@@ -1,7 +1,8 @@
-"""A picture has one verdict: the line, its golden samples and `Detector.detect` say the same, to the last digit."""
+"""A picture has one verdict: the line, its golden samples, `infer` and `Detector.detect` say the same."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from lines import line_config, records, run_to_end
 
 from snl_edge.calibration.score import ScoreCalibration
 from snl_edge.image import read_image
+from snl_edge.infer.command import infer_files
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.ignored import region_pictures
 from snl_edge.runtime.prediction import Prediction
@@ -98,26 +100,29 @@ def _same(record: Record, verdict: Verdict) -> None:
 
 
 @pytest.mark.parametrize("camera", ["recognising", "named", "trusting"])
-def test_line_golden_samples_and_detect_say_the_same(
-    bundle: Path, parts: Path, on_the_line: dict[str, dict[str, Record]], camera: str
+def test_line_golden_samples_infer_and_detect_say_the_same(
+    bundle: Path, parts: Path, on_the_line: dict[str, dict[str, Record]], camera: str, tmp_path: Path
 ) -> None:
     product, compare = CAMERAS[camera].get("product"), CAMERAS[camera].get("compare_product", True)
+    found = on_the_line[camera]
     recipe = Recipe(bundle, EngineSettings(backend="onnxruntime", threads=1), waiting=1)
+    detected: dict[str, Verdict] = {}
     with Detector.load(bundle, backend="onnxruntime", threads=1) as detector:
-        for name, record in on_the_line[camera].items():
+        for name, record in found.items():
             image = read_image(parts / name)
-            (detected,) = detector.detect(image, product, compare=compare)
+            (detected[name],) = detector.detect(image, product, compare=compare)
             (golden,) = recipe.judge(image, product, [recipe.bundle], compare=compare)
-            for verdict in (detected, golden):
+            for verdict in (detected[name], golden):
                 _same(record, verdict)
     recipe.close()
-    kinds = {record.verdict for record in on_the_line[camera].values()}
-    assert kinds == {"good", "reject", "unknown"}
-    reasons = {record.reason for record in on_the_line[camera].values()}
-    assert (
-        reasons
-        == {"recognising": {None}, "named": {None, "mismatch", "unlearned"}, "trusting": {None, "region"}}[camera]
-    )
+    infer_files([str(parts)], bundle, tmp_path, backend="onnxruntime", product=product, compare=compare, as_json=True)
+    lines = [json.loads(line) for line in (tmp_path / "verdicts.jsonl").read_text("utf-8").splitlines()]
+    said = {Path(line["path"]).name: line for line in lines}
+    assert {name: {key: said[name][key] for key in own.to_dict()} for name, own in detected.items()} == {
+        name: own.to_dict() for name, own in detected.items()
+    }
+    assert {record.verdict for record in found.values()} == {"good", "reject", "unknown"}
+    assert {record.reason for record in found.values()} == REASONS[camera]
 
 
 def test_pixels_that_do_not_count_are_left_out_by_the_same_judge(
