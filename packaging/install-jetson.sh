@@ -242,7 +242,7 @@ import sys
 from pathlib import Path
 
 from snl_edge.errors import SnlEdgeError
-from snl_edge.stream.config import read_config
+from snl_edge.stream.config.line_config import read_config
 
 try:
     print(read_config(Path(sys.argv[1])).journal.folder)

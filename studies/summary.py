@@ -17,7 +17,7 @@ import typer
 from snl_edge.atomic import write_text
 from snl_edge.benchmarks.results import Result
 from snl_edge.errors import DataError
-from snl_edge.stream.settings_table import settings_table
+from snl_edge.stream.config.settings_table import settings_table
 
 from .ablation.picture import LINK, draw_study, picture_link
 from .ablation.tables import (

@@ -93,7 +93,7 @@ def journal(tmp_path):
 @pytest.fixture
 def log(journal):
     """A running log of actuators' outcomes."""
-    from snl_edge.stream.actuators import OutcomeLog
+    from snl_edge.stream.outputs.actuators import OutcomeLog
 
     log = OutcomeLog(journal)
     log.start()

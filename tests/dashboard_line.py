@@ -22,11 +22,10 @@ from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown
 from snl_edge.runtime.regions import Blob
 from snl_edge.runtime.tuning import require_confirmed
-from snl_edge.stream.actuation import Unaccounted
-from snl_edge.stream.control import Check, Latest, Status
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.order import NO_ORDER, Order
-from snl_edge.stream.record import Entry, Record
+from snl_edge.stream.control.interface import Check, Latest, Status
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.records.actuation import Unaccounted
+from snl_edge.stream.records.record import NO_ORDER, Entry, Order, Record
 
 NAME = "hall2-press4"
 CONFIG = f'{{"name": "{NAME}"}}'
@@ -48,7 +47,7 @@ USUAL = (0.15, 0.85)
 
 
 class DrawnLine:
-    """Implements `snl_edge.stream.control.Line`; `produce` makes one part after the other."""
+    """Implements `snl_edge.stream.control.interface.Line`; `produce` makes one part after the other."""
 
     def __init__(
         self,

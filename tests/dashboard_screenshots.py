@@ -20,10 +20,10 @@ from contract_graph import write_contract_bundle
 from dashboard_line import DrawnLine, fill
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
-from snl_edge.stream.control import Check
-from snl_edge.stream.dashboard.server import DashboardServer
-from snl_edge.stream.dashboard.settings import DashboardSettings
-from snl_edge.stream.journal import Journal
+from snl_edge.dashboard.server import DashboardServer
+from snl_edge.stream.config.dashboard_settings import DashboardSettings
+from snl_edge.stream.control.interface import Check
+from snl_edge.stream.journal.journal import Journal
 
 DESKTOP, LANDSCAPE, PORTRAIT = (1440, 900), (1024, 768), (768, 1024)
 LARGEST = 200_000  # bytes

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from snl_edge.runtime.regions import Blob
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.record import Record
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.records.record import Record
 
 VERDICTS = ("good", "reject", "good", "unknown", "failsafe")
 

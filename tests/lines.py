@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from journals import until
 
-from snl_edge.stream.config import LineConfig
+from snl_edge.stream.config.line_config import LineConfig
 from snl_edge.stream.line import RunningLine
-from snl_edge.stream.record import Record
+from snl_edge.stream.records.record import Record
 
 SIDE = 64
 

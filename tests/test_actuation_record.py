@@ -17,15 +17,16 @@ from lines import light, line_config, run_to_end, running, wait_for, write_parts
 from prometheus_client import generate_latest
 
 from snl_edge.errors import OutputError
-from snl_edge.stream.actuation import ENDED, KILLED, Actuation
-from snl_edge.stream.actuators import Account, OutcomeLog
-from snl_edge.stream.actuators.settings import ActuatorSettings
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.journal_export import export_journal
-from snl_edge.stream.journal_report import check_journal
+from snl_edge.service.run import _signals
+from snl_edge.stream.journal.actuations import ENDED, KILLED
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.journal.soundness import check_journal
 from snl_edge.stream.line import RunningLine
-from snl_edge.stream.record import Record
-from snl_edge.stream.service import _signals
+from snl_edge.stream.outputs.actuators import Account, OutcomeLog
+from snl_edge.stream.outputs.actuators.actuator_settings import ActuatorSettings
+from snl_edge.stream.records.actuation import Actuation
+from snl_edge.stream.records.record import Record
+from snl_edge.stream.report.export import export_journal
 from studies.small_bundle import write_small_bundle
 
 
@@ -271,7 +272,7 @@ def test_a_second_line_on_one_journal_is_refused(bundle: Path, tmp_path: Path) -
 
 def test_a_journal_whose_creation_was_broken_off_is_made_anew(tmp_path: Path, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("snl_edge.stream.journal_schema._SCHEMA", "CREATE TABLE run (id INTEGER); CREATE NONSENSE;")
+        patch.setattr("snl_edge.stream.journal.schema._SCHEMA", "CREATE TABLE run (id INTEGER); CREATE NONSENSE;")
         with pytest.raises(OutputError, match="NONSENSE"):
             Journal(tmp_path, hold=True)
     Journal(tmp_path, hold=True).close()

@@ -13,7 +13,7 @@ from journals import new_journal, record, until
 
 pytest.importorskip("gpiod", reason="gpiod is not installed: pip install 'snl-edge[gpio]'")
 
-from snl_edge.stream.actuators import GpioActuator, OutcomeLog, build_actuator
+from snl_edge.stream.outputs.actuators import GpioActuator, OutcomeLog, build_actuator
 
 CONFIGFS = Path("/sys/kernel/config/gpio-sim")
 

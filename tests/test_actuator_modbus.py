@@ -11,8 +11,8 @@ from journals import record, until
 
 pytest.importorskip("pymodbus", reason="pymodbus is not installed: pip install 'snl-edge[modbus]'")
 
-from snl_edge.stream.actuators import ActuatorThread, ModbusActuator, OutcomeLog, build_actuator
-from snl_edge.stream.journal import Journal
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.outputs.actuators import ActuatorThread, ModbusActuator, OutcomeLog, build_actuator
 from studies.line.plc import Plc
 
 

@@ -12,12 +12,12 @@ from journals import record, until
 from pydantic import TypeAdapter, ValidationError
 
 from snl_edge.errors import ConfigError
-from snl_edge.stream.actuators import Actuator, Actuators, GpioActuator, OutcomeLog, build_actuator
-from snl_edge.stream.actuators.schedule import ActuationError, ActuatorThread
-from snl_edge.stream.actuators.settings import ActuatorSettings
-from snl_edge.stream.actuators.travel import Missed, Part, Position, Travel
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.record import Record
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.outputs.actuators import Actuator, Actuators, GpioActuator, OutcomeLog, build_actuator
+from snl_edge.stream.outputs.actuators.actuator_settings import ActuatorSettings
+from snl_edge.stream.outputs.actuators.schedule import ActuationError, ActuatorThread
+from snl_edge.stream.outputs.actuators.travel import ActuatedPart, Missed, Position, Travel
+from snl_edge.stream.records.record import Record
 
 PATIENT = 5_000.0
 """A tolerance that a busy machine keeps."""
@@ -245,8 +245,8 @@ def by_encoder(**settings: object) -> Travel:
     return Travel(ActuatorSettings(travel={"by": "encoder", "counts": 1000, "tolerance_counts": 50, **settings}))
 
 
-def part(sequence: int, encoder: int | None) -> Part:
-    return Part(1, rejected(sequence, encoder=encoder), 0.0)
+def part(sequence: int, encoder: int | None) -> ActuatedPart:
+    return ActuatedPart(1, rejected(sequence, encoder=encoder), 0.0)
 
 
 def test_by_encoder_it_waits_for_the_counts_however_long_the_belt_stops() -> None:

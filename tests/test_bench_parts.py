@@ -29,7 +29,7 @@ from snl_edge.benchmarks.system import describe_system
 from snl_edge.errors import ExportError
 from snl_edge.machine.nvml import NvmlGpu
 from snl_edge.machine.thermal import thermal_zones
-from snl_edge.stream.sensors import powers, temperatures
+from snl_edge.stream.health.sensors import powers, temperatures
 from studies.result_files import ROOT
 
 

@@ -11,13 +11,13 @@ from lines import SIDE, line_config, picture, running, wait_for, write_picture
 
 from snl_edge.errors import BusyError, ConfigError
 from snl_edge.runtime.bundle import Bundle
-from snl_edge.stream import steering
-from snl_edge.stream.check import check_line
-from snl_edge.stream.config import LineConfig
-from snl_edge.stream.control import Check
-from snl_edge.stream.golden import NOTHING_CHECKED
-from snl_edge.stream.journal import AuditEntry
+from snl_edge.service.check import check_line
+from snl_edge.stream.config.line_config import LineConfig
+from snl_edge.stream.control.interface import Check
+from snl_edge.stream.journal.journal import AuditEntry
 from snl_edge.stream.line import RunningLine
+from snl_edge.stream.pipeline.golden import NOTHING_CHECKED
+from snl_edge.stream.steering import steering
 from studies.small_bundle import write_small_bundle
 
 
@@ -193,7 +193,7 @@ def test_parts_are_judged_while_a_recipe_is_checked_and_a_second_change_is_told_
 
 
 def test_the_same_refusal_in_a_loop_does_not_fill_the_audit(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from snl_edge.stream import refusals as module
+    from snl_edge.stream.steering import audit as module
 
     with running(line_of(bundles)) as line:
 

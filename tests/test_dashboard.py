@@ -28,15 +28,15 @@ from contract_graph import write_contract_bundle
 from dashboard_line import NAME, USUAL, DrawnLine, fill
 from prometheus_client import CollectorRegistry, Counter
 
+from snl_edge.dashboard import queries
+from snl_edge.dashboard.auth import MOST_CALLERS, Actor, FailureLimit, Gate, TooManyTriesError
+from snl_edge.dashboard.events import MOST_VIEWERS
+from snl_edge.dashboard.server import DashboardServer
 from snl_edge.errors import BusyError, ConfigError, DataError
-from snl_edge.stream.control import Check
-from snl_edge.stream.dashboard import queries
-from snl_edge.stream.dashboard.auth import MOST_CALLERS, Access, Actor, FailureLimit, Gate, TooManyTriesError
-from snl_edge.stream.dashboard.events import MOST_VIEWERS
-from snl_edge.stream.dashboard.server import DashboardServer
-from snl_edge.stream.dashboard.settings import DashboardSettings
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.network.callers import caller_of
+from snl_edge.network.connections import caller_of
+from snl_edge.stream.config.dashboard_settings import Access, DashboardSettings
+from snl_edge.stream.control.interface import Check
+from snl_edge.stream.journal.journal import Journal
 
 # The name of SVG's language, and an example in a comment: neither is fetched.
 ALLOWED = ("http://www.w3.org", "https://cabinet")
@@ -457,7 +457,7 @@ def test_part_without_picture_is_told_as_such(ask: Client, drawn: DrawnLine) -> 
 
 
 def test_viewers_share_one_encoder(server: DashboardServer, ask: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from snl_edge.stream.dashboard import live
+    from snl_edge.dashboard import live
 
     encoded: list[int] = []
     real = live.jpeg

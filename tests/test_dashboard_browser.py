@@ -20,10 +20,10 @@ from dashboard_line import NAME, DrawnLine, fill
 from dashboard_screenshots import browser
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
-from snl_edge.stream.control import Check
-from snl_edge.stream.dashboard.server import DashboardServer
-from snl_edge.stream.dashboard.settings import DashboardSettings
-from snl_edge.stream.journal import Journal
+from snl_edge.dashboard.server import DashboardServer
+from snl_edge.stream.config.dashboard_settings import DashboardSettings
+from snl_edge.stream.control.interface import Check
+from snl_edge.stream.journal.journal import Journal
 
 TOKEN = "correct-horse-battery"
 

@@ -16,11 +16,11 @@ from dashboard_screenshots import browser
 from playwright.sync_api import Page, expect, sync_playwright
 from troubled_line import REFUSAL, troubled_line
 
-from snl_edge.stream.dashboard.server import DashboardServer
-from snl_edge.stream.dashboard.settings import DashboardSettings
-from snl_edge.stream.period import Period
-from snl_edge.stream.report_page import report_html
-from snl_edge.stream.shift_report import shift_report
+from snl_edge.dashboard.server import DashboardServer
+from snl_edge.stream.config.dashboard_settings import DashboardSettings
+from snl_edge.stream.report.page import report_html
+from snl_edge.stream.report.period import Period
+from snl_edge.stream.report.shift_report import shift_report
 
 PAGES = ("Live", "Parts", "Scores", "Report", "Health", "Changes", "Controls")
 SIZES = ((1440, 900), (1024, 768), (768, 1024), (390, 844), (360, 640))

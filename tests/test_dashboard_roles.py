@@ -15,11 +15,10 @@ pytest.importorskip("fastapi", reason="the stream extra is not installed")
 
 from dashboard_line import DrawnLine
 
+from snl_edge.dashboard.server import DashboardServer
 from snl_edge.errors import ConfigError
-from snl_edge.stream.dashboard.roles import Role
-from snl_edge.stream.dashboard.server import DashboardServer
-from snl_edge.stream.dashboard.settings import DashboardSettings
-from snl_edge.stream.journal import Journal
+from snl_edge.stream.config.dashboard_settings import DashboardSettings, Role
+from snl_edge.stream.journal.journal import Journal
 
 TOKENS: dict[Role, tuple[str, str]] = {
     "machine": ("PLC 3", "machine-token-of-length"),

@@ -32,9 +32,10 @@ from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.frame import swapped
 from snl_edge.runtime.manifest import FILE, FrameSpec, InputSpec
-from snl_edge.stream.check import check_line
+from snl_edge.service.check import check_line
+from snl_edge.stream.capture.camera_settings import PictureChecks
+from snl_edge.stream.capture.prepare import PictureFaults, Placer
 from snl_edge.stream.line import RunningLine
-from snl_edge.stream.prepare import PictureChecks, PictureFaults, Placer
 from snl_edge.training.checkpoint import load_model
 from studies.small_bundle import write_small_bundle
 

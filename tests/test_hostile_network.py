@@ -22,15 +22,15 @@ from certificates import Authority
 from dashboard_line import DrawnLine
 from journals import until
 
+from snl_edge.dashboard import listener, protocol
+from snl_edge.dashboard.events import MOST_OF_ONE, MOST_VIEWERS, EventFeed
+from snl_edge.dashboard.live import LiveFeed
+from snl_edge.dashboard.server import DashboardServer
 from snl_edge.errors import ConfigError
-from snl_edge.stream.dashboard import listener, protocol
-from snl_edge.stream.dashboard.events import MOST_OF_ONE, MOST_VIEWERS, EventFeed
-from snl_edge.stream.dashboard.live import LiveFeed
-from snl_edge.stream.dashboard.server import DashboardServer
-from snl_edge.stream.dashboard.settings import DashboardSettings
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.network.accepting import CountedSocket, ListeningSocket
-from snl_edge.stream.network.connections import DISPLACE_PER_S, Connection, Connections
+from snl_edge.network.accepting import CountedSocket, ListeningSocket
+from snl_edge.network.connections import DISPLACE_PER_S, Connection, Connections
+from snl_edge.stream.config.dashboard_settings import DashboardSettings
+from snl_edge.stream.journal.journal import Journal
 
 TOKEN = "correct-horse-battery"
 HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "

@@ -116,7 +116,7 @@ def test_of_a_manifest_without_a_digest_is_said_that_nothing_vouches_for_it(tmp_
 def test_a_run_given_for_a_bundle_is_named_with_its_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
-    from snl_edge.stream.config import LineConfig
+    from snl_edge.stream.config.line_config import LineConfig
 
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "line 3"
@@ -125,7 +125,7 @@ def test_a_run_given_for_a_bundle_is_named_with_its_bundle(
     make_key_pair(tmp_path / "key")
     (tmp_path / "x.png").write_bytes(b"")
     (tmp_path / "journal").mkdir()
-    monkeypatch.setattr("snl_edge.stream.journal_report.require_journal", lambda folder: None)
+    monkeypatch.setattr("snl_edge.stream.journal.soundness.require_journal", lambda folder: None)
     source = {"type": "folder", "path": str(tmp_path)}
     line = {"bundle": str(run), "cameras": [{"name": "top", "source": source}], "dashboard": None}
     assert LineConfig.model_validate(line)

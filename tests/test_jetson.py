@@ -22,7 +22,7 @@ from snl_edge.benchmarks.system import describe_system
 from snl_edge.jetson.board import is_jetson, jetpack_version, l4t_release
 from snl_edge.jetson.power_mode import power_modes
 from snl_edge.jetson.rails import Total, find_rails, find_total
-from snl_edge.stream.sensors import powers
+from snl_edge.stream.health.sensors import powers
 
 
 def test_a_jetson_is_known_by_either_of_its_marks(tmp_path: Path) -> None:

@@ -20,14 +20,15 @@ from snl_edge.errors import DataError, OutputError
 from snl_edge.image import read_image
 from snl_edge.infer.command import infer_files
 from snl_edge.runtime.manifest import InputSpec
-from snl_edge.stream.clock import Clock
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.journal_export import export_journal
-from snl_edge.stream.journal_report import check_journal
-from snl_edge.stream.journal_schema import FILE
-from snl_edge.stream.period import Period
-from snl_edge.stream.pictures import Pictures, PictureSettings
-from snl_edge.stream.shift_report import read_report
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.journal.journal_settings import PictureSettings
+from snl_edge.stream.journal.kept_pictures import Pictures
+from snl_edge.stream.journal.schema import FILE
+from snl_edge.stream.journal.soundness import check_journal
+from snl_edge.stream.report.export import export_journal
+from snl_edge.stream.report.period import Period
+from snl_edge.stream.report.shift_report import read_report
+from snl_edge.stream.timing import Clock
 from studies.small_bundle import write_small_bundle
 
 ALL = ["good", "reject", "unknown", "failsafe"]

@@ -13,9 +13,9 @@ import pytest
 from lines import line_config, picture, running, wait_for, write_picture
 from resealed import edit_manifest
 
-from snl_edge.stream.check import check_line
-from snl_edge.stream.config import LineConfig
-from snl_edge.stream.control import Check
+from snl_edge.service.check import check_line
+from snl_edge.stream.config.line_config import LineConfig
+from snl_edge.stream.control.interface import Check
 from snl_edge.stream.line import RunningLine
 from studies.small_bundle import write_small_bundle
 

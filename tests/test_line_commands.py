@@ -19,13 +19,12 @@ from lines import SIDE, light, line_config, picture, running, wait_for, write_pi
 from pydantic import ValidationError
 
 from snl_edge.runtime.bundle import Bundle
-from snl_edge.stream.commands import Commands, OrderCommand, RecipeCommand
-from snl_edge.stream.config import LineConfig
-from snl_edge.stream.journal_export import export_journal
+from snl_edge.stream.config.line_config import LineConfig
+from snl_edge.stream.control.commands import Commands, OrderCommand, RecipeCommand
 from snl_edge.stream.line import RunningLine
-from snl_edge.stream.order import NO_ORDER, Order
-from snl_edge.stream.record import Record
-from snl_edge.stream.sinks import OpcUaSink
+from snl_edge.stream.outputs.sinks import OpcUaSink
+from snl_edge.stream.records.record import NO_ORDER, Order, Record
+from snl_edge.stream.report.export import export_journal
 from studies.small_bundle import write_small_bundle
 
 FULL: dict[str, Any] = {"order": "4711", "lot": "L22", "operator": "mm", "fields": {"shift": "early", "mould": "3"}}
@@ -201,7 +200,7 @@ def test_recipe_and_order_over_mqtt(bundles: Path) -> None:
 
 def test_a_command_while_another_is_carried_out_is_told_to_wait(bundles: Path, monkeypatch: Any) -> None:
     pytest.importorskip("paho", reason="paho-mqtt is not installed: pip install 'snl-edge[mqtt]'")
-    from snl_edge.stream.sinks.mqtt_commands import CommandListener
+    from snl_edge.stream.outputs.sinks.mqtt_commands import CommandListener
 
     begun, may_end, answers = threading.Event(), threading.Event(), []
     with judging(bundles) as (line, _):
@@ -229,7 +228,7 @@ def test_recipe_and_order_by_opcua_methods_for_those_who_have_logged_in(bundles:
     from certificates import Authority
     from test_sink_opcua import Plant
 
-    from snl_edge.stream.sinks.opcua import APPLICATION
+    from snl_edge.stream.outputs.sinks.opcua import APPLICATION
 
     with pytest.raises(ValidationError, match="commands need users"):
         OpcUaSink(type="opcua", commands=True)

@@ -15,8 +15,8 @@ from lines import light, line_config, records, run_to_end, running, write_parts
 from snl_edge.contract.graph import Scores
 from snl_edge.errors import EngineError
 from snl_edge.runtime.detector import Detector
-from snl_edge.stream.inference import Engine
-from snl_edge.stream.pending import _MAP_EVERY_S
+from snl_edge.stream.pipeline.inference import Engine
+from snl_edge.stream.pipeline.screen import _MAP_EVERY_S
 from studies.small_bundle import write_small_bundle
 
 
@@ -75,7 +75,7 @@ def test_good_parts_of_a_fast_line_come_without_maps_and_rejects_with_theirs(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     brought = _with_maps(monkeypatch)
-    monkeypatch.setattr("snl_edge.stream.pending._MAP_EVERY_S", 60.0)
+    monkeypatch.setattr("snl_edge.stream.pipeline.screen._MAP_EVERY_S", 60.0)
     spots = (3, 17)
     write_parts(tmp_path / "parts", 20, spots)
     line = run_to_end(line_config(small, tmp_path))
@@ -95,7 +95,7 @@ def test_good_parts_of_a_fast_line_come_without_maps_and_rejects_with_theirs(
 
 def test_pixels_that_do_not_count_need_every_map(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     brought = _with_maps(monkeypatch)
-    monkeypatch.setattr("snl_edge.stream.pending._MAP_EVERY_S", 60.0)
+    monkeypatch.setattr("snl_edge.stream.pipeline.screen._MAP_EVERY_S", 60.0)
     write_parts(tmp_path / "parts", 6, (2,))
     everything_but_a_corner = {"ignore": [{"x": 0, "y": 0, "width": 1, "height": 0.9}]}
     line = run_to_end(line_config(small, tmp_path, camera=everything_but_a_corner))

@@ -17,7 +17,7 @@ from lines import line_config, running, wait_for, write_picture
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from snl_edge.stream import metrics
+from snl_edge.stream.health import metrics
 
 FOLDER = Path(__file__).parents[1] / "docs" / "monitoring"
 DASHBOARD = FOLDER / "grafana-dashboard.json"

@@ -15,8 +15,8 @@ from jetsons import write
 from snl_edge import doctor
 from snl_edge.errors import CameraError
 from snl_edge.opencv import opencv, places, unusable
-from snl_edge.stream.check import check_line
-from snl_edge.stream.config import LineConfig
+from snl_edge.service.check import check_line
+from snl_edge.stream.config.line_config import LineConfig
 from snl_edge.stream.sources.opencv import require_gstreamer
 
 FOR_NUMPY_1 = """

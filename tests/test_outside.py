@@ -44,7 +44,7 @@ from snl_edge.outside.shown import shown
 from snl_edge.outside.yaml_text import parse_yaml
 from snl_edge.runtime.engine_record import EngineRecord, read_engine
 from snl_edge.runtime.manifest_file import read_manifest
-from snl_edge.stream.config import read_config
+from snl_edge.stream.config.line_config import read_config
 from snl_edge.training import loop
 from snl_edge.training.checkpoint import read_checkpoint
 from snl_edge.training.config import TrainingConfig

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from lines import line_config, write_parts
 
-from snl_edge.stream import check
-from snl_edge.stream.check import Finding, check_line
-from snl_edge.stream.clock import clock_synchronised
+from snl_edge.service import check
+from snl_edge.service.check import Finding, check_line
+from snl_edge.stream.timing import clock_synchronised
 from studies.small_bundle import write_small_bundle
 
 

@@ -14,7 +14,7 @@ import pytest
 from lines import line_config
 
 from snl_edge.errors import CameraError
-from snl_edge.stream.camera import CameraSettings
+from snl_edge.stream.capture.camera_settings import CameraSettings
 from snl_edge.stream.sources.rtsp import RtspSettings, RtspSource
 
 PYTHON = "/usr/bin/python3"

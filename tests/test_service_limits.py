@@ -10,9 +10,9 @@ import pytest
 from lines import line_config
 
 from snl_edge.errors import ConfigError
-from snl_edge.stream.log import OURS, WINDOW_S, ThrottledHandler, throttled_log
-from snl_edge.stream.network.descriptors import Descriptors, raise_limit
-from snl_edge.stream.ports import listening
+from snl_edge.service.log import OURS, WINDOW_S, ThrottledHandler, throttled_log
+from snl_edge.service.open_files import Descriptors, raise_limit
+from snl_edge.service.ports import listening
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_flood_of_one_kind_is_a_few_lines_and_a_number(capsys: pytest.CaptureF
     handler = ThrottledHandler(clock=lambda: now[0])
     for number in range(1185):
         handler.handle(_record("asyncio", 160, f"socket.accept() out of system resource {number}"))
-        handler.handle(_record("snl_edge.stream.dashboard.auth", 9, f"wrong token from 10.0.0.{number}"))
+        handler.handle(_record("snl_edge.dashboard.auth", 9, f"wrong token from 10.0.0.{number}"))
     handler.handle(_record("asyncio", 161, "something else"))
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1 + OURS + 1

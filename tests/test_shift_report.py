@@ -18,20 +18,20 @@ import numpy as np
 import pytest
 from journals import fill, new_journal, record
 
+from snl_edge.dashboard import queries
 from snl_edge.errors import ConfigError, DataError, OutputError
 from snl_edge.scoring.intervals import clopper_pearson
-from snl_edge.stream.acknowledging import acknowledge
-from snl_edge.stream.actuation import Actuation
-from snl_edge.stream.dashboard import queries
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.journal_export import export_journal
-from snl_edge.stream.journal_report import check_journal, require_outside
-from snl_edge.stream.journal_schema import FILE
-from snl_edge.stream.period import Period, asked_period, local, moment, shift_times, shifts_of
-from snl_edge.stream.report_page import report_html, report_text
-from snl_edge.stream.shift_figures import ShiftReport
-from snl_edge.stream.shift_report import read_report, shift_report
-from snl_edge.stream.standstill import Standstill
+from snl_edge.stream.journal.acknowledging import acknowledge
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.journal.schema import FILE
+from snl_edge.stream.journal.soundness import check_journal, require_outside
+from snl_edge.stream.records.actuation import Actuation
+from snl_edge.stream.report.export import export_journal
+from snl_edge.stream.report.figures import ShiftReport
+from snl_edge.stream.report.page import report_html, report_text
+from snl_edge.stream.report.period import Period, asked_period, local, moment, shift_times, shifts_of
+from snl_edge.stream.report.shift_report import read_report, shift_report
+from snl_edge.stream.report.standstill import Standstill
 
 SHIFTS = shift_times("06:00,14:00,22:00")
 START = 1_800_000_000.0  # of the records that `journals.record` makes

@@ -21,8 +21,8 @@ from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.signature import FILE, TRUSTED_KEYS, Trust
 from snl_edge.runtime.signing import sign_bundle
 from snl_edge.runtime.signing_keys import make_key_pair
-from snl_edge.stream.config import LineConfig
-from snl_edge.stream.recipe import Recipe
+from snl_edge.stream.config.line_config import LineConfig
+from snl_edge.stream.pipeline.recipe import Recipe
 
 
 @pytest.fixture

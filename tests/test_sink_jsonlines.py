@@ -15,10 +15,10 @@ import yaml
 from journals import fill, new_journal, until
 from pydantic import TypeAdapter, ValidationError
 
-from snl_edge.stream.actuators import Actuator
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.sinks import Forwarder, JsonLinesSink, Sink, Sinks, build_sink
-from snl_edge.stream.sinks.message import Message, json_schema
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.outputs.actuators import Actuator
+from snl_edge.stream.outputs.sinks import Forwarder, JsonLinesSink, Sink, Sinks, build_sink
+from snl_edge.stream.outputs.sinks.message import Message, json_schema
 
 CONFIG = TypeAdapter(Sink)
 
@@ -140,9 +140,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from journals import fill
-from snl_edge.stream.actuators import Actuator
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.sinks import forwarding, jsonlines, JsonLinesSink, build_sink
+from snl_edge.stream.outputs.actuators import Actuator
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.outputs.sinks import forwarding, jsonlines, JsonLinesSink, build_sink
 
 forwarding.ACKNOWLEDGE_S = 3600.0  # as if the kill came just before the cursor was noted
 write = jsonlines.JsonLinesTransport.deliver
@@ -221,7 +221,7 @@ def test_two_sinks_need_two_names() -> None:
 
 def test_packages_of_the_sinks_wait_until_one_is_built() -> None:
     program = """
-import sys, snl_edge.stream.sinks, snl_edge.stream.actuators
+import sys, snl_edge.stream.outputs.sinks, snl_edge.stream.outputs.actuators
 heavy = {"paho", "asyncua", "urllib3", "pymodbus", "gpiod", "cryptography", "torch"} & set(sys.modules)
 sys.exit(f"imported {heavy}" if heavy else 0)
 """
@@ -250,7 +250,7 @@ NO_SPACE = """
 import json, resource, sys
 from pathlib import Path
 from journals import fill, new_journal, until
-from snl_edge.stream.sinks import JsonLinesSink, build_sink
+from snl_edge.stream.outputs.sinks import JsonLinesSink, build_sink
 
 # A limit on the size of files acts like a full disk: a write stops halfway, the next one fails.
 journal = new_journal(Path(sys.argv[1]) / "journal")

@@ -19,8 +19,8 @@ import pytest
 from certificates import Authority
 from journals import fill, record, until
 
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.sinks import Forwarder, MqttSink, build_sink
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.outputs.sinks import Forwarder, MqttSink, build_sink
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt-get install mosquitto")
@@ -216,7 +216,7 @@ def test_when_the_sink_dies_the_broker_publishes_its_will(journal: Journal, brok
 import os, time
 from pathlib import Path
 from journals import fill, new_journal
-from snl_edge.stream.sinks import MqttSink, build_sink
+from snl_edge.stream.outputs.sinks import MqttSink, build_sink
 journal = new_journal(Path({str(journal.folder)!r}) / "other")
 sink = build_sink(MqttSink(type="mqtt", host="127.0.0.1", port={broker.port}), journal, lambda: "running")
 sink.start()
@@ -325,8 +325,8 @@ KILLED = """
 import os, sys, time
 from pathlib import Path
 from journals import fill
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.sinks import MqttSink, build_sink
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.outputs.sinks import MqttSink, build_sink
 journal = Journal(Path(sys.argv[1]))
 journal.begin("test", "{}")
 settings = MqttSink(type="mqtt", host="127.0.0.1", port=int(sys.argv[2]), batch=5)

@@ -20,12 +20,12 @@ pytest.importorskip("asyncua", reason="asyncua is not installed: pip install 'sn
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
-from snl_edge.stream.commands import Commands
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.outputs import Outputs
-from snl_edge.stream.sinks import Forwarder, OpcUaSink, build_sink
-from snl_edge.stream.sinks.opcua import APPLICATION
-from snl_edge.stream.sinks.opcua_model import NAMESPACE, NOT_SUPPORTED, UNKNOWN_RESULT
+from snl_edge.stream.control.commands import Commands
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.outputs.outputs import Outputs
+from snl_edge.stream.outputs.sinks import Forwarder, OpcUaSink, build_sink
+from snl_edge.stream.outputs.sinks.opcua import APPLICATION
+from snl_edge.stream.outputs.sinks.opcua_model import NAMESPACE, NOT_SUPPORTED, UNKNOWN_RESULT
 
 
 @pytest.fixture

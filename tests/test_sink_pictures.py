@@ -13,9 +13,9 @@ import pytest
 from journals import new_journal, record, until
 
 from snl_edge.image_files import is_kept_heatmap
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.record import Entry
-from snl_edge.stream.sinks import Forwarder, PicturesSink, build_sink
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.outputs.sinks import Forwarder, PicturesSink, build_sink
+from snl_edge.stream.records.record import Entry
 
 
 @pytest.fixture

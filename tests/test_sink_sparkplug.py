@@ -15,10 +15,10 @@ from journals import fill, new_journal, record, until
 from pydantic import ValidationError
 from test_sink_mqtt import MOSQUITTO, Broker
 
-from snl_edge.stream.control import State
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.sinks import Forwarder, MqttSink, build_sink
-from snl_edge.stream.sinks.sparkplug_payload import BOOLEAN, DOUBLE, INT64, STRING, Metric, decode, encode
+from snl_edge.stream.control.interface import State
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.outputs.sinks import Forwarder, MqttSink, build_sink
+from snl_edge.stream.outputs.sinks.sparkplug_payload import BOOLEAN, DOUBLE, INT64, STRING, Metric, decode, encode
 
 NODE = {"group": "Plant1", "node": "line1"}
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt-get install mosquitto")
@@ -202,7 +202,7 @@ def test_what_was_missed_comes_as_history_in_a_session_of_the_next_number(
     birth = host.of("NBIRTH/line1")[2].values
     assert (birth["Counts/good"], birth["Counts/reject"]) == (1, 1)
     assert told[2].values["Counts/good"] == 2
-    from snl_edge.stream.sinks.sparkplug_payload import _Payload
+    from snl_edge.stream.outputs.sinks.sparkplug_payload import _Payload
 
     flags = {metric.name: metric.is_historical for metric in _Payload.FromString(told[2].content).metrics}
     assert flags["Part/Verdict"]
@@ -215,7 +215,7 @@ def test_when_the_line_dies_the_broker_publishes_its_death(journal: Journal, bro
 import os, time
 from pathlib import Path
 from journals import fill, new_journal
-from snl_edge.stream.sinks import MqttSink, build_sink
+from snl_edge.stream.outputs.sinks import MqttSink, build_sink
 journal = new_journal(Path({str(journal.folder)!r}) / "other")
 settings = MqttSink(type="mqtt", host="127.0.0.1", port={broker.port}, sparkplug={NODE})
 sink = build_sink(settings, journal, lambda: "running")

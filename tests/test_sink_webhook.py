@@ -18,8 +18,8 @@ import pytest
 from certificates import Authority
 from journals import fill, record, until
 
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.sinks import Forwarder, WebhookSink, build_sink, forwarding
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.outputs.sinks import Forwarder, WebhookSink, build_sink, forwarding
 
 
 class Receiver:

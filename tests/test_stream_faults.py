@@ -25,26 +25,28 @@ from resealed import edit_manifest
 
 from snl_edge.errors import ConfigError, DataError, EngineError, OutputError
 from snl_edge.image import focus
-from snl_edge.stream.clock import Clock
-from snl_edge.stream.config import read_config
-from snl_edge.stream.inference import Engine
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.journal_export import export_journal
-from snl_edge.stream.journal_report import check_journal
-from snl_edge.stream.journal_schema import FILE
-from snl_edge.stream.kept_files import kept_files
+from snl_edge.stream.capture.camera_settings import PictureChecks
+from snl_edge.stream.capture.prepare import PictureFaults
+from snl_edge.stream.config.line_config import read_config
+from snl_edge.stream.health.metrics import Metrics
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.journal.journal_settings import PictureSettings
+from snl_edge.stream.journal.kept_files import kept_files
+from snl_edge.stream.journal.kept_pictures import Pictures
+from snl_edge.stream.journal.schema import FILE
+from snl_edge.stream.journal.soundness import check_journal
 from snl_edge.stream.line import RunningLine
-from snl_edge.stream.metrics import Metrics
-from snl_edge.stream.period import Period
-from snl_edge.stream.pictures import Pictures, PictureSettings
-from snl_edge.stream.prepare import PictureChecks, PictureFaults
-from snl_edge.stream.settings import EngineSettings
-from snl_edge.stream.shift_report import read_report
+from snl_edge.stream.pipeline.inference import Engine
+from snl_edge.stream.pipeline.recipe import EngineSettings
+from snl_edge.stream.report.export import export_journal
+from snl_edge.stream.report.period import Period
+from snl_edge.stream.report.shift_report import read_report
 from snl_edge.stream.sources import open_source
 from snl_edge.stream.sources.arrival import Arrivals
 from snl_edge.stream.sources.folder import FolderSource
 from snl_edge.stream.sources.gstreamer import GStreamerSettings
 from snl_edge.stream.sources.opencv import OpenCvSource
+from snl_edge.stream.timing import Clock
 from studies.small_bundle import write_small_bundle
 
 SOFTWARE = {"trigger": {"type": "software"}}
@@ -516,7 +518,7 @@ def test_a_part_that_is_decided_while_its_batch_is_taken_disturbs_no_other() -> 
     batches = [[Racing(), Racing()], []]
     judged: list[list[int]] = []
     waiting = SimpleNamespace(take=lambda max_wait: batches.pop(0))
-    engine = Engine(0, EngineSettings(), None, waiting, None, None)  # pyright: ignore[reportArgumentType]
+    engine = Engine(0, EngineSettings(), None, waiting, None)  # pyright: ignore[reportArgumentType]
     engine._judge = lambda batch: judged.append([part.slot for part in batch])
     engine.run()
     assert judged == [[5, 5]]
@@ -529,11 +531,11 @@ def test_a_fault_in_judging_or_in_a_picture_costs_no_record(bundle: Path, tmp_pa
         def broken(*arguments: object) -> None:
             raise ValueError("a bug")
 
-        monkeypatch.setattr(line._judge, "record", broken)
+        monkeypatch.setattr(line._ruling, "record", broken)
         write_picture(tmp_path / "parts", "0", picture(0))
         wait_for(lambda: line.recorder.committed == 1)
         monkeypatch.undo()
-        monkeypatch.setattr("snl_edge.stream.pictures.draw_overlay", broken)
+        monkeypatch.setattr("snl_edge.stream.journal.kept_pictures.draw_overlay", broken)
         write_picture(tmp_path / "parts", "1", picture(1, spot=True))
         wait_for(lambda: line.recorder.committed == 2)
         assert light(line, "journal") == "warning"

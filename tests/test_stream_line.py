@@ -18,10 +18,10 @@ from lines import light, line_config, picture, records, run_to_end, running, wai
 from snl_edge.errors import ConfigError, DataError, OutputError
 from snl_edge.infer.command import infer_files
 from snl_edge.runtime.bundle import Bundle
-from snl_edge.stream.check import check_line
-from snl_edge.stream.journal_export import export_journal
-from snl_edge.stream.journal_report import check_journal
+from snl_edge.service.check import check_line
+from snl_edge.stream.journal.soundness import check_journal
 from snl_edge.stream.line import RunningLine
+from snl_edge.stream.report.export import export_journal
 from studies.small_bundle import write_small_bundle
 
 SOFTWARE = {"trigger": {"type": "software"}}

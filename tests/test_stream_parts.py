@@ -26,6 +26,7 @@ from prometheus_client import generate_latest
 from pydantic import ValidationError
 from resealed import edit_manifest
 
+from snl_edge.dashboard.server import DashboardServer
 from snl_edge.data.synthetic import write_synthetic_line
 from snl_edge.errors import CameraError, ConfigError
 from snl_edge.image import focus, read_image
@@ -35,18 +36,19 @@ from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import ProductReference, Spread
 from snl_edge.runtime.manifest_file import read_manifest
 from snl_edge.runtime.regions import find_blobs
-from snl_edge.stream.actuators import GpioActuator
-from snl_edge.stream.check import check_line
-from snl_edge.stream.config import LineConfig, read_config
-from snl_edge.stream.dashboard.server import DashboardServer
-from snl_edge.stream.dashboard.settings import DashboardSettings
-from snl_edge.stream.demo import demo_bundle, demo_config
-from snl_edge.stream.due import DueList
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.judging import Rules
-from snl_edge.stream.prepare import IgnoredRectangle, ignored_pixels
-from snl_edge.stream.settings_table import rows
-from snl_edge.stream.shares import Shares, SharesSettings
+from snl_edge.service.check import check_line
+from snl_edge.service.demo import demo_bundle, demo_config
+from snl_edge.stream.capture.camera_settings import IgnoredRectangle, ignored_pixels
+from snl_edge.stream.capture.triggers import StdinTriggers
+from snl_edge.stream.config.dashboard_settings import DashboardSettings
+from snl_edge.stream.config.line_config import LineConfig, read_config
+from snl_edge.stream.config.settings_table import rows
+from snl_edge.stream.health.health import standing_warnings
+from snl_edge.stream.health.shares import Shares, SharesSettings
+from snl_edge.stream.health.watchdog import Watchdog
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.outputs.actuators import GpioActuator
+from snl_edge.stream.pipeline.judgement import Rules
 from snl_edge.stream.sources import open_source
 from snl_edge.stream.sources.base import EndOfPictures
 from snl_edge.stream.sources.genicam import to_bgr
@@ -56,9 +58,7 @@ from snl_edge.stream.sources.rtsp import RtspSettings, _with_credentials
 from snl_edge.stream.sources.synthetic import SyntheticSettings, SyntheticSource, draw_parts
 from snl_edge.stream.sources.v4l2 import V4l2Settings
 from snl_edge.stream.sources.video import VideoSettings
-from snl_edge.stream.standing import standing_warnings
-from snl_edge.stream.triggers import StdinTriggers
-from snl_edge.stream.watchdog import Watchdog
+from snl_edge.stream.timing import DueList
 from studies.small_bundle import write_small_bundle
 
 ROOT = Path(__file__).parents[1]
@@ -459,8 +459,8 @@ class Refuse(MetaPathFinder):
 
 sys.meta_path.insert(0, Refuse())
 from pathlib import Path
-from snl_edge.stream.demo import demo_config
-from snl_edge.stream.service import run_line
+from snl_edge.service.demo import demo_config
+from snl_edge.service.run import run_line
 
 config = demo_config(Path(sys.argv[2]), Path(sys.argv[1]), 200.0, 0, 5)
 line = run_line(config)

@@ -18,7 +18,7 @@ import yaml
 from lines import write_parts
 from standin.build import CannotBuildError, build
 
-from snl_edge.stream.journal_report import check_journal
+from snl_edge.stream.journal.soundness import check_journal
 from studies.small_bundle import write_small_bundle
 
 HERE = Path(__file__).parent

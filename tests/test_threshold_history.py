@@ -22,7 +22,7 @@ from snl_edge.runtime.manifest import sha256_of
 from snl_edge.runtime.manifest_file import manifest_text, parse_manifest, read_manifest
 from snl_edge.runtime.threshold_history import FILE, parse_history
 from snl_edge.runtime.tuning import Tuning, tuning_of
-from snl_edge.stream.thresholds import thresholds_in_force
+from snl_edge.stream.steering.thresholds import thresholds_in_force
 
 FORK = multiprocessing.get_context("fork")
 """Processes that have imported everything already: what is tested is what they do at once."""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from dashboard_line import CONFIG, DrawnLine, fill
 
-from snl_edge.stream.actuation import Actuation, Outcome
-from snl_edge.stream.control import Check
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.order import Order
+from snl_edge.stream.control.interface import Check
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.records.actuation import Actuation, Outcome
+from snl_edge.stream.records.record import Order
 
 PRODUCTS = ("gear", "hex_nut")
 CAMERAS = ("left", "infeed-upper-right")

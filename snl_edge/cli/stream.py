@@ -21,10 +21,10 @@ from .numbers import number
 from .options import RUN, Backend, Json, require
 
 if TYPE_CHECKING:
-    from snl_edge.stream.rejudge import Rejudged
+    from snl_edge.stream.report.rejudge import Rejudged
 
 if TYPE_CHECKING:
-    from snl_edge.stream.period import Period
+    from snl_edge.stream.report.period import Period
 
 stream = typer.Typer(
     cls=WholeSentences,
@@ -59,8 +59,8 @@ def run(line: Line = Path("line.yaml")) -> None:
     Example: snl-edge stream run line.yaml
     """
     _needs()
-    from snl_edge.stream.config import read_config
-    from snl_edge.stream.service import run_line
+    from snl_edge.service.run import run_line
+    from snl_edge.stream.config.line_config import read_config
 
     run_line(read_config(line))
 
@@ -75,8 +75,8 @@ def check(
     Example: snl-edge stream check line.yaml --connect
     """
     _needs()
-    from snl_edge.stream.check import check_line, print_findings
-    from snl_edge.stream.config import read_config
+    from snl_edge.service.check import check_line, print_findings
+    from snl_edge.stream.config.line_config import read_config
 
     if not print_findings(check_line(read_config(line), connect=connect)):
         raise typer.Exit(1)
@@ -102,8 +102,8 @@ def journal(
 
     Or: snl-edge stream journal journal/ --export shift.csv --since 06:00 --until 14:00
     """
-    from snl_edge.stream.journal_export import export_journal
-    from snl_edge.stream.journal_report import check_journal, require_outside
+    from snl_edge.stream.journal.soundness import check_journal, require_outside
+    from snl_edge.stream.report.export import export_journal
 
     if export is not None:
         require_outside(folder, export)
@@ -159,10 +159,10 @@ def report(
     """
     from snl_edge.atomic import write_text
     from snl_edge.progress import console
-    from snl_edge.stream.journal_report import require_outside
-    from snl_edge.stream.period import shift_times
-    from snl_edge.stream.report_page import report_html, report_text
-    from snl_edge.stream.shift_report import read_report
+    from snl_edge.stream.journal.soundness import require_outside
+    from snl_edge.stream.report.page import report_html, report_text
+    from snl_edge.stream.report.period import shift_times
+    from snl_edge.stream.report.shift_report import read_report
 
     if out is not None:
         require_outside(folder, out)
@@ -179,7 +179,7 @@ def report(
 
 
 def _period(since: str | None, until: str | None, shifts: Sequence[time] = ()) -> Period:
-    from snl_edge.stream.period import asked_period
+    from snl_edge.stream.report.period import asked_period
 
     return asked_period(since, until, shifts, now())
 
@@ -199,9 +199,9 @@ def rejudge(
     Example: snl-edge stream rejudge journal/ --bundle runs/line3/bundle --since 2027-01-15
     """
     from snl_edge.runtime.detector import Detector
-    from snl_edge.stream.journal_report import require_journal
-    from snl_edge.stream.period import moment
-    from snl_edge.stream.rejudge import rejudge
+    from snl_edge.stream.journal.soundness import require_journal
+    from snl_edge.stream.report.period import moment
+    from snl_edge.stream.report.rejudge import rejudge
 
     require_journal(folder)
     begin = moment(since, now()) if since else 0.0
@@ -241,7 +241,7 @@ def acknowledge(
 
     Example: snl-edge stream acknowledge journal/ --by "M. Huber"
     """
-    from snl_edge.stream.acknowledging import acknowledge
+    from snl_edge.stream.journal.acknowledging import acknowledge
 
     done, sought = acknowledge(folder, by)
     for one in sought:
@@ -270,7 +270,7 @@ def demo(
     _needs()
     if bundle is None:
         require("torch", "timm", "onnx", "onnxsim", extra="train")
-    from snl_edge.stream.demo import demo_bundle, demo_config
-    from snl_edge.stream.service import run_line
+    from snl_edge.service.demo import demo_bundle, demo_config
+    from snl_edge.service.run import run_line
 
     run_line(demo_config(out, bundle or demo_bundle(out), rate, port, count))

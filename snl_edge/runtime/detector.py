@@ -23,7 +23,7 @@ from .declared_frames import FrameColours, Pixels, declared_frames, described, r
 from .selection import select_backend
 from .signature import Trust
 from .tuning import standing_doubts, unusual
-from .verdict import Verdict, judge
+from .verdict import Judge, Verdict
 
 _log = logging.getLogger(__name__)
 _CLOSE_S = 10.0
@@ -158,11 +158,8 @@ class Detector:
         odd = self._odd
         if threshold is not None:
             odd = odd | {name: unusual(manifest, name, threshold) for name in manifest.products}
-        precision = self.backend.precision
-        return [
-            judge(manifest, precision, whole, index, size, product, threshold, compare=compare, odd=odd)
-            for index, size in enumerate(sizes)
-        ]
+        judge = Judge(manifest, self.backend.precision, product, threshold, compare=compare, odd=odd)
+        return [judge.verdict(whole, index, size) for index, size in enumerate(sizes)]
 
     def _made_ready(self, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """One batch as the backend takes it: frames fitted to the input, or as they are where the graph does that."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..contract.graph import Prediction
 from .manifest import Manifest, Precision
-from .regions import Region, find_blobs, on_picture
+from .regions import Blob, Region, find_blobs, on_picture
 from .tuning import UNKNOWN
 
 VerdictKind = Literal["good", "reject", "unknown"]
@@ -163,35 +162,78 @@ def _misplaced(manifest: Manifest, recognised: str, named: str) -> str:
     return ""
 
 
-def judge(
-    manifest: Manifest,
-    precision: Precision,
-    prediction: Prediction,
-    index: int,
-    size: tuple[int, int],
-    named: str | None = None,
-    threshold: float | None = None,
-    *,
-    compare: bool = True,
-    odd: Mapping[str, str] = MappingProxyType({}),
-) -> Verdict:
-    """The verdict on image ``index`` of a prediction.
+class Judged(NamedTuple):
+    """What a `Judge` says of one picture, without what only some callers need."""
 
-    Args:
-        manifest, precision, named, threshold, compare: as for `decide`.
-        prediction, index: the graph's outputs, and of which image.
-        size: ``(height, width)`` of its frame, in whose pixels regions are.
-        odd: what is doubtful of thresholds, as `tuning.standing_doubts` tells.
+    decision: Decision
+    blobs: tuple[Blob, ...]
+    """Where the map is above the threshold, highest peak first; none where the score is not."""
+    odd: tuple[str, ...]
+    """What is doubtful of the thresholds that concern it, a line each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """The one way from the graph's outputs to what is said of a picture: for `detect`, for `infer`, for the line and
+    for its golden samples.
+
+    Attributes:
+        manifest: of the bundle that ran, with the thresholds in force.
+        precision: of the graph or engine that ran.
+        named, threshold, compare: as for `decide`.
+        ignored: the pixels ``bool [H, W]`` of the map that do not count, as a camera's mask has them; None if all do.
+            The score is then the maximum of the others.
+        odd: what is doubtful of thresholds, by product, as `tuning.standing_doubts` tells.
     """
-    score, nearest, distance = (output[index] for output in prediction.scores)
-    decision = decide(manifest, precision, score, nearest, distance, named, threshold, compare=compare)
-    anomaly_map = prediction.anomaly_map[index]
-    above = decision.threshold is not None and decision.score > decision.threshold
-    blobs = find_blobs(anomaly_map, decision.threshold) if above else ()  # pyright: ignore[reportArgumentType]
-    concerned = (decision.product or named or decision.recognised, UNKNOWN)
-    return Verdict(
-        **vars(decision),
-        anomaly_map=anomaly_map,
-        regions=tuple(on_picture(blob, size) for blob in blobs),
-        doubts=tuple(filter(None, (decision.doubt, *(odd.get(name or "") for name in concerned)))),
-    )
+
+    manifest: Manifest
+    precision: Precision
+    named: str | None = None
+    threshold: float | None = None
+    compare: bool = True
+    ignored: NDArray[np.bool_] | None = None
+    odd: Mapping[str, str] = field(default_factory=dict)
+
+    def needs_map(self, score: float, nearest: int, distance: float) -> bool:
+        """Whether `judge` cannot do without the map: where pixels are ignored, or the picture is not good."""
+        return self.ignored is not None or not self._decide(score, nearest, distance).good
+
+    def judge(
+        self,
+        anomaly_map: NDArray[np.float32] | None,
+        score: float | np.float32,
+        nearest: int | np.int32,
+        distance: float | np.float32,
+    ) -> Judged:
+        """Judges one picture by the graph's outputs for it.
+
+        ``anomaly_map``, ``float32 [H, W]``, may be None where `needs_map` says no. Ignored pixels of it become 0.
+        """
+        if self.ignored is not None:
+            assert anomaly_map is not None
+            anomaly_map[self.ignored] = 0.0
+            score = float(anomaly_map.max())
+        decision = self._decide(score, nearest, distance)
+        blobs: tuple[Blob, ...] = ()
+        if decision.threshold is not None and decision.score > decision.threshold:
+            assert anomaly_map is not None
+            blobs = find_blobs(anomaly_map, decision.threshold)
+        concerned = (decision.product or self.named or decision.recognised, UNKNOWN)
+        return Judged(decision, blobs, tuple(filter(None, (self.odd.get(name or "") for name in concerned))))
+
+    def verdict(self, prediction: Prediction, index: int, size: tuple[int, int]) -> Verdict:
+        """The verdict on image ``index`` of a prediction; its regions are in pixels of ``size = (height, width)``."""
+        score, nearest, distance = (output[index] for output in prediction.scores)
+        anomaly_map = prediction.anomaly_map[index]
+        decision, blobs, odd = self.judge(anomaly_map, score, nearest, distance)
+        return Verdict(
+            **vars(decision),
+            anomaly_map=anomaly_map,
+            regions=tuple(on_picture(blob, size) for blob in blobs),
+            doubts=tuple(filter(None, (decision.doubt, *odd))),
+        )
+
+    def _decide(self, score: float | np.float32, nearest: int | np.int32, distance: float | np.float32) -> Decision:
+        return decide(
+            self.manifest, self.precision, score, nearest, distance, self.named, self.threshold, compare=self.compare
+        )

@@ -9,40 +9,35 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .. import __version__
 from ..errors import ConfigError, OutputError, SnlEdgeError
 from ..runtime.tuning import usual_range
-from .actuation import Unaccounted
-from .camera import Camera
-from .commands import Commands
-from .config import LineConfig
-from .control import Check, Latest, State, Status
-from .counting import Counting
-from .drift import Drift
-from .health import Health
-from .inference import Engine, Judgement
-from .journal import Journal
-from .judging import Judge
-from .metrics import Depths, Metrics
-from .order import NO_ORDER, Order
-from .outputs import Outputs
-from .part import Part, Parts
-from .record import Record
-from .recorder import Recorder
-from .shares import Shares
-from .steering import Steering, audited
-from .taken_up import take_up
-from .tally import Tally
-from .triggers import Software
-from .waiting import Waiting
-from .watchdog import Watchdog
+from .capture.camera import Camera
+from .capture.triggers import Software
+from .config.line_config import LineConfig
+from .control.commands import Commands
+from .control.interface import Check, Latest, State, Status
+from .health.drift import Drift
+from .health.health import Health
+from .health.metrics import Depths, Metrics
+from .health.shares import Shares
+from .health.tally import Counting, Tally
+from .health.watchdog import Watchdog
+from .journal.journal import Journal
+from .outputs.outputs import Outputs
+from .pipeline.inference import Engine, Judgement
+from .pipeline.judgement import Ruling
+from .pipeline.parts import Part, Parts, Waiting
+from .pipeline.recorder import Recorder
+from .records.actuation import Unaccounted
+from .records.record import NO_ORDER, Order
+from .steering.audit import audited
+from .steering.steering import Steering
+from .steering.taken_up import take_up
 
 
 class RunningLine:
-    """A line from its file; see `control.Line` for what it offers while it runs.
+    """A line from its file; see `interface.Line` for what it offers while it runs.
 
     The way of a part: `Camera` → `Waiting` → `Engine` → `Judgement` → `Parts.decide` → `Recorder` → actuators, sinks.
 
@@ -70,10 +65,10 @@ class RunningLine:
         self.state = taken_up.state(config)
         products = {camera.name: camera.product for camera in config.cameras}
         uncompared = [camera.name for camera in config.cameras if not camera.compare_product]
-        self._judge = Judge(config.rules, self.state, products, uncompared)
-        taken_up.admitted.tell(self._judge)
+        self._ruling = Ruling(config.rules, self.state, products, uncompared)
+        taken_up.admitted.tell(self._ruling)
         self._drift = Drift(config.drift)
-        self.steering = Steering(config, self.state, self.journal, self._judge, self._drift, taken_up)
+        self.steering = Steering(config, self.state, self.journal, self._ruling, self._drift, taken_up)
         self._shares = Shares(config.shares)
         self._counting = Counting(
             {
@@ -94,17 +89,17 @@ class RunningLine:
             tuple(self._outputs.backlogs()),
         )
         deadline = None if config.deadline_ms is None else config.deadline_ms / 1000
-        self.parts = Parts(deadline, self._judge.failsafe, self._decided, self._triggered)
+        self.parts = Parts(deadline, self._ruling.failsafe, self._counting.take, self.recorder.put, self._triggered)
         self._waiting = Waiting(config.queue.size, config.queue.policy)
         self._judgement = Judgement(
-            self._judge,
+            self._ruling,
             self.parts,
             self.recorder,
             block=config.queue.policy == "block",
             batches=2 * config.engine.in_flight,
         )
         self._engines = [
-            Engine(number, config.engine, self.parts, self._waiting, self._judgement, self._wants_map)
+            Engine(number, config.engine, self.parts, self._waiting, self._judgement)
             for number in range(config.engine.in_flight)
         ]
         self.cameras = {
@@ -126,7 +121,7 @@ class RunningLine:
             self._engines,
             self.recorder,
             self._outputs,
-            self._judge,
+            self._ruling,
             config.actuators,
             config.deadline_ms,
             self._shares,
@@ -209,9 +204,6 @@ class RunningLine:
         """Why this process can judge nothing any more, a lost GPU: end it at once, so that it is started again."""
         return self.state.recipe.lost or next((engine.lost for engine in self._engines if engine.lost), "")
 
-    def _wants_map(self, part: Part, score: float, nearest: int, distance: float) -> bool:
-        return self._judge.needs_map(part, score, nearest, distance) or self.recorder.wants_map(part.camera)
-
     def _fault(self) -> str | None:
         return self._health.fault() if self._mode in ("running", "draining") else f"the line is {self._mode}"
 
@@ -219,15 +211,10 @@ class RunningLine:
         part.order = self.state.order
         self._outputs.triggered(part)
 
-    def _decided(self, part: Part, record: Record, anomaly_map: NDArray[np.float32] | None) -> None:
-        """Every part comes by here exactly once."""
-        self._counting.take(part, record)
-        self.recorder.put(part, record, anomaly_map)
-
-    # What `control.Line` offers.
+    # What `interface.Line` offers.
 
     def trigger(self, camera: str, part: str | None, encoder: int | None) -> int | None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         if camera not in self.cameras:
             raise ConfigError(f"there is no camera {camera!r}", fix=f"choose of {', '.join(self.cameras)}")
         if not isinstance(self.cameras[camera].settings.trigger, Software):
@@ -240,11 +227,11 @@ class RunningLine:
         return self.cameras[camera].trigger(part, encoder)
 
     def latest(self, camera: str) -> Latest | None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         return self.recorder.latest(camera)
 
     def status(self) -> Status:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         recipe, tally = self.state.recipe, self.tally
         bundle, version = recipe.in_force
         manifest = bundle.manifest
@@ -273,36 +260,36 @@ class RunningLine:
         )
 
     def set_threshold(self, value: float, product: str | None, actor: str, *, confirmed: bool = False) -> Check | None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         return self.steering.set_threshold(value, product, actor, confirmed=confirmed)
 
     def pause(self, paused: bool, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         self.steering.pause(paused, actor)
 
     def set_shadow(self, shadow: bool, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         self.steering.set_shadow(shadow, actor)
 
     def set_order(self, order: Order, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         self.steering.set_order(order, actor)
 
     def change_recipe(self, bundle: Path, actor: str, order: Order = NO_ORDER) -> Check:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         return self.steering.change_recipe(bundle, actor, order)
 
     def refused(self, change: str, error: SnlEdgeError, actor: str) -> None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         self.steering.refused(change, error, actor)
 
     def acknowledge(self, last: int, actor: str) -> Unaccounted | None:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         with audited():
             return self.journal.acknowledge_unknown(last, actor)
 
     def self_test(self, actor: str) -> Check:
-        """See `control.Line`."""
+        """See `interface.Line`."""
         return self.steering.self_test(actor)
 
     def _checks(self) -> list[Check]:

@@ -31,7 +31,7 @@ from snl_edge.progress import progress_bar
 from snl_edge.provenance import revision
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
-from snl_edge.runtime.verdict import judge
+from snl_edge.runtime.verdict import Judge
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.loop import train
 
@@ -148,7 +148,8 @@ def recognised(bundle: Path, samples: Sequence[Sample]) -> dict[str, Any]:
     with progress_bar("judging") as report:
         prediction = run_graph(read_graph(Bundle.open(bundle).graph("fp16")), pictures)
         report(len(samples), len(samples))
-    verdicts = [judge(manifest, "fp16", prediction, index, manifest.input.size) for index in range(len(samples))]
+    judge = Judge(manifest, "fp16")
+    verdicts = [judge.verdict(prediction, index, manifest.input.size) for index in range(len(samples))]
     nearest = [manifest.products[number] for number in prediction.product]
     good = np.array([sample.is_good for sample in samples])
     own = np.array([name == sample.product for name, sample in zip(nearest, samples, strict=True)])

@@ -141,7 +141,7 @@ def _result(path: Path) -> object:
 
 
 def _line(path: Path) -> object:
-    from snl_edge.stream.config import read_config
+    from snl_edge.stream.config.line_config import read_config
 
     return read_config(path)
 
@@ -149,7 +149,7 @@ def _line(path: Path) -> object:
 def _command(path: Path) -> object:
     from snl_edge.errors import ConfigError
     from snl_edge.outside.json_text import faults, parse_model
-    from snl_edge.stream.commands import RecipeCommand
+    from snl_edge.stream.control.commands import RecipeCommand
 
     try:
         return parse_model(RecipeCommand, path.read_bytes())
@@ -159,7 +159,7 @@ def _command(path: Path) -> object:
 
 def _trigger(path: Path) -> object:
     from snl_edge.errors import ConfigError
-    from snl_edge.stream.triggers import StdinTriggers
+    from snl_edge.stream.capture.triggers import StdinTriggers
 
     line = path.read_bytes().decode("utf-8", "surrogateescape")
     try:

@@ -29,7 +29,7 @@ import typer
 from snl_edge.errors import SnlEdgeError
 from snl_edge.progress import progress_bar
 from snl_edge.provenance import revision
-from snl_edge.stream.journal import Journal
+from snl_edge.stream.journal.journal import Journal
 
 from ..command import run_command
 from ..result_files import save_result

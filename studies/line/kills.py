@@ -23,8 +23,8 @@ import yaml
 
 from snl_edge.progress import progress_bar
 from snl_edge.provenance import revision
-from snl_edge.stream.journal_report import check_journal
-from snl_edge.stream.journal_schema import FILE
+from snl_edge.stream.journal.schema import FILE
+from snl_edge.stream.journal.soundness import check_journal
 
 from ..command import run_command
 from ..result_files import save_result

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from snl_edge.benchmarks.memory import process_memory
+from snl_edge.dashboard.server import DashboardServer
 from snl_edge.progress import progress_bar
-from snl_edge.stream.config import LineConfig
-from snl_edge.stream.dashboard.server import DashboardServer
-from snl_edge.stream.journal_report import check_journal
+from snl_edge.stream.config.line_config import LineConfig
+from snl_edge.stream.journal.soundness import check_journal
 from snl_edge.stream.line import RunningLine
 
 from ..small_bundle import write_small_bundle

@@ -15,14 +15,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from snl_edge.dashboard.server import DashboardServer
 from snl_edge.progress import console
 from snl_edge.provenance import revision
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.frame import drawn_side
-from snl_edge.stream.config import LineConfig
-from snl_edge.stream.dashboard.server import DashboardServer
-from snl_edge.stream.journal import Journal
-from snl_edge.stream.journal_report import check_journal
+from snl_edge.stream.config.line_config import LineConfig
+from snl_edge.stream.journal.journal import Journal
+from snl_edge.stream.journal.soundness import check_journal
 from snl_edge.stream.line import RunningLine
 from snl_edge.stream.sources.synthetic import SyntheticSettings, draw_parts
 

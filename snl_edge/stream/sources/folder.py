@@ -18,7 +18,7 @@ from pydantic import model_validator
 from ...errors import CameraError, DataError
 from ...image import load_image
 from ...image_files import list_folder
-from ..record import PictureFile
+from ..records.record import PictureFile
 from ..settings import Seconds, Settings
 from .base import Colour, EndOfPictures, PictureError
 

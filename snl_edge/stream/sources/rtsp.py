@@ -4,7 +4,7 @@ OpenCV's own way to FFmpeg opens one stream at a time in a process, so that a ca
 and takes FFmpeg's options from the environment of the process.
 
 FFmpeg knows that a picture is whole when the next one begins: each comes one picture late. So a camera that sends
-pictures for a signal of its own cannot be read this way (:class:`..camera.CameraSettings` refuses it).
+pictures for a signal of its own cannot be read this way (`CameraSettings` refuses it).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import field_validator
 
 from ...errors import CameraError
+from ...network.credentials import Secret
 from ..settings import Seconds, Settings
-from ..sinks.settings import Secret
 from .arrival import Arrivals
 from .base import Colour, PictureError
 

@@ -1,0 +1,1 @@
+"""A line as a service: what runs around it, what is checked before, the demonstration."""

@@ -1,0 +1,1 @@
+"""``line.yaml``: everything about one line, the dashboard's block included."""

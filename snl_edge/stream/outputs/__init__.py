@@ -1,0 +1,1 @@
+"""Who hears of verdicts: actuators at once, sinks from the journal."""

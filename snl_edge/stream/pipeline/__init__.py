@@ -1,0 +1,1 @@
+"""Parts on their way: waiting, inspected, judged, on disk."""

@@ -1,0 +1,1 @@
+"""What the line keeps of a part: its verdict and what became of it."""

@@ -1,0 +1,1 @@
+"""What a journal tells: shift reports, exports, pictures judged again."""
