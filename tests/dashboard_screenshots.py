@@ -1,4 +1,4 @@
-"""Makes the pictures of the dashboard in docs/images: `python tests/dashboard_screenshots.py docs/images`.
+"""Makes the pictures of the dashboard in docs/images: `PYTHONPATH=. python tests/dashboard_screenshots.py docs/images`.
 
 Shows a drawn line (`dashboard_line.py`), or with `--url` and `--token` any dashboard that runs.
 """

@@ -25,6 +25,7 @@ from pycuda import driver as _pycuda  # noqa: F401 # pyright: ignore[reportMissi
 from standin_trt import driver, faults
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[2]))
 from contract_graph import contract_images, write_contract_bundle
 
 from snl_edge.errors import SnlEdgeError
