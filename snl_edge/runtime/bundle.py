@@ -54,7 +54,7 @@ class Bundle:
     """Checked; None where nobody asks for one."""
 
     @classmethod
-    def open(cls, path: Path, trust: Trust | None = None) -> Bundle:
+    def open(cls, path: Path | str, trust: Trust | None = None) -> Bundle:
         """Reads manifest and history and checks that every file that the manifest lists is there and unchanged.
 
         Args:
@@ -66,7 +66,7 @@ class Bundle:
                 run in whose folder it lies, or nobody who is trusted has signed it.
             ConfigError: signatures are asked for and cannot be checked.
         """
-        bundle = cls.peek(path)
+        bundle = cls.peek(Path(path))
         check_origin(bundle.path, bundle.built)
         signature = require_signed(bundle.path, bundle.root, configured_trust() if trust is None else trust)
         return replace(bundle._whole(), signature=signature)

@@ -71,7 +71,7 @@ class Detector:
     @classmethod
     def load(
         cls,
-        bundle: Path,
+        bundle: Path | str,
         *,
         backend: str = "auto",
         precision: str = "auto",
@@ -82,13 +82,22 @@ class Detector:
     ) -> Detector:
         """Opens and checks a bundle and loads a backend for it; other arguments and errors as `select_backend`.
 
+        Example:
+            ```python
+            from snl_edge import Detector, read_image
+
+            with Detector.load("runs/line3/bundle") as detector:
+                (verdict,) = detector.detect(read_image("part.png"))
+            print(verdict.kind, verdict.product, verdict.relation)
+            ```
+
         Args:
             trust: whose signatures count; what the environment says if not given.
 
         Raises:
             BundleError: the bundle is incomplete or damaged, or nobody who is trusted has signed it.
         """
-        opened = Bundle.open(bundle, trust)
+        opened = Bundle.open(Path(bundle), trust)
         return cls(opened, *select_backend(opened, backend, precision, device, threads, max_batch))
 
     def another(self) -> Detector:
