@@ -41,7 +41,7 @@ wheel: $(VENV)/ready
 # What a Jetson is installed from, in one archive: docs/jetson.md.
 jetson: wheel
 	rm -rf build/snl-edge-jetson && mkdir -p build/snl-edge-jetson
-	cp $$(ls -t dist/snl_edge-*.whl | head -n 1) packaging/* docs/examples/snl-edge.service docs/examples/jetson-csi.yaml build/snl-edge-jetson
+	cp $$(ls -t dist/snl_edge-*.whl | head -n 1) packaging/* examples/snl-edge.service examples/lines/jetson-csi.yaml build/snl-edge-jetson
 	tar -C build -czf dist/snl-edge-jetson.tar.gz snl-edge-jetson
 
 # uv, inside the environment, resolves and installs in seconds what takes pip minutes.

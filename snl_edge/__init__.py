@@ -1,6 +1,6 @@
 """snl-edge: one visual anomaly detector for every product on the line, from PyTorch to a TensorRT engine.
 
-What stands in ``__all__`` is public: it changes only as its documentation says. Each name is imported when it is first
+What stands in ``__all__`` is public: it changes only as docs/promises.md says. Each name is imported when it is first
 asked for, so that ``import snl_edge`` loads nothing, and no name needs torch before the function behind it is called.
 """
 

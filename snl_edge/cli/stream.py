@@ -34,7 +34,7 @@ stream = typer.Typer(
 )
 app.add_typer(stream, name="stream")
 
-Line = Annotated[Path, typer.Argument(help="The line's file; annotated examples are in docs/examples.")]
+Line = Annotated[Path, typer.Argument(help="The line's file; annotated examples are in examples/lines.")]
 
 
 _MOMENT = "From this moment on, local time: 2026-11-28T06:00, 2026-11-28 or 06:00 (today)."

@@ -45,7 +45,7 @@ def train(
         ),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Teacher's weights: timm, packaged, or a .safetensors or .pth file.")
+        str | None, typer.Option(help="Teacher's weights: timm, packaged, plugin, or a .safetensors or .pth file.")
     ] = None,
     size: Annotated[str | None, typer.Option(help="Input size, as 256 or HEIGHTxWIDTH; multiples of 32.")] = None,
     settings: Annotated[

