@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One heavy test run at a time on small machines: idle OpenMP threads must sleep, not spin.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test lint format summary wheel standin jetson clean
+.PHONY: demo test lint format docs summary wheel standin jetson clean
 
 demo: $(VENV)/ready
 	$(BIN)/snl-edge demo
@@ -26,6 +26,10 @@ lint: $(VENV)/ready build/types
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The site in build/site; a broken link fails. It asks nothing of a network.
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Every figure in README and docs comes from benchmarks/results through this.
 summary: $(VENV)/ready

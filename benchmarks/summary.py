@@ -44,6 +44,7 @@ from .study_picture import LINK, draw_study, picture_link
 from .study_tables import (
     ablation_table,
     confirmation_table,
+    headline,
     headline_figures,
     interference_table,
     peers_table,
@@ -153,6 +154,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "ablation": ablation_table,
     "confirmation": confirmation_table,
     "products": products_table,
+    "headline": headline,
     "interference": interference_table,
     "peers": peers_table,
     "picture": picture_link,
