@@ -66,7 +66,7 @@ class Bundle:
                 run in whose folder it lies, or nobody who is trusted has signed it.
             ConfigError: signatures are asked for and cannot be checked.
         """
-        bundle = cls.peek(Path(path))
+        bundle = cls.peek(path)
         check_origin(bundle.path, bundle.built)
         signature = require_signed(bundle.path, bundle.root, configured_trust() if trust is None else trust)
         return replace(bundle._whole(), signature=signature)
@@ -81,7 +81,7 @@ class Bundle:
         return cls.peek(path)._whole()
 
     @classmethod
-    def peek(cls, path: Path) -> Bundle:
+    def peek(cls, path: Path | str) -> Bundle:
         """Manifest and history alone: what the bundle says, without a look at its graphs.
 
         Raises:

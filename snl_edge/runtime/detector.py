@@ -97,7 +97,7 @@ class Detector:
         Raises:
             BundleError: the bundle is incomplete or damaged, or nobody who is trusted has signed it.
         """
-        opened = Bundle.open(Path(bundle), trust)
+        opened = Bundle.open(bundle, trust)
         return cls(opened, *select_backend(opened, backend, precision, device, threads, max_batch))
 
     def another(self) -> Detector:

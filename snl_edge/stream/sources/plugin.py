@@ -43,11 +43,7 @@ class PluginSource:
         self.live: bool = self._source.live
         self.colour: Colour = self._source.colour
         self.video: bool = self._source.video
-
-    @property
-    def received(self) -> float | None:
-        """As the source says."""
-        return self._source.received
+        self.received: float | None = None
 
     def open(self) -> None:
         """Opens it."""
@@ -59,7 +55,10 @@ class PluginSource:
         Raises:
             CameraError: it is no ``uint8`` or ``uint16 [h, w, 3]``; and all that the source raises.
         """
-        picture: Any = self._source.read()
+        try:
+            picture: Any = self._source.read()
+        finally:
+            self.received = self._source.received
         if picture is None:
             return None
         kind, shape = getattr(picture, "dtype", type(picture).__name__), getattr(picture, "shape", ())
