@@ -6,11 +6,13 @@ call them. Progress and messages go to stderr; ``snl_edge.progress.console.quiet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from .errors import ConfigError
 from .extras import GRAPHS, TRAINING, require
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from .evaluation.results import Evaluation
     from .evaluation.robustness import Robustness
     from .export.graphs import Wanted
+    from .loggers import LoggerName, Loggers
     from .model.config import SnlConfig
     from .runtime.bundle import Bundle
     from .runtime.engine_record import FlavourName
@@ -40,6 +43,7 @@ def train(
     replace: bool = False,
     start_from: Path | str | None = None,
     review: Path | str | None = None,
+    log: Sequence[LoggerName] = (),
 ) -> Run:
     """Learns what good parts look like, and writes a run folder.
 
@@ -67,6 +71,7 @@ def train(
         replace: train anew where ``out`` holds a run, which stays valid until the new one is finished.
         start_from: a finished run whose student is trained on; ``data`` needs its images, too, or they are forgotten.
         review: the run's ``review/suspicious.csv`` with verdicts of a person.
+        log: where losses go, too: ``tensorboard`` (``out/tensorboard``), ``mlflow``, or both.
 
     Raises:
         ConfigError: a setting cannot work, or packages are missing: the message names the extra.
@@ -99,17 +104,20 @@ def train(
 
         ignored = read_regions(Path(ignore), dataset, config.size)
     folder = Path(out)
-    checkpoint = run_training(
-        config,
-        training,
-        dataset,
-        folder,
-        resume=resume,
-        ignored=ignored,
-        replace=replace,
-        start_from=started,
-        review=None if review is None else Path(review),
-    )
+    said = {"model": config.model_dump(), "training": training.model_dump(), "products": list(dataset.products)}
+    with logging_to(log, folder, f"train {folder.name}", said) as loggers:
+        checkpoint = run_training(
+            config,
+            training,
+            dataset,
+            folder,
+            resume=resume,
+            ignored=ignored,
+            replace=replace,
+            start_from=started,
+            review=None if review is None else Path(review),
+            log=loggers.write,
+        )
     return Run(folder, checkpoint)
 
 
@@ -135,6 +143,34 @@ def load_run(path: Path | str) -> Run:
     return Run(Path(path), verify_checkpoint(Path(path)))
 
 
+@contextmanager
+def logging_to(
+    names: Sequence[LoggerName], folder: Path, title: str, settings: Mapping[str, object]
+) -> Iterator[Loggers]:
+    """The loggers named, ended with the work inside; arguments as `open_loggers`."""
+    from .loggers import open_loggers
+
+    loggers = open_loggers(names, folder, title, settings, {"snl_edge.folder": str(folder)})
+    whole = False
+    try:
+        yield loggers
+        whole = True
+    finally:
+        loggers.close(whole=whole)
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, float]:
+    """Of each product, and the means; fractions."""
+    from .evaluation.results import METRICS
+
+    found = {f"mean/{name}": value for name, value in evaluation.mean.items()}
+    for product, result in evaluation.products.items():
+        found |= {f"{product}/{name}": getattr(result, name) for name in METRICS}
+        found[f"{product}/escape_rate"] = result.at_threshold.escape_rate
+        found[f"{product}/false_reject_rate"] = result.at_threshold.false_reject_rate
+    return found
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """What :func:`evaluate` found and wrote."""
@@ -157,6 +193,7 @@ def evaluate(
     backend: str = "auto",
     threshold: float | None = None,
     robustness: bool = False,
+    log: Sequence[LoggerName] = (),
 ) -> Evaluated:
     """Measures a run folder or a bundle on the test images of ``data``; only pixel metrics need masks.
 
@@ -178,11 +215,12 @@ def evaluate(
         backend: of a bundle: ``auto``, ``tensorrt``, ``tensorrt_rtx``, ``openvino`` or ``onnxruntime``.
         threshold: for all products, instead of the model's own.
         robustness: also under other light, focus, noise, JPEG, turn and shift: 14 times as long.
+        log: where metrics of each product, and their means, go, too: ``tensorboard`` (below ``report``), ``mlflow``.
 
     Raises:
         DataError: there is no test set, the model learned none of its products, or an image or mask cannot be used.
         BundleError, BackendError, CheckpointError: the model cannot be loaded.
-        ConfigError: the threshold cannot be one, or packages are missing.
+        ConfigError: the threshold cannot be one, packages are missing, or TensorBoard has no report's folder.
         OutputError: the report cannot be written.
     """
     folder = Path(model)
@@ -191,7 +229,14 @@ def evaluate(
     from .evaluation.run import evaluate_model, robustness_of_model
 
     dataset = opened(data, trains=False)
-    evaluation, provenance = evaluate_model(folder, dataset, backend=backend, threshold=threshold)
+    if "tensorboard" in log and report is None:
+        raise ConfigError("TensorBoard's files have no place", "no report is written", "give the report's folder")
+    place = folder if report is None else Path(report)
+    with logging_to(
+        log, place, f"evaluate {folder.name}", {"model": str(folder), "data": str(dataset.root)}
+    ) as loggers:
+        evaluation, provenance = evaluate_model(folder, dataset, backend=backend, threshold=threshold)
+        loggers.write(0, _metrics(evaluation))
     moved = robustness_of_model(folder, dataset, backend=backend, threshold=threshold) if robustness else None
     page = metrics = None
     if report is not None:

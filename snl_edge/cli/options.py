@@ -36,6 +36,13 @@ class Precision(str, Enum):
     auto = "auto"
 
 
+class Logger(str, Enum):
+    """Where figures go, too."""
+
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
+
+
 class Colours(str, Enum):
     """Order of a frame's colours."""
 
@@ -69,6 +76,10 @@ Bits = Annotated[
     typer.Option(min=8, max=16, help="Bits that the camera filled of 16-bit files: 10, 12, 14, or 16 for all."),
 ]
 Products = Annotated[str | None, typer.Option(help="Only these products, separated by commas.")]
+Log = Annotated[
+    list[Logger] | None,
+    typer.Option(help="Losses or metrics go there, too (repeatable; the extra has that name)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Backend = Annotated[str, typer.Option(help="auto, tensorrt, tensorrt_rtx, openvino or onnxruntime.")]
 

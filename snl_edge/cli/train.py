@@ -15,7 +15,7 @@ from snl_edge.extras import TRAINING, require
 
 from .app import app
 from .numbers import MOST_SEED, number
-from .options import RUN, Backend, Bits, Data, Json, Layout, LayoutOption, Products, open_data
+from .options import RUN, Backend, Bits, Data, Json, Layout, LayoutOption, Log, Products, open_data
 
 
 class Augment(str, Enum):
@@ -100,6 +100,7 @@ def train(
     ] = False,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
+    log: Log = None,
 ) -> None:
     """Learn what good parts look like, from images of good parts only.
 
@@ -142,6 +143,7 @@ def train(
         replace=replace,
         start_from=start_from,
         review=review,
+        log=[one.value for one in log or ()],
     ).checkpoint
     console.print(
         f"trained on {checkpoint.training_images} good images of {counted(len(checkpoint.products), 'product')} "
@@ -176,6 +178,7 @@ def evaluate(
     layout: LayoutOption = Layout.auto,
     products: Products = None,
     as_json: Json = False,
+    log: Log = None,
 ) -> None:
     """Measure detection on a labelled test set and write an HTML report.
 
@@ -196,6 +199,7 @@ def evaluate(
         backend=backend,
         threshold=threshold,
         robustness=robustness,
+        log=[one.value for one in log or ()],
     )
     if as_json:
         moved = found.robustness
