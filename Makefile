@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One heavy test run at a time on small machines: idle OpenMP threads must sleep, not spin.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test lint format docs summary wheel standin jetson clean
+.PHONY: demo test coverage lint format docs summary wheel standin jetson clean
 
 demo: $(VENV)/ready
 	$(BIN)/snl-edge demo
@@ -14,13 +14,18 @@ demo: $(VENV)/ready
 # A worker that dies ends the run: started again, it leaves the rest of its file waiting, and the run with it.
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile $(COVERAGE)
+
+# The same, and which lines ran: what each file leaves out in build/coverage, and an error below the floor in pyproject.
+coverage: COVERAGE := --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+coverage: | build
+coverage: test
 
 lint: $(VENV)/ready build/types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
-	$(BIN)/shellcheck packaging/*.sh .ci/run .ci/resolve-aarch64
+	$(BIN)/shellcheck packaging/*.sh .ci/run .ci/resolve-aarch64 .ci/versions
 	$(BIN)/hadolint docker/*.Dockerfile
 
 format: $(VENV)/ready
@@ -55,6 +60,9 @@ $(VENV)/ready: pyproject.toml
 	$(BIN)/uv pip install --python $(BIN)/python --editable ".[dev]"
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps tensorrt-stubs
 	touch $@
+
+build:
+	mkdir -p $@
 
 # The type checker does not follow setuptools' package-dir: show it the three top-level folders where they import.
 .PHONY: build/types

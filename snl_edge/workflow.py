@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .errors import ConfigError
-from .extras import GRAPHS, TRAINING, require
+from snl_edge.errors import ConfigError
+from snl_edge.extras import GRAPHS, TRAINING, require
 
 if TYPE_CHECKING:
-    from .data.layouts import LayoutName
-    from .data.samples import Dataset
-    from .evaluation.results import Evaluation
-    from .evaluation.robustness import Robustness
-    from .export.graphs import Wanted
-    from .loggers import LoggerName, Loggers
-    from .model.config import SnlConfig
-    from .runtime.bundle import Bundle
-    from .runtime.engine_record import FlavourName
-    from .runtime.manifest import FrameSpec
-    from .training.config import TrainingConfig
-    from .training.run import Run
+    from snl_edge.data.layouts import LayoutName
+    from snl_edge.data.samples import Dataset
+    from snl_edge.evaluation.results import Evaluation
+    from snl_edge.evaluation.robustness import Robustness
+    from snl_edge.export.graphs import Wanted
+    from snl_edge.loggers import LoggerName, Loggers
+    from snl_edge.model.config import SnlConfig
+    from snl_edge.runtime.bundle import Bundle
+    from snl_edge.runtime.engine_record import FlavourName
+    from snl_edge.runtime.manifest import FrameSpec
+    from snl_edge.training.config import TrainingConfig
+    from snl_edge.training.run import Run
 
 
 def train(
@@ -80,12 +80,12 @@ def train(
         OutputError: ``out`` cannot be written, or holds a run that may not be replaced.
     """
     require("training", *TRAINING, *(["sklearn"] if cluster else []), extra="train")
-    from .model.config import SnlConfig, override
-    from .model.presets import preset
-    from .training.checkpoint import read_checkpoint
-    from .training.config import TrainingConfig
-    from .training.loop import train as run_training
-    from .training.run import Run
+    from snl_edge.model.config import SnlConfig, override
+    from snl_edge.model.presets import preset
+    from snl_edge.training.checkpoint import read_checkpoint
+    from snl_edge.training.config import TrainingConfig
+    from snl_edge.training.loop import train as run_training
+    from snl_edge.training.run import Run
 
     training = training or TrainingConfig()
     started = None if start_from is None else Path(start_from)
@@ -95,12 +95,12 @@ def train(
         config = override(model if isinstance(model, SnlConfig) else preset(model or "edge"), settings)
     dataset = opened(data).with_bits(training.bits)
     if cluster is not None:
-        from .training.cluster import cluster_products
+        from snl_edge.training.cluster import cluster_products
 
         dataset = cluster_products(dataset, config, cluster, training.batch_size)
     ignored = None
     if ignore is not None:
-        from .data.regions import read_regions
+        from snl_edge.data.regions import read_regions
 
         ignored = read_regions(Path(ignore), dataset, config.size)
     folder = Path(out)
@@ -137,8 +137,8 @@ def load_run(path: Path | str) -> Run:
         CheckpointError: there is no run, or it is damaged or from another version.
     """
     require("a run", *TRAINING, extra="train")
-    from .training.checkpoint import verify_checkpoint
-    from .training.run import Run
+    from snl_edge.training.checkpoint import verify_checkpoint
+    from snl_edge.training.run import Run
 
     return Run(Path(path), verify_checkpoint(Path(path)))
 
@@ -148,7 +148,7 @@ def logging_to(
     names: Sequence[LoggerName], folder: Path, title: str, settings: Mapping[str, object]
 ) -> Iterator[Loggers]:
     """The loggers named, ended with the work inside; arguments as `open_loggers`."""
-    from .loggers import open_loggers
+    from snl_edge.loggers import open_loggers
 
     loggers = open_loggers(names, folder, title, settings, {"snl_edge.folder": str(folder)})
     whole = False
@@ -161,7 +161,7 @@ def logging_to(
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:
     """Of each product, and the means; fractions."""
-    from .evaluation.results import METRICS
+    from snl_edge.evaluation.results import METRICS
 
     found = {f"mean/{name}": value for name, value in evaluation.mean.items()}
     for product, result in evaluation.products.items():
@@ -225,8 +225,8 @@ def evaluate(
     """
     folder = Path(model)
     require_for_run(folder)
-    from .evaluation.report import write_report
-    from .evaluation.run import evaluate_model, robustness_of_model
+    from snl_edge.evaluation.report import write_report
+    from snl_edge.evaluation.run import evaluate_model, robustness_of_model
 
     dataset = opened(data, trains=False)
     if "tensorboard" in log and report is None:
@@ -306,9 +306,9 @@ def build(
     """
     folder = Path(source)
     require_for_run(folder)
-    from .export.build import build as run_build
-    from .export.graphs import Evidence
-    from .runtime.bundle import Bundle
+    from snl_edge.export.build import build as run_build
+    from snl_edge.export.graphs import Evidence
+    from snl_edge.runtime.bundle import Bundle
 
     built = run_build(
         folder,
@@ -336,9 +336,9 @@ def opened(
     trains: bool = True,
 ) -> Dataset:
     """The data set in ``data``; of one that is opened here it is said how it was read. Arguments: `open_dataset`."""
-    from .data.layouts import open_dataset
-    from .data.samples import Dataset
-    from .progress import console
+    from snl_edge.data.layouts import open_dataset
+    from snl_edge.data.samples import Dataset
+    from snl_edge.progress import console
 
     if isinstance(data, Dataset):
         return data
@@ -354,7 +354,7 @@ def require_for_run(path: Path) -> None:
     Raises:
         ConfigError: the extra to install.
     """
-    from .training.config import CHECKPOINT
+    from snl_edge.training.config import CHECKPOINT
 
     if (path / CHECKPOINT).exists():
         require(f"the run folder {path}", "safetensors", *GRAPHS, extra="train")

@@ -20,6 +20,8 @@ from snl_edge.stream.journal import Journal
 from snl_edge.stream.sinks import Forwarder, JsonLinesSink, Sink, Sinks, build_sink
 from snl_edge.stream.sinks.message import Message, json_schema
 
+pytestmark = pytest.mark.everywhere
+
 CONFIG = TypeAdapter(Sink)
 
 
