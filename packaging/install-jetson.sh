@@ -49,7 +49,7 @@ while [ $# -gt 0 ]; do
 done
 name=$(basename "${bundle:-none}")
 unit=$here/snl-edge.service
-[ -f "$unit" ] || unit=$here/../docs/examples/snl-edge.service
+[ -f "$unit" ] || unit=$here/../examples/snl-edge.service
 if [ -z "$wheel" ]; then
   shopt -s nullglob
   wheels=("$here"/snl_edge-*.whl "$here"/../dist/snl_edge-*.whl)
@@ -130,9 +130,9 @@ check_files() {
     refuse "$bundle is no bundle" "manifest.json is missing" "Copy the folder that snl-edge build wrote"
   fi
   if [ -z "$line" ]; then
-    refuse "no line was named" "the service runs one" "Give --line FILE (start from docs/examples/jetson-csi.yaml)"
+    refuse "no line was named" "the service runs one" "Give --line FILE (start from examples/lines/jetson-csi.yaml)"
   elif [ ! -f "$line" ]; then
-    refuse "there is no line $line" "the file does not exist" "Start from docs/examples/jetson-csi.yaml"
+    refuse "there is no line $line" "the file does not exist" "Start from examples/lines/jetson-csi.yaml"
   else
     named=$(sed -n 's/^bundle: *"\{0,1\}\([^"# ]*\).*/\1/p' "$line")
     [ "${named%/}" = "$PLACE/$name" ] ||

@@ -5,18 +5,13 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from snl_edge.bundling.build import build
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.synthetic import PRODUCTS, write_synthetic_line
-from snl_edge.evaluation.report import write_report
-from snl_edge.evaluation.run import evaluate_model
 from snl_edge.infer.command import infer_files
 from snl_edge.infer.table import View
-from snl_edge.model.config import override
-from snl_edge.model.presets import preset
 from snl_edge.progress import console, progress_bar
 from snl_edge.training.config import TrainingConfig
-from snl_edge.training.loop import train
+from snl_edge.workflow import build, evaluate, train
 
 LINE_SEED = 7
 SHOWN = 12
@@ -43,18 +38,17 @@ def run_demo(folder: Path, *, quick: bool = False) -> None:
 
     console.rule("2/5 train on good parts only")
     size = 128 if quick else 256
-    config = override(preset("edge"), [f"height={size}", f"width={size}"])
-    train(config, TrainingConfig(steps=20 if quick else 400, batch_size=8), dataset, run)
+    settings = [f"height={size}", f"width={size}"]
+    train(dataset, run, settings=settings, training=TrainingConfig(steps=20 if quick else 400, batch_size=8))
 
     console.rule("3/5 evaluate")
-    evaluation, provenance = evaluate_model(run, dataset)
-    html, _ = write_report(evaluation, run / "report", title="Synthetic line", provenance=provenance)
+    html = evaluate(run, dataset, report=run / "report").page
 
     console.rule("4/5 build the FP16 bundle")
     engine = any(importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx"))
     if not engine:
         console.print("no TensorRT here: the bundle gets its graphs, no engine (snl-edge doctor tells how to get one)")
-    bundle = build(run, None, "fp16", engine=engine)
+    bundle = build(run, engine=engine).path
 
     console.rule("5/5 infer")
     for name in products:

@@ -22,7 +22,7 @@ from .outside.image_size import MOST_BYTES, image_size
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
 
-def read_image(path: Path, bits: int | None = None) -> NDArray[np.uint8]:
+def read_image(path: Path | str, bits: int | None = None) -> NDArray[np.uint8]:
     """Reads an image file as ``uint8 [H, W, 3]`` RGB.
 
     Grey becomes three equal channels, an alpha channel is dropped, the EXIF orientation is applied.
@@ -35,6 +35,7 @@ def read_image(path: Path, bits: int | None = None) -> NDArray[np.uint8]:
         DataError: the file is missing, empty, cut short, damaged as far as its format shows it, or no image; it has
             more than 268 megapixels (`snl_edge.outside.image_size`); or a value needs more than ``bits``.
     """
+    path = Path(path)
     return to_uint8(load_image(path), bits, path)
 
 

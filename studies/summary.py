@@ -23,6 +23,7 @@ from .ablation.picture import LINK, draw_study, picture_link
 from .ablation.tables import (
     ablation_table,
     confirmation_table,
+    headline,
     headline_figures,
     interference_table,
     peers_table,
@@ -151,6 +152,7 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "ablation": ablation_table,
     "confirmation": confirmation_table,
     "products": products_table,
+    "headline": headline,
     "interference": interference_table,
     "peers": peers_table,
     "picture": picture_link,

@@ -26,6 +26,8 @@ from snl_edge.runtime.engine_record import pack, read_engine
 from snl_edge.runtime.manifest import FILE, BundleContent, Manifest, sha256_of
 from snl_edge.runtime.threshold_history import FILE as HISTORY
 
+pytestmark = pytest.mark.everywhere
+
 
 def _flip_a_byte(path: Path, position: int) -> None:
     content = bytearray(path.read_bytes())

@@ -11,6 +11,8 @@ from snl_edge.data.layouts import open_dataset
 from snl_edge.data.mask_sources import MaskFiles
 from snl_edge.errors import DataError
 
+pytestmark = pytest.mark.everywhere
+
 HEADER = "path,label,product,split,mask"
 
 

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from contract_graph import write_contract_bundle
 
+pytestmark = pytest.mark.everywhere
+
 HEAVY = ("torch", "timm", "torchvision", "onnx", "onnxsim", "safetensors", "matplotlib", "openvino", "pycuda")
+
 
 PROGRAM = """
 import sys
@@ -23,6 +27,7 @@ class Refuse(MetaPathFinder):
 sys.meta_path.insert(0, Refuse())
 
 from pathlib import Path
+
 import cv2
 import numpy as np
 from snl_edge import Detector

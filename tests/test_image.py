@@ -16,6 +16,8 @@ from snl_edge.errors import DataError
 from snl_edge.image import Fitter, fit_to_input, read_image
 from snl_edge.image_files import list_images
 
+pytestmark = pytest.mark.everywhere
+
 
 def picture() -> np.ndarray:
     """Smooth (JPEG keeps it), not square, different in each channel: RGB ``[40, 64, 3]``."""

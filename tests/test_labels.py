@@ -12,6 +12,8 @@ from snl_edge.data.mask_sources import MaskFiles
 from snl_edge.data.samples import Dataset
 from snl_edge.errors import DataError
 
+pytestmark = pytest.mark.everywhere
+
 
 def make(root: Path, *files: str) -> Path:
     """Empty files: opening a data set lists them and decodes none. ``a/{b,c}/0.png`` is two."""

@@ -11,6 +11,8 @@ from snl_edge.data.mask_sources import MaskFiles
 from snl_edge.data.samples import Dataset
 from snl_edge.errors import DataError
 
+pytestmark = pytest.mark.everywhere
+
 HEADER = "object,split,label,image,mask\n"
 
 

@@ -8,6 +8,8 @@ import pytest
 from snl_edge.errors import DataError
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown
 
+pytestmark = pytest.mark.everywhere
+
 
 def _picture(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -17,7 +17,7 @@ from jetsons import draw_board, write
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGING = REPOSITORY / "packaging"
-UNIT = REPOSITORY / "docs/examples/snl-edge.service"
+UNIT = REPOSITORY / "examples/snl-edge.service"
 
 
 def run(*command: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -124,7 +124,7 @@ def fresh(tmp_path: Path) -> Mapping[str, Any]:
     program(programs / "g++", "")
     python = program(programs / "python", f'PYTHONPATH="{modules}" exec "{sys.executable}" "$@"')
     write(tmp_path / "line3/manifest.json", "{}")
-    line = (REPOSITORY / "docs/examples/jetson-csi.yaml").read_text(encoding="utf-8")
+    line = (REPOSITORY / "examples/lines/jetson-csi.yaml").read_text(encoding="utf-8")
     write(tmp_path / "line.yaml", re.sub(r"^bundle: \S+", "bundle: /opt/snl/line3", line, flags=re.MULTILINE))
     write(tmp_path / "snl_edge-1-py3-none-any.whl", "")
     options = {

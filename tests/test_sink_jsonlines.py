@@ -20,6 +20,8 @@ from snl_edge.stream.outputs.actuators import Actuator
 from snl_edge.stream.outputs.sinks import Forwarder, JsonLinesSink, Sink, Sinks, build_sink
 from snl_edge.stream.outputs.sinks.message import Message, json_schema
 
+pytestmark = pytest.mark.everywhere
+
 CONFIG = TypeAdapter(Sink)
 
 

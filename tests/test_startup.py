@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.everywhere
+
 HEAVY = ("torch", "onnx", "onnxruntime", "openvino", "cv2", "numpy", "rich", "matplotlib", "jinja2")
 """Not pydantic: typer itself looks for it when it reads a command's options."""
 

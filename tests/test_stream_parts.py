@@ -376,7 +376,7 @@ def test_every_setting_is_explained_and_the_examples_are_valid() -> None:
     assert [name for name, _, _, meaning in found if not meaning] == []
     names = [name for name, *_ in found]
     assert len(set(names)) == len(names)
-    examples = sorted((ROOT / "docs" / "examples").glob("*.yaml"))
+    examples = sorted((ROOT / "examples" / "lines").glob("*.yaml"))
     assert len(examples) >= 4
     for example in examples:
         read_config(example)

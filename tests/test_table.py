@@ -7,6 +7,8 @@ from rich.text import Text
 
 from snl_edge.table import number_column, print_table, text_column
 
+pytestmark = pytest.mark.everywhere
+
 NAMES = ("transistor_of_the_left_hand_side_[red]_A", "transistor_of_the_left_hand_side_[red]_B")
 
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from snl_edge.extras import GRAPHS, require
+
 from .app import app
 from .numbers import MOST_SEED
 from .options import (
@@ -21,8 +23,6 @@ from .options import (
     Precision,
     open_data,
     parse_frame,
-    require,
-    require_for_run,
 )
 
 
@@ -54,7 +54,7 @@ def export(
 
     Example: snl-edge export runs/line3 --precision fp16 --out line3.onnx
     """
-    require("torch", "timm", "onnx", "onnxsim", extra="train")
+    require("exporting", *GRAPHS, extra="train")
     taken = parse_frame(frame, frame_colours)
     from snl_edge.export.graphs import make_graphs
     from snl_edge.export.onnx_graph import save_graph
@@ -93,7 +93,7 @@ def calibrate(
 
     Example: snl-edge calibrate parts/ --model runs/line3
     """
-    require("torch", "timm", "onnx", "onnxsim", extra="train")
+    require("calibrating", *GRAPHS, extra="train")
     from snl_edge.calibration.measure import CalibrationConfig, calibrate_run
     from snl_edge.progress import console
     from snl_edge.runtime.remedies import build_command
@@ -168,16 +168,17 @@ def build(
     For a camera of 5 megapixels: snl-edge build --frame 2448x2048 --frame-colours bgr --max-batch 1
     """
     taken = parse_frame(frame, frame_colours)
-    require_for_run(source)
-    from snl_edge.bundling.build import build as run_build
-    from snl_edge.bundling.graphs import Evidence
+    from snl_edge import workflow
     from snl_edge.progress import console
 
-    dataset = open_data(data, layout, None) if data else None
-    bundle = run_build(
+    workflow.require_for_run(source)
+    bundle = workflow.build(
         source,
         out,
         precision.value,
+        data=open_data(data, layout, None) if data else None,
+        calibration=table,
+        force=force,
         engine=not onnx_only,
         frame=taken,
         max_batch=max_batch,
@@ -185,6 +186,5 @@ def build(
         flavour=flavour.value if flavour else None,
         compute_capabilities=compute_capability,
         workspace_bytes=workspace_mib * 2**20 if workspace_mib else None,
-        evidence=Evidence(dataset, table, force),
     )
-    console.print(f"next: snl-edge infer IMAGES --bundle {bundle}")
+    console.print(f"next: snl-edge infer IMAGES --bundle {bundle.path}")

@@ -9,9 +9,10 @@ import typer
 
 from snl_edge.answer import say, say_json
 from snl_edge.errors import ConfigError
+from snl_edge.extras import require
 
 from .app import app
-from .options import Json, require, require_for_run
+from .options import Json
 
 
 @app.command()
@@ -88,10 +89,11 @@ def inspect(
     Example: snl-edge inspect runs/line3/bundle
     """
     from snl_edge.inspection.inspect import describe
+    from snl_edge.workflow import require_for_run
 
     require_for_run(path)
     if path.suffix == ".onnx":
-        require("onnx", "onnxsim", extra="train")
+        require(f"the graph {path}", "onnx", "onnxsim", extra="train")
     found = describe(path)
     if as_json:
         say_json(found.record)

@@ -10,7 +10,7 @@ import typer
 from snl_edge.answer import say
 
 from .app import app
-from .options import RUN, Layout, LayoutOption, require_for_run
+from .options import RUN, Layout, LayoutOption
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +73,8 @@ def ignore(
             "thresholds rest on good images, which are judged anew",
             "add --data with the folder the model was trained on",
         )
+    from snl_edge.workflow import require_for_run
+
     require_for_run(run)
     from snl_edge.data.layouts import open_dataset
     from snl_edge.progress import console
@@ -137,6 +139,8 @@ def _show(path: Path, wanted: str | None) -> None:
         regions, products = read_ignored(bundle), bundle.manifest.products
         pictures = {product: path / own.picture for product, own in bundle.manifest.ignored.items()}
     else:
+        from snl_edge.workflow import require_for_run
+
         require_for_run(path)
         from snl_edge.training.checkpoint import read_checkpoint
         from snl_edge.training.ignored import PICTURES, regions_of

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from snl_edge.answer import say_json
+from snl_edge.extras import GRAPHS, require
 
 from .app import app
-from .options import Json, require
+from .options import Json
 
 
 @app.command()
@@ -39,7 +40,7 @@ def demo(
 
     Example: snl-edge demo
     """
-    require("torch", "timm", "onnx", "onnxsim", extra="train")
+    require("the demo", *GRAPHS, extra="train")
     from snl_edge.demo import run_demo
 
     run_demo(out, quick=quick)

@@ -1,8 +1,7 @@
-"""Options that several commands share, and what a command needs installed."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-import importlib.util
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,6 +34,13 @@ class Precision(str, Enum):
     fp16 = "fp16"
     int8 = "int8"
     auto = "auto"
+
+
+class Logger(str, Enum):
+    """Where figures go, too."""
+
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
 
 
 class Colours(str, Enum):
@@ -70,6 +76,10 @@ Bits = Annotated[
     typer.Option(min=8, max=16, help="Bits that the camera filled of 16-bit files: 10, 12, 14, or 16 for all."),
 ]
 Products = Annotated[str | None, typer.Option(help="Only these products, separated by commas.")]
+Log = Annotated[
+    list[Logger] | None,
+    typer.Option(help="Losses or metrics go there, too (repeatable; the extra has that name)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Backend = Annotated[str, typer.Option(help="auto, tensorrt, tensorrt_rtx, openvino or onnxruntime.")]
 
@@ -105,29 +115,6 @@ def parse_frame(text: str | None, colours: Colours) -> FrameSpec | None:
     return FrameSpec(height=height, width=width, colours=colours.value)
 
 
-def require(*modules: str, extra: str) -> None:
-    """Refuses a command whose modules are not installed, with the extra that brings them.
-
-    Raises:
-        ConfigError: a module is missing.
-    """
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    if missing:
-        raise ConfigError(
-            f"this command needs {', '.join(missing)}",
-            "the base install leaves them out",
-            f'run: pip install "snl-edge[{extra}]"',
-        )
-
-
-def require_for_run(path: Path) -> None:
-    """A run folder needs torch, a bundle does not."""
-    from snl_edge.contract.run_folder import CHECKPOINT
-
-    if (path / CHECKPOINT).exists():
-        require("torch", "timm", "safetensors", "onnx", "onnxsim", extra="train")
-
-
 def chosen_products(products: str | None) -> list[str] | None:
     """What ``--products`` names; None for all."""
     return [name.strip() for name in products.split(",")] if products else None
@@ -138,10 +125,6 @@ def open_data(data: Path, layout: Layout, products: str | None, *, trains: bool 
 
     ``trains`` says whether each product needs images to train on.
     """
-    from snl_edge.data.layouts import open_dataset
-    from snl_edge.progress import console
+    from snl_edge.workflow import opened
 
-    dataset = open_dataset(data, layout.value, chosen_products(products), trains=trains)
-    for finding in dataset.findings:
-        console.print(f"{'doubt' if finding.doubtful else data}: {finding.text}", markup=False, highlight=False)
-    return dataset
+    return opened(data, layout.value, chosen_products(products), trains=trains)

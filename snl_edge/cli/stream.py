@@ -15,10 +15,11 @@ import typer
 
 from snl_edge.answer import say, say_json
 from snl_edge.errors import ConfigError
+from snl_edge.extras import GRAPHS, require
 
 from .app import WholeSentences, app
 from .numbers import number
-from .options import RUN, Backend, Json, require
+from .options import RUN, Backend, Json
 
 if TYPE_CHECKING:
     from snl_edge.stream.report.rejudge import Rejudged
@@ -33,7 +34,7 @@ stream = typer.Typer(
 )
 app.add_typer(stream, name="stream")
 
-Line = Annotated[Path, typer.Argument(help="The line's file; annotated examples are in docs/examples.")]
+Line = Annotated[Path, typer.Argument(help="The line's file; annotated examples are in examples/lines.")]
 
 
 _MOMENT = "From this moment on, local time: 2026-11-28T06:00, 2026-11-28 or 06:00 (today)."
@@ -49,7 +50,7 @@ class Format(str, Enum):
 
 
 def _needs() -> None:
-    require("yaml", "prometheus_client", extra="stream")
+    require("the line", "yaml", "prometheus_client", extra="stream")
 
 
 @stream.command()
@@ -269,7 +270,7 @@ def demo(
     """
     _needs()
     if bundle is None:
-        require("torch", "timm", "onnx", "onnxsim", extra="train")
+        require("training a bundle for the demo", *GRAPHS, extra="train")
     from snl_edge.service.demo import demo_bundle, demo_config
     from snl_edge.service.run import run_line
 

@@ -11,10 +11,11 @@ import typer
 
 from snl_edge.answer import say_json
 from snl_edge.errors import ConfigError
+from snl_edge.extras import TRAINING, require
 
 from .app import app
 from .numbers import MOST_SEED, number
-from .options import RUN, Backend, Bits, Data, Json, Layout, LayoutOption, Products, open_data, require, require_for_run
+from .options import RUN, Backend, Bits, Data, Json, Layout, LayoutOption, Log, Products, open_data
 
 
 class Augment(str, Enum):
@@ -44,7 +45,7 @@ def train(
         ),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Teacher's weights: timm, packaged, or a .safetensors or .pth file.")
+        str | None, typer.Option(help="Teacher's weights: timm, packaged, plugin, or a .safetensors or .pth file.")
     ] = None,
     size: Annotated[str | None, typer.Option(help="Input size, as 256 or HEIGHTxWIDTH; multiples of 32.")] = None,
     settings: Annotated[
@@ -99,6 +100,7 @@ def train(
     ] = False,
     layout: LayoutOption = Layout.auto,
     products: Products = None,
+    log: Log = None,
 ) -> None:
     """Learn what good parts look like, from images of good parts only.
 
@@ -106,37 +108,23 @@ def train(
 
     Later, with new images beside the old ones: snl-edge train mvtec/ --start-from runs/line3 --out runs/more
     """
-    require("torch", "timm", "safetensors", "matplotlib", "scipy", *(["sklearn"] if cluster else []), extra="train")
+    require("training", *TRAINING, *(["sklearn"] if cluster else []), extra="train")
+    from snl_edge import workflow
     from snl_edge.counted import counted
-    from snl_edge.model.config import override
-    from snl_edge.model.presets import preset as named
     from snl_edge.progress import console
     from snl_edge.runtime.remedies import build_command
-    from snl_edge.training.checkpoint import read_checkpoint
     from snl_edge.training.config import CameraConfig, TrainingConfig
     from snl_edge.training.ignored import PICTURES
-    from snl_edge.training.loop import train as run_training
     from snl_edge.training.threshold_findings import threshold_lines
 
-    changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
-    if start_from is not None and preset is None and not changes:
-        config = read_checkpoint(start_from).model
-    else:
-        config = override(named(preset or "edge"), changes)
-    dataset = open_data(data, layout, products).with_bits(bits)
-    if cluster is not None:
-        from snl_edge.training.cluster import cluster_products
-
-        dataset = cluster_products(dataset, config, cluster, batch_size)
-    ignored = None
-    if ignore is not None:
-        from snl_edge.data.regions import read_regions
-
-        ignored = read_regions(ignore, dataset, config.size)
+    dataset = open_data(data, layout, products)
     began = time.monotonic()
-    checkpoint = run_training(
-        config,
-        TrainingConfig(
+    checkpoint = workflow.train(
+        dataset,
+        out,
+        model=preset,
+        settings=[*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])],
+        training=TrainingConfig(
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -149,14 +137,14 @@ def train(
             device=device.value,
             bits=bits,
         ),
-        dataset,
-        out,
+        cluster=cluster,
+        ignore=ignore,
         resume=resume,
-        ignored=ignored,
         replace=replace,
         start_from=start_from,
         review=review,
-    )
+        log=[one.value for one in log or ()],
+    ).checkpoint
     console.print(
         f"trained on {checkpoint.training_images} good images of {counted(len(checkpoint.products), 'product')} "
         f"in {time.monotonic() - began:.0f} s, {checkpoint.seconds:.0f} s of them in steps"
@@ -190,6 +178,7 @@ def evaluate(
     layout: LayoutOption = Layout.auto,
     products: Products = None,
     as_json: Json = False,
+    log: Log = None,
 ) -> None:
     """Measure detection on a labelled test set and write an HTML report.
 
@@ -197,29 +186,27 @@ def evaluate(
 
     Example: snl-edge evaluate mvtec/ --model runs/line3
     """
-    require_for_run(model)
-    from snl_edge.evaluation.report import write_report
-    from snl_edge.evaluation.run import evaluate_model, robustness_of_model
+    from snl_edge import workflow
     from snl_edge.progress import console
 
     from .evaluated import print_evaluation
 
-    dataset = open_data(data, layout, products, trains=False)
-    evaluation, provenance = evaluate_model(model, dataset, backend=backend, threshold=threshold)
-    moved = robustness_of_model(model, dataset, backend=backend, threshold=threshold) if robustness else None
-    shown = None if moved is None else moved.for_report()
-    html, metrics = write_report(
-        evaluation,
-        out or model / "report",
-        title=f"{model.name} on {data.name}",
-        provenance=provenance,
-        robustness=shown,
+    workflow.require_for_run(model)
+    found = workflow.evaluate(
+        model,
+        open_data(data, layout, products, trains=False),
+        report=out or model / "report",
+        backend=backend,
+        threshold=threshold,
+        robustness=robustness,
+        log=[one.value for one in log or ()],
     )
     if as_json:
-        say_json(evaluation.figures() | ({} if moved is None else {"robustness": moved.figures()}))
+        moved = found.robustness
+        say_json(found.evaluation.figures() | ({} if moved is None else {"robustness": moved.figures()}))
     else:
-        print_evaluation(evaluation, shown)
-    console.print(f"report: {html}, figures: {metrics}")
+        print_evaluation(found.evaluation, None if found.robustness is None else found.robustness.for_report())
+    console.print(f"report: {found.page}, figures: {found.metrics}")
 
 
 def _size_settings(size: str | None) -> list[str]:

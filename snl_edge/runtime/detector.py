@@ -71,7 +71,7 @@ class Detector:
     @classmethod
     def load(
         cls,
-        bundle: Path,
+        bundle: Path | str,
         *,
         backend: str = "auto",
         precision: str = "auto",
@@ -81,6 +81,15 @@ class Detector:
         trust: Trust | None = None,
     ) -> Detector:
         """Opens and checks a bundle and loads a backend for it; other arguments and errors as `select_backend`.
+
+        Example:
+            ```python
+            from snl_edge import Detector, read_image
+
+            with Detector.load("runs/line3/bundle") as detector:
+                (verdict,) = detector.detect(read_image("part.png"))
+            print(verdict.kind, verdict.product, verdict.relation)
+            ```
 
         Args:
             trust: whose signatures count; what the environment says if not given.

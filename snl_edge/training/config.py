@@ -30,7 +30,7 @@ class CameraConfig(BaseModel):
     Lengths are in pixels of the model's input. A change goes either way, anywhere up to what is given here.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     copies: int = Field(default=2, ge=1, le=100)
     """Changed copies of each training image."""
@@ -59,12 +59,16 @@ class CameraConfig(BaseModel):
 class TrainingConfig(BaseModel):
     """Settings of one training run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     steps: int = Field(default=1200, ge=1, le=10_000_000)
+    """Steps of the student; 1 to 10 million."""
     batch_size: int = Field(default=16, ge=2, le=4096)
+    """Images per step, 2 to 4096."""
     learning_rate: float = Field(default=2e-3, gt=0, le=1)
+    """Its peak."""
     weight_decay: float = Field(default=1e-4, ge=0, le=10)
+    """Of AdamW."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises; it then falls along a cosine."""
     clip: float = Field(default=1.0, gt=0, le=1e6)
@@ -82,8 +86,10 @@ class TrainingConfig(BaseModel):
     start_weights: str | None = None
     """SHA-256 of the weights that the student started with; None where it started from nothing."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Same seed, images and machine: same model."""
     bits: Bits | None = None
     """How many bits the camera filled of 16-bit files, which the bundle hands on to the device; None: nobody said."""
     cache_gib: float = Field(default=4.0, ge=0, le=65536)
     """Memory for decoded images and teacher features."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto`` takes a CUDA GPU if there is one."""

@@ -61,6 +61,7 @@ def train(
     start_from: Path | None = None,
     review: Path | None = None,
     ignored: Mapping[str, NDArray[np.bool_]] | None = None,
+    log: Callable[[int, Mapping[str, float]], None] = lambda step, values: None,
 ) -> Checkpoint:
     """Trains SNL on the good images of ``dataset`` and writes a checkpoint into ``folder``.
 
@@ -79,6 +80,7 @@ def train(
         review: table in which a person said which suspicious images are good and which defective.
         ignored: by product, the pixels ``bool [H, W]`` of the model's input that do not count
             (:mod:`snl_edge.data.regions`).
+        log: gets every tenth step's losses and learning rate, after the step of that number.
 
     Raises:
         DataError: an image, the review or too small a product cannot be used; nothing has been written then.
@@ -157,6 +159,8 @@ def train(
                 if not math.isfinite(losses["total"]):
                     raise ConfigError(f"the loss became {losses['total']} at step {step}", fix="lower --learning-rate")
                 state.history.append({"step": step, **losses, "learning_rate": learning_rate(step, training)})
+                log(state.step, {f"loss/{name}": value for name, value in losses.items()})
+                log(state.step, {"learning_rate": learning_rate(step, training)})
                 report(state.step, training.steps, f"loss {losses['total']:.3f}")
             if interrupted.is_set() or time.monotonic() - saved > SAVE_SECONDS:
                 save_state(folder, identity, state, model, optimiser)

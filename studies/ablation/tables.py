@@ -67,6 +67,23 @@ def products_table(results: Mapping[str, Result], name: str) -> str:
     return table(["product", *columns.values()], body) + "\n" + source([row]) + "\n"
 
 
+def headline(results: Mapping[str, Result], name: str) -> str:
+    """The means of `products_table` in one sentence, as a list's entry."""
+    study, _, row_name = name.rpartition("-")
+    row = rows_of(results, study).get(row_name)
+    if row is None:
+        return NOTHING_YET
+    products = len(next(iter(row.by_seed.values())).figures["evaluation"]["products"])
+    shown = {metric: spread(row.values("evaluation", "mean", metric)) for metric in METRICS | VERDICTS}
+    return (
+        f"- **{products} real product classes in one model**: {shown['image_auroc']} % image AUROC and "
+        f"{shown['pixel_auroc']} % pixel AUROC on average;\n  by the thresholds of training {shown['escape_rate']} % "
+        f"of defects escape at {shown['false_reject_rate']} % false rejects.\n  Two products are weak "
+        "([figures of each](docs/figures.md)), and some defaults were chosen on these very products: expect somewhat "
+        "less on others.\n"
+    )
+
+
 def confirmation_table(results: Mapping[str, Result], study: str) -> str:
     """Every row on the products and the seed that choices were made with, and on the products and seeds that were not.
 

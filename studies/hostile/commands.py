@@ -28,14 +28,14 @@ SECONDS = 60
 """For one command."""
 _IMPORTED = (
     "snl_edge.training.loop",
-    "snl_edge.export.build",
+    "snl_edge.bundling.build",
     "snl_edge.benchmarks.bench",
     "snl_edge.evaluation.run",
-    "snl_edge.stream.service",
-    "snl_edge.stream.check",
+    "snl_edge.service.run",
+    "snl_edge.service.check",
     "snl_edge.training.review",
     "snl_edge.evaluation.report",
-    "snl_edge.inspection",
+    "snl_edge.inspection.inspect",
 )
 _ODD_NAMES = (
     "[/red].png",

@@ -150,7 +150,7 @@ def read_config(path: Path) -> LineConfig:
     except ValueError as error:
         raise ConfigError(f"{path} cannot be used", str(error), "check indentation and quotes there") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no settings", fix="start from an example in docs/examples")
+        raise ConfigError(f"{path} holds no settings", fix="start from an example in examples/lines")
     try:
         return validated(LineConfig, content)
     except ValueError as error:

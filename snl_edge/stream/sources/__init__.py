@@ -1,4 +1,4 @@
-"""Where pictures come from. A new source is a module here and two lines in this file."""
+"""Where pictures come from. A new source is a module here and two lines in this file, or a plug-in of somebody else."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .base import Source
 from .folder import FolderSettings, FolderSource
 from .genicam import GenicamSettings, GenicamSource
 from .gstreamer import CsiSettings, GStreamerSettings, open_gstreamer
+from .plugin import PluginSettings, PluginSource
 from .rtsp import RtspSettings, RtspSource
 from .synthetic import SyntheticSettings, SyntheticSource
 from .v4l2 import V4l2Settings, open_v4l2
@@ -24,7 +25,8 @@ SourceSettings = Annotated[
     | GenicamSettings
     | VideoSettings
     | FolderSettings
-    | SyntheticSettings,
+    | SyntheticSettings
+    | PluginSettings,
     Field(discriminator="type"),
 ]
 
@@ -38,6 +40,7 @@ _OPENERS: dict[type, Callable[[Any], Source]] = {
     VideoSettings: VideoSource,
     FolderSettings: FolderSource,
     SyntheticSettings: SyntheticSource,
+    PluginSettings: PluginSource,
 }
 
 

@@ -18,6 +18,7 @@ from .jsonlines import JsonLinesSink, JsonLinesTransport
 from .mqtt import MqttSink, MqttTransport
 from .opcua import OpcUaSink, OpcUaTransport
 from .picture_files import PicturesSink, PicturesTransport
+from .plugin import PluginSink, PluginTransport
 from .transport import Transport, require
 from .webhook import WebhookSink, WebhookTransport
 
@@ -27,13 +28,16 @@ __all__ = [
     "MqttSink",
     "OpcUaSink",
     "PicturesSink",
+    "PluginSink",
     "Sink",
     "Sinks",
     "WebhookSink",
     "build_sink",
 ]
 
-Sink = Annotated[MqttSink | WebhookSink | OpcUaSink | JsonLinesSink | PicturesSink, Field(discriminator="type")]
+Sink = Annotated[
+    MqttSink | WebhookSink | OpcUaSink | JsonLinesSink | PicturesSink | PluginSink, Field(discriminator="type")
+]
 """Settings of one sink."""
 
 
@@ -86,4 +90,4 @@ def _transport(settings: Sink, journal: Journal, state: Callable[[], State], com
         return OpcUaTransport(settings, journal, state, commands)
     if isinstance(settings, PicturesSink):
         return PicturesTransport(settings, journal, f"sink {_name(settings)}")
-    return JsonLinesTransport(settings)
+    return PluginTransport(settings) if isinstance(settings, PluginSink) else JsonLinesTransport(settings)

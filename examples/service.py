@@ -10,9 +10,8 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from snl_edge import Detector
-from snl_edge.decode import decode
-from snl_edge.errors import DataError, SnlEdgeError
+from snl_edge import Detector, SnlEdgeError, decode_image
+from snl_edge.errors import DataError
 
 LARGEST = 64 << 20
 """Bytes of a picture; more is refused unread."""
@@ -30,7 +29,7 @@ def serve(detector: Detector, port: int) -> ThreadingHTTPServer:
                 self.answer(413, {"error": f"send a picture of at most {LARGEST} bytes"})
                 return
             try:
-                picture = decode(self.rfile.read(int(length)), "the picture")  # RGB in 8 or 16 bits
+                picture = decode_image(self.rfile.read(int(length)), "the picture")  # RGB in 8 or 16 bits
                 (verdict,) = detector.detect(picture, colours="rgb")
             except DataError as error:  # this picture's fault
                 self.answer(400, {"error": str(error)})

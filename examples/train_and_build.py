@@ -1,0 +1,37 @@
+"""From a folder of pictures to a bundle and its verdicts: `python train_and_build.py PARTS OUT`, needs snl-edge[train].
+
+The same as `snl-edge train`, `evaluate` and `build`, which call these functions.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from snl_edge import Detector, TrainingConfig, build, evaluate, open_dataset, read_image, train
+
+
+def make(parts: Path, out: Path, *, steps: int = 1200, settings: tuple[str, ...] = ()) -> Path:
+    """Trains on the good parts in ``parts``, measures on its test set if it has one, and gives the bundle's folder."""
+    dataset = open_dataset(parts)
+    run = train(dataset, out / "run", settings=settings, training=TrainingConfig(steps=steps, batch_size=8))
+    if dataset.test:
+        found = evaluate(run.path, dataset, report=out / "report")
+        for product in found.evaluation.products:
+            outcome = found.evaluation.outcome(product)
+            sys.stdout.write(f"{product}: {outcome.escaped} escape, {outcome.falsely_stopped} are falsely stopped\n")
+    # No engine here: OpenVINO and ONNX Runtime run the graphs; on the device `build(bundle)` adds TensorRT's engine.
+    return build(run.path, out / "bundle", "fp16", engine=False).path
+
+
+def main(parts: str, out: str) -> None:
+    """Makes the bundle and judges one picture with it."""
+    bundle = make(Path(parts), Path(out))
+    picture = open_dataset(Path(parts)).train[0].path
+    with Detector.load(bundle) as detector:
+        (verdict,) = detector.detect(read_image(picture))
+    sys.stdout.write(f"{picture}: {verdict.kind} {verdict.product}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,68 @@
+"""A receiver of verdicts that another installed package offers (:mod:`snl_edge.plugins`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from snl_edge.plugins import SinkPlugin, load_plugin, own_settings
+
+from ....errors import ConfigError
+from ...records.record import Entry
+from .sink_settings import SinkSettings
+from .transport import DeliveryError, Transport
+
+
+class PluginSink(SinkSettings):
+    """A receiver of your own: an installed package offers the way to it (docs/plugins.md)."""
+
+    type: Literal["plugin"]
+    plugin: str
+    """Its name among the entry points of ``snl_edge.sinks``."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What the package asks for."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> PluginSink:
+        try:
+            own_settings(_plugin(self).settings, self.settings)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+class PluginTransport:
+    """Holds the transport of a plug-in to what it promises: the cursor in the journal goes by what it confirms."""
+
+    def __init__(self, settings: PluginSink) -> None:
+        plugin = _plugin(settings)
+        self._name = settings.plugin
+        self._transport: Transport = plugin.build(own_settings(plugin.settings, settings.settings), settings.timeout_s)
+
+    def open(self) -> None:
+        """Connects."""
+        self._transport.open()
+
+    def deliver(self, entries: Sequence[Entry]) -> int:
+        """Hands entries over.
+
+        Raises:
+            DeliveryError: it says that it confirmed none of them, or more than there are; and all that it raises.
+        """
+        confirmed: Any = self._transport.deliver(entries)
+        if entries and (type(confirmed) is not int or not 1 <= confirmed <= len(entries)):
+            raise DeliveryError(
+                f"{self._name} says that {confirmed!r} of {len(entries)} messages were confirmed; it must raise, or "
+                "say how many from the first"
+            )
+        return confirmed if entries else 0
+
+    def close(self) -> None:
+        """Disconnects."""
+        self._transport.close()
+
+
+def _plugin(settings: PluginSink) -> SinkPlugin[BaseModel]:
+    return load_plugin("snl_edge.sinks", settings.plugin, SinkPlugin)
