@@ -15,7 +15,7 @@ from typer.main import get_command
 import snl_edge
 from snl_edge import SnlConfig, TrainingConfig, plugins
 from snl_edge.cli import app
-from snl_edge.stream.settings_table import rows, settings_table
+from snl_edge.stream.config.settings_table import rows, settings_table
 
 ROLE = re.compile(r":(?:class|func|mod|meth|attr):(`[^`]+`)")
 RECORDS = {
