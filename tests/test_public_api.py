@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import snl_edge
+from snl_edge import errors, plugins, progress
 from snl_edge.errors import CheckpointError, SnlEdgeError
 
 PUBLIC = [name for name in snl_edge.__all__ if name != "__version__"]
@@ -65,6 +67,28 @@ def test_checkers_completion_and_the_package_know_the_same_names() -> None:
     assert set(snl_edge.__all__) <= set(dir(snl_edge))
     with pytest.raises(AttributeError, match="no attribute 'bulid'"):
         snl_edge.bulid  # noqa: B018
+
+
+def test_pages_and_examples_import_what_is_public() -> None:
+    """From the package itself and from ``snl_edge.plugins``; other modules than the errors' are not what is shown."""
+    root = Path(__file__).parents[1]
+    pages = [root / "README.md", root / "docs/api.md", root / "docs/infer.md", *(root / "examples").rglob("*.py")]
+    found = [
+        (page.name, module, name.strip())
+        for page in pages
+        for module, names in re.findall(r"from (snl_edge[\w.]*) import ([\w, ]+)", page.read_text(encoding="utf-8"))
+        for name in names.split(",")
+    ]
+    assert len(found) > 20
+    homes = {
+        "snl_edge": snl_edge,
+        "snl_edge.plugins": plugins,
+        "snl_edge.errors": errors,
+        "snl_edge.progress": progress,
+    }
+    for page, module, name in found:
+        public = getattr(homes[module], "__all__", dir(homes[module]))
+        assert name in public, f"{page}: from {module} import {name}"
 
 
 def test_from_a_folder_to_a_bundle_to_verdicts(line: Path, run: Path, tmp_path: Path) -> None:
