@@ -90,7 +90,7 @@ class VerdictFile:
             ) from error
         except OSError:
             pass  # a file system without locks
-        before = _read_run(self._run)
+        before = read_run(self._run)
         size = os.fstat(self._file.fileno()).st_size
         if size and before is None:  # a line's sink writes a file of the same name
             raise OutputError(
@@ -168,7 +168,12 @@ def _json_of(run: Run) -> str:
     return run.model_dump_json(indent=1) + "\n"
 
 
-def _read_run(path: Path) -> Run | None:
+def read_run(path: Path) -> Run | None:
+    """What stands beside the lines of an earlier call; None if nothing does.
+
+    Raises:
+        DataError: it cannot be read, or is not what `infer` writes.
+    """
     try:
         return read_model(Run, path)
     except (FileNotFoundError, NotADirectoryError):

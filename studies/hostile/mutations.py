@@ -116,6 +116,18 @@ def changed_json(content: bytes, rng: random.Random, others: Sequence[bytes]) ->
     return json.dumps(_changed_values(json.loads(content), rng)).encode()
 
 
+def changed_lines(content: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
+    """One line of a file of JSON lines, as `changed_json`; now and then lines put elsewhere, doubled or left out."""
+    lines = content.splitlines(keepends=True)
+    if rng.random() < 0.2:
+        return b"".join(rng.choices(lines, k=rng.choice((1, len(lines), 40))))
+    at = rng.randrange(len(lines))
+    lines[at] = changed_json(lines[at].rstrip(b"\n"), rng, others) + rng.choice(
+        (b"\n", b"\n", b"\n", b"", b"\r\n", b"\0\n")
+    )
+    return b"".join(lines)
+
+
 def changed_yaml(content: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
     """As `changed_json`."""
     import yaml

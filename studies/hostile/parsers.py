@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import seeds
-from .mutations import Change, changed_bytes, changed_json, changed_png, changed_safetensors, changed_text, changed_yaml
+from .mutations import (
+    Change,
+    changed_bytes,
+    changed_json,
+    changed_lines,
+    changed_png,
+    changed_safetensors,
+    changed_text,
+    changed_yaml,
+)
 
 
 @dataclass(frozen=True)
@@ -169,6 +178,49 @@ def _trigger(path: Path) -> object:
     return None
 
 
+def _history(path: Path) -> object:
+    from snl_edge.runtime.bundle import Bundle
+    from snl_edge.runtime.manifest_file import manifest_text
+
+    (path.parent / "fp32.onnx").touch()
+    manifest = path.parent / "manifest.json"
+    if not manifest.exists():
+        manifest.write_text(manifest_text(seeds.built()), encoding="utf-8")
+    return Bundle.open(path.parent)
+
+
+def _signature(path: Path) -> object:
+    from snl_edge.runtime.signature import read_signature
+
+    return read_signature(path.parent)
+
+
+def _private_key(path: Path) -> object:
+    from snl_edge.runtime.signing_keys import read_private_key
+
+    with suppress(OSError):  # what is no file of its own stays as it is
+        path.chmod(0o600)
+    return read_private_key(path)
+
+
+def _public_key(path: Path) -> object:
+    from snl_edge.runtime.signing_keys import trusted_keys
+
+    return trusted_keys(path.parent, "a setting")
+
+
+def _verdict_lines(path: Path) -> object:
+    from snl_edge.infer.kept_lines import read_lines
+
+    return read_lines(path, 30)
+
+
+def _verdict_run(path: Path) -> object:
+    from snl_edge.infer.verdict_file import read_run
+
+    return read_run(path)
+
+
 def _weights(path: Path) -> object:
     import torch
     from torch import nn
@@ -220,6 +272,12 @@ PARSERS: dict[str, Parser] = {
     "lists of a run's images": Parser("images.json", _run_images, seeds.run_images, changed_json, 4_000),
     "calibration tables": Parser("calibration.json", _calibration_table, seeds.calibration_tables, changed_json, 3_000),
     "result files": Parser("bench.json", _result, seeds.results, changed_json, 6_000),
+    "histories of thresholds": Parser("thresholds.jsonl", _history, seeds.histories, changed_lines, 4_000),
+    "signatures": Parser("signature.json", _signature, seeds.signatures, changed_json, 3_000),
+    "private keys": Parser("line.key", _private_key, seeds.private_keys, changed_bytes, 2_000),
+    "public keys": Parser("line.pub", _public_key, seeds.public_keys, changed_bytes, 2_000),
+    "verdicts of infer": Parser("verdicts.jsonl", _verdict_lines, seeds.verdict_lines, changed_lines, 5_000),
+    "runs of infer": Parser("infer.json", _verdict_run, seeds.verdict_runs, changed_json, 3_000),
     "line.yaml": Parser("line.yaml", _line, seeds.lines, changed_yaml, 4_000),
     "commands of the plant": Parser("command.json", _command, seeds.commands, changed_json, 5_000, False),
     "trigger lines": Parser("line.json", _trigger, seeds.triggers, changed_text, 4_000, False),

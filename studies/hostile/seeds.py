@@ -14,8 +14,16 @@ from typing import Any
 
 import cv2
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from numpy.typing import NDArray
 
+from snl_edge.infer.lines import Run, Settings
+from snl_edge.runtime.manifest import InputSpec, Manifest
+from snl_edge.runtime.manifest_file import manifest_text
+from snl_edge.runtime.threshold_history import Wanted, history_text
+from snl_edge.runtime.thresholds import Thresholds
 from snl_edge.scoring.scale import ScoreCalibration
 
 SIDE = 48
@@ -146,6 +154,95 @@ def calibration() -> ScoreCalibration:
 def manifests(bundle: Path) -> list[bytes]:
     """Of a bundle that was written."""
     return [(bundle / "manifest.json").read_bytes()]
+
+
+def built() -> Manifest:
+    """What a bundle of one empty graph says."""
+    return Manifest(
+        name="gear",
+        created=_WHEN,
+        products=("gear", "nut"),
+        input=InputSpec(height=64, width=64, max_batch=8),
+        calibration=calibration(),
+        product_thresholds={"gear": 0.6},
+        graphs={"fp32": "fp32.onnx"},
+        files={"fp32.onnx": hashlib.sha256(b"").hexdigest()},
+    )
+
+
+def histories() -> list[bytes]:
+    """Thresholds that two people set in that bundle."""
+    root = json.loads(manifest_text(built()))["digest"]
+    wanted = [
+        Wanted(Thresholds(product_thresholds={"gear": 0.7}), "set", "M", "new lamp", _WHEN),
+        Wanted(Thresholds(threshold=0.4, unknown_limit=1.5), "set", "N", "", _WHEN),
+        Wanted(Thresholds(product_thresholds={"gear": 0.8, "nut": 0.4}), "reset", "M", "worn out", _WHEN),
+    ]
+    return [history_text(root, built(), wanted).encode()]
+
+
+def signatures() -> list[bytes]:
+    """Of a bundle with an engine and a golden sample."""
+    files = {"engines/fp16.engine": _SHA, "golden/gear/good.png": _SHA}
+    said = {"schema_version": 1, "root": _SHA, "files": files, "time": _WHEN, "by": "M", "key": _SHA}
+    return [json.dumps({**said, "signature": 2 * _SHA}).encode()]
+
+
+def private_keys() -> list[bytes]:
+    """An Ed25519 key, and one of another kind."""
+    return [
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        for key in (
+            Ed25519PrivateKey.from_private_bytes(bytes(range(32))),
+            X25519PrivateKey.from_private_bytes(b"x" * 32),
+        )
+    ]
+
+
+def public_keys() -> list[bytes]:
+    """As `private_keys`."""
+    return [
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        for key in (
+            Ed25519PrivateKey.from_private_bytes(bytes(range(32))),
+            X25519PrivateKey.from_private_bytes(b"x" * 32),
+        )
+    ]
+
+
+def verdict_lines() -> list[bytes]:
+    """What `infer` writes of three pictures: a reject, a good one, and one that it could not read."""
+    region = {"box": [4, 5, 6, 7], "area": 0.02, "peak": 0.8}
+    reject = {
+        **{"path": "a.png", "sha256": _SHA, "verdict": "reject", "product": "gear", "recognised": "gear"},
+        **{"product_distance": 0.4, "score": 0.75, "threshold": 0.5, "relation": 1.5, "regions": [region]},
+        **{"reason": None, "doubts": []},
+    }
+    good = {**reject, "path": "b.png", "verdict": "good", "score": 0.25, "relation": 0.5, "regions": []}
+    failed = {"path": "c.png", "error": "cannot read image c.png"}
+    return [b"".join(json.dumps(one).encode() + b"\n" for one in (reject, good, failed))]
+
+
+def verdict_runs() -> list[bytes]:
+    """What `infer` writes beside its lines."""
+    settings = Settings(
+        snl_edge="0.1.0",
+        bundle="gear",
+        digest=_SHA,
+        thresholds={"gear": 0.5},
+        unknown_limit=1.0,
+        graph=_SHA,
+        engine=None,
+        backend="openvino",
+        batch=1,
+        threshold=None,
+        product=None,
+        compare=True,
+        overlays="",
+        pictures=3,
+        paths=_SHA,
+    )
+    return [Run(settings=settings, summary=None).model_dump_json().encode()]
 
 
 def engine_records() -> list[bytes]:
