@@ -20,6 +20,7 @@ import pytest
 from contract_graph import contract_images, write_contract_bundle
 
 from snl_edge import plugins
+from snl_edge.entry_points import load_plugin
 from snl_edge.errors import CameraError, ConfigError
 from snl_edge.stream.config.line_config import LineConfig, read_config
 from snl_edge.stream.outputs.sinks.plugin import PluginSink, PluginTransport
@@ -126,7 +127,7 @@ def test_what_a_package_offers_is_what_it_must_be(tmp_path: Path, monkeypatch: p
         ("wrong", "is no SinkPlugin: it is function"),
     ):
         with pytest.raises(ConfigError, match="snl_edge.sinks") as refused:
-            plugins.load_plugin("snl_edge.sinks", name, plugins.SinkPlugin)
+            load_plugin("snl_edge.sinks", name, plugins.SinkPlugin)
         assert answer in str(refused.value)
         with pytest.raises(ValueError, match="snl_edge.sinks"):
             PluginSink(type="plugin", plugin=name)

@@ -114,7 +114,7 @@ def errors() -> str:
 
 def plug_ins() -> str:
     """What ``snl_edge.plugins`` has."""
-    homes = {name: plugins._HOMES.get(name, f"plugins.{name}") for name in plugins.__all__ if name != "CameraError"}
+    homes = {name: home for name, home in plugins._HOMES.items() if name != "CameraError"}  # it is among the errors
     blocks = [block(f"snl_edge.{home}", name) for name, home in homes.items()]
     return "# Plug-ins\n\n`from snl_edge.plugins import …` ([how](../plugins.md)).\n\n" + "\n".join(blocks)
 

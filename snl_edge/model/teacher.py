@@ -10,10 +10,11 @@ import torch
 from timm.models import FeatureInfo
 from torch import Tensor, nn
 
+from snl_edge.entry_points import load_plugin
 from snl_edge.errors import CheckpointError, ConfigError
-from snl_edge.plugins import TeacherPlugin, load_plugin
 
 from .config import PLUGIN, TeacherConfig
+from .teacher_plugin import TeacherPlugin
 from .weights import load_pretrained
 
 STRIDES = (4, 8, 16)

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 
-from snl_edge.plugins import SourcePlugin, load_plugin, own_settings
+from snl_edge.entry_points import Model, load_plugin, own_settings
 
 from ...errors import CameraError, ConfigError
 from ..settings import Settings
 from .base import Colour, Source
+
+
+@dataclass(frozen=True)
+class SourcePlugin(Generic[Model]):
+    """A camera, or another source of pictures: entry points of ``snl_edge.sources`` name one.
+
+    Example:
+        ```python
+        plugin = SourcePlugin(AcmeSettings, AcmeSource)
+        ```
+
+    Attributes:
+        settings: a pydantic model; what ``line.yaml`` has under ``settings`` must fit it before anything starts.
+        build: makes the source; it opens nothing yet.
+    """
+
+    settings: type[Model]
+    build: Callable[[Model], Source]
 
 
 class PluginSettings(Settings):

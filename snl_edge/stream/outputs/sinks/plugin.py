@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from snl_edge.plugins import SinkPlugin, load_plugin, own_settings
+from snl_edge.entry_points import Model, load_plugin, own_settings
+from snl_edge.errors import ConfigError
+from snl_edge.stream.records.record import Entry
 
-from ....errors import ConfigError
-from ...records.record import Entry
 from .sink_settings import SinkSettings
 from .transport import DeliveryError, Transport
+
+
+@dataclass(frozen=True)
+class SinkPlugin(Generic[Model]):
+    """A receiver of verdicts: entry points of ``snl_edge.sinks`` name one. The line stores and forwards for it.
+
+    Attributes:
+        settings: a pydantic model; what ``line.yaml`` has under ``settings`` must fit it before anything starts.
+        build: makes the transport, with the sink's ``timeout_s``: how long connecting, and a confirmation, may take.
+    """
+
+    settings: type[Model]
+    build: Callable[[Model, float], Transport]
 
 
 class PluginSink(SinkSettings):
