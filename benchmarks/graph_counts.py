@@ -14,7 +14,7 @@ from snl_edge.errors import ExportError
 from snl_edge.outside.graph_file import read_onnx
 
 FREE = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Shape", "Constant", "ConstantOfShape"})
-"""Nodes that compute nothing: they name the same bytes anew, or are done once when the graph is loaded."""
+"""Nodes that compute nothing: they name the same bytes again, or are done once when the graph is loaded."""
 MATRIX = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})
 """Operators that tensor cores compute, if their operands are narrower than FP32."""
 

@@ -32,7 +32,7 @@ def graph_roofline(counts: Mapping[str, Any], ceilings: Mapping[str, float], bat
 
 
 def counts_of(graph: Path) -> dict[str, Any] | str:
-    """Counts for one image, or why they cannot be had here."""
+    """Counts for one image, or why they are not available here."""
     if find_spec("onnx") is None:
         return "no roofline: counting a graph needs onnx (pip install onnx)"
     from .graph_counts import count_graph

@@ -30,7 +30,7 @@ def with_calibration(graph: onnx.ModelProto, calibration: ScoreCalibration) -> o
 
 
 def network_sha256(graph: onnx.ModelProto) -> str:
-    """SHA-256 of what the graph computes up to the gain: setting thresholds anew does not make it another network."""
+    """SHA-256 of what the graph computes up to the gain: setting thresholds again does not make it another network."""
     model = onnx.ModelProto()
     model.CopyFrom(graph)
     constant = _gain(model)

@@ -9,7 +9,7 @@ Tables that are looked up (the memory's centres) are stored in FP16 where that l
 cast to FP32: half the bytes, the same arithmetic.
 
 What only says where a maximum lies (the memory's search for the nearest centre, most of a graph's products) is FP16 as
-well: the distance to what was found is computed from FP32 anew, so a rounding can pick a neighbour but is no error of
+well: the distance to what was found is computed from FP32 again, so a rounding can pick a neighbour but is no error of
 the distance. Products of a matrix whose numbers are FP16's own with what was computed in FP16 (a memory's projection)
 are FP16, too.
 """

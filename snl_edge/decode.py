@@ -89,7 +89,7 @@ def unreadable(name: Path | str, why: object) -> DataError:
         if "megapixels are the most" in str(why)
         else "remove it or save it again as PNG"
     )
-    return DataError(f"{name} is no readable image", str(why), remedy)
+    return DataError(f"{name} is not a readable image", str(why), remedy)
 
 
 def _promised(encoded: bytes, name: Path | str) -> ImageSize:
@@ -109,7 +109,9 @@ def _decode_by_opencv(encoded: bytes, name: Path | str, flags: int) -> NDArray:
     except MemoryError as error:
         raise _no_memory(name) from error
     if image is None:
-        raise DataError(f"{name} is no readable image", "the decoder refused it", "remove it or save it again as PNG")
+        raise DataError(
+            f"{name} is not a readable image", "the decoder refused it", "remove it or save it again as PNG"
+        )
     return image
 
 

@@ -1,6 +1,6 @@
 """Losses and figures for TensorBoard and MLflow, where somebody asks for them (``--log``); by default for neither.
 
-A logger that cannot be had is refused before any work. One that fails later, a server that has gone, is said in one
+A logger that is not available is refused before any work. One that fails later, a server that has gone, is said in one
 line and left: hours of training are worth more than their curve, which the run folder has anyway.
 """
 

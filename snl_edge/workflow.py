@@ -68,7 +68,7 @@ def train(
         cluster: nobody sorted ``data``: how many products to find in it, or ``auto``.
         ignore: folder of regions that do not count, ``PRODUCT.png`` (not black) or ``PRODUCT.json`` (polygons).
         resume: go on with the interrupted run in ``out``.
-        replace: train anew where ``out`` holds a run, which stays valid until the new one is finished.
+        replace: train again where ``out`` holds a run, which stays valid until the new one is finished.
         start_from: a finished run whose student is trained on; ``data`` needs its images, too, or they are forgotten.
         review: the run's ``review/suspicious.csv`` with verdicts of a person.
         log: where losses go, too: ``tensorboard`` (``out/tensorboard``), ``mlflow``, or both.
@@ -76,7 +76,7 @@ def train(
     Raises:
         ConfigError: a setting cannot work, or packages are missing: the message names the extra.
         DataError: an image, the review or too small a product cannot be used; nothing has been written then.
-        CheckpointError: the teacher's weights, or the run in ``start_from``, cannot be had.
+        CheckpointError: the teacher's weights, or the run in ``start_from``, is not available.
         OutputError: ``out`` cannot be written, or holds a run that may not be replaced.
     """
     require("training", *TRAINING, *(["sklearn"] if cluster else []), extra="train")

@@ -124,7 +124,7 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
 
 
 def fill(page: Path, results: Mapping[str, Result]) -> str:
-    """The text of ``page`` with every marked block made anew.
+    """The text of ``page`` with every marked block made again.
 
     Raises:
         DataError: a block asks for a table that does not exist, or its result file is missing.

@@ -20,7 +20,7 @@ from snl_edge.training.resume import FILE as STATE
 def trained(config: SnlConfig, training: TrainingConfig, dataset: Dataset, run: Path) -> Checkpoint:
     """The run of these settings in the folder ``run``.
 
-    A finished one only has its thresholds set anew; an interrupted one goes on; another one is replaced.
+    A finished one only has its thresholds set again; an interrupted one goes on; another one is replaced.
 
     Raises:
         SnlEdgeError: as :func:`snl_edge.training.loop.train`.

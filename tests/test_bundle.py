@@ -238,7 +238,7 @@ def test_a_bundle_of_an_earlier_model_is_shown_and_said_to_be_refused(tmp_path: 
         Bundle.open(bundle.path)
     stale = describe(bundle.path)
     assert stale.lines[0].startswith("refused for use: it is not of the model in")
-    assert "the run was trained anew since" in stale.lines[0]
+    assert "the run was trained again since" in stale.lines[0]
     assert stale.lines[1:] == whole.lines
     assert stale.record["refused"] in stale.lines[0]
 

@@ -97,9 +97,9 @@ def test_what_is_no_file_and_masks_of_no_image_are_looked_at(tmp_path: Path) -> 
         ("good/pipe.png", "a pipe"),
         ("good/device.bmp", "a device"),
         ("ground_truth/1_mask.png", "a pipe"),
-        ("good/0_mask.png", "damaged|no readable"),
-        ("ground_truth/nobody.png", "damaged|no readable"),
-        ("ground_truth/good/1.png", "damaged|no readable"),
+        ("good/0_mask.png", "damaged|not a readable"),
+        ("ground_truth/nobody.png", "damaged|not a readable"),
+        ("ground_truth/good/1.png", "damaged|not a readable"),
     ):
         assert re.search(rf"{name}.*({why})", faults), (name, faults)
     assert faults.count("fault") == 6

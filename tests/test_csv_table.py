@@ -109,7 +109,7 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once(tmp_path: Path) -> None:
 
 def test_a_table_in_another_encoding_and_a_layout_for_a_table(tmp_path: Path) -> None:
     file = table(tmp_path, "path,label", "ä.png,good", encoding="latin-1")
-    with pytest.raises(DataError, match="no readable table.*in UTF-8"):
+    with pytest.raises(DataError, match="not a readable table.*in UTF-8"):
         open_dataset(file)
     with pytest.raises(DataError, match="is a table, which has no mvtec layout"):
         open_dataset(file, "mvtec")

@@ -59,7 +59,7 @@ def test_all_faults_come_in_one_line(tmp_path: Path, image: Path) -> None:
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith("7 faulty files among 7 images")
-    assert "text.png is no readable image" in message
+    assert "text.png is not a readable image" in message
     assert "empty.png is empty" in message
     assert "blank.png marks no pixel" in message
     assert "large.png is 80x60, its image" in message
@@ -82,7 +82,7 @@ def test_unreadable_masks_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(DataError, match=r"mask .*empty\.png is empty"):
         read_mask(tmp_path / "empty.png")
-    with pytest.raises(DataError, match=r"mask .*text\.png is no readable image.*PNG"):
+    with pytest.raises(DataError, match=r"mask .*text\.png is not a readable image.*PNG"):
         read_mask(tmp_path / "text.png")
     with pytest.raises(DataError, match=r"cannot read mask .*gone\.png"):
         read_mask(tmp_path / "gone.png")

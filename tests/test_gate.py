@@ -36,7 +36,7 @@ from snl_edge.training.loop import train
 
 @pytest.fixture(autouse=True)
 def fitted_to_few_images(monkeypatch):
-    """A search fits weights anew at every attempt: few images will do to see it work."""
+    """A search fits weights again at every attempt: few images will do to see it work."""
     monkeypatch.setattr("snl_edge.calibration.measure.FITTED_TO", 4)
 
 

@@ -126,7 +126,7 @@ def test_unusable_files_are_named_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not an image\n")
     with pytest.raises(DataError, match=r"empty\.png is empty.*[Rr]emove"):
         read_image(tmp_path / "empty.png")
-    with pytest.raises(DataError, match=r"text\.png is no readable image.*[Rr]emove"):
+    with pytest.raises(DataError, match=r"text\.png is not a readable image.*[Rr]emove"):
         read_image(tmp_path / "text.png")
     with pytest.raises(DataError, match=r"gone\.png.*No such file"):
         read_image(tmp_path / "gone.png")
@@ -177,7 +177,7 @@ def test_a_lost_or_overwritten_block_is_refused(tmp_path: Path, kind: str, damag
     read_image(path)
     lost = {"hole": b"", "zeros": bytes(block), "again": whole[middle - block : middle]}[damage]
     path.write_bytes(whole[:middle] + lost + whole[middle + block :])
-    with pytest.raises(DataError, match=r"a\.bin is (damaged|no readable image)"):
+    with pytest.raises(DataError, match=r"a\.bin is (damaged|not a readable image)"):
         read_image(path)
 
 
@@ -185,7 +185,7 @@ def test_a_lost_or_overwritten_block_is_refused(tmp_path: Path, kind: str, damag
 def test_a_lost_block_is_refused_where_lengths_alone_can_tell(tmp_path: Path, kind: str) -> None:
     whole, path = encoded(kind), tmp_path / "a.bin"
     path.write_bytes(whole[: len(whole) // 2] + whole[len(whole) // 2 + 512 :])
-    with pytest.raises(DataError, match=r"a\.bin is no readable image"):
+    with pytest.raises(DataError, match=r"a\.bin is not a readable image"):
         read_image(path)
 
 

@@ -238,5 +238,5 @@ def test_a_visa_split_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no training images of candle"):
         open_dataset(tmp_path)
     split.write_bytes(b"\xff\xfe\x00\xd8")
-    with pytest.raises(DataError, match="no readable CSV file"):
+    with pytest.raises(DataError, match="not a readable CSV file"):
         open_dataset(tmp_path)

@@ -222,7 +222,7 @@ def test_annotations_that_cannot_be_read_are_said_and_do_not_stop_training(tmp_p
     dataset = open_dataset(tmp_path)
     assert len(dataset.train) == 1
     assert "coco.json looks like COCO's annotations" in said(dataset)["annotations"]
-    assert "cut.json is no readable JSON file" in said(dataset)["annotations"]
+    assert "cut.json is not a readable JSON file" in said(dataset)["annotations"]
 
 
 def test_one_name_in_two_folders_gets_no_outline_of_coco(tmp_path: Path) -> None:

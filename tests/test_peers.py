@@ -41,7 +41,7 @@ def test_without_uv_the_error_says_what_to_install(tmp_path, monkeypatch):
 def test_inside_the_environment_the_command_just_goes_on(monkeypatch):
     from pathlib import Path
 
-    monkeypatch.setattr("os.execve", lambda *arguments: pytest.fail("started anew"))
+    monkeypatch.setattr("os.execve", lambda *arguments: pytest.fail("started again"))
     environment.enter_environment(Path(sys.prefix))
 
 

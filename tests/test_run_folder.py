@@ -64,14 +64,14 @@ def test_thresholds_set_by_hand_outlive_a_build_and_not_a_training(run, line, tm
     said = " ".join(capsys.readouterr().err.split())
     assert "report is removed: it told of the earlier model" in said
     assert "refused from now on" in said
-    with pytest.raises(BundleError, match="trained anew since"):
+    with pytest.raises(BundleError, match="trained again since"):
         Bundle.open(own / "bundle")
     assert trained.training.start_weights == read_checkpoint(run).weights_sha256
-    anew = Bundle.open(build(own, None, "fp32", engine=False)).manifest
+    again = Bundle.open(build(own, None, "fp32", engine=False)).manifest
     assert (
         f"set by hand are not kept, as they were chosen for another model: {product} 0.700" in capsys.readouterr().err
     )
-    assert anew.product_thresholds == anew.calibration.product_thresholds
+    assert again.product_thresholds == again.calibration.product_thresholds
 
     (before, _), (after, _) = load_model(run), load_model(own)
     moved = [
@@ -88,7 +88,7 @@ def test_a_bundle_with_earlier_thresholds_of_its_run_is_refused(run, tmp_path):
     checkpoint = json.loads((own / "checkpoint.json").read_text())
     checkpoint["calibration"]["raw_threshold"] *= 1.1
     (own / "checkpoint.json").write_text(json.dumps(checkpoint))
-    with pytest.raises(BundleError, match="thresholds were set anew since"):
+    with pytest.raises(BundleError, match="thresholds were set again since"):
         Bundle.open(folder)
     assert Bundle.open(Path(shutil.move(folder, tmp_path / "device"))).manifest.name == "run"
 

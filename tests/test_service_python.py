@@ -231,7 +231,7 @@ def test_the_service_of_the_documentation_answers(made: Bundle, detector: Detect
         expected = detector.detect(picture)[0].to_dict()
         assert answers == [(200, expected)] * 6
         status, said = ask(b"no picture")
-        assert (status, "no readable image" in said["error"]) == (400, True)
+        assert (status, "not a readable image" in said["error"]) == (400, True)
     finally:
         server.shutdown()
         thread.join(20)

@@ -353,7 +353,7 @@ def test_a_trigger_is_not_answered_by_a_picture_from_before_it(
 
 
 def test_a_picture_that_waited_in_a_buffer_keeps_the_time_it_came() -> None:
-    """By the camera's time stamps; a clock that drifts, stands still or begins anew makes no picture seem old."""
+    """By the camera's time stamps; a clock that drifts, stands still or begins again makes no picture seem old."""
     arrivals = Arrivals()
     on_time = [arrivals.of(7.0 + number / 25, 100 + number / 25) for number in range(25)]
     assert on_time == pytest.approx([100 + number / 25 for number in range(25)])
@@ -444,7 +444,7 @@ def test_a_failing_engine_rejects_and_is_loaded_anew(bundle: Path, tmp_path: Pat
         assert light(line, "engine") == "failed"
         write_picture(tmp_path / "parts", "1", picture(1))
         wait_for(lambda: line.recorder.committed == 2)
-        time.sleep(0.6)  # the first pause before it is loaded anew
+        time.sleep(0.6)  # the first pause before it is loaded again
         write_picture(tmp_path / "parts", "2", picture(2))
         wait_for(lambda: line.recorder.committed == 3)
         assert line.state.recipe._detectors[0].backend is not backend

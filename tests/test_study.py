@@ -130,7 +130,7 @@ def test_a_state_of_other_settings_is_not_resumed(call, trainings, monkeypatch):
         call(rows="rd")
     monkeypatch.setattr(loop, "snl_loss", original)
     assert call(rows="rd", steps=9)["tiny/rd-seed0.json"].settings["training"]["steps"] == 9
-    assert trainings == [False, True, False]  # tried, and started anew
+    assert trainings == [False, True, False]  # tried, and started again
 
 
 def test_seeds_come_one_after_the_other_and_a_failure_stops_nothing(line, call, monkeypatch):

@@ -268,7 +268,7 @@ def test_whoever_opened_a_bundle_that_was_built_anew_sets_nothing_in_it(tmp_path
     assert kept.by == "Anna"
     assert new.manifest.threshold_for("bolt") == 0.6
     assert new.built.product_thresholds == {}
-    with pytest.raises(BundleError, match="was built anew since it was opened"):
+    with pytest.raises(BundleError, match="was built again since it was opened"):
         old.set_threshold(0.7, "bolt")
     assert Bundle.open(new.path) == new
 
@@ -295,7 +295,7 @@ def test_a_change_waits_for_a_build_that_takes_the_folder_s_place(tmp_path: Path
 
     write_contract_bundle(bundle.path, doubts=("new",), kept_tuning=keep)
     setter.join(30)
-    assert "was built anew since it was opened" in said.get(timeout=30)
+    assert "was built again since it was opened" in said.get(timeout=30)
     assert not Bundle.open(bundle.path).history.changes
 
 

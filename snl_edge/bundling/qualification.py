@@ -66,7 +66,7 @@ class Qualifier:
         self._held_out = held_out
 
     def qualify(self, graph: onnx.ModelProto, precision: Literal["fp16", "int8"]) -> Qualified:
-        """Sets the thresholds of ``graph`` anew and judges it as a device will compute it.
+        """Sets the thresholds of ``graph`` again and judges it as a device will compute it.
 
         Raises:
             DataError: an image cannot be read.

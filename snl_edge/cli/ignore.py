@@ -36,13 +36,13 @@ def ignore(
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Ignore nothing of this product any more.")] = False,
     data: Annotated[
-        Path | None, typer.Option(help="The data set that the run was trained on: thresholds are set anew on it.")
+        Path | None, typer.Option(help="The data set that the run was trained on: thresholds are set again on it.")
     ] = None,
     layout: LayoutOption = Layout.auto,
 ) -> None:
     """Show or set the regions of a product that do not count: a date code, a moving belt, a clamp.
 
-    What is given takes the place of what the product ignored before. Thresholds are set anew; bundles have to be
+    What is given takes the place of what the product ignored before. Thresholds are set again; bundles have to be
     built again.
 
     Example: snl-edge ignore runs/line3 --product gear --mask gear-ignored.png --data parts/
@@ -70,7 +70,7 @@ def ignore(
     if data is None:
         raise ConfigError(
             "--data is missing",
-            "thresholds rest on good images, which are judged anew",
+            "thresholds rest on good images, which are judged again",
             "add --data with the folder the model was trained on",
         )
     from snl_edge.workflow import require_for_run
@@ -98,7 +98,7 @@ def ignore(
         console.print(f"doubt: {doubt}", markup=False, highlight=False)
     for bundle in outdated:
         console.print(f"{bundle} is of the regions before and refused from now on", style="bold")
-    console.print(f"bundles that lie elsewhere judge as before; build anew: {build_command(run)}")
+    console.print(f"bundles that lie elsewhere judge as before; build again: {build_command(run)}")
 
 
 def _region(

@@ -73,7 +73,7 @@ def train(
     ] = 4.0,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
     cluster: Annotated[
-        str | None, typer.Option(help="Nobody sorted DATA: find its products, a number of them or auto.")
+        str | None, typer.Option(help="DATA is not sorted by product: find its products, a number of them or auto.")
     ] = None,
     ignore: Annotated[
         Path | None,
@@ -82,7 +82,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     bits: Bits = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Train anew where --out holds a run; it stays until the new one is done.")
+        bool, typer.Option("--replace", help="Train again where --out holds a run; it stays until the new one is done.")
     ] = False,
     start_from: Annotated[
         Path | None,

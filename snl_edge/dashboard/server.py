@@ -30,7 +30,7 @@ class DashboardServer:
         machines_port: of the machines' own address; None without one.
 
     Raises:
-        ConfigError: no usable token or certificate, or a port cannot be had.
+        ConfigError: no usable token or certificate, or a port is not available.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ def read_coco(path: Path) -> dict[PurePosixPath, CocoOutlines] | None:
     except OSError as error:
         raise DataError(f"cannot read {path}", reason(error), "check path and permissions") from error
     except ValueError as error:
-        raise DataError(f"{path} is no readable JSON file", str(error), "export the annotations again") from error
+        raise DataError(f"{path} is not a readable JSON file", str(error), "export the annotations again") from error
     if not (isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))):
         return None
     try:

@@ -165,7 +165,7 @@ def _rows(path: Path) -> tuple[tuple[_Row, ...], bool]:
     except OSError as error:
         raise DataError(f"cannot read {path}", reason(error), "check path and permissions") from error
     except ValueError as error:
-        raise DataError(f"{path} is no readable table", str(error), "save it as CSV in UTF-8") from error
+        raise DataError(f"{path} is not a readable table", str(error), "save it as CSV in UTF-8") from error
 
 
 def _read(path: Path, header: Sequence[str], rows: Iterator[tuple[int, list[str]]]) -> Iterator[_Row]:

@@ -44,7 +44,7 @@ class Figures:
     peak: int | None
     """Largest value of a 16-bit file; None for other files."""
     gist: NDArray[np.float16]
-    """``[GIST * GIST]``: mean grey of squares, by which the same picture is known when it was saved anew."""
+    """``[GIST * GIST]``: mean grey of squares, by which the same picture is known when it was saved again."""
 
 
 def measure(sample: Sample) -> Figures:

@@ -17,7 +17,7 @@ from .samples import Sample
 class ImageStore:
     """Gives ``uint8 [B, H, W, 3]`` batches by index; decodes in threads and keeps what fits in ``budget`` bytes.
 
-    Images that do not fit together are decoded anew at every call: slower, never out of memory.
+    Images that do not fit together are decoded again at every call: slower, never out of memory.
     """
 
     def __init__(self, samples: Sequence[Sample], size: tuple[int, int], budget: int) -> None:

@@ -78,7 +78,7 @@ def render_part(
     mask = np.zeros((size, size), bool)
     if defect != GOOD:
         good = picture
-        # A defect that fell where it cannot be seen is no example of one: it is placed anew.
+        # A defect that fell where it cannot be seen is no example of one: it is placed again.
         for attempt in defect_rng.spawn(ATTEMPTS):
             flawed = _flawed(recipe, surface, defect, part_seed, np.random.default_rng(attempt))
             picture = illuminate(flawed, light)

@@ -100,7 +100,7 @@ def _rows(split: Path) -> list[tuple[int, dict[str, str]]]:
     except OSError as error:
         raise DataError(f"cannot read {split}", reason(error), "check path and permissions") from error
     except ValueError as error:
-        raise DataError(f"{split} is no readable CSV file", str(error), "take the original split file") from error
+        raise DataError(f"{split} is not a readable CSV file", str(error), "take the original split file") from error
 
 
 def _named(header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:

@@ -65,7 +65,7 @@ class Seen:
 def seen_images(model: Path, weights_sha256: str | None, samples: Sequence[Sample]) -> Seen:
     """Compares ``samples`` with the images of the run ``model``, or of the run in whose folder the bundle lies.
 
-    A file that was saved anew is another file here.
+    A file that was saved again is another file here.
 
     Args:
         model: run folder or bundle.

@@ -47,5 +47,5 @@ def require_unchanged(lines: Sequence[Line], paths: Sequence[Path], folder: Path
                 raise DataError(
                     f"cannot go on after what {text_of(folder)} holds",
                     f"{text_of(path)} was changed since it was judged",
-                    "judge anew with another --out",
+                    "judge again with another --out",
                 )

@@ -130,7 +130,7 @@ class MemoryBank(nn.Module):
             # The last channels of each key are its half square, negative, and the shift puts ones against them.
             looked_for = x @ self._of_product(self.directions, product) + self._of_product(self.shift, product)
             return looked_for @ self._of_product(self.keys, product)
-        # The product's rows of the one table that distances are read from, too: a graph stores every view of it anew.
+        # The product's rows of the one table that distances are read from, too: a graph stores every view of it again.
         rows = torch.arange(self.config.centres, device=x.device) + self._first_row(product)  # [B, K]
         halves = self.kept.square().sum(dim=1).view(len(self.owners), 1, -1) / 2  # [N, 1, K]
         # |x - c|² = |x|² - 2 (x·c - |c|²/2): a matrix product instead of a [B, P, K, C] tensor.

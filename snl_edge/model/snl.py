@@ -22,7 +22,7 @@ class Snl(nn.Module):
 
     Raises:
         ConfigError: the teacher's architecture cannot serve.
-        CheckpointError: its weights cannot be had.
+        CheckpointError: its weights are not available.
     """
 
     def __init__(self, config: SnlConfig, *, products: int = 1, pretrained: bool = True) -> None:

@@ -52,7 +52,7 @@ class Teacher(nn.Module):
 
     Raises:
         ConfigError: timm has no such architecture, or it has no features at these strides.
-        CheckpointError: the weights cannot be had or do not fit.
+        CheckpointError: the weights are not available or do not fit.
     """
 
     mean: Tensor
@@ -101,7 +101,7 @@ def build_backbone(
 
     Raises:
         ConfigError: timm has no such architecture, or it has no features at strides 4, 8, 16.
-        CheckpointError: the weights cannot be had or do not fit.
+        CheckpointError: the weights are not available or do not fit.
     """
     name = config.architecture
     if name.startswith(PLUGIN):

@@ -202,7 +202,7 @@ class Bundle:
 
         Raises:
             ConfigError: others were set meanwhile, or ``by`` or ``why`` cannot be put on record.
-            BundleError: the history is damaged, or the bundle was built anew since it was opened.
+            BundleError: the history is damaged, or the bundle was built again since it was opened.
             OutputError: it cannot be written.
         """
         if self.unsaved is None:

@@ -44,8 +44,8 @@ def _why(bundle: Path, manifest: Manifest) -> str:
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return ""  # no run, or one that cannot be read: whoever needs the run says so
     if manifest.weights_sha256 not in (None, weights):
-        return "the run was trained anew since, or what it ignores was changed"
-    return "" if manifest.calibration == calibration else "the run's thresholds were set anew since"
+        return "the run was trained again since, or what it ignores was changed"
+    return "" if manifest.calibration == calibration else "the run's thresholds were set again since"
 
 
 def _fix(bundle: Path) -> str:

@@ -141,7 +141,9 @@ def require_signed(bundle: Path, root: str, trust: Trust) -> Signature | None:
         ) from error
     if signature.root != root:
         raise BundleError(
-            f"the signature of {bundle} is that of another bundle", "it was built anew since, or copied", _again(bundle)
+            f"the signature of {bundle} is that of another bundle",
+            "it was built again since, or copied",
+            _again(bundle),
         )
     _check_golden(bundle, signature)
     return signature

@@ -190,7 +190,7 @@ class Flavour:
         return {f"{number[:-1]}.{number[-1]}": value for number, value in numbers.items()}
 
     def load_timing_cache(self, config: Any, file: Path) -> None:
-        """Starts from the kernel timings of earlier builds; one that does not fit is begun anew.
+        """Starts from the kernel timings of earlier builds; one that does not fit is begun again.
 
         Raises:
             EngineError: this kind has none.

@@ -208,7 +208,7 @@ def add_change(
 
     Raises:
         ConfigError: the change cannot be: its product is unknown, or its name or reason too long.
-        BundleError: the history is damaged, or the bundle was built anew since it was opened.
+        BundleError: the history is damaged, or the bundle was built again since it was opened.
         OutputError: it cannot be written.
     """
     path = bundle / FILE
@@ -308,7 +308,7 @@ def _require_same(bundle: Path, root: str) -> None:
     path = bundle / MANIFEST
     if root_of(path, read_manifest(path)) != root:
         raise BundleError(
-            f"bundle {bundle} was built anew since it was opened",
+            f"bundle {bundle} was built again since it was opened",
             "a threshold chosen for the earlier one means nothing in it",
             "look at the new one, and set it again",
         )

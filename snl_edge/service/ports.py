@@ -55,7 +55,7 @@ def hold(host: str, port: int) -> str:
     """Takes a port for a moment, as the line will for good.
 
     Raises:
-        ConfigError: it cannot be had.
+        ConfigError: it is not available.
     """
     try:
         listen(host, port).close()

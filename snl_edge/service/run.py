@@ -22,7 +22,7 @@ def run_line(config: LineConfig) -> RunningLine:
     """Runs a line until SIGTERM, Ctrl-C or the end of its pictures, and drains it; returns it, stopped.
 
     Raises:
-        GpuLostError: the GPU takes no more work in this process; the line was drained, and must be started anew.
+        GpuLostError: the GPU takes no more work in this process; the line was drained, and must be started again.
         SnlEdgeError: it cannot be started, or the journal could not be closed.
     """
     descriptors = Descriptors.of(config)

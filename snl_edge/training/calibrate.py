@@ -239,14 +239,14 @@ def mean_where_counting(distance: torch.Tensor, counting: torch.Tensor | None) -
 
 
 def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
-    """Sets the thresholds of the finished ``run`` anew: writes what `recalibrated` gives, with the same errors."""
+    """Sets the thresholds of the finished ``run`` again: writes what `recalibrated` gives, with the same errors."""
     changed = recalibrated(run, dataset)
     save_checkpoint(changed, run)
     return changed
 
 
 def recalibrated(run: Path, dataset: Dataset, regions: torch.Tensor | None = None) -> Checkpoint:
-    """The finished ``run`` with thresholds set anew, from the images it was trained on, found in ``dataset``.
+    """The finished ``run`` with thresholds set again, from the images it was trained on, found in ``dataset``.
 
     What it describes is written, the checkpoint itself is not: until then the run is as before.
 

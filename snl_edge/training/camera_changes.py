@@ -20,7 +20,7 @@ from .feature_cache import FeatureSource
 class CameraCopies(ImageStore):
     """The images of a store, and behind them changed copies of each: of image i at ``i + n``, ``i + 2 n`` and so on.
 
-    A copy is made anew whenever it is asked for, always the same: its change follows from seed, image and number.
+    A copy is made again whenever it is asked for, always the same: its change follows from seed, image and number.
 
     Args:
         store: of ``n`` images.

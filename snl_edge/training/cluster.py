@@ -34,7 +34,7 @@ def cluster_products(dataset: Dataset, config: SnlConfig, count: str, batch_size
     Raises:
         ConfigError: the number of products is none, or larger than the images allow.
         DataError: there is a test set, or an image cannot be used.
-        CheckpointError: the teacher's weights cannot be had.
+        CheckpointError: the teacher's weights are not available.
     """
     if dataset.test:
         raise DataError(

@@ -60,7 +60,7 @@ def regions_of(run: Path) -> dict[str, NDArray[np.bool_]]:
 def change_regions(
     run: Path, dataset: Dataset, product: str, region: NDArray[np.bool_] | None
 ) -> tuple[Checkpoint, list[Path]]:
-    """Sets what ``product`` ignores in the finished ``run`` (None: nothing), and its thresholds anew.
+    """Sets what ``product`` ignores in the finished ``run`` (None: nothing), and its thresholds again.
 
     Args:
         run: the run folder.

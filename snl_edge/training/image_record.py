@@ -189,7 +189,7 @@ def find_images(run: Path, dataset: Dataset) -> FoundImages:
     if not samples:
         raise DataError(
             f"{dataset.root} holds none of the images that {run} was trained on",
-            "files are compared by content, and every image saved anew is another",
+            "files are compared by content, and every image saved again is another",
             "give the folder that it was trained on, or train again on these images",
         )
     missing = len(record.images) - len(samples)

@@ -74,9 +74,9 @@ def train(
         dataset: its training images are used; its findings are taken as said.
         folder: the run's.
         resume: go on with the interrupted run in ``folder``.
-        replace: train anew where a run lies already; it stays valid until the new one is finished.
+        replace: train again where a run lies already; it stays valid until the new one is finished.
         start_from: a finished run whose student is trained on, with these settings and images; memory, recognition and
-            thresholds are made anew, and no image that it learned is held out.
+            thresholds are made again, and no image that it learned is held out.
         review: table in which a person said which suspicious images are good and which defective.
         ignored: by product, the pixels ``bool [H, W]`` of the model's input that do not count
             (:mod:`snl_edge.data.regions`).
@@ -84,7 +84,7 @@ def train(
 
     Raises:
         DataError: an image, the review or too small a product cannot be used; nothing has been written then.
-        ConfigError, CheckpointError: the settings cannot work or the teacher's weights cannot be had.
+        ConfigError, CheckpointError: the settings cannot work or the teacher's weights are not available.
         OutputError: ``folder`` cannot be written, or holds a run that may not be replaced; known before the first step.
         TrainingInterruptedError: Ctrl-C; ``resume=True`` goes on from there.
     """

@@ -1,4 +1,4 @@
-"""Images that show the same part again: shots of a burst, copies, files saved anew with another compression."""
+"""Images that show the same part again: shots of a burst, copies, files saved again with another compression."""
 
 from __future__ import annotations
 

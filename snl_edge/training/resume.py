@@ -44,7 +44,7 @@ def run_identity(
 ) -> str:
     """A hash of everything that must be the same for a run to be continued.
 
-    ``digests`` are the SHA-256 of the files of ``samples``: a picture taken anew may have the name and size of the old.
+    ``digests`` are the SHA-256 of the files of ``samples``: a picture taken again may have name and size of the old.
     ``ignored``, ``bool [K, H, W]``, is what does not count; where all pixels do, the hash is that of before there
     were ignored regions.
     """
@@ -85,7 +85,7 @@ def load_state(folder: Path, identity: str, model: Snl, optimiser: torch.optim.O
         raise CheckpointError(
             f"{path} belongs to another run",
             "settings or images differ from those it was started with",
-            "repeat the command that was interrupted, or start anew with --replace",
+            "repeat the command that was interrupted, or start again with --replace",
         )
     try:
         model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})

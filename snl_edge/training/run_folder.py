@@ -25,14 +25,14 @@ def require_free(folder: Path) -> None:
     if (folder / resume.FILE).is_file():
         raise OutputError(
             f"{folder} holds an interrupted run",
-            "training anew would throw away what it has learned",
-            "go on with the same command and --resume, start anew with --replace, or give another --out",
+            "training again would throw away what it has learned",
+            "go on with the same command and --resume, start again with --replace, or give another --out",
         )
     if (folder / CHECKPOINT).is_file():
         bundle = "; its bundle would be of no use any more" if (folder / "bundle" / MANIFEST).is_file() else ""
         raise OutputError(
             f"{folder} holds a finished run",
-            f"training anew would replace its model{bundle}",
+            f"training again would replace its model{bundle}",
             "give another --out, or --replace; --start-from trains on from a finished run",
         )
 

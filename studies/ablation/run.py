@@ -90,7 +90,7 @@ def study(
     runs: Annotated[Path, typer.Option(help="Folder for the trained models.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of the result files.")] = FOLDER,
     again: Annotated[
-        bool, typer.Option("--again", help="Measure anew what has a result; trains nothing anew.")
+        bool, typer.Option("--again", help="Measure again what has a result; trains nothing again.")
     ] = False,
 ) -> None:
     """Trains and measures every row with every seed, and names at the end what failed."""

@@ -54,7 +54,7 @@ def robustness(
         figures[way] = {
             "evaluation": evaluation.figures(),
             "changes": robustness_of_model(bundle, dataset).figures(),
-            # From the first image read to the last file written; a finished run only has its thresholds set anew.
+            # From the first image read to the last file written; a finished run only has its thresholds set again.
             "seconds": round(seconds, 1),
         }
     path = save_result(

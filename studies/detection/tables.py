@@ -271,7 +271,7 @@ def _rate(products: Mapping[str, Mapping[str, Any]], chosen: Collection[str], sh
 def _robustness_source(result: Result) -> str:
     training, model = result.settings["training"], result.settings["model"]
     ways = _ways(result)
-    # A run that was there only had its thresholds set anew: what that took tells nothing of training.
+    # A run that was there only had its thresholds set again: what that took tells nothing of training.
     minutes = [f"{words}: {result.figures[way]['seconds'] / 60:.0f} minutes of training" for way, words in ways.items()]
     told = f"{'; '.join(minutes)}; " if len(ways) > 1 else ""
     return (

@@ -2,7 +2,7 @@
 
 Most valuable first. Each step has its own process and its own limit; after a failure the next one goes on, and the call
 ends before its own limit. ``first`` needs half ``a`` unpacked (no TensorRT); ``second``, on the same machine and at
-once, half ``b`` too. The result file is written anew after every step, so that a call that is cut short leaves one.
+once, half ``b`` too. The result file is written again after every step, so that a call that is cut short leaves one.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def _captured(model: Any, images: Any) -> Any:
 
 
 def training(settings: ProofSettings, preset: str) -> None:
-    """Images a second of the real loop's step, the teacher's features from memory and computed anew."""
+    """Images a second of the real loop's step, the teacher's features from memory and computed again."""
     import torch
 
     from snl_edge.data.layouts import open_dataset

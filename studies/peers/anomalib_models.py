@@ -61,7 +61,7 @@ def give_weights(extractor: nn.Module, teacher: TeacherConfig, strides: Sequence
     """Loads our teacher's weights into anomalib's ``extractor`` and checks that it then gives our teacher's features.
 
     Raises:
-        CheckpointError: the weights cannot be had, or the features differ.
+        CheckpointError: the weights are not available, or the features differ.
     """
     ours = build_backbone(teacher, pretrained=True)[0].eval()
     network = cast(nn.Module, extractor.feature_extractor)

@@ -33,7 +33,7 @@ READY = "ready"
 
 
 def enter_environment(environment: Path = ENVIRONMENT, variables: Mapping[str, str] | None = None) -> None:
-    """Goes on in ``environment``: returns at once if that is where we are, else makes it and starts the command anew.
+    """Goes on in ``environment``: returns at once if that is where we are, else makes it and starts the command again.
 
     Args:
         environment: its folder.

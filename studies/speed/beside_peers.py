@@ -113,7 +113,7 @@ def choose_groups(text: str) -> list[str]:
 
 
 def random_bundle(group: str, work: Path) -> Path:
-    """The group's bundle with random weights, made anew unless today's code has made it already."""
+    """The group's bundle with random weights, made again unless today's code has made it already."""
     folder = work / f"{group}-{revision()}"
     if revision().endswith("+dirty") or not (folder / "manifest.json").is_file():
         console.print(f"exporting our {group} model")

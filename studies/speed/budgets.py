@@ -1,7 +1,7 @@
 """Budgets: upper limits of counts of the fused graph and of the runtime. A test fails where one is exceeded.
 
 Counts, not times, so that any machine can hold them. ``python -m studies.speed.budgets`` counts the `edge` preset
-anew and writes ``budgets.json``; the tests compare. A figure that became smaller is written, too, and is the new limit.
+again and writes ``budgets.json``; the tests compare. A smaller figure is written, too, and is the new limit.
 """
 
 from __future__ import annotations

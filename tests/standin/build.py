@@ -40,7 +40,7 @@ def build(place: Path = PLACE) -> dict[str, str]:
         the environment for a Python that shall find the stand-ins.
 
     Raises:
-        CannotBuildError: no compiler, no CUDA headers, or pycuda's source cannot be had.
+        CannotBuildError: no compiler, no CUDA headers, or pycuda's source is not available.
     """
     headers = cuda_headers()
     driver = build_driver(place, headers)

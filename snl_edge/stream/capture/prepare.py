@@ -199,7 +199,7 @@ class Preparation:
         swap = self._source.colour != recipe.takes.colours
         try:
             part.frame = inspected(picture, self._settings.region, self._settings.rotation, swap)
-        except CameraError as error:  # of the settings: opening the camera anew would not help
+        except CameraError as error:  # of the settings: opening the camera again would not help
             return Unfit("size", str(error))
         if wrong := misfit(part.frame, recipe.takes):
             return Unfit("size", "{}; {}: {}".format(*wrong))

@@ -109,7 +109,7 @@ class GpioTrigger(threading.Thread):
         """Takes the line and listens to it.
 
         Raises:
-            ConfigError: there is no gpiod, or the line cannot be had.
+            ConfigError: there is no gpiod, or the line is not available.
         """
         settings = self._settings
         try:

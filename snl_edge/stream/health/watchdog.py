@@ -17,7 +17,7 @@ class WatchdogSettings(Settings):
     stuck_after_s: Seconds = 20.0
     """One batch that takes longer than this hangs."""
     broken_after_s: Seconds = 120.0
-    """An engine that could not be loaded anew for so long needs a fresh process: a GPU may not recover in this one."""
+    """An engine that could not be loaded again for so long needs a fresh process: a GPU may not recover in this one."""
 
 
 def notify(message: str) -> None:

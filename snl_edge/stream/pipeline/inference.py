@@ -21,7 +21,7 @@ class Engine(threading.Thread):
     """Takes batches, runs them and hands the results to the `Judgement`.
 
     When the engine fails, the batch's parts get the fail-safe verdict ``engine`` at once, and so do all that follow
-    until it could be loaded anew: tried with growing pauses. Where the GPU is lost to this process, nothing is tried
+    until it could be loaded again: tried with growing pauses. Where the GPU is lost to this process, nothing is tried
     any more: `lost` says why, and the line has to end.
 
     Attributes:
@@ -106,7 +106,7 @@ class Engine(threading.Thread):
         ]
 
     def _make_ready(self, recipe: Recipe) -> None:
-        """Loads a broken engine anew; raises while it is not time yet."""
+        """Loads a broken engine again; raises while it is not time yet."""
         if recipe is not self._recipe:
             self._recipe, self._broken_since = recipe, None
         if self.lost:

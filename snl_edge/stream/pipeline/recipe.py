@@ -169,7 +169,7 @@ class Recipe:
         return self._detectors[0].backend.lost
 
     def reload(self, worker: int) -> None:
-        """Makes a worker's detector anew: from one that still works, so that the weights stay shared, or from the file.
+        """Makes a worker's detector again: from one that still works, so that weights stay shared, or from the file.
 
         Raises:
             SnlEdgeError: it cannot be made, or the bundle is another than the one that the line was given.

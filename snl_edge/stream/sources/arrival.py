@@ -31,7 +31,7 @@ class Arrivals:
         read = time.monotonic() if read is None else read
         if stamp is None or stamp == self._last:
             return read
-        if self._last is not None and stamp < self._last:  # the stream, or its clock, has begun anew
+        if self._last is not None and stamp < self._last:  # the stream, or its clock, has begun again
             self._fastest.clear()
         self._last = stamp
         delay = read - stamp

@@ -22,7 +22,7 @@ class OpenCvSource:
 
     Args:
         name: what it is, for messages.
-        opener: opens it, every time anew.
+        opener: opens it, every time again.
         live: see `Source`.
         remedy: what to do when it cannot be opened.
         video: see `Source`.

@@ -89,7 +89,7 @@ class SyntheticSource:
 
 
 def draw_parts(settings: SyntheticSettings) -> list[NDArray[np.uint8]]:
-    """The pictures ``uint8 [size, size, 3]`` RGB that these settings describe, drawn anew."""
+    """The pictures ``uint8 [size, size, 3]`` RGB that these settings describe, drawn again."""
     drawn: list[NDArray[np.uint8]] = []
     flawed = 0
     for index in range(settings.pictures):

@@ -96,7 +96,7 @@ def set_threshold(journal: Journal, bundle: Bundle, asked: Asked, actor: str, go
         the bundle with the threshold in force.
 
     Raises:
-        ConfigError, BundleError: thresholds were set elsewhere meanwhile, or the bundle was built anew.
+        ConfigError, BundleError: thresholds were set elsewhere meanwhile, or the bundle was built again.
         OutputError: the bundle cannot be written; the audit then says so, too.
         sqlite3.Error: the audit cannot be written; nothing has changed.
     """

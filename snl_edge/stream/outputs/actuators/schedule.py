@@ -235,7 +235,7 @@ class ActuatorThread(threading.Thread):
         if past > tolerance:
             self._end(part, "late", None, f"the verdict came {past:.0f} ms after the part's time: not moved")
             return
-        # A connection that broke unseen is made anew, if there is still time.
+        # A connection that broke unseen is made again, if there is still time.
         if not (self._on(part) or ((time.monotonic() - due) * 1e3 <= tolerance and self._on(part))):
             self._end(part, "failed", None, self._problem)
             return
@@ -277,7 +277,7 @@ class ActuatorThread(threading.Thread):
             self._retry_s = min(2 * self._retry_s, RETRY_MOST_S)
 
     def _guarded(self, call: Callable[[], None]) -> bool:
-        """Whether a call of the output succeeded; if not, it is disconnected and will be tried anew."""
+        """Whether a call of the output succeeded; if not, it is disconnected and will be tried again."""
         try:
             call()
         except Exception as error:  # whatever a library raises: the thread must live for the next part

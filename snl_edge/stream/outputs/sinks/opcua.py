@@ -221,7 +221,7 @@ class OpcUaTransport:
 
     async def _show(self, entries: Sequence[Entry]) -> None:
         if self._watch is not None and self._watch.done():
-            self._watch.result()  # raises what has ended it: the server is then started anew
+            self._watch.result()  # raises what has ended it: the server is then started again
         await self._space.show(entries)
 
     async def _watch_state(self) -> None:

@@ -121,7 +121,7 @@ class SparkplugTransport(MqttTransport):
         self._await_subscription(self._topic("NCMD"))
 
     def _bear(self) -> None:
-        """Birth certificates of the node, which begins the numbering anew, and of every camera that has had a part."""
+        """Birth certificates of the node, which begins the numbering again, and of every camera that has had a part."""
         now = _now()
         self._told = self._of_the_node()
         self._seq = -1

@@ -180,7 +180,7 @@ class Context:
     engine = property(lambda self: self._engine)
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
-        """Another profile, whose shapes must then be set anew."""
+        """Another profile, whose shapes must then be set again."""
         if not 0 <= profile_index < self._engine.num_optimization_profiles:
             return self._refuse(f"there is no profile {profile_index}")
         if faults.due(self._logger, "set_optimization_profile_async"):
