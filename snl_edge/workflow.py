@@ -354,7 +354,7 @@ def require_for_run(path: Path) -> None:
     Raises:
         ConfigError: the extra to install.
     """
-    from snl_edge.training.config import CHECKPOINT
+    from snl_edge.contract.run_folder import CHECKPOINT
 
     if (path / CHECKPOINT).exists():
         require(f"the run folder {path}", "safetensors", *GRAPHS, extra="train")

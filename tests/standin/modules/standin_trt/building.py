@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from tests.standin.modules.standin_trt import driver, faults
-from tests.standin.modules.standin_trt.names import DataType, ErrorCode
-from tests.standin.modules.standin_trt.plan import Plan, Shapes
+from . import driver, faults
+from .names import DataType, ErrorCode
+from .plan import Plan, Shapes
 
 _TYPES = {
     1: DataType.FLOAT, 2: DataType.UINT8, 3: DataType.INT8, 6: DataType.INT32, 7: DataType.INT64, 9: DataType.BOOL,

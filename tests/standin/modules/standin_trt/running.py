@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.standin.modules.standin_trt import driver, faults
-from tests.standin.modules.standin_trt.driver import CudaError, Memory, Staging
-from tests.standin.modules.standin_trt.names import (
+from . import driver, faults
+from .driver import CudaError, Memory, Staging
+from .names import (
     CudaGraphStrategy,
     DataType,
     DynamicShapesKernelSpecializationStrategy,
@@ -19,7 +19,7 @@ from tests.standin.modules.standin_trt.names import (
     ExecutionContextAllocationStrategy,
     TensorIOMode,
 )
-from tests.standin.modules.standin_trt.plan import Plan, PlanError
+from .plan import Plan, PlanError
 
 SCRATCH_BYTES = 1 << 18
 """What a context takes on the device for each image of the largest batch of its profiles."""
