@@ -9,6 +9,6 @@
 - :mod:`.shown`: a name as it may be shown on a terminal, in a log, on a page.
 
 What is refused is an ``OSError`` (the file) or a ``ValueError`` (what stands in it), in one line without the file's
-name; whoever asked makes the error of it that the user sees, and says what to do. ``tests/test_one_gate.py`` finds
-readers that pass it by.
+name; whoever asked makes the error of it that the user sees, and says what to do. Readers that
+pass it by are found by ``tests/project/test_one_gate.py``.
 """

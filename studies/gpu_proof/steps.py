@@ -48,8 +48,8 @@ def gpu_tests(settings: ProofSettings) -> Step:
     others = "" if settings.flavour == "tensorrt_rtx" else "not tensorrt_rtx"
     chosen = ("-k", others) if others else ()
     # It trains a model first, which is the demo's business.
-    skipped = ("--deselect", "tests/test_tensorrt_gpu.py::test_a_trained_model_scores_the_same_on_the_gpu")
-    return Step("tests", 110, (*_PYTEST, "tests/test_tensorrt_gpu.py", *chosen, *skipped), keep="tests-gpu.txt")
+    skipped = ("--deselect", "tests/runtime/test_tensorrt_gpu.py::test_a_trained_model_scores_the_same_on_the_gpu")
+    return Step("tests", 110, (*_PYTEST, "tests/runtime/test_tensorrt_gpu.py", *chosen, *skipped), keep="tests-gpu.txt")
 
 
 def second_call(settings: ProofSettings) -> Iterator[Step]:

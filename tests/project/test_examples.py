@@ -26,7 +26,7 @@ from snl_edge.stream.config.line_config import LineConfig, read_config
 from snl_edge.stream.outputs.sinks.plugin import PluginSink, PluginTransport
 from snl_edge.stream.sources.plugin import PluginSettings, PluginSource
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -20,6 +20,9 @@ from snl_edge.stream.outputs.actuators import Actuator
 from snl_edge.stream.outputs.sinks import Forwarder, JsonLinesSink, Sink, Sinks, build_sink
 from snl_edge.stream.outputs.sinks.message import Message, json_schema
 
+TESTS = Path(__file__).parents[1]
+"""Where the parts lie that tests share, and that programs of tests import."""
+
 pytestmark = pytest.mark.everywhere
 
 CONFIG = TypeAdapter(Sink)
@@ -167,7 +170,7 @@ sink.join()
 
 def test_killed_halfway_and_started_again_all_is_there_and_repeats_tell(tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path / "journal"), str(tmp_path / "out")]
-    dead = subprocess.run(command, cwd=Path(__file__).parent, timeout=60, check=False, capture_output=True, text=True)
+    dead = subprocess.run(command, cwd=TESTS, timeout=60, check=False, capture_output=True, text=True)
     assert dead.returncode == -signal.SIGKILL, dead.stderr
     assert len(lines(tmp_path / "out")) == 30
     journal = Journal(tmp_path / "journal")
@@ -232,12 +235,12 @@ sys.exit(f"imported {heavy}" if heavy else 0)
 
 
 def test_the_published_schema_is_that_of_the_messages() -> None:
-    published = Path(__file__).parents[1] / "docs" / "verdict.schema.json"
+    published = Path(__file__).parents[2] / "docs" / "verdict.schema.json"
     assert published.read_text(encoding="utf-8") == json.dumps(json_schema(), indent=2) + "\n"
 
 
 def test_each_snippet_of_the_documentation_is_valid() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "sinks.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "sinks.md").read_text(encoding="utf-8")
     snippets = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
     sinks = [sink for snippet in snippets for sink in snippet.get("sinks", [])]
     actuators = [actuator for snippet in snippets for actuator in snippet.get("actuators", [])]
@@ -274,5 +277,5 @@ assert len(got) > 40
 
 def test_a_full_disk_leaves_no_broken_line_and_loses_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", NO_SPACE, str(tmp_path)]
-    done = subprocess.run(command, cwd=Path(__file__).parent, timeout=60, check=False, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=TESTS, timeout=60, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from jetsons import draw_board, write
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 PACKAGING = REPOSITORY / "packaging"
 UNIT = REPOSITORY / "examples/snl-edge.service"
 

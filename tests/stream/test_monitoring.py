@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from snl_edge.stream.health import metrics
 
-FOLDER = Path(__file__).parents[1] / "docs" / "monitoring"
+FOLDER = Path(__file__).parents[2] / "docs" / "monitoring"
 DASHBOARD = FOLDER / "grafana-dashboard.json"
 RULES = FOLDER / "prometheus-rules.yaml"
 _SELECTOR = re.compile(r"\b(snl_edge_\w+|up)\b(?:\{([^}]*)\})?")

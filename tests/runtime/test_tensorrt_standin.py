@@ -21,7 +21,7 @@ from standin.build import CannotBuildError, build
 from snl_edge.stream.journal.soundness import check_journal
 from studies.small_bundle import write_small_bundle
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 STOOD_IN = "driver and TensorRT stood in for"
 SKIPPED = (
     "only TensorRT-RTX compiles kernels when loading",
@@ -72,7 +72,7 @@ def passes(environment: dict[str, str], folder: Path, *arguments: object, **chan
 
 def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Path, tmp_path: Path) -> None:
     results = tmp_path / "results.xml"
-    files = HERE / "test_tensorrt_gpu.py", HERE / "standin" / "checks.py"
+    files = HERE / "runtime" / "test_tensorrt_gpu.py", HERE / "standin" / "checks.py"
     passes(environment, tmp_path, *files, f"--junitxml={results}", SNL_EDGE_TEST_BUNDLE=str(bundle))
     cases = list(ET.parse(results).iter("testcase"))
     skipped = [case.find("skipped") for case in cases]
@@ -85,7 +85,7 @@ def test_gpu_tests_pass_on_the_standins(environment: dict[str, str], bundle: Pat
 
 def test_an_integrated_gpu_shares_the_hosts_memory(environment: dict[str, str], tmp_path: Path) -> None:
     chosen = "agrees or alternate or wanted or another_shares or larger_batches"
-    passes(environment, tmp_path, HERE / "test_tensorrt_gpu.py", "-k", chosen, STANDIN_INTEGRATED="1")
+    passes(environment, tmp_path, HERE / "runtime" / "test_tensorrt_gpu.py", "-k", chosen, STANDIN_INTEGRATED="1")
 
 
 @pytest.fixture(scope="module")

@@ -136,7 +136,7 @@ def test_the_api_describes_itself(look: Client, server: DashboardServer) -> None
     status, found, _ = look("/api/openapi.json")
     assert status == 200
     assert found["openapi"].startswith("3.")
-    written = (Path(__file__).parents[1] / "docs" / "dashboard.md").read_text(encoding="utf-8")
+    written = (Path(__file__).parents[2] / "docs" / "dashboard.md").read_text(encoding="utf-8")
     for path in found["paths"]:  # nothing is undocumented for people
         assert path.partition("/{")[0] in written, path
     operations = {(method, path): one for path, methods in found["paths"].items() for method, one in methods.items()}

@@ -205,7 +205,7 @@ def test_threads_and_a_close_in_between(made: Bundle, backend: str) -> None:
 
 
 def test_the_service_of_the_documentation_answers(made: Bundle, detector: Detector) -> None:
-    path = Path(__file__).parents[1] / "examples" / "service.py"
+    path = Path(__file__).parents[2] / "examples" / "service.py"
     spec = importlib.util.spec_from_file_location("service", path)
     assert spec is not None
     assert spec.loader is not None

@@ -71,7 +71,7 @@ def test_checkers_completion_and_the_package_know_the_same_names() -> None:
 
 def test_pages_and_examples_import_what_is_public() -> None:
     """From the package itself and from ``snl_edge.plugins``; other modules than the errors' are not what is shown."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     pages = [root / "README.md", root / "docs/api.md", root / "docs/infer.md", *(root / "examples").rglob("*.py")]
     found = [
         (page.name, module, name.strip())

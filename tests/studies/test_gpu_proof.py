@@ -24,7 +24,7 @@ from studies.gpu_proof.settings import ProofSettings
 from studies.gpu_proof.tables import AWAITS, gpu_table
 from studies.gpu_proof.unpack import copy_studies
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,7 @@ from snl_edge.stream.sources.video import VideoSettings
 from snl_edge.stream.timing import DueList
 from studies.small_bundle import write_small_bundle
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -174,7 +174,7 @@ def test_a_choice_is_on_disk_before_it_counts_and_survives_kill_9(bundles: Path)
     script = bundles.parent / "line.py"
     script.write_text(
         "import os, signal, sys\n"
-        f"sys.path[:0] = {[str(Path(__file__).parents[level]) for level in (0, 1)]}\n"
+        f"sys.path[:0] = {[str(Path(__file__).parents[level]) for level in (0, 1, 2)]}\n"
         "from pathlib import Path\n"
         "from test_line_choices import line_of\n"
         "from snl_edge.stream.line import RunningLine\n"

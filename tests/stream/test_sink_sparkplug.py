@@ -224,7 +224,7 @@ fill(journal, 1)
 while not sink.delivered: time.sleep(0.01)
 os.kill(os.getpid(), 9)
 """
-    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, timeout=60, check=False)
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[1], timeout=60, check=False)
     until(lambda: host.of("NDEATH/line1"))
     assert host.of("NDEATH/line1")[0].values == {"bdSeq": 0}
     assert len(host.of("DDATA/line1/left")) == 1

@@ -57,7 +57,7 @@ def test_detector_and_overlay_run_without_the_heavy_packages(tmp_path: Path) -> 
 
 
 def test_base_dependencies_name_none_of_them() -> None:
-    text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     block = re.search(r"^dependencies = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
     assert block
     names = {re.split(r"[<>=!~;\[ ]", line)[0] for line in re.findall(r'"([^"]+)"', block.group(1))}

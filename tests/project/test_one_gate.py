@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snl_edge.outside.files import real_path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("snl_edge", "export", "calibration", "benchmarks")
 READERS = {
     *("read_text", "read_bytes", "fromfile", "imread", "imdecode", "model_validate_json", "load_file", "safe_open"),

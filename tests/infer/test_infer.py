@@ -411,7 +411,7 @@ def test_what_the_engine_says_of_one_picture_costs_no_other(
 
 
 def test_what_is_written_is_as_the_schema_says(bundle: Bundle, whole: tuple[Path, Path]) -> None:
-    published = Path(__file__).parents[1] / "docs" / "infer.schema.json"
+    published = Path(__file__).parents[2] / "docs" / "infer.schema.json"
     assert published.read_text(encoding="utf-8") == json.dumps(json_schema(), indent=2) + "\n"
     definitions = json_schema()["$defs"]
     assert {"error", "overlay", "path_bytes", "sha256"}.isdisjoint(definitions["JudgedPicture"]["required"])

@@ -19,7 +19,7 @@ from snl_edge.stream.sources.rtsp import RtspSettings, RtspSource
 
 PYTHON = "/usr/bin/python3"
 """The system's: GStreamer's bindings come from its packages."""
-SERVER = Path(__file__).parent / "rtsp_server.py"
+SERVER = Path(__file__).parents[1] / "rtsp_server.py"
 NEEDS = "needs GStreamer's RTSP server (gstreamer1.0-rtsp, -plugins-ugly, python3-gi, gir1.2-gst-rtsp-server-1.0)"
 
 

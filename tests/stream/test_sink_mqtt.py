@@ -22,6 +22,9 @@ from journals import fill, record, until
 from snl_edge.stream.journal.journal import Journal
 from snl_edge.stream.outputs.sinks import Forwarder, MqttSink, build_sink
 
+TESTS = Path(__file__).parents[1]
+"""Where the parts lie that tests share, and that programs of tests import."""
+
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt-get install mosquitto")
 
@@ -224,7 +227,7 @@ fill(journal, 1)
 while not sink.delivered: time.sleep(0.01)
 os.kill(os.getpid(), 9)
 """
-    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, timeout=60, check=False)
+    subprocess.run([sys.executable, "-c", program], cwd=TESTS, timeout=60, check=False)
     until(lambda: listener.states() == ["online", "offline"])
     listener.close()
     late = Listener(broker.port, "snl-edge/status")
@@ -342,7 +345,7 @@ os.kill(os.getpid(), 9)
 def test_killed_with_half_delivered_then_started_again_all_arrives(tmp_path: Path, broker: Broker) -> None:
     listener = Listener(broker.port)
     command = [sys.executable, "-c", KILLED, str(tmp_path / "line"), str(broker.port)]
-    dead = subprocess.run(command, cwd=Path(__file__).parent, timeout=60, check=False, capture_output=True, text=True)
+    dead = subprocess.run(command, cwd=TESTS, timeout=60, check=False, capture_output=True, text=True)
     assert dead.returncode == -signal.SIGKILL, dead.stderr
     time.sleep(0.2)
     before = len(listener.ids())

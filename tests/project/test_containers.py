@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 IMAGES = sorted((REPOSITORY / "docker").glob("*.Dockerfile"))
 
 
