@@ -80,19 +80,13 @@ def train(
         OutputError: ``out`` cannot be written, or holds a run that may not be replaced.
     """
     require("training", *TRAINING, *(["sklearn"] if cluster else []), extra="train")
-    from snl_edge.model.config import SnlConfig, override
-    from snl_edge.model.presets import preset
-    from snl_edge.training.checkpoint import read_checkpoint
     from snl_edge.training.config import TrainingConfig
     from snl_edge.training.loop import train as run_training
     from snl_edge.training.run import Run
 
     training = training or TrainingConfig()
     started = None if start_from is None else Path(start_from)
-    if model is None and started is not None and not settings:
-        config = read_checkpoint(started).model
-    else:
-        config = override(model if isinstance(model, SnlConfig) else preset(model or "edge"), settings)
+    config = configured(model, settings, started)
     dataset = opened(data).with_bits(training.bits)
     if cluster is not None:
         from snl_edge.training.cluster import cluster_products
@@ -119,6 +113,22 @@ def train(
             log=loggers.write,
         )
     return Run(folder, checkpoint)
+
+
+def configured(model: SnlConfig | str | None, settings: Sequence[str], start_from: Path | None) -> SnlConfig:
+    """What to train; arguments as `train`, which has it looked at before the data.
+
+    Raises:
+        ConfigError: a setting does not exist or cannot work.
+        CheckpointError: ``start_from`` holds no run.
+    """
+    from snl_edge.model.config import SnlConfig, override
+    from snl_edge.model.presets import preset
+    from snl_edge.training.checkpoint import read_checkpoint
+
+    if model is None and start_from is not None and not settings:
+        return read_checkpoint(start_from).model
+    return override(model if isinstance(model, SnlConfig) else preset(model or "edge"), settings)
 
 
 def load_run(path: Path | str) -> Run:

@@ -117,13 +117,14 @@ def train(
     from snl_edge.training.ignored import PICTURES
     from snl_edge.training.threshold_findings import threshold_lines
 
+    changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
+    config = workflow.configured(preset, changes, start_from)
     dataset = open_data(data, layout, products)
     began = time.monotonic()
     checkpoint = workflow.train(
         dataset,
         out,
-        model=preset,
-        settings=[*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])],
+        model=config,
         training=TrainingConfig(
             steps=steps,
             batch_size=batch_size,
