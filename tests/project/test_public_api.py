@@ -144,7 +144,7 @@ def test_the_command_line_goes_the_same_way(monkeypatch: pytest.MonkeyPatch, lin
 
     name, (data, out), options = called("train", line, "--out", tmp_path, "--size", "64", "--steps", "3")
     assert (name, data.root, out) == ("train", line, tmp_path)
-    assert options["settings"] == ["height=64", "width=64"]
+    assert options["model"].size == (64, 64)
     assert options["training"].steps == 3
     name, (model, data), options = called("evaluate", line, "--model", tmp_path, "--threshold", "0.4")
     assert (name, model, data.root, options["threshold"]) == ("evaluate", tmp_path, line, 0.4)
