@@ -19,7 +19,9 @@ def make(parts: Path, out: Path, *, steps: int = 1200, settings: tuple[str, ...]
         found = evaluate(run.path, dataset, report=out / "report")
         for product in found.evaluation.products:
             outcome = found.evaluation.outcome(product)
-            sys.stdout.write(f"{product}: {outcome.escaped} escape, {outcome.falsely_stopped} are falsely stopped\n")
+            escaped, stopped = outcome.escaped, outcome.falsely_stopped
+            sys.stdout.write(f"{product}: {escaped.count} of {escaped.total} defects escape, ")
+            sys.stdout.write(f"{stopped.count} of {stopped.total} good parts are stopped\n")
     # No engine here: OpenVINO and ONNX Runtime run the graphs; on the device `build(bundle)` adds TensorRT's engine.
     return build(run.path, out / "bundle", "fp16", engine=False).path
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from .errors import ConfigError
+from .errors import ConfigError, SnlEdgeError
 from .outside.json_text import faults, validated
 
 Group = Literal["snl_edge.sources", "snl_edge.sinks", "snl_edge.teachers"]
@@ -36,10 +38,8 @@ def load_plugin(group: Group, name: str, kind: type[Kind]) -> Kind:
         raise ConfigError(f"{packages} all offer {name!r} in {group}", fix="uninstall all but one")
     (point,) = found
     where = f"{name!r} of {group} ({point.value})"
-    try:
+    with faults_told(f"{where} cannot be imported"):
         plugin = point.load()
-    except Exception as error:  # of somebody's code
-        raise ConfigError(f"{where} cannot be imported", f"{type(error).__name__}: {error}", "mend it") from error
     if not isinstance(plugin, kind):
         raise ConfigError(f"{where} is no {kind.__name__}", f"it is {type(plugin).__name__}", "see docs/plugins.md")
     return plugin
@@ -52,6 +52,29 @@ def own_settings(settings: type[Model], said: dict[str, Any]) -> Model:
         ValueError: it does not fit; each fault in words.
     """
     try:
-        return validated(settings, said)
+        with faults_told("its settings cannot be checked", ValueError):
+            return validated(settings, said)
     except ValueError as error:
         raise ValueError(f"settings: {faults(error, limit=5)}") from error
+
+
+@contextmanager
+def faults_told(what: str, *passed: type[Exception]) -> Iterator[None]:
+    """Whatever code of a plug-in raises, or its wish to exit, as a ConfigError; errors of ours and ``passed`` stay."""
+    try:
+        yield
+    except (SnlEdgeError, *passed):
+        raise
+    except (Exception, SystemExit) as error:
+        raise ConfigError(what, f"{type(error).__name__}: {error}", "correct the plug-in") from error
+
+
+@contextmanager
+def no_exit(name: str, kind: type[Exception]) -> Iterator[None]:
+    """Code of a plug-in that would end its thread, as by `sys.exit`, fails as ``kind`` instead: the line goes on."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        raise kind(f"{name} tried to end the line ({type(error).__name__}): correct the plug-in") from error

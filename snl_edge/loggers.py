@@ -66,7 +66,8 @@ class Loggers:
 
     def _left(self, name: str, error: Exception) -> None:
         del self._loggers[name]
-        console.print(f"{name} gets no more values: {type(error).__name__}: {str(error).splitlines()[0]}")
+        first_line = str(error).strip().partition("\n")[0] or "it does not say why"
+        console.print(f"{name} gets no more values: {type(error).__name__}: {first_line}", markup=False)
 
 
 def open_loggers(
@@ -138,6 +139,9 @@ class MlflowLogger:
 
     def _begun(self) -> MlflowClient:
         if self._client is None:
+            # By itself it tries for minutes, and the work waits: what somebody set is kept.
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
             from mlflow import MlflowClient
             from mlflow.entities import Param
 

@@ -128,7 +128,7 @@ def configured(model: SnlConfig | str | None, settings: Sequence[str], start_fro
 
     if model is None and start_from is not None and not settings:
         return read_checkpoint(start_from).model
-    return override(model if isinstance(model, SnlConfig) else preset(model or "edge"), settings)
+    return override(model if isinstance(model, SnlConfig) else preset("edge" if model is None else model), settings)
 
 
 def load_run(path: Path | str) -> Run:
@@ -247,7 +247,7 @@ def evaluate(
     ) as loggers:
         evaluation, provenance = evaluate_model(folder, dataset, backend=backend, threshold=threshold)
         loggers.write(0, _metrics(evaluation))
-    moved = robustness_of_model(folder, dataset, backend=backend, threshold=threshold) if robustness else None
+        moved = robustness_of_model(folder, dataset, backend=backend, threshold=threshold) if robustness else None
     page = metrics = None
     if report is not None:
         page, metrics = write_report(
@@ -317,7 +317,16 @@ def build(
     folder = Path(source)
     require_for_run(folder)
     from snl_edge.bundling.build import build as run_build
-    from snl_edge.bundling.graphs import Evidence
+    from snl_edge.bundling.graphs import PRECISIONS, Evidence
+
+    if precision not in PRECISIONS:
+        raise ConfigError(f"no bundle is built in {precision!r}", fix=f"choose of {', '.join(PRECISIONS)}")
+    if calibration is not None and precision in ("fp32", "fp16"):
+        raise ConfigError(
+            f"{precision} needs no table of ranges",
+            "INT8 alone has ranges",
+            "leave out the table, or build int8 or auto",
+        )
     from snl_edge.runtime.bundle import Bundle
 
     built = run_build(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import ConfigError, EngineError, ExportError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .qualification import Qualified, Qualifier
 
 Wanted = Literal["fp32", "fp16", "int8", "auto"]
+PRECISIONS: tuple[Wanted, ...] = get_args(Wanted)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from snl_edge.counted import counted
-from snl_edge.errors import DataError
+from snl_edge.errors import ConfigError, DataError
 from snl_edge.outside.shown import is_text, shown
 
 from .csv_table import SUFFIXES, open_table
@@ -127,6 +127,8 @@ def open_dataset(
 
 
 def _open(tree: Tree, layout: Literal["auto"] | LayoutName) -> tuple[str, Opened]:
+    if layout != "auto" and layout not in LAYOUTS:
+        raise ConfigError(f"there is no layout {layout!r}", fix=f"choose auto, {', '.join(LAYOUTS)}")
     candidates: Sequence[LayoutName] = tuple(LAYOUTS) if layout == "auto" else (layout,)
     for name in candidates:
         opened = LAYOUTS[name].open(tree, layout != "auto")

@@ -12,7 +12,7 @@ from ..errors import DataError
 from ..outside.files import KIB, opened, readable_size, reason
 from ..outside.json_text import parse_json
 from ..runtime.manifest import Manifest, Precision
-from ..runtime.verdict import decide
+from ..runtime.verdict import decide, written
 from .lines import LINE, Line
 from .marks import is_overlay
 from .names import bytes_of, text_of
@@ -114,7 +114,7 @@ def _contradiction(line: Line, manifest: Manifest, precision: Precision, rules: 
         for one, far in product(*near)
     ]
     said = (line["verdict"], line["product"], threshold, line["reason"])
-    if said not in [(one.kind, one.product, one.threshold, one.objection) for one in possible]:
+    if said not in [(one.kind, one.product, written(one.threshold), one.objection) for one in possible]:
         return f"its verdict, {line['verdict']}, does not follow from its score, distance and threshold"
     return _contradicting_figures(line)
 
@@ -125,7 +125,7 @@ def _contradicting_figures(line: Line) -> str:
     if threshold is None:
         return "it has a relation to no threshold" if relation is not None else ""
     exact = score / threshold
-    if relation is None or abs(relation - exact) > _ROUNDED * (1 + 1 / threshold) + 1e-9 * abs(exact):
+    if relation is None or abs(relation - exact) > _ROUNDED * (1 + (1 + abs(exact)) / threshold):
         return "its relation is not that of score and threshold"
     if line["regions"] and score < threshold - _ROUNDED:
         return "it has regions, and its score is below the threshold"

@@ -10,7 +10,7 @@ import torch
 from timm.models import FeatureInfo
 from torch import Tensor, nn
 
-from snl_edge.entry_points import load_plugin
+from snl_edge.entry_points import faults_told, load_plugin
 from snl_edge.errors import CheckpointError, ConfigError
 
 from .config import PLUGIN, TeacherConfig
@@ -148,11 +148,11 @@ def _from_plugin(
             fix="give --weights plugin for those that it brings, or a file",
         )
     plugin = load_plugin("snl_edge.teachers", name, TeacherPlugin)
-    made = plugin.build(None if weights == "plugin" else Path(weights), pretrained)
     side = 64
-    with torch.no_grad():
+    with torch.no_grad(), faults_told(f"the teacher {name} cannot be made"):
+        made = plugin.build(None if weights == "plugin" else Path(weights), pretrained)
         maps = made.network.eval()(torch.zeros(1, 3, side, side))
-    found = [tuple(one.shape) for one in maps]
+        found = [tuple(one.shape) for one in maps]
     if found != [(1, channels, side // s, side // s) for channels, s in zip(made.channels, STRIDES, strict=True)]:
         raise ConfigError(
             f"the teacher {name} gives maps of {', '.join(map(str, found))} for a picture of {side}x{side}",

@@ -114,9 +114,11 @@ def _load(
         from .openvino_backend import OpenVinoBackend
 
         return OpenVinoBackend(*arguments)
-    from .onnxruntime_backend import OnnxRuntimeBackend
+    if kind.name == "onnxruntime":
+        from .onnxruntime_backend import OnnxRuntimeBackend
 
-    return OnnxRuntimeBackend(*arguments)
+        return OnnxRuntimeBackend(*arguments)
+    raise AssertionError(f"the table has a backend, {kind.name}, that nothing here loads")
 
 
 def _may_serve(bundle: Bundle, kind: BackendKind, precision: Precision) -> bool:

@@ -59,7 +59,7 @@ class Decision:
         return None if self.threshold is None else self.score / self.threshold
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Verdict(Decision):
     """A decision with what shows where."""
 
@@ -83,8 +83,8 @@ class Verdict(Decision):
             "recognised": self.recognised,
             "product_distance": round(self.product_distance, _DECIMALS),
             "score": round(self.score, _DECIMALS),
-            "threshold": None if self.threshold is None else round(self.threshold, _DECIMALS),
-            "relation": None if self.relation is None else round(self.relation, _DECIMALS),
+            "threshold": written(self.threshold),
+            "relation": written(self.relation),
             "regions": [
                 {"box": list(one.box), "area": round(one.area, _DECIMALS), "peak": round(one.peak, _DECIMALS)}
                 for one in self.regions
@@ -92,6 +92,11 @@ class Verdict(Decision):
             "reason": self.objection,
             "doubts": list(self.doubts),
         }
+
+
+def written(value: float | None) -> float | None:
+    """As `Verdict.to_dict` writes it."""
+    return None if value is None else round(value, _DECIMALS)
 
 
 def decide(

@@ -49,7 +49,10 @@ def run_identity(
     were ignored regions.
     """
     files = [[s.product, s.path.name, digest] for s, digest in zip(samples, digests, strict=True)]
-    text = json.dumps([model.model_dump(), training.model_dump(exclude={"device", "cache_gib"}), files], sort_keys=True)
+    # Runs that earlier versions began go on: their hash is of the name that the setting had then.
+    settings = model.model_dump()
+    settings["damage"] = settings.pop("corruption")
+    text = json.dumps([settings, training.model_dump(exclude={"device", "cache_gib"}), files], sort_keys=True)
     regions = b"" if ignored is None or not ignored.any() else ignored.numpy().tobytes()
     return hashlib.sha256(text.encode() + regions).hexdigest()
 

@@ -236,6 +236,22 @@ def interrupted_after(count: int, error: BaseException, monkeypatch: pytest.Monk
     monkeypatch.setattr(VerdictFile, "append", failing)
 
 
+def test_lines_of_thresholds_with_many_digits_are_gone_on_from(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines hold rounded figures; thresholds of a training have as many digits as a float has."""
+    trained = {"bolt": 0.0419992099670295, "washer": 0.1371834265190113}
+    made = write_contract_bundle(tmp_path / "trained", product_thresholds=trained)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    infer_files([str(parts)], made.path, whole, **OPTIONS)
+    assert {line["threshold"] for line in lines_in(whole)} == {0.041999, 0.137183}
+    interrupted_after(7, KeyboardInterrupt(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        infer_files([str(parts)], made.path, out, **OPTIONS)
+    infer_files([str(parts)], made.path, out, **OPTIONS, resume=True)
+    assert [{**line, "overlay": ""} for line in lines_in(out)] == [{**line, "overlay": ""} for line in lines_in(whole)]
+
+
 @pytest.mark.parametrize("count", [0, 1, 5, 7, 12])
 def test_an_interrupted_call_goes_on_as_if_nothing_had_been(
     count: int, bundle: Bundle, whole: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 
-from snl_edge.entry_points import Model, load_plugin, own_settings
+from snl_edge.entry_points import Model, faults_told, load_plugin, no_exit, own_settings
 
 from ...errors import CameraError, ConfigError
+from ...outside.image_size import MOST_PIXELS
 from ..settings import Settings
 from .base import Colour, Source
 
@@ -59,15 +60,17 @@ class PluginSource:
     def __init__(self, settings: PluginSettings) -> None:
         plugin = _plugin(settings)
         self._name = settings.plugin
-        self._source: Source = plugin.build(own_settings(plugin.settings, settings.settings))
-        self.live: bool = self._source.live
-        self.colour: Colour = self._source.colour
-        self.video: bool = self._source.video
+        with faults_told(f"the source {self._name} cannot be made"):
+            self._source: Source = plugin.build(own_settings(plugin.settings, settings.settings))
+            self.live: bool = self._source.live
+            self.colour: Colour = self._source.colour
+            self.video: bool = self._source.video
         self.received: float | None = None
 
     def open(self) -> None:
         """Opens it."""
-        self._source.open()
+        with no_exit(self._name, CameraError):
+            self._source.open()
 
     def read(self) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
         """The next picture.
@@ -76,7 +79,8 @@ class PluginSource:
             CameraError: it is no ``uint8`` or ``uint16 [h, w, 3]``; and all that the source raises.
         """
         try:
-            picture: Any = self._source.read()
+            with no_exit(self._name, CameraError):
+                picture: Any = self._source.read()
         finally:
             self.received = self._source.received
         if picture is None:
@@ -86,11 +90,16 @@ class PluginSource:
             raise CameraError(
                 f"{self._name} gave a picture of {kind} {list(shape)}", fix="give uint8 or uint16 [height, width, 3]"
             )
+        if shape[0] * shape[1] > MOST_PIXELS:
+            raise CameraError(
+                f"{self._name} gave a picture of {shape[1]}x{shape[0]}", fix=f"give {MOST_PIXELS:,} pixels at most"
+            )
         return picture
 
     def close(self) -> None:
         """Closes it."""
-        self._source.close()
+        with no_exit(self._name, CameraError):
+            self._source.close()
 
 
 def _plugin(settings: PluginSettings) -> SourcePlugin[BaseModel]:

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from snl_edge.entry_points import Model, load_plugin, own_settings
+from snl_edge.entry_points import Model, faults_told, load_plugin, no_exit, own_settings
 from snl_edge.errors import ConfigError
 from snl_edge.stream.records.record import Entry
 
@@ -53,11 +53,14 @@ class PluginTransport:
     def __init__(self, settings: PluginSink) -> None:
         plugin = _plugin(settings)
         self._name = settings.plugin
-        self._transport: Transport = plugin.build(own_settings(plugin.settings, settings.settings), settings.timeout_s)
+        with faults_told(f"the sink {self._name} cannot be made"):
+            own = own_settings(plugin.settings, settings.settings)
+            self._transport: Transport = plugin.build(own, settings.timeout_s)
 
     def open(self) -> None:
         """Connects."""
-        self._transport.open()
+        with no_exit(self._name, DeliveryError):
+            self._transport.open()
 
     def deliver(self, entries: Sequence[Entry]) -> int:
         """Hands entries over.
@@ -65,7 +68,8 @@ class PluginTransport:
         Raises:
             DeliveryError: it says that it confirmed none of them, or more than there are; and all that it raises.
         """
-        confirmed: Any = self._transport.deliver(entries)
+        with no_exit(self._name, DeliveryError):
+            confirmed: Any = self._transport.deliver(entries)
         if entries and (type(confirmed) is not int or not 1 <= confirmed <= len(entries)):
             raise DeliveryError(
                 f"{self._name} says that {confirmed!r} of {len(entries)} messages were confirmed; it must raise, or "
@@ -75,7 +79,8 @@ class PluginTransport:
 
     def close(self) -> None:
         """Disconnects."""
-        self._transport.close()
+        with no_exit(self._name, DeliveryError):
+            self._transport.close()
 
 
 def _plugin(settings: PluginSink) -> SinkPlugin[BaseModel]:
