@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,16 @@ def test_what_cannot_be_had_is_refused_before_any_work(
     with pytest.raises(ConfigError, match=r'logging to MLflow needs mlflow.*"snl-edge\[mlflow\]"'):
         open_loggers(["mlflow"], tmp_path, "", {}, {})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_without_words_ends_no_work(capsys: pytest.CaptureFixture[str]) -> None:
+    class Silent:
+        def write(self, step: int, values: Mapping[str, float]) -> None:
+            raise TimeoutError
+
+        def close(self, *, whole: bool) -> None:
+            raise ValueError("")
+
+    Loggers({"server": Silent()}).write(0, {"loss": 1.0})
+    Loggers({"server": Silent()}).close(whole=False)
+    assert "it does not say why" in " ".join(capsys.readouterr().err.split())

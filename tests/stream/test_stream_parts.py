@@ -23,7 +23,7 @@ import yaml
 from journals import record
 from lines import light, line_config, records, run_to_end, running, wait_for, write_parts
 from prometheus_client import generate_latest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from resealed import edit_manifest
 
 from snl_edge.dashboard.server import DashboardServer
@@ -49,7 +49,7 @@ from snl_edge.stream.health.watchdog import Watchdog
 from snl_edge.stream.journal.journal import Journal
 from snl_edge.stream.outputs.actuators import GpioActuator
 from snl_edge.stream.pipeline.judgement import Rules
-from snl_edge.stream.sources import open_source
+from snl_edge.stream.sources import open_source, plugin
 from snl_edge.stream.sources.base import EndOfPictures
 from snl_edge.stream.sources.genicam import to_bgr
 from snl_edge.stream.sources.gstreamer import CsiSettings, GStreamerSettings
@@ -561,3 +561,31 @@ def test_what_would_undo_anothers_work_or_never_move_is_refused(tmp_path: Path, 
     (tmp_path / "line.yaml").write_text(yaml.safe_dump(line))
     with pytest.raises(ConfigError, match=says):
         read_config(tmp_path / "line.yaml")
+
+
+def test_a_plug_in_that_exits_fails_as_a_camera_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sys.exit` would end the camera's thread, and nobody would be told."""
+
+    class Asked(BaseModel):
+        pass
+
+    class Exiting:
+        live, colour, video, received = True, "rgb", False, None
+
+        def open(self) -> None: ...
+
+        def read(self) -> None:
+            sys.exit(5)
+
+        def close(self) -> None: ...
+
+    offered = {"exits": lambda _: Exiting(), "fails": lambda _: 1 / 0, "gives nothing": lambda _: None}
+    settings = plugin.PluginSettings.model_construct(type="plugin", plugin="acme", settings={})
+    for kind, build in offered.items():
+        monkeypatch.setattr(plugin, "_plugin", lambda _, b=build: plugin.SourcePlugin(Asked, b))
+        if kind == "exits":
+            with pytest.raises(CameraError, match=r"acme tried to end the line \(SystemExit\)"):
+                plugin.PluginSource(settings).read()
+        else:
+            with pytest.raises(ConfigError, match="the source acme cannot be made"):
+                plugin.PluginSource(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,13 +22,15 @@ from snl_edge.cli.app import app
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import BundleError, ConfigError, OutputError
 from snl_edge.inspection.inspect import describe
-from snl_edge.model.config import override
+from snl_edge.model.config import SnlConfig, override
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.training.checkpoint import load_model, read_checkpoint, save_weights
+from snl_edge.training.config import TrainingConfig
 from snl_edge.training.image_record import read_run_images
 from snl_edge.training.loop import train
 from snl_edge.training.preparation import _earlier_roles, _forgotten
 from snl_edge.training.reference import load_reference
+from snl_edge.training.resume import run_identity
 from snl_edge.training.run_folder import require_free
 from snl_edge.training.switch import staging, switch
 
@@ -204,3 +207,12 @@ def test_training_on_takes_the_settings_of_the_run_it_starts_from(snl_edge, run,
     done = snl_edge("train", line, "--start-from", run, "--steps", 1, "--batch-size", 4, "--out", tmp_path / "more")
     assert done.returncode == 0, done.stderr
     assert read_checkpoint(tmp_path / "more").model == read_checkpoint(run).model
+
+
+def test_a_training_that_an_earlier_version_began_is_known_again() -> None:
+    """Its hash is of the settings under the names of then."""
+    model, training = SnlConfig(), TrainingConfig()
+    settings = model.model_dump()
+    settings["damage"] = settings.pop("corruption")
+    earlier = json.dumps([settings, training.model_dump(exclude={"device", "cache_gib"}), []], sort_keys=True)
+    assert run_identity(model, training, [], []) == hashlib.sha256(earlier.encode()).hexdigest()
