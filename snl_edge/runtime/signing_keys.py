@@ -64,7 +64,7 @@ def read_private_key(file: Path) -> Ed25519PrivateKey:
         ConfigError: it cannot be read, is none, or others may read it; or the package is not installed.
     """
     require_cryptography("nothing can be signed")
-    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -79,8 +79,9 @@ def read_private_key(file: Path) -> Ed25519PrivateKey:
         raise ConfigError(f"key {file} can be read by others than its owner", fix=f"run: chmod 600 {file}")
     try:
         key = load_pem_private_key(content, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"{file} is no private key", str(error), "give one that `snl-edge make-key` wrote") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:
+        fix = "give one that `snl-edge make-key` wrote"
+        raise ConfigError(f"{file} is no private key", _said(error), fix) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(f"{file} is no Ed25519 key", fix="give one that `snl-edge make-key` wrote")
     return key
@@ -93,7 +94,7 @@ def trusted_keys(folder: Path, setting: str) -> dict[str, str]:
         ConfigError: the folder cannot be read, holds none, or a file in it that is none; or the package is missing.
     """
     require_cryptography(f"{setting} asks for signatures, which cannot be checked")
-    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
@@ -109,9 +110,9 @@ def trusted_keys(folder: Path, setting: str) -> dict[str, str]:
     for path, content in files.items():
         try:
             key = load_pem_public_key(content)
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except (ValueError, UnsupportedAlgorithm, InternalError) as error:
             fix = "give one that `snl-edge make-key` wrote"
-            raise ConfigError(f"{path} is no public key", str(error), fix) from error
+            raise ConfigError(f"{path} is no public key", _said(error), fix) from error
         if not isinstance(key, Ed25519PublicKey):
             raise ConfigError(f"{path} is no Ed25519 key", f"{setting} names its folder", "remove it from there")
         found[key.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()] = path.name
@@ -122,6 +123,10 @@ def trusted_keys(folder: Path, setting: str) -> dict[str, str]:
             f"copy the {PUBLIC} file of whoever signs bundles there",
         )
     return found
+
+
+def _said(error: Exception) -> str:
+    return str(error).partition("\n")[0].partition(". This error")[0]
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:

@@ -20,7 +20,7 @@ from snl_edge.errors import BundleError, ConfigError, EngineError, OutputError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.signature import FILE, TRUSTED_KEYS, Trust
 from snl_edge.runtime.signing import sign_bundle
-from snl_edge.runtime.signing_keys import make_key_pair
+from snl_edge.runtime.signing_keys import make_key_pair, read_private_key, trusted_keys
 from snl_edge.stream.config.line_config import LineConfig
 from snl_edge.stream.pipeline.recipe import Recipe
 
@@ -206,3 +206,21 @@ def test_the_commands_make_a_key_and_sign_and_a_new_build_is_not_signed(tmp_path
         sign_bundle(bundle.path, tmp_path / "key.pub")
     write_contract_bundle(bundle.path, doubts=("new",))
     assert not (bundle.path / FILE).exists()
+
+
+def test_what_openssl_itself_stumbles_over_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by the fuzz command: an error that an earlier broken key left in OpenSSL is raised for the next."""
+    from cryptography.exceptions import InternalError
+    from cryptography.hazmat.primitives import serialization
+
+    def stumbles(*_: object, **__: object) -> None:
+        raise InternalError("Unknown OpenSSL error. This error is commonly\n encountered", [])
+
+    key = make_key_pair(tmp_path / "line.key")
+    monkeypatch.setattr(serialization, "load_pem_private_key", stumbles)
+    monkeypatch.setattr(serialization, "load_pem_public_key", stumbles)
+    with pytest.raises(ConfigError, match=r"line\.key is no private key: Unknown OpenSSL error\. Give") as refused:
+        read_private_key(tmp_path / "line.key")
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ConfigError, match=r"is no public key: Unknown OpenSSL error"):
+        trusted_keys(key.parent, "a setting")
