@@ -68,11 +68,11 @@ def parse_manifest(text: bytes, path: Path) -> Manifest:
     Raises:
         BundleError: as `read_manifest`.
     """
-    again = bundle_anew(Path(path).parent, replaceable=False)
+    remedy = bundle_anew(Path(path).parent, replaceable=False)
     try:
         content = parse_json(text)
     except ValueError as error:  # no UTF-8, no JSON
-        raise BundleError(f"{path} is damaged", str(error), again) from error
+        raise BundleError(f"{path} is damaged", str(error), remedy) from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
@@ -87,11 +87,11 @@ def parse_manifest(text: bytes, path: Path) -> Manifest:
             "train and build again with this snl-edge",
         )
     if isinstance(content, dict) and (why := _unvouched(content)):
-        raise BundleError(f"{path} is damaged", why, again)
+        raise BundleError(f"{path} is damaged", why, remedy)
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        raise BundleError(f"{path} is not valid", first_faults(error), again) from error
+        raise BundleError(f"{path} is not valid", first_faults(error), remedy) from error
 
 
 def root_of(path: Path, manifest: Manifest) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..bit_depth import DepthWatch, to_uint8
 from ..errors import CameraError, ConfigError, DataError, SnlEdgeError
+from ..extras import installed
 from ..opencv import opencv
 from ..runtime.frame import misfit
 from ..runtime.manifest import FILE as MANIFEST
@@ -25,7 +26,6 @@ from ..stream.journal.kept_files import lost_journal
 from ..stream.journal.schema import FILE
 from ..stream.outputs.actuators.actuator_settings import ActuatorSettings
 from ..stream.outputs.sinks import MqttSink, PicturesSink
-from ..stream.outputs.sinks.transport import installed
 from ..stream.pipeline.golden import KnownBundles, golden_samples, leaving_out, of_no_bundle, sample_folder
 from ..stream.pipeline.recipe import Recipe
 from ..stream.sources import open_source

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from test_labels import make, said
+from labelled_folders import make, said
 
 from snl_edge.data.labelme import LabelmeFile
 from snl_edge.data.layouts import open_dataset

@@ -1,41 +1,17 @@
 from __future__ import annotations
 
-import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from labelled_folders import make, said, sorted_out
 
 from snl_edge.data.labels import Role, called_defective, is_unclear, looks_like_labels, roles_of
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.mask_sources import MaskFiles
-from snl_edge.data.samples import Dataset
 from snl_edge.errors import DataError
 
 pytestmark = pytest.mark.everywhere
-
-
-def make(root: Path, *files: str) -> Path:
-    """Empty files: opening a data set lists them and decodes none. ``a/{b,c}/0.png`` is two."""
-    for file in files:
-        if braces := re.search(r"\{(.*?)\}", file):
-            for choice in braces[1].split(","):
-                make(root, file[: braces.start()] + choice + file[braces.end() :])
-        else:
-            path = root / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    return root
-
-
-def sorted_out(dataset: Dataset) -> tuple[list[str], dict[str, str]]:
-    """The training images, and the type of defect of each test image, by their path below the root."""
-    below = lambda sample: str(sample.path.relative_to(dataset.root))  # noqa: E731
-    return [below(s) for s in dataset.train], {below(s): s.defect for s in dataset.test}
-
-
-def said(dataset: Dataset) -> dict[str, str]:
-    return {finding.kind: finding.text for finding in dataset.findings}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from test_labels import make, said
+from labelled_folders import make, said
 
 from snl_edge.data.coco import CocoOutlines
 from snl_edge.data.labelme import LabelmeFile

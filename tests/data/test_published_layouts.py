@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from test_labels import make, said, sorted_out
+from labelled_folders import make, said, sorted_out
 
 from snl_edge.data.layouts import open_dataset
 

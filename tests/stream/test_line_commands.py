@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brokers import MOSQUITTO, Broker, Listener
 from journals import until
 from lines import SIDE, light, line_config, picture, running, wait_for, write_picture
 from pydantic import ValidationError
@@ -139,11 +140,10 @@ def test_what_is_no_short_plain_text_is_no_order(wrong: dict[str, Any]) -> None:
 
 def test_recipe_and_order_over_mqtt(bundles: Path) -> None:
     pytest.importorskip("paho", reason="paho-mqtt is not installed: pip install 'snl-edge[mqtt]'")
-    mqtt = pytest.importorskip("test_sink_mqtt")
-    if mqtt.MOSQUITTO is None:
+    if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed: apt-get install mosquitto")
-    broker = mqtt.Broker(bundles.parent / "broker")
-    listener = mqtt.Listener(broker.port, "cell/reply/#")
+    broker = Broker(bundles.parent / "broker")
+    listener = Listener(broker.port, "cell/reply/#")
     publish = listener._client.publish
 
     def answer(count: int) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def test_recipe_and_order_by_opcua_methods_for_those_who_have_logged_in(bundles:
     pytest.importorskip("asyncua", reason="asyncua is not installed: pip install 'snl-edge[opcua]'")
     from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
     from certificates import Authority
-    from test_sink_opcua import Plant
+    from opcua_plant import Plant
 
     from snl_edge.stream.outputs.sinks.opcua import APPLICATION
 

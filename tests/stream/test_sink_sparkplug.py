@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from brokers import MOSQUITTO, Broker
 from journals import fill, new_journal, record, until
 from pydantic import ValidationError
-from test_sink_mqtt import MOSQUITTO, Broker
 
 from snl_edge.stream.control.interface import State
 from snl_edge.stream.journal.journal import Journal

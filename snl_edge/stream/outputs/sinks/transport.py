@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from typing import Protocol
 
 from ....errors import ConfigError
+from ....extras import installed
 from ...records.record import Entry
 
 
@@ -59,14 +59,6 @@ class Transport(Protocol):
     def close(self) -> None:
         """Disconnects; also after a failed `open`, and a second time."""
         ...
-
-
-def installed(module: str) -> bool:
-    """Whether ``module`` can be imported; nothing is."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # its parent is not there either
-        return False
 
 
 def require(module: str, extra: str, what: str) -> None:
