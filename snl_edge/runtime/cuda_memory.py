@@ -32,32 +32,26 @@ class Buffer:
     Attributes:
         host: page-locked, so that copies are asynchronous.
         address: on the GPU.
+        mapped: as given.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: type[np.generic], *, mapped: bool) -> None:
+        self.mapped = mapped
         flags = driver.host_alloc_flags.DEVICEMAP if mapped else 0
         self.host: NDArray[Any] = driver.pagelocked_empty(shape, dtype, mem_flags=flags)
         self._own: Any = None if mapped else driver.mem_alloc(self.host.nbytes)
         self.address = int(self.host.base.get_device_pointer() if mapped else self._own)  # pyright: ignore
 
-    def upload(self, content: NDArray[Any], stream: Any, *, direct: bool = False) -> None:
-        """Brings ``content`` to the first places of the batch, in stream order.
-
-        ``direct``: it lies in page-locked memory, which is left alone until the stream has been synchronised.
-        """
-        if not (direct and self._own is not None):
-            np.copyto(self.host[: len(content)], content)
-            content = self.host[: len(content)]
+    def upload(self, stream: Any, count: int | None = None) -> None:
+        """Starts to bring the first ``count`` places of ``host`` to the GPU, all if not given."""
         if self._own is not None:
-            driver.memcpy_htod_async(self.address, content, stream)
+            driver.memcpy_htod_async(self.address, self.host[:count], stream)
 
-    def download(self, stream: Any, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Starts to bring places ``start`` to ``stop`` to the host; there once the stream is synchronised."""
-        part = self.host[start:stop]
+    def download(self, stream: Any, start: int = 0, stop: int | None = None) -> None:
+        """Starts to bring places ``start`` to ``stop`` to ``host``; there once the stream is synchronised."""
         if self._own is not None:
             row = self.host[:1].nbytes
-            driver.memcpy_dtoh_async(part, self.address + start * row, stream)
-        return part
+            driver.memcpy_dtoh_async(self.host[start:stop], self.address + start * row, stream)
 
 
 class Outputs:
@@ -104,11 +98,9 @@ class PageLockedImages:
         except EngineError as error:
             _log.warning("memory of waiting pictures cannot be page-locked, they are copied once more: %s", error)
 
-    def holds(self, images: NDArray[np.uint8]) -> bool:
-        """Whether ``images``, in one piece, lie in here, page-locked."""
-        if not self._locked or not images.flags.c_contiguous:
-            return False
-        return 0 <= images.__array_interface__["data"][0] - self._start < self.images.nbytes
+    def holds(self, address: int) -> bool:
+        """Whether what begins at this address of the host lies in here, page-locked."""
+        return self._locked and 0 <= address - self._start < self.images.nbytes
 
     def release(self) -> None:
         """Ends the lock; the memory stays."""

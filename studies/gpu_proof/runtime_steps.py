@@ -44,11 +44,13 @@ def driver(settings: ProofSettings) -> None:
         buffer, stream = Buffer(shape, np.uint8, mapped=False), cuda_driver.Stream()
 
         def there_and_back(batch: int) -> None:
-            buffer.upload(sent[:batch], stream)
-            buffer.host[:] = 0
-            came = buffer.download(stream, 0, batch)
+            buffer.host[:batch] = sent[:batch]
+            buffer.upload(stream, batch)
             stream.synchronize()
-            if not (came == sent[:batch]).all():
+            buffer.host[:] = 0
+            buffer.download(stream, 0, batch)
+            stream.synchronize()
+            if not (buffer.host[:batch] == sent[:batch]).all():
                 raise AssertionError("bytes changed on their way to the GPU and back")
 
         def elsewhere() -> None:
