@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict
 
 from snl_edge.contract.graph import IMAGES, Prediction
 from snl_edge.errors import ExportError
-from snl_edge.image import fit_to_input
+from snl_edge.image import fit_to_input, swapped
 from snl_edge.model.fused_graph import FusedGraph
 from snl_edge.opencv import cv2
 from snl_edge.progress import console
-from snl_edge.runtime.frame import swapped
 from snl_edge.runtime.manifest import FrameSpec, Precision
 from snl_edge.scoring.scale import ScoreCalibration
 from snl_edge.training.checkpoint import load_model

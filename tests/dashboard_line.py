@@ -20,8 +20,8 @@ from snl_edge.data.synthetic import DEFECTS, render_part
 from snl_edge.errors import ConfigError, SnlEdgeError
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown
-from snl_edge.runtime.regions import Blob
 from snl_edge.runtime.tuning import require_confirmed
+from snl_edge.runtime.verdict import Blob
 from snl_edge.stream.control.interface import Check, Latest, Status
 from snl_edge.stream.journal.journal import Journal
 from snl_edge.stream.records.actuation import Unaccounted

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from snl_edge.runtime.regions import Blob
+from snl_edge.runtime.verdict import Blob
 from snl_edge.stream.journal.journal import Journal
 from snl_edge.stream.records.record import Record
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.frame import swapped
+from ..image import swapped
 from ..runtime.overlay import draw_overlay, draw_unknown, ignored_in
 from ..stream.control.interface import Latest, Line
 from ..stream.journal.thumbnails import jpeg, shrink

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from snl_edge.bit_depth import suspected_bits
 from snl_edge.counted import counted
+from snl_edge.image import suspected_bits
 
 from .figures import Figures
 from .findings import Finding

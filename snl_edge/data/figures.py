@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snl_edge.bit_depth import to_uint8
-from snl_edge.image import brightness, focus, load_image
+from snl_edge.image import brightness, focus, load_image, to_uint8
 from snl_edge.opencv import cv2
 
 from .samples import Sample

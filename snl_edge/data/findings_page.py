@@ -10,9 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from snl_edge.atomic import write_text
-from snl_edge.bit_depth import suspected_bits, to_uint8
 from snl_edge.errors import DataError
-from snl_edge.image import load_image, read_image
+from snl_edge.image import load_image, read_image, suspected_bits, to_uint8
 from snl_edge.outside.shown import as_shown
 
 from .findings import Finding

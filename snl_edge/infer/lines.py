@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from ..bit_depth import DepthWatch, suspected_bits
+from ..image import DepthWatch, suspected_bits
 from ..runtime.verdict import Objection, Verdict, VerdictKind
 
 VERSION = 1

@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bit_depth import to_uint8
 from ..decode import decode
 from ..errors import OutputError, ResultError, SnlEdgeError
-from ..image import Fitter, opened_image
+from ..image import Fitter, opened_image, to_uint8
 from ..outside.image_pages import more_pictures
 from ..outside.shown import shown
 from ..runtime.detector import Detector

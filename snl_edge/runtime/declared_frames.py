@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bit_depth import to_uint8
 from ..errors import ConfigError, DataError
+from ..image import to_uint8
 from ..opencv import cv2
 from ..outside.shown import brief
 from .arguments import require_whole
@@ -80,7 +80,7 @@ def _check(image: object, index: int, takes: InputSpec, *, grey: bool, bits: int
         )
     if image.dtype == np.uint8 and bits not in (None, 8):
         raise DataError(f"frame {index} is uint8, and said to have {bits} bits", fix="give uint16, or leave bits out")
-    if reason := misfit(image, takes):
+    if reason := misfit(image.shape, takes):
         raise DataError(*reason)
 
 

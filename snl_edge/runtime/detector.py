@@ -242,8 +242,9 @@ class Detector:
 
     def _check_images(self, images: NDArray[np.uint8]) -> None:
         size = self.bundle.manifest.input.image_size
-        require_unmasked(images, "images")
-        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (*size, 3):
+        plain = isinstance(images, np.ndarray) and not isinstance(images, np.ma.MaskedArray)
+        if not plain or images.dtype != np.uint8 or images.shape[1:] != (*size, 3):
+            require_unmasked(images, "images")
             raise DataError(
                 f"images are {described(images)}",
                 f"the input is uint8 [B, {size[0]}, {size[1]}, 3]",

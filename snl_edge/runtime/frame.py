@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, DataError
-from ..image import fit_to_input
-from ..opencv import cv2
+from ..image import fit_to_input, swapped
 from .manifest import InputSpec
 
 FRONT = "frame."
@@ -22,7 +21,7 @@ def as_images(picture: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
     """
     if spec.frame is None:
         return fit_to_input(picture, spec.size)
-    if reason := misfit(picture, spec):
+    if reason := misfit(picture.shape, spec):
         raise DataError(*reason)
     return swapped(picture) if spec.colours == "bgr" else np.ascontiguousarray(picture)
 
@@ -32,9 +31,10 @@ def stretched(picture: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
     return as_images(fit_to_input(picture, spec.image_size), spec)
 
 
-def misfit(picture: NDArray[np.uint8], spec: InputSpec) -> tuple[str, str, str] | None:
-    """Why ``uint8 [h, w, 3]`` is no frame for this graph, and what to do: for an error. None if it is one."""
-    (height, width), frame = picture.shape[:2], spec.frame
+def misfit(shape: tuple[int, ...], spec: InputSpec) -> tuple[str, str, str] | None:
+    """Why a picture of ``shape = (height, width, …)`` is no frame for this graph, and what to do: for an error. None if
+    it is one."""
+    (height, width), frame = shape[:2], spec.frame
     if frame is None or (height, width) == frame.size:
         return None
     return (
@@ -42,11 +42,6 @@ def misfit(picture: NDArray[np.uint8], spec: InputSpec) -> tuple[str, str, str] 
         f"the bundle was built for {frame.width}x{frame.height} alone, and resizes on the device",
         f"set camera and region to that size, or build with --frame {width}x{height}, or without --frame",
     )
-
-
-def swapped(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A copy of ``uint8 [h, w, 3]`` with first and last colour exchanged: BGR to RGB, or back."""
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # pyright: ignore[reportReturnType]
 
 
 def drawn_side(spec: InputSpec) -> int:

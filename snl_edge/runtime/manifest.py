@@ -23,7 +23,6 @@ from typing_extensions import Self
 
 from snl_edge.scoring.scale import DECISION, ScoreCalibration
 
-from ..bit_depth import Bits
 from ..errors import BundleError, ConfigError
 from ..outside.files import MOST_HASHED, opened
 from ..outside.shown import brief
@@ -37,6 +36,8 @@ KNOWN = 1.0
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 """``bf16`` is the FP16 graph, with what is FP16 in it computed in BF16: OpenVINO, on a processor that has it."""
 Colours = Literal["rgb", "bgr"]
+Bits = Annotated[int, Field(ge=8, le=16)]
+"""How many bits of a 16-bit file a camera filled: no file says it, and read as 16 bits a 12-bit picture is black."""
 LONGEST_SIDE = 16384
 """Of a frame, in pixels."""
 GateName = Literal["fp16", "int8", "openvino_bf16", "openvino_int8"]

@@ -50,13 +50,14 @@ class OnnxRuntimeBackend:
     def _prepare(self, session: onnxruntime.InferenceSession) -> None:
         self._session: onnxruntime.InferenceSession | None = session
         self._outputs = Prediction.empty(self.max_batch, self._size)
+        self._views = [self._outputs.part(0, batch) for batch in range(self.max_batch + 1)]
         self._binding: onnxruntime.IOBinding | None = session.io_binding()
         self._bound = 0
 
     def infer(self, images: NDArray[np.uint8]) -> Prediction:
         """See `Backend.infer`; the arrays are views of buffers that the next call overwrites."""
         batch = len(images)
-        outputs = self._outputs.part(0, batch)
+        outputs = self._views[batch]
         if self._session is None or self._binding is None:
             raise closed()
         try:
@@ -72,7 +73,7 @@ class OnnxRuntimeBackend:
 
     def run(self, images: NDArray[np.uint8]) -> Scores:
         """See `Backend.run`."""
-        return self.infer(images).scores
+        return Scores(*self.infer(images)[1:])
 
     def maps(self, rows: Sequence[int]) -> list[NDArray[np.float32]]:
         """See `Backend.maps`."""

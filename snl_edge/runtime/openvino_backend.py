@@ -89,6 +89,7 @@ class OpenVinoBackend:
     def _prepare(self, single: openvino.CompiledModel, shared: openvino.CompiledModel | None) -> None:
         self._compiled: tuple[openvino.CompiledModel, openvino.CompiledModel | None] | None = single, shared
         self._outputs = Prediction.empty(self.max_batch, self._size)
+        self._views = [self._outputs.part(0, batch) for batch in range(self.max_batch + 1)]
         self._single: openvino.InferRequest | None = single.create_infer_request()
         self._queue: openvino.AsyncInferQueue | None = None
         if shared is not None:
@@ -111,7 +112,7 @@ class OpenVinoBackend:
                 self._queue.wait_all()
         except RuntimeError as error:
             raise EngineError("OpenVINO failed", str(error), "check the bundle: snl-edge inspect BUNDLE") from error
-        return self._outputs.part(0, batch)
+        return self._views[batch]
 
     def _collect(self, request: openvino.InferRequest, index: int) -> None:
         """Copies the results of image ``index`` to their place; called on whatever thread finished it."""
@@ -120,7 +121,7 @@ class OpenVinoBackend:
 
     def run(self, images: NDArray[np.uint8]) -> Scores:
         """See `Backend.run`."""
-        return self.infer(images).scores
+        return Scores(*self.infer(images)[1:])
 
     def maps(self, rows: Sequence[int]) -> list[NDArray[np.float32]]:
         """See `Backend.maps`."""

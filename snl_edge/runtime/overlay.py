@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..opencv import cv2
-from .regions import Region
-from .verdict import VerdictKind
+from .verdict import Region, VerdictKind
 
 # In fractions of the threshold: below the first the picture stays untouched, at the last the heat is fullest.
 _VISIBLE_FROM = 0.5

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rich.text import Text
 
-from ..bit_depth import DepthWatch, to_uint8
 from ..errors import CameraError, ConfigError, DataError, SnlEdgeError
 from ..extras import installed
+from ..image import DepthWatch, to_uint8
 from ..opencv import opencv
 from ..runtime.frame import misfit
 from ..runtime.manifest import FILE as MANIFEST
@@ -167,7 +167,7 @@ def _picture(config: LineConfig, camera: CameraSettings) -> str:
         depth.look(stored, takes.bits)
         picture = to_uint8(stored, takes.bits)
         region = inspected(picture, camera.region, camera.rotation, swap=False)
-        if wrong := misfit(region, takes):
+        if wrong := misfit(region.shape, takes):
             raise CameraError(*wrong)
         (height, width), (seen_height, seen_width) = picture.shape[:2], region.shape[:2]
         text = f"gives {width}x{height} pixels, of which {seen_width}x{seen_height} are inspected"

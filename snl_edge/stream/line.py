@@ -26,9 +26,10 @@ from .health.watchdog import Watchdog
 from .journal.journal import Journal
 from .outputs.outputs import Outputs
 from .pipeline.inference import Engine, Judgement
-from .pipeline.judgement import Ruling
+from .pipeline.judges import Judges
 from .pipeline.parts import Part, Parts, Waiting
 from .pipeline.recorder import Recorder
+from .pipeline.ruling import Ruling
 from .records.actuation import Unaccounted
 from .records.record import NO_ORDER, Order
 from .steering.audit import audited
@@ -65,10 +66,11 @@ class RunningLine:
         self.state = taken_up.state(config)
         products = {camera.name: camera.product for camera in config.cameras}
         uncompared = [camera.name for camera in config.cameras if not camera.compare_product]
+        judges = Judges(products, uncompared)
+        taken_up.admitted.tell(judges)
         self._ruling = Ruling(config.rules, self.state, products, uncompared)
-        taken_up.admitted.tell(self._ruling)
         self._drift = Drift(config.drift)
-        self.steering = Steering(config, self.state, self.journal, self._ruling, self._drift, taken_up)
+        self.steering = Steering(config, self.state, self.journal, judges, self._drift, taken_up)
         self._shares = Shares(config.shares)
         self._counting = Counting(
             {
@@ -92,6 +94,7 @@ class RunningLine:
         self.parts = Parts(deadline, self._ruling.failsafe, self._counting.take, self.recorder.put, self._triggered)
         self._waiting = Waiting(config.queue.size, config.queue.policy)
         self._judgement = Judgement(
+            judges,
             self._ruling,
             self.parts,
             self.recorder,

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from snl_edge.bit_depth import Bits
 from snl_edge.contract.run_folder import CHECKPOINT, IMAGES
 from snl_edge.outside.json_text import read_json
+from snl_edge.runtime.manifest import Bits
 
 
 def image_list(run: Path) -> Path:

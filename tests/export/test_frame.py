@@ -27,10 +27,9 @@ from snl_edge.export.frame import front_alone, with_frame
 from snl_edge.export.frame_parity import add_fronts, compare_frames
 from snl_edge.export.parity import run_graph
 from snl_edge.export.rounding import device_session
-from snl_edge.image import brightness, fit_to_input, focus, read_image
+from snl_edge.image import brightness, fit_to_input, focus, read_image, swapped
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
-from snl_edge.runtime.frame import swapped
 from snl_edge.runtime.manifest import FILE, FrameSpec, InputSpec
 from snl_edge.service.check import check_line
 from snl_edge.stream.capture.camera_settings import PictureChecks

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snl_edge.bit_depth import DepthWatch
 from snl_edge.errors import DataError
-from snl_edge.image import Fitter, fit_to_input, read_image
+from snl_edge.image import DepthWatch, Fitter, fit_to_input, read_image
 from snl_edge.image_files import list_images
 
 pytestmark = pytest.mark.everywhere

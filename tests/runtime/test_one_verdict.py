@@ -16,11 +16,11 @@ from snl_edge.image import read_image
 from snl_edge.infer.command import infer_files
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.ignored import region_pictures
-from snl_edge.runtime.regions import on_picture
 from snl_edge.runtime.tuning import standing_doubts
-from snl_edge.runtime.verdict import Judge, Verdict
+from snl_edge.runtime.verdict import Judge, Verdict, on_picture
 from snl_edge.scoring.scale import ScoreCalibration
 from snl_edge.stream.capture.camera_settings import IgnoredRectangle, ignored_pixels
+from snl_edge.stream.pipeline.golden import judged_by
 from snl_edge.stream.pipeline.recipe import EngineSettings, Recipe
 from snl_edge.stream.records.record import Record
 
@@ -111,7 +111,7 @@ def test_line_golden_samples_infer_and_detect_say_the_same(
         for name, record in found.items():
             image = read_image(parts / name)
             (detected[name],) = detector.detect(image, product, compare=compare)
-            (golden,) = recipe.judge(image, product, [recipe.bundle], compare=compare)
+            (golden,) = judged_by(recipe, image, [recipe.bundle], product, compare=compare)
             for verdict in (detected[name], golden):
                 _same(record, verdict)
     recipe.close()

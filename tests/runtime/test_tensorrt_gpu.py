@@ -16,19 +16,21 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from contract_graph import HEIGHT, WIDTH, contract_images, framed, write_contract_bundle
+from lines import SIDE, write_parts
+from pictures_way import files_on_the_page, files_passed
 from resealed import edit_manifest
 
 from snl_edge.benchmarks.gpu_ceilings import measure_gpu_ceilings
 from snl_edge.contract.graph import Prediction
 from snl_edge.errors import BackendError, DataError, EngineError
-from snl_edge.image import fit_to_input
+from snl_edge.image import fit_to_input, swapped
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.engine_record import FlavourName
-from snl_edge.runtime.frame import swapped
 from snl_edge.runtime.gpu import present_gpus
 from snl_edge.runtime.manifest import FrameSpec
 from snl_edge.runtime.tensorrt_flavour import installed_flavours
+from studies.small_bundle import write_small_bundle
 
 MAX_BATCH = 4
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
@@ -281,6 +283,15 @@ def test_only_wanted_maps_come_to_the_host(own_folder: Path, flavour: FlavourNam
         assert len(told) == 2
         detector.close()
         pinned[:] = 1  # a camera that is late may still write there
+
+
+def test_a_picture_of_a_line_passes_no_more_files_than_on_a_cpu(flavour: FlavourName, tmp_path: Path) -> None:
+    from snl_edge.export.engine import build_bundle_engine
+
+    small = write_small_bundle(tmp_path / "small", SIDE)
+    build_bundle_engine(small, precision="fp32", flavour=flavour)
+    write_parts(tmp_path / "parts", 1, spots=(0,))
+    assert files_passed(tmp_path, small.path, "reject", engine={"backend": flavour}) == files_on_the_page()
 
 
 def test_a_batch_that_was_refused_leaves_nothing_behind(folder: Path, flavour: FlavourName) -> None:

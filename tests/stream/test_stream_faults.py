@@ -422,9 +422,9 @@ def test_a_result_after_the_deadline_makes_no_second_record(bundle: Path, tmp_pa
     write_parts(tmp_path / "parts", 1)
     with running(line_config(bundle, tmp_path, camera=SOFTWARE, deadline_ms=50)) as line:
         wait_for(lambda: light(line, "camera camera") == "ok")
-        recipe = line.state.recipe
-        inspect = recipe.inspect
-        monkeypatch.setattr(recipe, "inspect", lambda *arguments: (time.sleep(0.2), inspect(*arguments))[1])
+        detector = line.state.recipe.detectors[0]
+        inspect = detector.inspect
+        monkeypatch.setattr(detector, "inspect", lambda *arguments: (time.sleep(0.2), inspect(*arguments))[1])
         line.trigger("camera", None, None)
         wait_for(lambda: line.parts.late == 1)
     assert [record.reason for record in records(line)] == ["deadline"]
@@ -433,7 +433,7 @@ def test_a_result_after_the_deadline_makes_no_second_record(bundle: Path, tmp_pa
 def test_a_failing_engine_rejects_and_is_loaded_anew(bundle: Path, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "parts").mkdir()
     with running(line_config(bundle, tmp_path, camera=watched(tmp_path))) as line:
-        backend = line.state.recipe._detectors[0].backend
+        backend = line.state.recipe.detectors[0].backend
 
         def fail(images):
             raise EngineError("the engine failed", "the GPU fell off the bus")
@@ -447,7 +447,7 @@ def test_a_failing_engine_rejects_and_is_loaded_anew(bundle: Path, tmp_path: Pat
         time.sleep(0.6)  # the first pause before it is loaded again
         write_picture(tmp_path / "parts", "2", picture(2))
         wait_for(lambda: line.recorder.committed == 3)
-        assert line.state.recipe._detectors[0].backend is not backend
+        assert line.state.recipe.detectors[0].backend is not backend
         assert light(line, "engine") == "ok"
     assert [record.reason for record in records(line)] == ["engine", "engine", None]
 
@@ -455,7 +455,7 @@ def test_a_failing_engine_rejects_and_is_loaded_anew(bundle: Path, tmp_path: Pat
 def test_one_picture_without_a_finite_score_costs_only_itself(bundle: Path, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "parts").mkdir()
     with running(line_config(bundle, tmp_path, camera=watched(tmp_path))) as line:
-        backend = line.state.recipe._detectors[0].backend
+        backend = line.state.recipe.detectors[0].backend
         run, spoiled = backend.run, [1, 3, 4]
 
         def now_and_then(images):
@@ -476,7 +476,7 @@ def test_a_gpu_that_was_lost_outside_any_part_ends_the_line_too(bundle: Path, tm
     write_parts(tmp_path / "parts", 1)
     with running(line_config(bundle, tmp_path, camera=SOFTWARE)) as line:
         assert not line.lost
-        monkeypatch.setattr(line.state.recipe._detectors[0].backend, "lost", "the GPU is gone", raising=False)
+        monkeypatch.setattr(line.state.recipe.detectors[0].backend, "lost", "the GPU is gone", raising=False)
         assert line.lost == "the GPU is gone"  # what the service's loop looks at
         assert line._health.fault() == "the GPU is gone"
 

@@ -35,7 +35,7 @@ from snl_edge.runtime.frame import as_images
 from snl_edge.runtime.manifest import FILE as MANIFEST
 from snl_edge.runtime.manifest import ProductReference, Spread
 from snl_edge.runtime.manifest_file import read_manifest
-from snl_edge.runtime.regions import find_blobs
+from snl_edge.runtime.verdict import find_blobs
 from snl_edge.service.check import check_line
 from snl_edge.service.demo import demo_bundle, demo_config
 from snl_edge.stream.capture.camera_settings import IgnoredRectangle, ignored_pixels
@@ -48,7 +48,7 @@ from snl_edge.stream.health.shares import Shares, SharesSettings
 from snl_edge.stream.health.watchdog import Watchdog
 from snl_edge.stream.journal.journal import Journal
 from snl_edge.stream.outputs.actuators import GpioActuator
-from snl_edge.stream.pipeline.judgement import Rules
+from snl_edge.stream.pipeline.ruling import Rules
 from snl_edge.stream.sources import open_source, plugin
 from snl_edge.stream.sources.base import EndOfPictures
 from snl_edge.stream.sources.genicam import to_bgr

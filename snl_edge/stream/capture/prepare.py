@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bit_depth import DepthWatch, to_uint8
 from ...errors import CameraError, DataError
-from ...image import Fitter, brightness, focus
+from ...image import DepthWatch, Fitter, brightness, focus, swapped, to_uint8
 from ...opencv import cv2
-from ...runtime.frame import misfit, swapped
+from ...runtime.frame import misfit
 from ...runtime.manifest import InputSpec, Manifest
 from ..pipeline.parts import Part
 from ..pipeline.recipe import Recipe
@@ -201,7 +200,7 @@ class Preparation:
             part.frame = inspected(picture, self._settings.region, self._settings.rotation, swap)
         except CameraError as error:  # of the settings: opening the camera again would not help
             return Unfit("size", str(error))
-        if wrong := misfit(part.frame, recipe.takes):
+        if wrong := misfit(part.frame.shape, recipe.takes):
             return Unfit("size", "{}; {}: {}".format(*wrong))
         fault = self._place(part, part.frame, recipe)
         return None if fault is None else Unfit(fault, fault)

@@ -21,9 +21,9 @@ from ..journal.kept_pictures import FOLDER as PICTURES
 from ..outputs.actuators import Actuators, GpioActuator, ModbusActuator
 from ..outputs.sinks import JsonLinesSink, MqttSink, Sinks
 from ..pipeline.golden import GoldenSettings
-from ..pipeline.judgement import Rules
 from ..pipeline.parts import QueuePolicy
 from ..pipeline.recipe import EngineSettings
+from ..pipeline.ruling import Rules
 from ..settings import Settings
 from .dashboard_settings import DashboardSettings
 

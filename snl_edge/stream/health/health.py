@@ -14,9 +14,9 @@ from ..control.interface import Check
 from ..outputs.actuators import Actuator
 from ..outputs.outputs import Outputs
 from ..pipeline.inference import Engine
-from ..pipeline.judgement import Rules, Ruling
 from ..pipeline.recipe import LineState
 from ..pipeline.recorder import Recorder
+from ..pipeline.ruling import Rules, Ruling
 from .drift import Drift
 from .shares import Shares
 from .tally import Counting

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DataError, OutputError
-from ...runtime.regions import Blob
+from ...runtime.verdict import Blob
 from ..records.actuation import Actuation, Unaccounted
 from ..records.record import Entry, PictureFile, Record
 from . import actuations

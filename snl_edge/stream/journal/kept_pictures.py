@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from ...atomic import replacing
 from ...errors import OutputError
+from ...image import swapped
 from ...image_files import HEATMAP
 from ...opencv import cv2
-from ...runtime.frame import swapped
 from ...runtime.manifest import Colours
 from ...runtime.overlay import draw_overlay, draw_unknown, ignored_in
 from ..records.record import Record

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...errors import ConfigError, DataError, SnlEdgeError
 from ...image import read_image
 from ...image_files import Listing, list_folder
 from ...outside.files import real_path
 from ...runtime.bundle import Bundle
+from ...runtime.frame import as_images
 from ...runtime.manifest import FILE
-from ...runtime.verdict import Verdict
+from ...runtime.tuning import standing_doubts
+from ...runtime.verdict import Judge, Verdict
 from ..control.interface import Check
 from ..settings import Settings
 from .recipe import Recipe
@@ -126,6 +131,25 @@ def require_no_flip(recipe: Recipe, settings: GoldenSettings, known: KnownBundle
     return judged.check(", as before")
 
 
+def judged_by(
+    recipe: Recipe, image: NDArray[np.uint8], bundles: Sequence[Bundle], product: str | None, *, compare: bool = True
+) -> list[Verdict]:
+    """The verdicts on one picture ``uint8 [h, w, 3]`` RGB, by the thresholds of each of ``bundles``, which are the
+    recipe's with these or those thresholds; waits for the running batch.
+
+    ``product`` and ``compare`` as :func:`snl_edge.runtime.verdict.decide`.
+
+    Raises:
+        DataError: the graph takes frames of another size alone.
+        EngineError: see `Detector.predict`.
+    """
+    prediction = recipe.detectors[0].predict(as_images(image, recipe.takes)[None])
+    size, precision = image.shape[:2], recipe.precision
+    manifests = [bundle.manifest for bundle in bundles]
+    judges = [Judge(one, precision, product, compare=compare, odd=standing_doubts(one)) for one in manifests]
+    return [judge.verdict(prediction, 0, size) for judge in judges]
+
+
 def sample_folder(settings: GoldenSettings, bundle: Path) -> Path:
     """Where the samples of a recipe lie: a folder named as its bundle's, or that of the samples for all recipes.
 
@@ -174,7 +198,7 @@ def _judged(recipe: Recipe, settings: GoldenSettings, known: KnownBundles, bundl
         heatmaps += len(listing.heatmaps)
         for path in listing.images:
             image = read_image(path, recipe.takes.bits)
-            verdicts = recipe.judge(image, settings.product, bundles, compare=settings.compare_product)
+            verdicts = judged_by(recipe, image, bundles, settings.product, compare=settings.compare_product)
             found.append(_Sample(f"{expected}/{path.name}", expected, verdicts))
     if not found:
         raise DataError(f"{folder} holds no pictures below good and reject{leaving_out(heatmaps)}")

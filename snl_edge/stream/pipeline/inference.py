@@ -1,20 +1,36 @@
-"""The engine's threads, one for each batch in flight: waiting parts in, scores and the maps that are wanted out."""
+"""From waiting parts to verdicts: the engine's threads, one for each batch in flight, and the one that judges behind
+them."""
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...contract.graph import Scores
 from ...errors import GpuLostError, ResultError, SnlEdgeError
 from ..control.interface import Check
-from .judgement import Inspected, Judgement
+from .judges import Judges
 from .parts import Part, Parts, Waiting
 from .recipe import EngineSettings, Recipe
+from .recorder import Recorder
+from .ruling import Ruling
 
 _log = logging.getLogger(__name__)
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
+
+
+class Inspected(NamedTuple):
+    """A batch that an engine has run: its parts, their scores, and by number of the part the maps that were wanted."""
+
+    parts: list[Part]
+    scores: Scores
+    maps: dict[int, NDArray[np.float32]]
 
 
 class Engine(threading.Thread):
@@ -72,8 +88,9 @@ class Engine(threading.Thread):
             in_force = recipe.in_force
             for part in batch:
                 part.in_force = in_force
-            slots = [part.slot for part in batch]
-            scores, maps = recipe.inspect(slots, self._number, lambda scores: self._wanted(batch, scores))
+            images = _images(recipe.inputs, [part.slot for part in batch])
+            detector = recipe.detectors[self._number]
+            scores, maps = detector.inspect(images, lambda scores: self._wanted(batch, scores))
         except Exception as error:  # whatever a library raises, no part may wait for ever
             # A result that is no number may be one picture's own; of two batches in a row it is the engine's.
             if not isinstance(error, ResultError) or self._doubtful:
@@ -155,3 +172,57 @@ class Engine(threading.Thread):
         if not self.is_alive():
             return Check(name, "failed", "its thread has ended; restart the service")
         return Check(name, "ok", self._recipe.reason if self._recipe else "ready")
+
+
+def _images(inputs: NDArray[np.uint8], slots: list[int]) -> NDArray[np.uint8]:
+    """The pictures in these places. They are handed out in order: a batch usually lies in one piece, and is not
+    copied."""
+    first, last = slots[0], slots[-1]
+    return inputs[first : last + 1] if slots == list(range(first, last + 1)) else inputs[slots]
+
+
+class Judgement(threading.Thread):
+    """Judges what the engines give, while they run the next batch, and hands each verdict to the `Ruling`."""
+
+    def __init__(
+        self, judges: Judges, ruling: Ruling, parts: Parts, recorder: Recorder, *, block: bool, batches: int
+    ) -> None:
+        super().__init__(name="judgement", daemon=True)
+        self._judges = judges
+        self._ruling = ruling
+        self._parts = parts
+        self._recorder = recorder
+        self._block = block
+        self._batches: queue.Queue[Inspected | None] = queue.Queue(batches)
+
+    def wants_map(self, part: Part, score: float, nearest: int, distance: float) -> bool:
+        """Whether a part's anomaly map is worth a copy to the host: it is needed, or somebody wants to see it."""
+        return self._judges.of(part).needs_map(score, nearest, distance) or self._recorder.wants_map(part.camera)
+
+    def put(self, inspected: Inspected) -> None:
+        """Hands a batch over; waits where judgement is behind."""
+        self._batches.put(inspected)
+
+    def run(self) -> None:
+        """The thread's body; ends at `finish`."""
+        while (item := self._batches.get()) is not None:
+            for index, part in enumerate(item.parts):
+                begun = time.monotonic()
+                anomaly_map = item.maps.get(index)
+                score, nearest, distance = (output[index].item() for output in item.scores)
+                try:
+                    judged = self._judges.of(part).judge(anomaly_map, score, nearest, distance)
+                    record = self._ruling.record(part, judged)
+                except Exception:  # whatever is wrong with one part, the next one must be judged
+                    _log.exception("judging part %d of %s", part.sequence, part.camera)
+                    self._parts.fail(part, "engine")
+                    continue
+                part.stages["judge"] = time.monotonic() - begun
+                self._parts.decide(part, record, anomaly_map)
+            if self._block:
+                self._recorder.wait_for_room()
+
+    def finish(self) -> None:
+        """Judges what is there and ends the thread; call it once the engines have ended."""
+        self._batches.put(None)
+        self.join()

@@ -5,24 +5,17 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from ...contract.graph import Scores
 from ...errors import EngineError
 from ...runtime.bundle import Bundle
 from ...runtime.detector import Detector
-from ...runtime.frame import as_images
 from ...runtime.manifest import Precision, sha256_of
 from ...runtime.signature import configured_trust
-from ...runtime.tuning import standing_doubts
-from ...runtime.verdict import Judge, Verdict
 from ..records.record import NO_ORDER, Order
 from ..settings import Settings
 
@@ -64,6 +57,7 @@ class Recipe:
             part is judged by one and recorded with the other.
         sha256: of the engine or graph that runs.
         takes: what the graph takes; ``size`` of it is that of the maps.
+        detectors: what runs it, one for each batch in flight.
         inputs: ``uint8 [slots, H, W, 3]``; frames, where the graph resizes.
         max_batch: largest batch that is formed.
         reason: which backend runs, and why.
@@ -79,11 +73,11 @@ class Recipe:
         self._closed = False
         self.path = path
         first = self._load()
-        self._detectors = [first]
+        self.detectors = [first]
         try:
-            self._detectors += [first.another() for _ in range(settings.in_flight - 1)]
+            self.detectors += [first.another() for _ in range(settings.in_flight - 1)]
         except BaseException:
-            for detector in self._detectors:
+            for detector in self.detectors:
                 detector.close()
             raise
         self.in_force = InForce(first.bundle, 0)
@@ -131,42 +125,10 @@ class Recipe:
         """Gives a place back."""
         self._free.put(slot)
 
-    def inspect(
-        self, slots: Sequence[int], worker: int, wanted: Callable[[Scores], Sequence[int]]
-    ) -> tuple[Scores, dict[int, NDArray[np.float32]]]:
-        """Runs the pictures in ``slots``; see `Detector.inspect`.
-
-        Raises:
-            EngineError: see `Detector.inspect`.
-        """
-        first, last = slots[0], slots[-1]
-        # Places are handed out in order, so a batch usually lies in one piece and is not copied.
-        in_one_piece = list(slots) == list(range(first, last + 1))
-        images = self.inputs[first : last + 1] if in_one_piece else self.inputs[list(slots)]
-        return self._detectors[worker].inspect(images, wanted)
-
-    def judge(
-        self, image: NDArray[np.uint8], product: str | None, bundles: Sequence[Bundle], *, compare: bool = True
-    ) -> list[Verdict]:
-        """The verdicts on one picture ``uint8 [h, w, 3]`` RGB, by the thresholds of each of ``bundles``, which are
-        this recipe's with these or those thresholds; waits for the running batch.
-
-        ``product`` and ``compare`` as :func:`snl_edge.runtime.verdict.decide`.
-
-        Raises:
-            DataError: the graph takes frames of another size alone.
-            EngineError: see `Detector.predict`.
-        """
-        prediction = self._detectors[0].predict(as_images(image, self.takes)[None])
-        size = image.shape[:2]
-        manifests = [bundle.manifest for bundle in bundles]
-        judges = [Judge(one, self.precision, product, compare=compare, odd=standing_doubts(one)) for one in manifests]
-        return [judge.verdict(prediction, 0, size) for judge in judges]
-
     @property
     def lost(self) -> str:
         """Why only a fresh process can run it; empty while this one can."""
-        return self._detectors[0].backend.lost
+        return self.detectors[0].backend.lost
 
     def reload(self, worker: int) -> None:
         """Makes a worker's detector again: from one that still works, so that weights stay shared, or from the file.
@@ -174,12 +136,12 @@ class Recipe:
         Raises:
             SnlEdgeError: it cannot be made, or the bundle is another than the one that the line was given.
         """
-        self._detectors[worker].close()
+        self.detectors[worker].close()
         with self._reloading:  # a second worker finds the detector of the first
             if self._closed:
                 raise EngineError(f"recipe {self.name} is not the line's any more", fix="wait for parts of the new one")
-            others = [detector for detector in self._detectors if not detector.closed]
-            self._detectors[worker] = others[0].another() if others else self._load_the_same()
+            others = [detector for detector in self.detectors if not detector.closed]
+            self.detectors[worker] = others[0].another() if others else self._load_the_same()
 
     def _load_the_same(self) -> Detector:
         """What was loaded before: another engine would be judged by this one's thresholds and recorded as this one."""
@@ -201,7 +163,7 @@ class Recipe:
         end = time.monotonic() + seconds
         while self._free.qsize() < self.slots and time.monotonic() < end:
             time.sleep(0.01)
-        for detector in self._detectors:
+        for detector in self.detectors:
             detector.close()
 
 

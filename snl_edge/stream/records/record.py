@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, NamedTuple
 
-from ...runtime.regions import Blob
+from ...runtime.verdict import Blob
 
 VerdictName = Literal["good", "reject", "unknown", "failsafe"]
 Action = Literal["pass", "reject", "hold"]

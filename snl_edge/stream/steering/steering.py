@@ -17,7 +17,7 @@ from ..health.drift import Drift
 from ..journal.journal import Journal
 from ..pipeline.golden import NAME as SELF_TEST
 from ..pipeline.golden import NOTHING_CHECKED, KnownBundles, require_no_flip, self_test
-from ..pipeline.judgement import Ruling
+from ..pipeline.judges import Judges
 from ..pipeline.recipe import InForce, LineState
 from ..records.record import Order
 from .audit import Refusals, audited
@@ -40,12 +40,12 @@ class Steering:
     """
 
     def __init__(
-        self, config: LineConfig, state: LineState, journal: Journal, ruling: Ruling, drift: Drift, taken_up: TakenUp
+        self, config: LineConfig, state: LineState, journal: Journal, judges: Judges, drift: Drift, taken_up: TakenUp
     ) -> None:
         self._config = config
         self._state = state
         self._journal = journal
-        self._ruling = ruling
+        self._judges = judges
         self._drift = drift
         self._taken_up = taken_up
         self._choices: dict[Chosen, Choice] = taken_up.kept
@@ -176,7 +176,7 @@ class Steering:
                     checked.text,
                     f"repair the recipe, or put its own samples into a folder {recipe.path.name} below golden.folder",
                 )
-            new.tell(self._ruling)
+            new.tell(self._judges)
             with self._changing:
                 made = choose(
                     self._journal,

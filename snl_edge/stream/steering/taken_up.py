@@ -15,7 +15,7 @@ from ..capture.camera_settings import check_region, ignored_pixels
 from ..config.line_config import LineConfig
 from ..control.interface import Check
 from ..journal.journal import Journal
-from ..pipeline.judgement import Ruling
+from ..pipeline.judges import Judges
 from ..pipeline.recipe import LineState, Recipe
 from ..records.record import NO_ORDER, Order
 from .choices import Choice, Chosen, choices
@@ -28,10 +28,10 @@ class Admitted(NamedTuple):
     ignored: Mapping[str, NDArray[np.bool_] | None]
     """By camera, which pixels ``bool [H, W]`` of its maps do not count; None if all do."""
 
-    def tell(self, ruling: Ruling) -> None:
-        """Hands the judge what it needs before the recipe's first part."""
+    def tell(self, judges: Judges) -> None:
+        """Hands the judges what they need before the recipe's first part."""
         for camera, ignored in self.ignored.items():
-            ruling.ignore(camera, self.recipe.size, ignored)
+            judges.ignore(camera, self.recipe.size, ignored)
 
 
 def admitted(config: LineConfig, bundle: Path) -> Admitted:

@@ -1,30 +1,20 @@
-"""From the graph's outputs to the record of a part, on a thread of its own: verdict, blobs, what the line is to do."""
+"""From the verdict on a part to its record: what the line is to do, by its rules."""
 
 from __future__ import annotations
 
-import logging
-import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ...contract.graph import Scores
-from ...runtime.tuning import standing_doubts
-from ...runtime.verdict import Decision, Judge
+from ...runtime.verdict import Decision, Judged
 from ..records.record import Action, PictureFile, Record
 from ..settings import FailsafeAction, Settings
-from .parts import Part, Parts
-from .recipe import InForce, LineState
-from .recorder import Recorder
-
-_log = logging.getLogger(__name__)
+from .parts import Part
+from .recipe import LineState
 
 
 class NofM(Settings):
@@ -65,9 +55,9 @@ class Rules(Settings):
 
 
 class Ruling:
-    """What becomes of a part: makes its record from what the `Judge` says and the line's rules.
+    """What becomes of a part: makes its record from what its `Judge` says and the line's rules.
 
-    Only one thread calls `record`; any may call `needs_map` and `failsafe`.
+    Only one thread calls `record`; any may call `failsafe`.
 
     Attributes:
         rules: what follows from a verdict.
@@ -82,29 +72,13 @@ class Ruling:
     ) -> None:
         self.rules = rules
         self._state = state
-        self._ignored: dict[tuple[str, tuple[int, int]], NDArray[np.bool_] | None] = {}
-        self._products = products
-        self._uncompared = frozenset(uncompared)
-        self._judges: dict[str, tuple[InForce, Judge]] = {}
+        self._trusted = {camera for camera in uncompared if products[camera] is not None}
         longest = max(rule.of if rule else 1 for rule in (rules.confirm, rules.alarm))
         self._recent = {camera: deque[bool](maxlen=longest) for camera in products}
 
-    def ignore(self, camera: str, size: tuple[int, int], ignored: NDArray[np.bool_] | None) -> None:
-        """Sets which pixels ``bool [H, W]`` of a camera's maps of this size do not count; needed before the first."""
-        self._ignored[camera, size] = ignored
-
-    def needs_map(self, part: Part, score: float, nearest: int, distance: float) -> bool:
-        """Whether `record` cannot do without the part's anomaly map."""
-        return self._judge_of(part).needs_map(score, nearest, distance)
-
-    def record(
-        self, part: Part, anomaly_map: NDArray[np.float32] | None, score: float, nearest: int, distance: float
-    ) -> Record:
-        """The record of a judged part, from the graph's outputs for its picture.
-
-        ``anomaly_map`` may be None where `needs_map` said no. Ignored pixels of it become 0.
-        """
-        decision, blobs, odd = self._judge_of(part).judge(anomaly_map, score, nearest, distance)
+    def record(self, part: Part, judged: Judged) -> Record:
+        """The record of a judged part."""
+        decision = judged.decision
         action, reason = self._action(part.camera, decision)
         assert part.in_force is not None
         return replace(
@@ -116,31 +90,13 @@ class Ruling:
             product_distance=decision.product_distance,
             score=decision.score,
             threshold=decision.threshold,
-            blobs=blobs,
+            blobs=judged.blobs,
             recognised=decision.recognised,
-            warning=self._warning(part.camera, doubtful=bool(odd)),
+            warning=self._warning(part.camera, doubtful=bool(judged.odd)),
         )
 
-    def _judge_of(self, part: Part) -> Judge:
-        """By what was in force when the part's picture was inspected."""
-        assert part.recipe is not None
-        assert part.in_force is not None
-        known = self._judges.get(part.camera)
-        if known is None or known[0] is not part.in_force:
-            manifest = part.in_force.bundle.manifest
-            judge = Judge(
-                manifest,
-                part.recipe.precision,
-                self._products[part.camera],
-                compare=part.camera not in self._uncompared,
-                ignored=self._ignored[part.camera, part.recipe.size],
-                odd=standing_doubts(manifest),
-            )
-            known = self._judges[part.camera] = part.in_force, judge
-        return known[1]
-
     def _warning(self, camera: str, *, doubtful: bool) -> str | None:
-        trusted = self._products[camera] is not None and camera in self._uncompared
+        trusted = camera in self._trusted
         return ", ".join([*(["threshold"] if doubtful else []), *(["not compared"] if trusted else [])]) or None
 
     def failsafe(self, part: Part, reason: str) -> Record:
@@ -205,54 +161,3 @@ class Ruling:
 
 def _of_file(file: PictureFile) -> dict[str, Any]:
     return {"file": file.name, "file_size": file.size, "file_mtime_ns": file.mtime_ns}
-
-
-class Inspected(NamedTuple):
-    """A batch that an engine has run: its parts, their scores, and by number of the part the maps that were wanted."""
-
-    parts: list[Part]
-    scores: Scores
-    maps: dict[int, NDArray[np.float32]]
-
-
-class Judgement(threading.Thread):
-    """Judges what the engines give, while they run the next batch."""
-
-    def __init__(self, ruling: Ruling, parts: Parts, recorder: Recorder, *, block: bool, batches: int) -> None:
-        super().__init__(name="judgement", daemon=True)
-        self._ruling = ruling
-        self._parts = parts
-        self._recorder = recorder
-        self._block = block
-        self._batches: queue.Queue[Inspected | None] = queue.Queue(batches)
-
-    def wants_map(self, part: Part, score: float, nearest: int, distance: float) -> bool:
-        """Whether a part's anomaly map is worth a copy to the host: it is needed, or somebody wants to see it."""
-        return self._ruling.needs_map(part, score, nearest, distance) or self._recorder.wants_map(part.camera)
-
-    def put(self, inspected: Inspected) -> None:
-        """Hands a batch over; waits where judgement is behind."""
-        self._batches.put(inspected)
-
-    def run(self) -> None:
-        """The thread's body; ends at `finish`."""
-        while (item := self._batches.get()) is not None:
-            for index, part in enumerate(item.parts):
-                begun = time.monotonic()
-                anomaly_map = item.maps.get(index)
-                score, nearest, distance = (output[index].item() for output in item.scores)
-                try:
-                    record = self._ruling.record(part, anomaly_map, score, nearest, distance)
-                except Exception:  # whatever is wrong with one part, the next one must be judged
-                    _log.exception("judging part %d of %s", part.sequence, part.camera)
-                    self._parts.fail(part, "engine")
-                    continue
-                part.stages["judge"] = time.monotonic() - begun
-                self._parts.decide(part, record, anomaly_map)
-            if self._block:
-                self._recorder.wait_for_room()
-
-    def finish(self) -> None:
-        """Judges what is there and ends the thread; call it once the engines have ended."""
-        self._batches.put(None)
-        self.join()
