@@ -48,7 +48,7 @@ def export(
     frame: Frame = None,
     frame_colours: FrameColours = Colours.rgb,
 ) -> None:
-    """Write one fused ONNX graph: image bytes in, calibrated anomaly map and score out.
+    """Write one fused ONNX graph: image bytes in, anomaly map and score out, on the scale of the thresholds.
 
     An INT8 graph depends on images and an accuracy gate: snl-edge build --precision int8 --onnx-only makes it.
 

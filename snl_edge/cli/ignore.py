@@ -87,7 +87,7 @@ def ignore(
     dataset = as_learned(run, open_dataset(data, layout.value, trains=False))
     region = None if clear else _region(dataset, product, mask, polygon or [], checkpoint.model.size)
     changed, outdated = change_regions(run, dataset, product, region)
-    before, after = (own.calibration.product_thresholds[product] for own in (checkpoint, changed))
+    before, after = (own.score_scale.product_thresholds[product] for own in (checkpoint, changed))
     share = changed.ignored.get(product, 0.0)
     console.print(
         f"{share:.1%} of the picture of {product} does not count"

@@ -152,7 +152,7 @@ def train(
     )
     for product, share in checkpoint.ignored.items():
         console.print(f"{share:.1%} of the picture of {product} does not count: look at {out / PICTURES}")
-    for text in threshold_lines(checkpoint.calibration):
+    for text in threshold_lines(checkpoint.score_scale):
         console.print(text)
     measure = f"snl-edge evaluate {data} --model {out}   or: " if dataset.test else ""
     console.print(f"next: {measure}{build_command(out)} --precision fp16")

@@ -16,7 +16,7 @@ MOST_BATCH = 4096
 
 
 def require_threshold(value: object) -> float:
-    """A threshold on the calibrated scale, as Python's own number.
+    """A threshold on the score scale, as Python's own number.
 
     Raises:
         ConfigError: it is no number, not above 0, or above ``HIGHEST``.

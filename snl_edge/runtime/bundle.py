@@ -177,14 +177,14 @@ class Bundle:
         Raises:
             ConfigError: the product is unknown.
         """
-        calibrated = self.built.calibration.product_thresholds
+        trained = self.built.score_scale.product_thresholds
         change: dict[str, Any]
         if product is None:
-            own = {name: calibrated.get(name) for name in {**self.manifest.product_thresholds, **calibrated}}
+            own = {name: trained.get(name) for name in {**self.manifest.product_thresholds, **trained}}
             change = {"threshold": DECISION, "unknown_limit": KNOWN, "product_thresholds": own}
         else:
             self.manifest.threshold_for(product)
-            change = {"product_thresholds": {product: calibrated.get(product, DECISION)}}
+            change = {"product_thresholds": {product: trained.get(product, DECISION)}}
         return self._with(change, "the thresholds of training cannot be set", "build the bundle again", "reset")
 
     def save(self, *, by: str | None = None, why: str = "", over: Bundle | None = None) -> Bundle:

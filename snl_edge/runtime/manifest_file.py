@@ -41,7 +41,7 @@ def manifest_text(manifest: Manifest) -> str:
     Raises:
         ValueError: a number in it is none.
     """
-    content = parse_json(manifest.model_dump_json())
+    content = parse_json(manifest.model_dump_json(by_alias=True))
     first = {"schema_version": content["schema_version"], "digest": digest_of(content)}
     return json.dumps(first | content | first, indent=2, ensure_ascii=False) + "\n"
 

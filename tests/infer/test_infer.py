@@ -460,7 +460,7 @@ def test_doubts_are_in_lines_and_summary(bundle: Bundle, parts: Path, tmp_path: 
     assert "taken for washer, not for bolt" in fourth["doubts"]
     assert any("12 bits?" in doubt for doubt in first["doubts"])
     assert first["largest_value"] == int(wide.max())
-    assert second["doubts"] == ["2 is 4 times the calibrated threshold of bolt: few defects will be rejected"]
+    assert second["doubts"] == ["2 is 4 times training's threshold of bolt: few defects will be rejected"]
     summary = Run.model_validate_json((tmp_path / "out" / "infer.json").read_bytes()).summary
     assert summary is not None
     assert summary.doubts[0].pictures == 10
