@@ -26,6 +26,7 @@ from snl_edge.scoring.scale import DECISION, ScoreScale
 from ..bit_depth import Bits
 from ..errors import BundleError, ConfigError
 from ..outside.files import MOST_HASHED, opened
+from ..outside.json_text import faults
 from ..outside.shown import brief
 
 SCHEMA_VERSION = 3
@@ -230,7 +231,7 @@ class BundleContent(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise BundleError("this bundle would not be valid", first_faults(error), "correct what is named") from error
+            raise BundleError("this bundle would not be valid", faults(error), "correct what is named") from error
 
 
 class Manifest(BundleContent):
@@ -314,11 +315,3 @@ def sha256_of(path: Path) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
-
-
-def first_faults(error: ValidationError, limit: int = 3) -> str:
-    """The first faults that pydantic found, in one line: where, what is wrong."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    named = [f"{'.'.join(map(str, fault['loc'])) or 'content'}: {fault['msg']}" for fault in faults[:limit]]
-    more = f" (and {len(faults) - limit} more)" if len(faults) > limit else ""
-    return "; ".join(named) + more

@@ -521,6 +521,12 @@ def test_the_exit_code_says_what_was_found(options: list[str], code: int, bundle
     )
 
 
+@pytest.mark.parametrize("word", ["good", "error", "doubt"])
+def test_what_fail_on_does_not_take_it_does_not_offer(word: str, bundle: Bundle, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["infer", str(tmp_path), "--bundle", str(bundle.path), "--fail-on", word])
+    assert str(done.exception) == f"unknown verdict '{word}'. Choose reject, unknown."
+
+
 def test_overlays_say_what_was_found_at_a_size_to_look_at(bundle: Bundle, tmp_path: Path) -> None:
     frame = np.full((1500, 2500, 3), 100, np.uint8)
     frame[600:700, 1000:1200] = 200
