@@ -18,7 +18,7 @@ import pytest
 from contract_graph import HEIGHT, WIDTH, contract_images, framed, write_contract_bundle
 from resealed import edit_manifest
 
-from snl_edge.benchmarks.gpu_ceilings import measure_gpu_ceilings
+from snl_edge.benchmarks.ceilings import measure_gpu_ceilings
 from snl_edge.contract.graph import Prediction
 from snl_edge.errors import BackendError, DataError, EngineError
 from snl_edge.image import fit_to_input
