@@ -24,11 +24,9 @@ from .cold_start import measure_cold_start
 from .contender import Contender
 from .detector_subject import DetectorSpec
 from .figures import Subject, quality_of, subject_figures, throttling
-from .meter import Meter
-from .noise import Watch
 from .results import describe_run, write_result
-from .sensors import Sensor, find_sensors
-from .system import describe_system
+from .sensors import Meter, Sensor, find_sensors
+from .system import Watch, describe_system
 
 KIND = "bench"
 MOST_COLD_STARTS = 5

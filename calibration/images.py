@@ -95,7 +95,7 @@ def choose_images(
     products = sorted({sample.product for sample in samples})
     index = {p: np.array([i for i, s in enumerate(samples) if s.product == p]) for p in products}
     quota = _quotas({p: len(own) for p, own in index.items()}, count)
-    picked = {p: [samples[own[i]] for i in _spread_out(embeddings[own], quota[p])] for p, own in index.items()}
+    picked = {p: [samples[own[i]] for i in spread_out(embeddings[own], quota[p])] for p, own in index.items()}
     # Product by product in turn: the first few images show all products.
     rounds = range(max(map(len, picked.values())))
     good = [own[turn] for turn in rounds for own in picked.values() if turn < len(own)]
@@ -128,8 +128,13 @@ def _quotas(available: dict[str, int], count: int) -> dict[str, int]:
     return quota
 
 
-def _spread_out(points: NDArray[np.float64], count: int) -> list[int]:
-    """Indices of ``count`` points ``[N, C]``, each the farthest from those before it; the first is nearest the mean."""
+def spread_out(points: NDArray[np.float64], count: int) -> list[int]:
+    """Indices of ``count`` points ``[N, C]``, each the farthest from those before it; the first is nearest the mean.
+
+    Exact, in float64 and standardised, no point twice: ranges rest, byte for byte, on which of a few hundred images are
+    chosen. Memories choose among tens of thousands of patches on the GPU, in a projection
+    (``training.coreset.farthest_points``).
+    """
     standard = (points - points.mean(axis=0)) / (points.std(axis=0) + 1e-9)
     chosen: list[int] = []
     distance = -np.square(standard).sum(axis=1)

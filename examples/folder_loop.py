@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,10 @@ def main(bundle: str, folder: str) -> int:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Judge every picture of a folder, and tell which are not good.")
+    parser.add_argument("bundle", metavar="BUNDLE", help="that snl-edge build made")
+    parser.add_argument("folder", metavar="FOLDER", help="of pictures, searched through")
     try:
-        sys.exit(main(*sys.argv[1:]))
+        sys.exit(main(**vars(parser.parse_args())))
     except SnlEdgeError as error:
         sys.exit(str(error))

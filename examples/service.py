@@ -5,6 +5,7 @@ curl --data-binary @part.png http://127.0.0.1:8090/        answers with the verd
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,7 +51,15 @@ def serve(detector: Detector, port: int) -> ThreadingHTTPServer:
 
 
 if __name__ == "__main__":
-    with Detector.load(Path(sys.argv[1])) as loaded:
-        server = serve(loaded, int(sys.argv[2]) if len(sys.argv) > 2 else 8090)
-        sys.stdout.write(f"{loaded.backend_reason}; http://127.0.0.1:{server.server_port}\n")
-        server.serve_forever()
+    parser = argparse.ArgumentParser(description="Judge the pictures that are sent.")
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="that snl-edge build made")
+    parser.add_argument("port", metavar="PORT", type=int, nargs="?", default=8090, help="8090 if not given")
+    asked = parser.parse_args()
+    try:
+        with Detector.load(asked.bundle) as loaded, serve(loaded, asked.port) as server:
+            sys.stdout.write(f"{loaded.backend_reason}; http://127.0.0.1:{server.server_port}\n")
+            server.serve_forever()
+    except (SnlEdgeError, OSError, OverflowError) as error:  # no such bundle; the port is taken, or none
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -5,10 +5,11 @@ The same as `snl-edge train`, `evaluate` and `build`, which call these functions
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
-from snl_edge import Detector, TrainingConfig, build, evaluate, open_dataset, read_image, train
+from snl_edge import Detector, SnlEdgeError, TrainingConfig, build, evaluate, open_dataset, read_image, train
 
 
 def make(parts: Path, out: Path, *, steps: int = 1200, settings: tuple[str, ...] = ()) -> Path:
@@ -36,4 +37,10 @@ def main(parts: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description="Train, evaluate, build and judge a picture.")
+    parser.add_argument("parts", metavar="PARTS", help="folder of good (and bad) parts")
+    parser.add_argument("out", metavar="OUT", help="folder for the run, the report and the bundle")
+    try:
+        main(**vars(parser.parse_args()))
+    except SnlEdgeError as error:
+        sys.exit(str(error))

@@ -17,7 +17,7 @@ from snl_edge.model.fused_graph import FusedGraph
 from snl_edge.opencv import cv2
 from snl_edge.progress import console
 from snl_edge.runtime.manifest import FrameSpec, Precision
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.reference import load_reference
 
@@ -89,7 +89,7 @@ def add_fronts(
         for precision, graph in graphs.items():
             framed[precision] = with_frame(graph, frame)
             if precision in TOLERANCE:
-                gain = ScoreCalibration.model_validate(graph_metadata(graph)["calibration"]).gain
+                gain = ScoreScale.model_validate(graph_metadata(graph)["calibration"]).gain
                 expected, against = run_pytorch(FusedGraph(model, gain).eval(), fitted), "PyTorch"
             else:
                 expected, against = run_graph(graph, fitted), f"the {precision} graph alone"

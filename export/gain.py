@@ -1,4 +1,4 @@
-"""The factor from raw to calibrated scores, a constant of the graph; and the network's identity without it."""
+"""The factor from raw scores to the score scale, a constant of the graph; and the network's identity without it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from onnx import numpy_helper
 
 from snl_edge.contract.graph import ANOMALY_MAP, SCORE
 from snl_edge.errors import ExportError
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 
 from .onnx_graph import set_metadata
 
 
-def with_calibration(graph: onnx.ModelProto, calibration: ScoreCalibration) -> onnx.ModelProto:
-    """A copy of a fused graph whose map and score are on the scale of ``calibration``.
+def with_score_scale(graph: onnx.ModelProto, score_scale: ScoreScale) -> onnx.ModelProto:
+    """A copy of a fused graph whose map and score are on the scale ``score_scale``.
 
     Raises:
         ExportError: the graph does not end in a product with one constant.
@@ -24,8 +24,8 @@ def with_calibration(graph: onnx.ModelProto, calibration: ScoreCalibration) -> o
     model = onnx.ModelProto()
     model.CopyFrom(graph)
     constant = _gain(model)
-    constant.CopyFrom(numpy_helper.from_array(np.array(calibration.gain, np.float32), constant.name))
-    set_metadata(model, calibration=calibration.model_dump(mode="json"))
+    constant.CopyFrom(numpy_helper.from_array(np.array(score_scale.gain, np.float32), constant.name))
+    set_metadata(model, calibration=score_scale.model_dump(mode="json"))
     return model
 
 

@@ -31,10 +31,10 @@ def make_graphs(
     model, checkpoint = load_model(run)
     images = parity_images(load_reference(run))
     with console.status("exporting the fused graph"):
-        exact = export_onnx(model, checkpoint.calibration, checkpoint.products)
+        exact = export_onnx(model, checkpoint.score_scale, checkpoint.products)
     graphs: dict[Literal["fp32", "fp16"], onnx.ModelProto] = {"fp32": exact}
     with console.status("comparing every graph with PyTorch"):
-        expected = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
+        expected = run_pytorch(FusedGraph(model, checkpoint.score_scale.gain).eval(), images)
         parity = [measure_parity("fp32", exact, images, expected)]
         if precision == "fp16":
             try:

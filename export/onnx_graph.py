@@ -24,19 +24,19 @@ from snl_edge.model.snl import Snl
 from snl_edge.outside.files import reason
 from snl_edge.outside.graph_file import read_onnx
 from snl_edge.outside.json_text import parse_json
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 
 OPSET = 18
 """Read by TensorRT 10 and later, OpenVINO and ONNX Runtime alike."""
 
 
-def export_onnx(model: Snl, calibration: ScoreCalibration, products: tuple[str, ...]) -> onnx.ModelProto:
+def export_onnx(model: Snl, score_scale: ScoreScale, products: tuple[str, ...]) -> onnx.ModelProto:
     """Exports the fused graph of ``model`` with a dynamic batch dimension, simplified and fully checked.
 
     Raises:
         ExportError: the graph cannot be exported, simplified or does not pass ONNX's own checker.
     """
-    fused = FusedGraph(model.eval(), calibration.gain).eval()
+    fused = FusedGraph(model.eval(), score_scale.gain).eval()
     height, width = model.config.size
     example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
     device = next(model.parameters()).device
@@ -61,7 +61,7 @@ def export_onnx(model: Snl, calibration: ScoreCalibration, products: tuple[str, 
         ) from error
     if not simplified:
         raise ExportError("onnx-simplifier could not confirm that the simplified graph computes the same")
-    _tidy(graph, model.config, calibration, products)
+    _tidy(graph, model.config, score_scale, products)
     if len(products) > 1:  # a single one has no limit, and JSON no infinity
         limits = model.recognition.reject_limits().tolist()
         set_metadata(graph, reject_limits=dict(zip(products, limits, strict=True)))
@@ -121,7 +121,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
 
 
 def graph_metadata(graph: onnx.ModelProto) -> Mapping[str, Any]:
-    """What the graph says of itself: model configuration, calibration, products, precision.
+    """What the graph says of itself: model configuration, score scale, products, precision.
 
     Raises:
         ExportError: it is damaged.
@@ -143,7 +143,7 @@ def set_metadata(graph: onnx.ModelProto, **values: object) -> None:
     onnx.helper.set_model_props(graph, {**kept, METADATA_KEY: json.dumps(merged, sort_keys=True)})
 
 
-def _tidy(graph: onnx.ModelProto, config: SnlConfig, calibration: ScoreCalibration, products: tuple[str, ...]) -> None:
+def _tidy(graph: onnx.ModelProto, config: SnlConfig, score_scale: ScoreScale, products: tuple[str, ...]) -> None:
     """Names the batch dimension, drops what only a debugger of the exporter would read, and adds our description."""
     for value in [*graph.graph.input, *graph.graph.output]:
         shape = TENSORS[value.name].shape(BATCH, config.size)
@@ -161,7 +161,7 @@ def _tidy(graph: onnx.ModelProto, config: SnlConfig, calibration: ScoreCalibrati
     set_metadata(
         graph,
         model=config.model_dump(mode="json"),
-        calibration=calibration.model_dump(mode="json"),
+        calibration=score_scale.model_dump(mode="json"),
         products=list(products),
         precision="fp32",
     )

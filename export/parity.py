@@ -19,7 +19,7 @@ from snl_edge.scoring.scale import DECISION
 from .rounding import device_session
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3}
-"""Largest difference of scores, on the calibrated scale; for FP32 of map values as well."""
+"""Largest difference of scores, on the score scale; for FP32 of map values as well."""
 DISTANCE_TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}
 """Largest difference of product distances that needs no word; relative where a distance is above 1.
 
@@ -29,7 +29,7 @@ are taken for: distances of products whose parts are all alike are small, and ro
 
 
 class Parity(BaseModel):
-    """Largest differences between a graph and PyTorch in FP32, on the calibrated scale."""
+    """Largest differences between a graph and PyTorch in FP32, on the score scale."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -6,7 +6,9 @@ asked for, so that ``import snl_edge`` loads nothing, and no name needs torch be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy import imported_when_asked
 
 if TYPE_CHECKING:
     from .data.layouts import open_dataset
@@ -23,17 +25,21 @@ if TYPE_CHECKING:
     from .runtime.verdict import Verdict
     from .training.config import TrainingConfig
     from .training.run import Run
-    from .workflow import Evaluated, build, evaluate, load_run, train
-
-    __version__: str
+    from .version import __version__
+    from .workflow.bundles import build, calibrate
+    from .workflow.datasets import Checked, check
+    from .workflow.evaluating import Evaluated, evaluate
+    from .workflow.runs import Ignored, ignore, load_run, train
 
 __all__ = [
     "Bundle",
+    "Checked",
     "Dataset",
     "Detector",
     "Evaluated",
     "Evaluation",
     "FrameSpec",
+    "Ignored",
     "Run",
     "SnlConfig",
     "SnlEdgeError",
@@ -41,8 +47,11 @@ __all__ = [
     "Verdict",
     "__version__",
     "build",
+    "calibrate",
+    "check",
     "decode_image",
     "evaluate",
+    "ignore",
     "load_run",
     "open_dataset",
     "preset",
@@ -52,43 +61,32 @@ __all__ = [
 
 _HOMES = {
     "Bundle": "runtime.bundle.Bundle",
+    "Checked": "workflow.datasets.Checked",
     "Dataset": "data.samples.Dataset",
     "Detector": "runtime.detector.Detector",
-    "Evaluated": "workflow.Evaluated",
+    "Evaluated": "workflow.evaluating.Evaluated",
     "Evaluation": "evaluation.results.Evaluation",
     "FrameSpec": "runtime.manifest.FrameSpec",
+    "Ignored": "workflow.runs.Ignored",
     "Run": "training.run.Run",
     "SnlConfig": "model.config.SnlConfig",
     "SnlEdgeError": "errors.SnlEdgeError",
     "TrainingConfig": "training.config.TrainingConfig",
     "Verdict": "runtime.verdict.Verdict",
-    "build": "workflow.build",
+    "__version__": "version.__version__",
+    "build": "workflow.bundles.build",
+    "calibrate": "workflow.bundles.calibrate",
+    "check": "workflow.datasets.check",
     "decode_image": "decode.decode",
-    "evaluate": "workflow.evaluate",
-    "load_run": "workflow.load_run",
+    "evaluate": "workflow.evaluating.evaluate",
+    "ignore": "workflow.runs.ignore",
+    "load_run": "workflow.runs.load_run",
     "open_dataset": "data.layouts.open_dataset",
     "preset": "model.presets.preset",
     "read_image": "image.read_image",
-    "train": "workflow.train",
+    "train": "workflow.runs.train",
 }
 """Where each public name is at home."""
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        value: Any = version("snl-edge")
-    elif name in _HOMES:
-        from importlib import import_module
-
-        module, _, own = _HOMES[name].rpartition(".")
-        value = getattr(import_module(f".{module}", __name__), own)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = imported_when_asked(__name__, _HOMES)

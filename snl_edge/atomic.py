@@ -115,6 +115,26 @@ def require_replaceable(target: Path) -> None:
         raise OutputError(f"cannot write {target}", "it is no regular file", "give the name of a file")
 
 
+def require_writable(target: Path) -> None:
+    """Refuses a file or folder that could not be made, before hours of work depend on it; nothing is made for it.
+
+    What only writing shows, as a full disk, is not seen.
+
+    Raises:
+        OutputError: there is no such place, or nobody here may write there.
+    """
+    place = target.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if place == target.absolute() and not place.is_dir():
+        require_replaceable(target)
+        place = place.parent
+    if not place.is_dir():
+        raise _cannot_write(target, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise _cannot_write(target, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes what processes that are gone left unfinished in ``folder``; once in the life of this process.
 

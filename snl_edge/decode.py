@@ -17,6 +17,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from .arguments import require_kind
 from .errors import DataError
 from .opencv import cv2
 from .outside.decoding_memory import decoding_memory
@@ -47,6 +48,7 @@ def decode(encoded: bytes, name: Path | str) -> NDArray[np.uint8] | NDArray[np.u
     Raises:
         DataError: it is no image, is damaged or cut short, or has pixels that are neither 8 nor 16 bits wide.
     """
+    require_kind(encoded, "an encoded image", bytes, "give the bytes of its file")
     size = _promised(encoded, name)
     with decoding_memory.taken(size.decoding_bytes):
         _check_png(encoded, name, size)

@@ -11,7 +11,9 @@ from snl_edge.infer.command import infer_files
 from snl_edge.infer.table import View
 from snl_edge.progress import console, progress_bar
 from snl_edge.training.config import TrainingConfig
-from snl_edge.workflow import build, evaluate, train
+from snl_edge.workflow.bundles import build
+from snl_edge.workflow.evaluating import evaluate
+from snl_edge.workflow.runs import train
 
 LINE_SEED = 7
 SHOWN = 12

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from rich.text import Text
 
-from . import __version__, provenance
+from . import provenance
 from .errors import BackendError
 from .jetson.board import JETPACK_PACKAGE, is_jetson, jetpack_version, l4t_release
 from .jetson.power_mode import power_modes
@@ -18,6 +18,7 @@ from .runtime.backend import BACKENDS
 from .runtime.gpu import present_gpus
 from .runtime.tensorrt_flavour import HOW_TO_INSTALL, TITLES, installed_flavours
 from .table import print_table, text_column
+from .version import __version__
 
 TRAINING = ("torch", "timm", "safetensors", "onnx", "onnxsim", "onnxscript", "matplotlib")
 

@@ -24,7 +24,8 @@ def load_plugin(group: Group, name: str, kind: type[Kind]) -> Kind:
     Raises:
         ConfigError: no package offers it, or two do; it cannot be imported, or is no ``kind``.
     """
-    offered = entry_points(group=group)
+    with faults_told("what an installed package offers as plug-ins cannot be read"):
+        offered = entry_points(group=group)
     found = [point for point in offered if point.name == name]
     if not found:
         names = ", ".join(sorted({point.name for point in offered}))
@@ -38,6 +39,8 @@ def load_plugin(group: Group, name: str, kind: type[Kind]) -> Kind:
         raise ConfigError(f"{packages} all offer {name!r} in {group}", fix="uninstall all but one")
     (point,) = found
     where = f"{name!r} of {group} ({point.value})"
+    if point.pattern.match(point.value) is None:
+        raise ConfigError(f"{where} cannot be imported", "that is not written as module:name", "correct the plug-in")
     with faults_told(f"{where} cannot be imported"):
         plugin = point.load()
     if not isinstance(plugin, kind):

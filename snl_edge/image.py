@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import require_path, require_whole
 from .atomic import replacing
 from .decode import decode, unreadable
 from .errors import DataError
@@ -37,7 +38,7 @@ def read_image(path: Path | str, bits: int | None = None) -> NDArray[np.uint8]:
         DataError: the file is missing, empty, cut short, damaged as far as its format shows it, or no image; it has
             more than 268 megapixels (`snl_edge.outside.image_size`); or a value needs more than ``bits``.
     """
-    path = Path(path)
+    path, bits = require_path(path, "an image"), None if bits is None else require_whole(bits, "bits", 8, 16)
     return to_uint8(load_image(path), bits, path)
 
 

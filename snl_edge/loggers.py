@@ -10,10 +10,12 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
+from .arguments import require_choice, require_texts
 from .errors import ConfigError
 from .extras import require
 from .progress import console
@@ -96,6 +98,31 @@ def open_loggers(
         else:
             raise ConfigError(f"there is no logger {name!r}", fix=f"choose of {', '.join(get_args(LoggerName))}")
     return Loggers(found)
+
+
+@contextmanager
+def logging_to(
+    names: Sequence[LoggerName], folder: Path, title: str, settings: Mapping[str, object]
+) -> Iterator[Loggers]:
+    """The loggers named, ended with the work inside; arguments as `open_loggers`."""
+    loggers = open_loggers(names, folder, title, settings, {"snl_edge.folder": str(folder)})
+    whole = False
+    try:
+        yield loggers
+        whole = True
+    finally:
+        loggers.close(whole=whole)
+
+
+def logger_names(names: object) -> tuple[LoggerName, ...]:
+    """Which loggers a caller names: several, or one as plain text.
+
+    Raises:
+        ConfigError: one does not exist.
+    """
+    for name in (named := require_texts(names, "log")):
+        require_choice(name, "log", get_args(LoggerName))
+    return named  # pyright: ignore[reportReturnType]
 
 
 class TensorBoardLogger:

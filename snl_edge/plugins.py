@@ -7,7 +7,9 @@ first asked for, so that a teacher needs none of the line and a camera no torch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy import imported_when_asked
 
 if TYPE_CHECKING:
     from .errors import CameraError
@@ -53,14 +55,4 @@ _HOMES = {
 """Where each name is at home."""
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    module, _, own = _HOMES[name].rpartition(".")
-    return getattr(import_module(f"snl_edge.{module}"), own)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = imported_when_asked(__name__, _HOMES)

@@ -14,7 +14,7 @@ from snl_edge.model.presets import preset
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.manifest import BundleContent, InputSpec, Precision
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 
 if TYPE_CHECKING:
     from snl_edge.model.snl import Snl
@@ -31,7 +31,7 @@ MODELS: dict[str, SnlConfig] = {
 """Our model on each backbone that peers have, too, by the group of peers that it is compared with; ResNet-18 is no
 preset, as it has not been measured on real parts."""
 PRODUCTS = tuple(f"product {number}" for number in range(10))
-GAIN = ScoreCalibration(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="random weights")
+GAIN = ScoreScale(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="random weights")
 RANGE = 8.0
 """Of every INT8 tensor."""
 
@@ -84,7 +84,7 @@ def write_random_bundle(
                 name=f"random-{config.teacher.architecture}",
                 input=InputSpec(height=config.height, width=config.width, max_batch=max_batch),
                 products=PRODUCTS,
-                calibration=GAIN,
+                score_scale=GAIN,
                 scores_vouch_for_maps=True,
             ),
         )

@@ -14,7 +14,7 @@ from snl_edge.contract.graph import BATCH, IMAGES, OUTPUTS, TensorSpec
 from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.manifest import BundleContent, InputSpec
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 from snl_edge.stream.sources.synthetic import SyntheticSettings, draw_parts
 
 PRODUCT = "gear"
@@ -39,7 +39,7 @@ def write_small_bundle(folder: Path, side: int, rejected: float = REJECTED) -> B
                 name="small",
                 input=InputSpec(height=side, width=side, max_batch=8),
                 products=(PRODUCT,),
-                calibration=ScoreCalibration(
+                score_scale=ScoreScale(
                     raw_threshold=0.5 / scale, false_reject_budget=rejected, good_images=64, method="drawn pictures"
                 ),
                 scores_vouch_for_maps=True,  # differences of bytes are always numbers

@@ -9,12 +9,12 @@ from snl_edge.data.samples import Dataset
 from snl_edge.errors import CheckpointError
 from snl_edge.model.config import SnlConfig
 from snl_edge.progress import console
-from snl_edge.training.calibrate import recalibrate
 from snl_edge.training.checkpoint import Checkpoint, verify_checkpoint
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.image_record import digests, read_run_images
 from snl_edge.training.loop import train
 from snl_edge.training.resume import FILE as STATE
+from snl_edge.training.thresholds import refit
 
 
 def trained(config: SnlConfig, training: TrainingConfig, dataset: Dataset, run: Path) -> Checkpoint:
@@ -26,7 +26,7 @@ def trained(config: SnlConfig, training: TrainingConfig, dataset: Dataset, run: 
         SnlEdgeError: as :func:`snl_edge.training.loop.train`.
     """
     if (run / CHECKPOINT).is_file() and is_finished(config, training, dataset, run):
-        return recalibrate(run, dataset)
+        return refit(run, dataset)
     if (run / STATE).is_file():
         try:
             return train(config, training, dataset, run, resume=True)

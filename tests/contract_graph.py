@@ -16,7 +16,7 @@ from snl_edge.runtime.bundle import Bundle
 from snl_edge.runtime.bundle_writer import write_bundle
 from snl_edge.runtime.manifest import BundleContent, FrameSpec, InputSpec, Precision
 from snl_edge.runtime.tuning import Tuning
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 from studies.small_bundle import fused_graph
 
 HEIGHT, WIDTH = 24, 40
@@ -86,7 +86,7 @@ def write_contract_bundle(
         "name": "contract",
         "input": InputSpec(height=HEIGHT, width=WIDTH, max_batch=max_batch),
         "products": ("bolt", "washer"),
-        "calibration": ScoreCalibration(raw_threshold=0.2, false_reject_budget=0.01, good_images=40, method="test"),
+        "calibration": ScoreScale(raw_threshold=0.2, false_reject_budget=0.01, good_images=40, method="test"),
         **content,
     }
     with tempfile.TemporaryDirectory() as temporary:
@@ -121,7 +121,7 @@ def framed(bundle: Bundle, folder: Path, frame: FrameSpec) -> Bundle:
                 name=manifest.name,
                 input=manifest.input.model_copy(update={"frame": frame}),
                 products=manifest.products,
-                calibration=manifest.calibration,
+                score_scale=manifest.score_scale,
                 scores_vouch_for_maps=manifest.scores_vouch_for_maps,
             ),
         )

@@ -103,6 +103,7 @@ def python() -> str:
     blocks = [
         block(f"snl_edge.{home}", name)
         for name, home in sorted(snl_edge._HOMES.items(), key=lambda one: (one[0][0].isupper(), one[0]))
+        if name != "__version__"
     ]
     return "# Python\n\n`from snl_edge import …` ([how](../api.md)).\n\n" + "\n".join(blocks) + errors()
 

@@ -118,13 +118,13 @@ def build(
 def kept_tuning(earlier: Bundle, checkpoint: Checkpoint) -> Tuning:
     """What people changed of the thresholds in the bundle that a build replaces, as far as it holds for the new one.
 
-    It holds for the same model with the same calibration, on whose scale it was chosen. Either way it is said.
+    It holds for the same model with the same score scale, on which it was chosen. Either way it is said.
     """
     folder, manifest = earlier.path, earlier.manifest
     tuned = tuning_of(manifest)
     if not tuned:
         return tuned
-    if manifest.calibration == checkpoint.calibration and manifest.weights_sha256 in (None, checkpoint.weights_sha256):
+    if manifest.score_scale == checkpoint.score_scale and manifest.weights_sha256 in (None, checkpoint.weights_sha256):
         console.print(f"thresholds set by hand are kept: {tuned} (`snl-edge threshold {folder} --reset` undoes them)")
         return tuned
     console.print(
@@ -255,9 +255,9 @@ def _bundle_from_run(
             ),
             products=checkpoint.products,
             reject_limits=graph_metadata(made.graphs["fp32"]).get("reject_limits", {}),
-            calibration=checkpoint.calibration,
-            product_thresholds=checkpoint.calibration.product_thresholds,
-            calibrations=made.calibrations,
+            score_scale=checkpoint.score_scale,
+            product_thresholds=checkpoint.score_scale.product_thresholds,
+            score_scales=made.score_scales,
             parity=parity,
             gates={name: report.model_dump(mode="json") for name, report in made.gates.items()},
             scores_vouch_for_maps=True,

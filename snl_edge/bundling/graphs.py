@@ -12,7 +12,7 @@ from snl_edge.errors import ConfigError, EngineError, ExportError
 from snl_edge.progress import console
 from snl_edge.runtime.backend import backend_kind
 from snl_edge.runtime.manifest import OPENVINO_GATES, GateName, Precision
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 
 from .gate import GateReport
 
@@ -48,7 +48,7 @@ class Graphs:
     checkpoint: Checkpoint
     graphs: dict[Precision, onnx.ModelProto]
     parity: list[Parity]
-    calibrations: dict[Precision, ScoreCalibration] = field(default_factory=dict)
+    score_scales: dict[Precision, ScoreScale] = field(default_factory=dict)
     gates: dict[GateName, GateReport] = field(default_factory=dict)
     table: CalibrationTable | None = None
     gate_images: Sequence[Sample] = ()
@@ -107,7 +107,7 @@ def make_gated_graphs(run: Path, wanted: Wanted, evidence: Evidence) -> Graphs:
         learned, held_out = found.of("trained"), found.of("held_out")
         good, test = found.of("gate"), dataset.test
         made.gate_images = good
-    qualifier = Qualifier(graphs["fp32"], checkpoint.calibration, gate_images(test, good), held_out)
+    qualifier = Qualifier(graphs["fp32"], checkpoint.score_scale, gate_images(test, good), held_out)
     if "fp16" in graphs:
         _add_fp16(made, graphs["fp16"], wanted, evidence, qualifier)
     if wanted == "fp16":
@@ -178,7 +178,7 @@ def _judge_on_openvino(
     console.print(judged.report.summary())
     made.gates[OPENVINO_GATES[precision]] = judged.report
     if precision == "bf16" and judged.report.passed:
-        made.graphs["bf16"], made.calibrations["bf16"] = judged.graph, judged.calibration
+        made.graphs["bf16"], made.score_scales["bf16"] = judged.graph, judged.score_scale
 
 
 def _admit(made: Graphs, precision: Literal["fp16", "int8"], qualified: Qualified, force: bool, fix: str) -> None:
@@ -187,7 +187,7 @@ def _admit(made: Graphs, precision: Literal["fp16", "int8"], qualified: Qualifie
     if report.forced:
         console.print(f"{precision} fails the gate and is shipped by force; the manifest says so", style="bold")
     made.graphs[precision] = qualified.graph
-    made.calibrations[precision] = qualified.calibration
+    made.score_scales[precision] = qualified.score_scale
     made.gates[precision] = report
 
 

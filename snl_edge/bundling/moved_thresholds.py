@@ -11,7 +11,7 @@ import numpy as np
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict
 from snl_edge.image import fit_to_input
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 
 Scores = Mapping[str, Sequence[float]]
 ENOUGH = 10
@@ -44,25 +44,23 @@ def scores_of(
     return scores
 
 
-def move_thresholds(
-    calibration: ScoreCalibration, scale: ScoreCalibration, exact: Scores, own: Scores
-) -> ScoreCalibration:
-    """As `recalibrate`, of a graph whose scale stays that of ``scale``: its products' thresholds move by all of it."""
-    moved = recalibrate(calibration, exact, own)
-    common = moved.raw_threshold / calibration.raw_threshold
+def move_thresholds(score_scale: ScoreScale, kept: ScoreScale, exact: Scores, own: Scores) -> ScoreScale:
+    """As `move_scale`, of a graph that keeps the scale ``kept``: its products' thresholds move by all of it."""
+    moved = move_scale(score_scale, exact, own)
+    common = moved.raw_threshold / score_scale.raw_threshold
     thresholds = {product: common * value for product, value in moved.product_thresholds.items()}
-    return scale.model_copy(update={"product_thresholds": thresholds})
+    return kept.model_copy(update={"product_thresholds": thresholds})
 
 
-def recalibrate(calibration: ScoreCalibration, exact: Scores, own: Scores) -> ScoreCalibration:
-    """The calibration of a graph whose scores of good images are ``own`` where the FP32 graph's are ``exact``.
+def move_scale(score_scale: ScoreScale, exact: Scores, own: Scores) -> ScoreScale:
+    """The score scale of a graph whose scores of good images are ``own`` where the FP32 graph's are ``exact``.
 
     Each product's threshold moves by the median ratio of its scores, image by image; the common one by the median
     of all. Choosing thresholds from ``own`` alone, as in training, moves every one of them with the luck of the few
     highest scores, and was seen to flip half again as many verdicts.
 
     Args:
-        calibration: of the FP32 graph; ``own`` and ``exact`` are on its scale.
+        score_scale: the FP32 graph's, on which ``own`` and ``exact`` are.
         exact: by product.
         own: of the same images in the same order.
     """
@@ -70,8 +68,8 @@ def recalibrate(calibration: ScoreCalibration, exact: Scores, own: Scores) -> Sc
     common = float(np.median(np.concatenate(list(ratios.values()))))
     thresholds = {
         product: value * float(np.median(ratios[product])) / common if product in ratios else value
-        for product, value in calibration.product_thresholds.items()
+        for product, value in score_scale.product_thresholds.items()
     }
-    return calibration.model_copy(
-        update={"raw_threshold": calibration.raw_threshold * common, "product_thresholds": thresholds}
+    return score_scale.model_copy(
+        update={"raw_threshold": score_scale.raw_threshold * common, "product_thresholds": thresholds}
     )

@@ -22,16 +22,16 @@ from snl_edge.calibration.table import CalibrationTable
 from snl_edge.contract.graph import IMAGES, Prediction
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict
-from snl_edge.export.gain import with_calibration
+from snl_edge.export.gain import with_score_scale
 from snl_edge.export.onnx_graph import graph_metadata, save_graph
 from snl_edge.export.qdq import find_layers, to_int8
 from snl_edge.export.rounding import device_session
 from snl_edge.progress import console, progress_bar
-from snl_edge.scoring.scale import DECISION, ScoreCalibration
+from snl_edge.scoring.scale import DECISION, ScoreScale
 
 from .gate import GateReport, compare
 from .gate_images import GateImages, GraphAnswers, gate_images, judge
-from .moved_thresholds import move_thresholds, recalibrate, scores_of
+from .moved_thresholds import move_scale, move_thresholds, scores_of
 
 NAMED = 5
 """Worst layers that a failing report names."""
@@ -39,10 +39,10 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class Qualified:
-    """A graph with its own gain, the calibration it comes from, and what the gate says of it."""
+    """A graph with its own gain, the score scale it comes from, and what the gate says of it."""
 
     graph: onnx.ModelProto
-    calibration: ScoreCalibration
+    score_scale: ScoreScale
     report: GateReport
 
 
@@ -51,16 +51,16 @@ class Qualifier:
 
     Args:
         graph: the FP32 graph.
-        calibration: the one whose gain it carries.
+        score_scale: the one whose gain it carries.
         images: what the gate looks at.
         held_out: good images not trained on, which thresholds are moved by; without any they stay those of FP32.
     """
 
     def __init__(
-        self, graph: onnx.ModelProto, calibration: ScoreCalibration, images: GateImages, held_out: Sequence[Sample] = ()
+        self, graph: onnx.ModelProto, score_scale: ScoreScale, images: GateImages, held_out: Sequence[Sample] = ()
     ) -> None:
         self.graph = graph
-        self.calibration = calibration
+        self.score_scale = score_scale
         self.images = images
         self.size = input_size(graph)
         self._held_out = held_out
@@ -71,10 +71,10 @@ class Qualifier:
         Raises:
             DataError: an image cannot be read.
         """
-        own = self.calibration
+        own = self.score_scale
         if self._held_out:
-            own = recalibrate(own, self._exact_scores, self._scores(graph, precision))
-            graph = with_calibration(graph, own)
+            own = move_scale(own, self._exact_scores, self._scores(graph, precision))
+            graph = with_score_scale(graph, own)
         found = self._judge(_predict(graph), own, precision)
         return Qualified(graph, own, compare(self.reference, found, precision, "simulated on the CPU"))
 
@@ -89,7 +89,7 @@ class Qualifier:
         """
         from snl_edge.runtime.openvino_backend import OpenVinoBackend
 
-        own = qualified.calibration
+        own = qualified.score_scale
         with scratch_folder() as temporary:
             backend = OpenVinoBackend(save_graph(qualified.graph, temporary / "graph.onnx"), precision, 1)
 
@@ -99,7 +99,7 @@ class Qualifier:
         if precision == "bf16" and self._held_out:
             with progress_bar("scores of good parts with bf16") as report:
                 scores = scores_of(predict, self._held_out, self.size, report)
-            own = move_thresholds(self.calibration, own, self._exact_scores, scores)
+            own = move_thresholds(self.score_scale, own, self._exact_scores, scores)
         found = self._judge(predict, own, precision)
         told = {"not_int8": qualified.report.not_int8, "not_int8_share": qualified.report.not_int8_share}
         report = compare(self.reference, found, precision, backend.description).model_copy(update=told)
@@ -142,7 +142,7 @@ class Qualifier:
         if best.report.passed:
             return best, sensitivity
         named = best.report.model_copy(update={"worst_layers": tuple(worst[:NAMED])})
-        return Qualified(best.graph, best.calibration, named), sensitivity
+        return Qualified(best.graph, best.score_scale, named), sensitivity
 
     def _without(self, table: CalibrationTable, fitting: NDArray[np.uint8], excluded: Sequence[str]) -> Qualified:
         """The INT8 graph without the layers ``excluded``, fitted and judged."""
@@ -153,12 +153,12 @@ class Qualifier:
         found = self.qualify(to_int8(self.graph, table.ranges, excluded, fitted), "int8")
         share = 1 - sum(layer.macs for layer in layers) / sum(layer.macs for layer in every)
         told = {"not_int8": tuple(excluded), "not_int8_share": round(share, 4)}
-        return Qualified(found.graph, found.calibration, found.report.model_copy(update=told))
+        return Qualified(found.graph, found.score_scale, found.report.model_copy(update=told))
 
     @cached_property
     def reference(self) -> GraphAnswers:
         """What the FP32 graph says of the gate's images."""
-        return self._judge(_predict(self.graph), self.calibration, "fp32")
+        return self._judge(_predict(self.graph), self.score_scale, "fp32")
 
     def reference_figures(self) -> dict[str, Any]:
         """The FP32 graph's metrics on the labelled set; empty where there is none."""
@@ -172,8 +172,8 @@ class Qualifier:
         with progress_bar(f"scores of good parts with {name}") as report:
             return scores_of(_predict(graph), self._held_out, self.size, report)
 
-    def _judge(self, predict: Predict, calibration: ScoreCalibration, name: str) -> GraphAnswers:
-        limits, learned = calibration.product_thresholds, graph_metadata(self.graph)["products"]
+    def _judge(self, predict: Predict, score_scale: ScoreScale, name: str) -> GraphAnswers:
+        limits, learned = score_scale.product_thresholds, graph_metadata(self.graph)["products"]
         with progress_bar(f"gate: judging with {name}") as report:
             return judge(
                 predict, self.images, self.size, lambda product: limits.get(product, DECISION), learned, report

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from snl_edge import __version__
 from snl_edge.answer import NobodyReadsError, complain, forget_stdout, open_stdout, say
 from snl_edge.errors import SnlEdgeError
 from snl_edge.stopping import status_of
+from snl_edge.version import __version__
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def export(
     frame: Frame = None,
     frame_colours: FrameColours = Colours.rgb,
 ) -> None:
-    """Write one fused ONNX graph: image bytes in, calibrated anomaly map and score out.
+    """Write one fused ONNX graph: image bytes in, anomaly map and score out, on the scale of the thresholds.
 
     An INT8 graph depends on images and an accuracy gate: snl-edge build --precision int8 --onnx-only makes it.
 
@@ -94,13 +94,12 @@ def calibrate(
     Example: snl-edge calibrate parts/ --model runs/line3
     """
     require("calibrating", *GRAPHS, extra="train")
-    from snl_edge.calibration.measure import CalibrationConfig, calibrate_run
     from snl_edge.progress import console
     from snl_edge.runtime.remedies import build_command
+    from snl_edge.workflow import bundles
 
-    written = calibrate_run(
-        model, open_data(data, layout, None), CalibrationConfig(images, seed), out, sensitivity=sensitivity
-    )
+    dataset = open_data(data, layout, None)
+    written = bundles.calibrate(model, dataset, out=out, images=images, seed=seed, sensitivity=sensitivity)
     console.print(f"calibration table: {written}")
     console.print(f"next: {build_command(model)} --precision int8 --data {data}")
 
@@ -168,11 +167,12 @@ def build(
     For a camera of 5 megapixels: snl-edge build --frame 2448x2048 --frame-colours bgr --max-batch 1
     """
     taken = parse_frame(frame, frame_colours)
-    from snl_edge import workflow
     from snl_edge.progress import console
+    from snl_edge.workflow import bundles
+    from snl_edge.workflow.needs import require_for_run
 
-    workflow.require_for_run(source)
-    bundle = workflow.build(
+    require_for_run(source)
+    bundle = bundles.build(
         source,
         out,
         precision.value,

@@ -89,7 +89,7 @@ def inspect(
     Example: snl-edge inspect runs/line3/bundle
     """
     from snl_edge.inspection.inspect import describe
-    from snl_edge.workflow import require_for_run
+    from snl_edge.workflow.needs import require_for_run
 
     require_for_run(path)
     if path.suffix == ".onnx":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snl_edge.answer import say, say_json
-from snl_edge.outside.files import real_path
 
 from .app import app
 from .options import Bits, Data, Json, Layout, LayoutOption, Products, chosen_products
@@ -32,47 +32,25 @@ def check(
 
     Example: snl-edge check parts/ --out parts-check/
     """
-    from snl_edge import provenance
-    from snl_edge.counted import counted
-    from snl_edge.data.check import survey
-    from snl_edge.data.findings_page import show_sample, write_findings
     from snl_edge.data.layouts import open_dataset
-    from snl_edge.progress import console, progress_bar
+    from snl_edge.progress import console
+    from snl_edge.workflow import datasets
 
-    dataset = open_dataset(data, layout.value, chosen_products(products), trains=False).with_bits(bits)
-    with progress_bar("checking images") as report:
-        found = survey(dataset.train, dataset.test, dataset.loose_masks, progress=report)
-    notes = [finding for finding in dataset.findings if not finding.doubtful]
-    doubts = [finding for finding in (*dataset.findings, *found.doubts) if finding.doubtful]
-    good = sum(sample.is_good for sample in (*dataset.train, *dataset.test))
-    names = {sample.product for sample in (*dataset.train, *dataset.test)}
-    summary = (
-        f"{counted(len(names), 'product')}, {counted(good, 'good image')}, {found.images - good} defective "
-        f"({len(dataset.train)} to train on): {counted(len(found.faults), 'fault')}, {counted(len(doubts), 'doubt')}"
-    )
+    dataset = open_dataset(data, layout.value, chosen_products(products), trains=False)
+    found = datasets.check(dataset, page=None if out is None else out / "index.html", bits=bits)
     if as_json:
-        told = {"faults": found.faults, "doubts": doubts, "notes": notes}
-        say_json({"summary": summary} | {name: _plain(own) for name, own in told.items()})
+        told = {"faults": found.faults, "doubts": found.doubts, "notes": found.notes}
+        say_json({"summary": found.summary} | {name: _plain(own) for name, own in told.items()})
     else:
-        for word, findings in (("fault", found.faults), ("doubt", doubts), ("note", notes)):
+        for word, findings in (("fault", found.faults), ("doubt", found.doubts), ("note", found.notes)):
             for finding in findings:
                 say(f"{word}: {finding.text}")
-        say(summary)
-    if out is not None:
-        page = write_findings(
-            doubts,
-            out / "index.html",
-            title=f"What to look at: {real_path(data).name}",
-            summary=summary,
-            refused=found.faults,
-            notes=notes,
-            provenance={"data": f"{data} ({dataset.layout} layout)", "created": provenance.now()},
-            read=show_sample([*dataset.train, *dataset.test]),
-        )
-        console.print(f"page: {page}")
+        say(found.summary)
+    if found.page is not None:
+        console.print(f"page: {found.page}")
     if found.faults:
         raise typer.Exit(1)
 
 
-def _plain(findings: list[Finding]) -> list[dict[str, object]]:
+def _plain(findings: Sequence[Finding]) -> list[dict[str, object]]:
     return [{"kind": f.kind, "text": f.text, "images": [str(path) for path in f.images]} for f in findings]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,12 +11,6 @@ from snl_edge.answer import say
 
 from .app import app
 from .options import RUN, Layout, LayoutOption
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from snl_edge.data.samples import Dataset
 
 
 @app.command()
@@ -73,59 +67,26 @@ def ignore(
             "thresholds rest on good images, which are judged again",
             "add --data with the folder the model was trained on",
         )
-    from snl_edge.workflow import require_for_run
+    from snl_edge.workflow.needs import require_for_run
 
     require_for_run(run)
     from snl_edge.data.layouts import open_dataset
     from snl_edge.progress import console
     from snl_edge.runtime.remedies import build_command
-    from snl_edge.training.checkpoint import read_checkpoint
-    from snl_edge.training.ignored import PICTURES, change_regions
-    from snl_edge.training.image_record import as_learned
+    from snl_edge.workflow import runs
 
-    checkpoint = read_checkpoint(run)
-    dataset = as_learned(run, open_dataset(data, layout.value, trains=False))
-    region = None if clear else _region(dataset, product, mask, polygon or [], checkpoint.model.size)
-    changed, outdated = change_regions(run, dataset, product, region)
-    before, after = (own.calibration.product_thresholds[product] for own in (checkpoint, changed))
-    share = changed.ignored.get(product, 0.0)
+    dataset = open_dataset(data, layout.value, trains=False)
+    changed = runs.ignore(run, dataset, product, mask=mask, polygons=polygon or (), clear=clear)
     console.print(
-        f"{share:.1%} of the picture of {product} does not count"
-        + (f": look at {run / PICTURES / product}.png" if share else "")
-        + f"; its threshold was {before:.3f} and is {after:.3f}"
+        f"{changed.share:.1%} of the picture of {product} does not count"
+        + (f": look at {changed.picture}" if changed.picture else "")
+        + f"; its threshold was {changed.threshold_before:.3f} and is {changed.threshold:.3f}"
     )
-    for doubt in set(changed.doubts) - set(checkpoint.doubts):
+    for doubt in changed.doubts:
         console.print(f"doubt: {doubt}", markup=False, highlight=False)
-    for bundle in outdated:
+    for bundle in changed.refused:
         console.print(f"{bundle} is of the regions before and refused from now on", style="bold")
     console.print(f"bundles that lie elsewhere judge as before; build again: {build_command(run)}")
-
-
-def _region(
-    dataset: Dataset, product: str, mask: Path | None, polygons: list[str], size: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """The union of all that is given, at the model's size."""
-    import numpy as np
-
-    from snl_edge.data.masks import read_mask
-    from snl_edge.data.regions import draw_polygons, fit_region, frame_sizes, parse_polygon, read_polygon_file
-    from snl_edge.errors import DataError
-
-    frames = frame_sizes(dataset, product)
-    parts: list[NDArray[np.bool_]] = []
-    if mask is not None:
-        drawn = read_polygon_file(mask) if mask.suffix.lower() == ".json" else read_mask(mask)
-        parts.append(fit_region(drawn, product, frames, size, str(mask)))
-    if polygons:
-        if len(frames) > 1:
-            raise DataError(
-                f"images of product {product} have {len(frames)} sizes",
-                "corners in pixels are not the same place in all of them",
-                "give a mask, or a .json with its picture's size",
-            )
-        drawn = draw_polygons([parse_polygon(text) for text in polygons], frames[0], "--polygon")
-        parts.append(fit_region(drawn, product, frames, size, "--polygon"))
-    return fit_region(np.any(parts, axis=0), product, [size], size, "all of it together")
 
 
 def _show(path: Path, wanted: str | None) -> None:
@@ -139,7 +100,7 @@ def _show(path: Path, wanted: str | None) -> None:
         regions, products = read_ignored(bundle), bundle.manifest.products
         pictures = {product: path / own.picture for product, own in bundle.manifest.ignored.items()}
     else:
-        from snl_edge.workflow import require_for_run
+        from snl_edge.workflow.needs import require_for_run
 
         require_for_run(path)
         from snl_edge.training.checkpoint import read_checkpoint

@@ -88,9 +88,7 @@ def infer(
     from snl_edge.infer.overlay_file import OverlayStyle
     from snl_edge.infer.table import KINDS, View, parse_kinds
 
-    failing = parse_kinds(fail_on) if fail_on is not None else ()
-    if wrong := set(failing) - {"reject", "unknown"}:
-        raise ConfigError(f"--fail-on {min(wrong)} says nothing", fix="give reject, unknown, or both with a comma")
+    failing = parse_kinds(fail_on, ("reject", "unknown")) if fail_on is not None else ()
     if resume and out is None:
         raise ConfigError("--resume needs --out", "what is there of the interrupted call lies in it")
     summary = infer_files(

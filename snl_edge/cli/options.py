@@ -125,6 +125,6 @@ def open_data(data: Path, layout: Layout, products: str | None, *, trains: bool 
 
     ``trains`` says whether each product needs images to train on.
     """
-    from snl_edge.workflow import opened
+    from snl_edge.workflow.datasets import opened
 
     return opened(data, layout.value, chosen_products(products), trains=trains)

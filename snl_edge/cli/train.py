@@ -109,19 +109,19 @@ def train(
     Later, with new images beside the old ones: snl-edge train mvtec/ --start-from runs/line3 --out runs/more
     """
     require("training", *TRAINING, *(["sklearn"] if cluster else []), extra="train")
-    from snl_edge import workflow
     from snl_edge.counted import counted
     from snl_edge.progress import console
     from snl_edge.runtime.remedies import build_command
     from snl_edge.training.config import CameraConfig, TrainingConfig
     from snl_edge.training.ignored import PICTURES
     from snl_edge.training.threshold_findings import threshold_lines
+    from snl_edge.workflow import runs
 
     changes = [*([f"teacher.weights={weights}"] if weights else []), *_size_settings(size), *(settings or [])]
-    config = workflow.configured(preset, changes, start_from)
+    config = runs.configured(preset, changes, start_from)
     dataset = open_data(data, layout, products)
     began = time.monotonic()
-    checkpoint = workflow.train(
+    checkpoint = runs.train(
         dataset,
         out,
         model=config,
@@ -152,7 +152,7 @@ def train(
     )
     for product, share in checkpoint.ignored.items():
         console.print(f"{share:.1%} of the picture of {product} does not count: look at {out / PICTURES}")
-    for text in threshold_lines(checkpoint.calibration):
+    for text in threshold_lines(checkpoint.score_scale):
         console.print(text)
     measure = f"snl-edge evaluate {data} --model {out}   or: " if dataset.test else ""
     console.print(f"next: {measure}{build_command(out)} --precision fp16")
@@ -187,13 +187,14 @@ def evaluate(
 
     Example: snl-edge evaluate mvtec/ --model runs/line3
     """
-    from snl_edge import workflow
     from snl_edge.progress import console
+    from snl_edge.workflow import evaluating
+    from snl_edge.workflow.needs import require_for_run
 
     from .evaluated import print_evaluation
 
-    workflow.require_for_run(model)
-    found = workflow.evaluate(
+    require_for_run(model)
+    found = evaluating.evaluate(
         model,
         open_data(data, layout, products, trains=False),
         report=out or model / "report",

@@ -82,7 +82,7 @@ class Prediction(NamedTuple):
     anomaly_map: NDArray[np.float32]
     """``float32 [B, H, W]``, on the scale of the score."""
     score: NDArray[np.float32]
-    """``float32 [B]``, calibrated; the threshold of the product decides, 0.5 where it has none of its own."""
+    """``float32 [B]``; the threshold of the product decides, 0.5 where it has none of its own."""
     product: NDArray[np.int32]
     """``int32 [B]``, the nearest product: index into the manifest's ``products``."""
     product_distance: NDArray[np.float32]

@@ -12,11 +12,11 @@ from fastapi.responses import Response
 from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.exceptions import HTTPException
 
-from .. import __version__
 from ..errors import BusyError, DataError, SnlEdgeError
 from ..stream.config.dashboard_settings import DashboardSettings
 from ..stream.control.interface import Line
 from ..stream.journal.journal import Journal
+from ..version import __version__
 from .assets import asset_routes
 from .auth import Gate
 from .changing import changing_routes

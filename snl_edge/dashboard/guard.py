@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -94,7 +94,7 @@ class Guard:
         """Refuses who has no token, or one that is not good for this; notes who it is."""
         path: str = scope["path"]
         try:
-            actor = self._gate.actor(_cookie(headers), headers.get("authorization"), address)
+            actor = self._gate.actor(HTTPConnection(scope).cookies.get(COOKIE), headers.get("authorization"), address)
         except TooManyTriesError as error:
             return too_many_tries(error)
         if actor is None:
@@ -146,14 +146,6 @@ def _unsafe_change(headers: Headers) -> Response | None:
     if origin is not None and _host(origin)[0] != headers.get("host"):
         return refuse(403, "the request came from another site")
     return None
-
-
-def _cookie(headers: Headers) -> str | None:
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return None
-    return morsel.value if morsel else None
 
 
 def _host(url: str) -> tuple[str, str]:

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol
 
+from snl_edge.arguments import require_choice, require_path, require_switch, require_texts
 from snl_edge.counted import counted
-from snl_edge.errors import ConfigError, DataError
+from snl_edge.errors import DataError
 from snl_edge.outside.shown import is_text, shown
 
 from .csv_table import SUFFIXES, open_table
@@ -70,7 +71,7 @@ LAYOUTS: Mapping[LayoutName, Layout] = MappingProxyType(
 def open_dataset(
     root: Path | str,
     layout: Literal["auto"] | LayoutName = "auto",
-    products: Sequence[str] | None = None,
+    products: Sequence[str] | str | None = None,
     *,
     trains: bool = True,
 ) -> Dataset:
@@ -94,11 +95,16 @@ def open_dataset(
         trains: whether every product needs images to train on; a model may be measured on a set without any.
 
     Raises:
+        ConfigError: an argument cannot be one.
         DataError: the folder is missing or has no known layout, a product is unknown or has no images to
             train on, a listed image is missing, it is not clear which images are good, or names of products
             would be one name elsewhere.
     """
-    root = Path(root)
+    root = require_path(root, "the data set")
+    if layout != "auto":
+        require_choice(layout, "layout", ("auto", *LAYOUTS))
+    chosen_products = None if products is None else require_texts(products, "products")
+    trains = require_switch(trains, "trains")
     is_table = root.suffix.lower() in SUFFIXES and root.exists() and not root.is_dir()
     if not is_table and not root.is_dir():
         what = "neither a folder nor a table (.csv, .tsv)" if root.exists() else "no folder"
@@ -107,8 +113,8 @@ def open_dataset(
         raise DataError(f"{root} is a table, which has no {layout} layout", fix="leave out --layout")
     try:
         tree = None if is_table else read_tree(root)
-        name, opened = (TABLE, open_table(root, products)) if tree is None else _open(tree, layout)
-        chosen = _select(root, opened.products, products)
+        name, opened = (TABLE, open_table(root, chosen_products)) if tree is None else _open(tree, layout)
+        chosen = _select(root, opened.products, chosen_products)
         _check_names(root, chosen)
         reading = opened.read(chosen)
         _require_text(root, [*reading.train, *reading.test])
@@ -127,8 +133,6 @@ def open_dataset(
 
 
 def _open(tree: Tree, layout: Literal["auto"] | LayoutName) -> tuple[str, Opened]:
-    if layout != "auto" and layout not in LAYOUTS:
-        raise ConfigError(f"there is no layout {layout!r}", fix=f"choose auto, {', '.join(LAYOUTS)}")
     candidates: Sequence[LayoutName] = tuple(LAYOUTS) if layout == "auto" else (layout,)
     for name in candidates:
         opened = LAYOUTS[name].open(tree, layout != "auto")

@@ -132,7 +132,7 @@ def _result(cases: Sequence[Case], pixels: PixelMetrics, rules: Rules | None) ->
             scores,
             defective,
             threshold,
-            rules.manifest.calibration.false_reject_budget,
+            rules.manifest.score_scale.false_reject_budget,
             rules.shift(cases[0].sample.product),
         ),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from snl_edge.atomic import write_text
+from snl_edge.atomic import require_replaceable, require_writable, write_text
 from snl_edge.data.thumbnails import data_uri, draw_truth
 from snl_edge.outside.shown import as_shown
 from snl_edge.runtime.overlay import draw_overlay, draw_unknown, ignored_in
@@ -32,6 +32,18 @@ HEADINGS = {
     "aupro": "AUPRO",
 }
 BARS = 36
+_PAGE, _METRICS = "index.html", "metrics.json"
+
+
+def require_report_place(folder: Path) -> None:
+    """Refuses, before anything is measured, a folder that `write_report` could not write into.
+
+    Raises:
+        OutputError: it could not.
+    """
+    for name in (_PAGE, _METRICS):
+        require_replaceable(folder / name)
+        require_writable(folder / name)
 
 
 def write_report(
@@ -56,7 +68,7 @@ def write_report(
     Raises:
         OutputError: the folder cannot be written.
     """
-    html, metrics = folder / "index.html", folder / "metrics.json"
+    html, metrics = folder / _PAGE, folder / _METRICS
     content = {
         **evaluation.figures(),
         "provenance": dict(provenance),

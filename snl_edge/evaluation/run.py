@@ -200,7 +200,7 @@ def _from_run(run: Path) -> Subject:
 
     device = choose_device("auto")
     model, checkpoint = load_model(run, device=device)
-    fused = FusedGraph(model, checkpoint.calibration.gain).eval()
+    fused = FusedGraph(model, checkpoint.score_scale.gain).eval()
 
     @torch.inference_mode()
     def predict(images: NDArray[np.uint8]) -> Prediction:
@@ -231,8 +231,8 @@ def _manifest_of(
         input=InputSpec(height=checkpoint.model.height, width=checkpoint.model.width, max_batch=1),
         products=checkpoint.products,
         reject_limits=dict(zip(checkpoint.products, reject_limits, strict=True)) if len(reject_limits) > 1 else {},
-        calibration=checkpoint.calibration,
-        product_thresholds=checkpoint.calibration.product_thresholds,
+        score_scale=checkpoint.score_scale,
+        product_thresholds=checkpoint.score_scale.product_thresholds,
         graphs={"fp32": graph},
         files={graph: checkpoint.weights_sha256}
         | {path: hashlib.sha256(content).hexdigest() for path, content in pictures.items()},

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from snl_edge import __version__
+from snl_edge.version import __version__
 
 from ..counted import counted
 from ..errors import EngineError

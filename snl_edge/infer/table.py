@@ -49,16 +49,16 @@ class View:
         return sorted(wanted, key=lambda line: (line.get(name) is None, -(line.get(name) or 0.0), line["path"]))
 
 
-def parse_kinds(text: str) -> tuple[Kind, ...]:
+def parse_kinds(text: str, of: Sequence[Kind] = KINDS) -> tuple[Kind, ...]:
     """What ``--only`` or ``--fail-on`` names, separated by commas.
 
     Raises:
-        ConfigError: one of them is no verdict.
+        ConfigError: one of them is none ``of`` these verdicts.
     """
     named = tuple(part.strip() for part in text.split(","))
     for one in named:
-        if one not in KINDS:
-            raise ConfigError(f"unknown verdict {shown(one)!r}", fix=f"choose {', '.join(KINDS)}")
+        if one not in of:
+            raise ConfigError(f"unknown verdict {shown(one)!r}", fix=f"choose {', '.join(of)}")
     return named  # pyright: ignore[reportReturnType]
 
 

@@ -64,7 +64,7 @@ def _run(run: Path) -> Inspection:
         images, unknown = read_run_images(run).images, ""
     except CheckpointError as error:
         images, unknown = (), str(error)
-    record = {"kind": "run", "path": str(run), **checkpoint.model_dump(mode="json")}
+    record = {"kind": "run", "path": str(run), **checkpoint.model_dump(mode="json", by_alias=True)}
     return Inspection(record, run_lines(run, checkpoint, images, unknown))
 
 
@@ -84,7 +84,7 @@ def _bundle(path: Path) -> Inspection:
         "kind": "bundle",
         "path": str(path),
         "refused": refused or None,
-        **bundle.manifest.model_dump(mode="json"),
+        **bundle.manifest.model_dump(mode="json", by_alias=True),
         "root": bundle.root,
         "signature": told,
         "changes": [change.plain() for change in bundle.history.changes],

@@ -10,7 +10,7 @@ from ..runtime.bundle import Bundle
 from ..runtime.engine_record import EngineRecord
 from ..runtime.manifest import WITHOUT_DIGEST, Manifest
 from ..runtime.thresholds import Thresholds
-from ..runtime.tuning import calibrated_threshold, standing_doubts, unusual
+from ..runtime.tuning import standing_doubts, trained_threshold, unusual
 from .text import columns, size_of_graph
 
 PRODUCTS, DOUBTS, CHANGES, ENGINES = 10, 4, 3, 4
@@ -126,8 +126,8 @@ def _changed(bundle: Bundle, product: str | None) -> str:
         chosen = ""
     else:
         change = bundle.history.last(Thresholds(product_thresholds={product: None}))
-        calibrated = calibrated_threshold(bundle.manifest, product)
-        chosen = "" if bundle.manifest.threshold_for(product) == calibrated else f"; training chose {calibrated:.3f}"
+        trained = trained_threshold(bundle.manifest, product)
+        chosen = "" if bundle.manifest.threshold_for(product) == trained else f"; training chose {trained:.3f}"
     if change is None:
         return f" (set by hand{chosen})" if chosen else ""
     return f" ({'reset' if change.kind == 'reset' else 'set'} by {change.author}{chosen})"

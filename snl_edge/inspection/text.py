@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from snl_edge.counted import counted
 from snl_edge.scoring.basis import percent
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 
 from ..runtime.bundle import Bundle
 from ..runtime.engine_record import EngineRecord
@@ -27,7 +27,7 @@ ROLES = {"held_out": "held out", "thresholds": "for thresholds", "gate": "for th
 
 def run_lines(run: Path, checkpoint: Checkpoint, images: Sequence[ImageEntry], unknown: str) -> list[str]:
     """A run whose weights are as they were written; ``unknown`` says why there are no ``images``, if there are none."""
-    calibration, training = checkpoint.calibration, checkpoint.training.model_dump(mode="json")
+    score_scale, training = checkpoint.score_scale, checkpoint.training.model_dump(mode="json")
     uses = {product: Counter(e.role for e in images if e.product == product) for product in checkpoint.products}
     trained_on = [
         (name, ", ".join([f"{own['trained']} trained on", *(f"{own[r]} {w}" for r, w in ROLES.items() if own[r])]))
@@ -36,7 +36,7 @@ def run_lines(run: Path, checkpoint: Checkpoint, images: Sequence[ImageEntry], u
     return [
         f"run {run}: intact",
         *_doubts(checkpoint.doubts),
-        *_thresholds(threshold_rows(checkpoint.products, calibration), calibration),
+        *_thresholds(threshold_rows(checkpoint.products, score_scale), score_scale),
         *_group("ignored", [(name, f"{share:.1%} of the picture") for name, share in checkpoint.ignored.items()]),
         "",
         f"trained on {counted(checkpoint.training_images, 'good image')} of {counted(len(uses), 'product')}",
@@ -82,7 +82,7 @@ def bundle_lines(
         *([f"refused for use: {refused}"] if refused else []),
         f"bundle {bundle.path}: {state}",
         *_doubts((*manifest.doubts, *standing_doubts(manifest).values())),
-        *_thresholds(threshold_table(bundle), manifest.calibration),
+        *_thresholds(threshold_table(bundle), manifest.score_scale),
         *_group(
             "unknown products",
             [
@@ -115,11 +115,11 @@ def bundle_lines(
 def graph_lines(path: Path, found: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
     """An ONNX graph; ``said`` is what it says of itself, if it is ours."""
     rest = {name: value for name, value in said.items() if name not in ("calibration", "products", "precision")}
-    calibration = ScoreCalibration.model_validate(said["calibration"]) if "calibration" in said else None
+    score_scale = ScoreScale.model_validate(said["calibration"]) if "calibration" in said else None
     products = tuple(said.get("products", ()))
     return [
         f"ONNX graph {path}: {said.get('precision', 'of unknown origin')}, {found['bytes'] / 1e6:.1f} MB",
-        *(_thresholds(threshold_rows(products, calibration), calibration) if calibration else []),
+        *(_thresholds(threshold_rows(products, score_scale), score_scale) if score_scale else []),
         *_group("it says of itself", settings(rest)),
         *_group(
             "graph",
@@ -169,8 +169,8 @@ def _doubts(doubts: Sequence[str]) -> list[str]:
     return ["", f"{counted(len(doubts), 'doubt')}:", *(f"  {text}" for text in doubts)] if doubts else ["no doubts"]
 
 
-def _thresholds(table: Sequence[str], calibration: ScoreCalibration) -> list[str]:
-    budget = percent(calibration.false_reject_budget)
+def _thresholds(table: Sequence[str], score_scale: ScoreScale) -> list[str]:
+    budget = percent(score_scale.false_reject_budget)
     return ["", f"products and thresholds, for a budget of {budget} false rejects", *(f"  {row}" for row in table)]
 
 

@@ -1,4 +1,4 @@
-"""The fused module: bytes of an image in, calibrated anomaly map and score, product and its distance out."""
+"""The fused module: bytes of an image in, anomaly map and score on their scale, product and its distance out."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from snl_edge.model.snl import Snl
 
 
 class FusedGraph(nn.Module):
-    """SNL with its score calibration, as one module; everything the device computes is in here.
+    """SNL with its score scale, as one module; everything the device computes is in here.
 
     Args:
         model: a trained model in evaluation mode.
-        gain: factor from the raw to the calibrated scale
-            (:attr:`snl_edge.scoring.scale.ScoreCalibration.gain`), a constant of the graph.
+        gain: factor from raw scores to those on the score scale
+            (:attr:`snl_edge.scoring.scale.ScoreScale.gain`), a constant of the graph.
     """
 
     def __init__(self, model: Snl, gain: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snl_edge.arguments import require_text
 from snl_edge.errors import ConfigError
 
 from .config import MemoryConfig, SnlConfig, StudentConfig, TeacherConfig
@@ -33,6 +34,6 @@ def preset(name: str) -> SnlConfig:
     Raises:
         ConfigError: there is no such preset.
     """
-    if name not in PRESETS:
+    if require_text(name, "a preset") not in PRESETS:
         raise ConfigError(f"there is no preset {name!r}", fix=f"choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,10 +103,21 @@ def faults(error: Exception, limit: int = 3) -> str:
     """What is wrong, in one line: the first faults that pydantic found, and where; else the error's own words."""
     if not isinstance(error, ValidationError):
         return reason(error)
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    every = error.errors(include_url=False, include_context=False, include_input=False)
+    places = [fault["loc"] for fault in every]
+    # Pydantic counts the items that passed: where one has a fault, "too short" is said of a list that is not.
+    found = [
+        fault
+        for fault in every
+        if fault["type"] != "too_short" or not any(_is_below(place, fault["loc"]) for place in places)
+    ]
     named = [f"{'.'.join(map(str, fault['loc'])) or 'content'}: {fault['msg']}" for fault in found[:limit]]
     more = f" (and {len(found) - limit} more)" if len(found) > limit else ""
     return "; ".join(named) + more
+
+
+def _is_below(place: Sequence[int | str], above: Sequence[int | str]) -> bool:
+    return len(place) > len(above) and tuple(place[: len(above)]) == tuple(above)
 
 
 def _refuse_depth(text: str) -> None:

@@ -1,8 +1,7 @@
-"""What callers from Python give, held to what it must be before anything runs: a wrong type is an error in one line."""
+"""Thresholds and sizes that callers from Python give, held to what they must be before anything runs."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +15,7 @@ MOST_BATCH = 4096
 
 
 def require_threshold(value: object) -> float:
-    """A threshold on the calibrated scale, as Python's own number.
+    """A threshold on the score scale, as Python's own number.
 
     Raises:
         ConfigError: it is no number, not above 0, or above ``HIGHEST``.
@@ -27,27 +26,6 @@ def require_threshold(value: object) -> float:
     if not 0 < value <= HIGHEST:
         raise ConfigError(f"{brief(value)} is no threshold", "all parts would be above it, or none", fix)
     return float(value)
-
-
-def require_whole(value: object, what: str, lowest: int, highest: int) -> int:
-    """A whole number from ``lowest`` to ``highest``; ``what`` names it in the error.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not lowest <= value <= highest:
-        raise ConfigError(f"{what} cannot be {brief(value)}", fix=f"give a whole number from {lowest} to {highest}")
-    return int(value)
-
-
-def require_folder_name(value: object) -> None:
-    """Refuses what names no folder.
-
-    Raises:
-        ConfigError: it is neither text nor a path.
-    """
-    if not isinstance(value, str | os.PathLike):
-        raise ConfigError(f"{brief(value)} names no bundle", fix="give the path of its folder")
 
 
 def require_sizes(sizes: object, count: int) -> list[tuple[int, int]]:

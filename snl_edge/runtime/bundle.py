@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from snl_edge.scoring.scale import DECISION
 
+from ..arguments import require_kind, require_path
 from ..errors import BundleError, ConfigError
 from ..provenance import who
-from .arguments import require_folder_name
 from .engine_record import EngineRecord, read_record
 from .manifest import FILE, HIGHEST, KNOWN, WITHOUT_DIGEST, Manifest, Precision, sha256_of
 from .manifest_file import read_manifest, root_of
@@ -66,6 +66,8 @@ class Bundle:
                 run in whose folder it lies, or nobody who is trusted has signed it.
             ConfigError: signatures are asked for and cannot be checked.
         """
+        if trust is not None:
+            require_kind(trust, "trust", Trust, "leave it out, or give a Trust(keys=folder)")
         bundle = cls.peek(path)
         check_origin(bundle.path, bundle.built)
         signature = require_signed(bundle.path, bundle.root, configured_trust() if trust is None else trust)
@@ -87,14 +89,14 @@ class Bundle:
         Raises:
             BundleError: the folder is no bundle, or one of the two is missing or damaged.
         """
-        require_folder_name(path)
-        file = Path(path) / FILE
+        folder = require_path(path, "the bundle's folder")
+        file = folder / FILE
         manifest = read_manifest(file)
         root = root_of(file, manifest)
-        history = read_history(Path(path), root, required=manifest.schema_version > WITHOUT_DIGEST)
+        history = read_history(folder, root, required=manifest.schema_version > WITHOUT_DIGEST)
         if history.torn:
-            _log.warning("%s", torn_told(Path(path), history))
-        return cls(Path(path), manifest, root, history)
+            _log.warning("%s", torn_told(folder, history))
+        return cls(folder, manifest, root, history)
 
     def _whole(self) -> Bundle:
         for name, expected in self.built.files.items():
@@ -177,14 +179,14 @@ class Bundle:
         Raises:
             ConfigError: the product is unknown.
         """
-        calibrated = self.built.calibration.product_thresholds
+        trained = self.built.score_scale.product_thresholds
         change: dict[str, Any]
         if product is None:
-            own = {name: calibrated.get(name) for name in {**self.manifest.product_thresholds, **calibrated}}
+            own = {name: trained.get(name) for name in {**self.manifest.product_thresholds, **trained}}
             change = {"threshold": DECISION, "unknown_limit": KNOWN, "product_thresholds": own}
         else:
             self.manifest.threshold_for(product)
-            change = {"product_thresholds": {product: calibrated.get(product, DECISION)}}
+            change = {"product_thresholds": {product: trained.get(product, DECISION)}}
         return self._with(change, "the thresholds of training cannot be set", "build the bundle again", "reset")
 
     def save(self, *, by: str | None = None, why: str = "", over: Bundle | None = None) -> Bundle:

@@ -8,11 +8,11 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import require_whole
 from ..errors import ConfigError, DataError
 from ..image import to_uint8
 from ..opencv import cv2
 from ..outside.shown import brief
-from .arguments import require_whole
 from .frame import misfit
 from .manifest import InputSpec
 

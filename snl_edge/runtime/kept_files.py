@@ -76,7 +76,7 @@ def tell_what_is_gone(before: Bundle) -> None:
 
 def _tells_of(before: Manifest, now: Manifest) -> bool:
     """Whether what was measured with one bundle holds for the other, as far as its model goes."""
-    names = ("weights_sha256", "calibration", "threshold", "product_thresholds", "unknown_limit")
+    names = ("weights_sha256", "score_scale", "threshold", "product_thresholds", "unknown_limit")
     return now.weights_sha256 is not None and all(getattr(before, name) == getattr(now, name) for name in names)
 
 

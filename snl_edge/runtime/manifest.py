@@ -21,10 +21,11 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from snl_edge.scoring.scale import DECISION, ScoreCalibration
+from snl_edge.scoring.scale import DECISION, ScoreScale
 
 from ..errors import BundleError, ConfigError
 from ..outside.files import MOST_HASHED, opened
+from ..outside.json_text import faults
 from ..outside.shown import brief
 
 SCHEMA_VERSION = 3
@@ -139,7 +140,7 @@ class ProductReference(BaseModel):
 
     images: int = Field(gt=0)
     features: dict[Literal["score", "product_distance", "brightness", "focus"], Spread]
-    """Score and distance on the calibrated scale; mean brightness (0 to 255) and variance of the Laplacian of the
+    """Score and distance on the score scale; mean brightness (0 to 255) and variance of the Laplacian of the
     model's input."""
 
 
@@ -178,12 +179,12 @@ class Lineage(BaseModel):
 
 
 class BundleContent(BaseModel):
-    """What whoever writes a bundle says of its graphs. All thresholds are on the calibrated scale.
+    """What whoever writes a bundle says of its graphs. All thresholds are on the score scale.
 
     Each product has its own there as training set it; 0.5 decides on parts of a product without one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     name: str = Field(min_length=1)
     input: InputSpec
@@ -195,10 +196,12 @@ class BundleContent(BaseModel):
     reject_limits: dict[str, PositiveFinite] = {}
     """Product distances up to which a part whose score is above the threshold is a reject of the nearest product, not
     unknown. A single product needs none, there being no other; none in bundles of before."""
-    calibration: ScoreCalibration
-    """Of the FP32 graph; what thresholds in force refer to."""
-    calibrations: dict[Precision, ScoreCalibration] = {}
-    """Of graphs whose own scores were calibrated."""
+    score_scale: ScoreScale = Field(validation_alias="calibration", serialization_alias="calibration")
+    """Of the FP32 graph; what thresholds in force refer to. Files call it ``calibration``, of old."""
+    score_scales: dict[Precision, ScoreScale] = Field(
+        default={}, validation_alias="calibrations", serialization_alias="calibrations"
+    )
+    """Of graphs that have one of their own."""
     parity: dict[Precision, dict[str, JsonValue]] = {}
     gates: dict[GateName, dict[str, JsonValue]] = {}
     """What the accuracy gate measured of each graph."""
@@ -229,7 +232,7 @@ class BundleContent(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise BundleError("this bundle would not be valid", first_faults(error), "correct what is named") from error
+            raise BundleError("this bundle would not be valid", faults(error), "correct what is named") from error
 
 
 class Manifest(BundleContent):
@@ -285,7 +288,7 @@ class Manifest(BundleContent):
         """The threshold in force for ``product``; for ``None``, the bundle's own.
 
         A graph of another ``precision`` scores a product's good parts a little higher or lower than FP32 does; if its
-        own calibration says so, the threshold moves along.
+        own score scale says so, the threshold moves along.
 
         Raises:
             ConfigError: the model was not trained for this product.
@@ -299,8 +302,8 @@ class Manifest(BundleContent):
                 "give one of these",
             )
         own, common = (
-            calibration.product_thresholds.get(product)
-            for calibration in (self.calibrations.get(precision, self.calibration), self.calibration)
+            scale.product_thresholds.get(product)
+            for scale in (self.score_scales.get(precision, self.score_scale), self.score_scale)
         )
         shift = own / common if own and common else 1.0
         return shift * self.product_thresholds.get(product, self.threshold)
@@ -313,11 +316,3 @@ def sha256_of(path: Path) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
-
-
-def first_faults(error: ValidationError, limit: int = 3) -> str:
-    """The first faults that pydantic found, in one line: where, what is wrong."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    named = [f"{'.'.join(map(str, fault['loc'])) or 'content'}: {fault['msg']}" for fault in faults[:limit]]
-    more = f" (and {len(faults) - limit} more)" if len(faults) > limit else ""
-    return "; ".join(named) + more

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from ..contract.run_folder import CHECKPOINT
 from ..errors import BundleError
 from ..outside.files import read_bytes
-from ..outside.json_text import parse_json
-from .manifest import FILE, SCHEMA_VERSION, WITHOUT_DIGEST, Manifest, first_faults, sha256_of
+from ..outside.json_text import faults, parse_json
+from .manifest import FILE, SCHEMA_VERSION, WITHOUT_DIGEST, Manifest, sha256_of
 from .remedies import BUNDLE, build_command, bundle_anew
 
 
@@ -41,7 +41,7 @@ def manifest_text(manifest: Manifest) -> str:
     Raises:
         ValueError: a number in it is none.
     """
-    content = parse_json(manifest.model_dump_json())
+    content = parse_json(manifest.model_dump_json(by_alias=True))
     first = {"schema_version": content["schema_version"], "digest": digest_of(content)}
     return json.dumps(first | content | first, indent=2, ensure_ascii=False) + "\n"
 
@@ -91,7 +91,7 @@ def parse_manifest(text: bytes, path: Path) -> Manifest:
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        raise BundleError(f"{path} is not valid", first_faults(error), remedy) from error
+        raise BundleError(f"{path} is not valid", faults(error), remedy) from error
 
 
 def root_of(path: Path, manifest: Manifest) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 
 from ..contract.run_folder import CHECKPOINT
 from ..errors import BundleError
@@ -39,13 +39,13 @@ def _why(bundle: Path, manifest: Manifest) -> str:
     run = real_path(bundle).parent
     try:
         checkpoint = read_json(run / CHECKPOINT)
-        calibration = ScoreCalibration.model_validate(checkpoint["calibration"])
+        score_scale = ScoreScale.model_validate(checkpoint["calibration"])
         weights = str(checkpoint["weights_sha256"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return ""  # no run, or one that cannot be read: whoever needs the run says so
     if manifest.weights_sha256 not in (None, weights):
         return "the run was trained again since, or what it ignores was changed"
-    return "" if manifest.calibration == calibration else "the run's thresholds were set again since"
+    return "" if manifest.score_scale == score_scale else "the run's thresholds were set again since"
 
 
 def _fix(bundle: Path) -> str:

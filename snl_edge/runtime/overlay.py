@@ -43,7 +43,7 @@ def draw_overlay(
 
     Args:
         image: ``uint8 [H, W, 3]`` RGB, of any size; not changed.
-        anomaly_map: ``float32 [h, w]`` on the calibrated scale; resized to the picture.
+        anomaly_map: ``float32 [h, w]`` on the score scale; resized to the picture.
         threshold: the verdict's threshold on the same scale, above zero.
         ignored: ``bool [h, w]`` of the map, what did not count (`ignored_in` tells it of a map): grey and hatched.
 

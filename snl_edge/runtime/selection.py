@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from ..arguments import require_text, require_whole
 from ..errors import BackendError, ConfigError
 from ..outside.shown import brief
-from .arguments import MOST_BATCH, MOST_THREADS, require_whole
+from .arguments import MOST_BATCH, MOST_THREADS
 from .backend import BACKENDS, Backend, BackendKind, backend_kind, require
 from .bundle import Bundle
 from .engine_record import EngineRecord
@@ -46,6 +47,7 @@ def select_backend(
         BundleError: the bundle has no graph of this precision.
         EngineError: the engine or graph cannot be loaded.
     """
+    backend, precision = require_text(backend, "backend"), require_text(precision, "precision")
     if precision not in ("auto", *get_args(Precision)):
         raise ConfigError(f"unknown precision {brief(precision)}", fix=f"choose auto, {', '.join(get_args(Precision))}")
     device = require_whole(device, "the number of a GPU", 0, MOST_THREADS)

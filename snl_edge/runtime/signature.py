@@ -17,8 +17,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import BundleError, ConfigError, EngineError
-from ..outside.json_text import read_json
-from .manifest import RelativePath, Sha256, first_faults, sha256_of
+from ..outside.json_text import faults, read_json
+from .manifest import RelativePath, Sha256, sha256_of
 from .manifest_file import canonical
 from .signing_keys import trusted_keys
 from .threshold_history import Words
@@ -105,7 +105,7 @@ def read_signature(bundle: Path) -> Signature | None:
     except OSError as error:
         raise BundleError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
     except ValueError as error:
-        why = first_faults(error) if isinstance(error, ValidationError) else str(error)
+        why = faults(error) if isinstance(error, ValidationError) else str(error)
         raise BundleError(f"{path} is damaged", why, _again(bundle)) from error
 
 

@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from ..atomic import write_text
 from ..errors import ConfigError
+from ..outside.json_text import faults
 from ..provenance import now, who
 from .bundle import Bundle
 from .engine_record import read_engine
-from .manifest import first_faults, sha256_of
+from .manifest import sha256_of
 from .signature import ANYBODY, FILE, Signature, decides
 from .signing_keys import read_private_key
 
@@ -40,7 +41,7 @@ def sign_bundle(path: Path, key_file: Path, by: str | None = None) -> Signature:
             signature="0" * 128,
         )
     except ValidationError as error:
-        raise ConfigError("this cannot be signed", first_faults(error), "say it otherwise") from error
+        raise ConfigError("this cannot be signed", faults(error), "say it otherwise") from error
     signature = unsigned.model_copy(update={"signature": key.sign(unsigned.signed).hex()})
     write_text(bundle.path / FILE, signature.model_dump_json(indent=2) + "\n")
     return signature

@@ -20,11 +20,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ..errors import BundleError, ConfigError, OutputError
 from ..outside.files import MOST_TEXT, readable_size
-from ..outside.json_text import parse_json
+from ..outside.json_text import faults, parse_json
 from ..provenance import now
 from .file_lock import locked
 from .manifest import FILE as MANIFEST
-from .manifest import Manifest, Sha256, first_faults
+from .manifest import Manifest, Sha256
 from .manifest_file import canonical, read_manifest, root_of
 from .thresholds import Thresholds
 
@@ -250,7 +250,7 @@ def _next(root: str, history: History, present: Manifest, wanted: Wanted) -> Cha
             previous=history.changes[-1].digest if history.changes else root,
         )
     except ValidationError as error:
-        raise ConfigError("this change cannot be put on record", first_faults(error), "say it otherwise") from error
+        raise ConfigError("this change cannot be put on record", faults(error), "say it otherwise") from error
 
 
 def _digest(change: Change) -> str:
@@ -268,7 +268,7 @@ def _line(line: bytes) -> Change | str:
         if change.text().encode() != line:
             return "it is not as it was written"
     except ValidationError as error:
-        return first_faults(error)
+        return faults(error)
     except ValueError as error:  # no UTF-8, no JSON
         return str(error)
     return change if change.digest == _digest(change) else "its digest is not that of what it says"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from snl_edge.scoring.basis import percent
-from snl_edge.scoring.scale import DECISION, ScoreCalibration
+from snl_edge.scoring.scale import DECISION, ScoreScale
 
 from .bundle import Bundle
 from .thresholds import Thresholds
@@ -21,12 +21,12 @@ def threshold_table(bundle: Bundle) -> list[str]:
     }
     setters = {product: change.author for product, change in last.items() if change is not None}
     in_force = {product: manifest.threshold_for(product) for product in manifest.products}
-    return threshold_rows(manifest.products, manifest.calibration, in_force, setters)
+    return threshold_rows(manifest.products, manifest.score_scale, in_force, setters)
 
 
 def threshold_rows(
     products: Sequence[str],
-    calibration: ScoreCalibration,
+    score_scale: ScoreScale,
     in_force: Mapping[str, float] | None = None,
     setters: Mapping[str, str] | None = None,
 ) -> list[str]:
@@ -34,11 +34,11 @@ def threshold_rows(
 
     What was found in training says nothing of a threshold ``in_force`` that one of the ``setters`` set since.
     """
-    chosen = {product: calibration.product_thresholds.get(product, DECISION) for product in products}
+    chosen = {product: score_scale.product_thresholds.get(product, DECISION) for product in products}
     cells = [
         HEADINGS,
         *(
-            (p, *_vouched(calibration, p, own, (in_force or chosen)[p], (setters or {}).get(p, "hand")))
+            (p, *_vouched(score_scale, p, own, (in_force or chosen)[p], (setters or {}).get(p, "hand")))
             for p, own in chosen.items()
         ),
     ]
@@ -52,8 +52,8 @@ def threshold_rows(
     ]
 
 
-def _vouched(calibration: ScoreCalibration, product: str, chosen: float, now: float, by: str) -> tuple[str, ...]:
-    basis = calibration.product_bases.get(product)
+def _vouched(score_scale: ScoreScale, product: str, chosen: float, now: float, by: str) -> tuple[str, ...]:
+    basis = score_scale.product_bases.get(product)
     if now != chosen:
         return f"{now:.3f}", *["–"] * 4, f"set by {by} (training chose {chosen:.3f})"
     if basis is None:

@@ -11,7 +11,7 @@ from .manifest import Limit, Manifest
 
 
 class Thresholds(BaseModel):
-    """Some of a bundle's thresholds, on the calibrated scale; those that are not here are not spoken of."""
+    """Some of a bundle's thresholds, on the score scale; those that are not here are not spoken of."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -13,8 +13,8 @@ from .thresholds import Thresholds
 
 UNKNOWN = "(unknown product)"
 LOWEST, LARGEST = 1 / 3, 1.5
-"""Usual thresholds, in calibrated ones. Far below most good parts are stopped, which is soon seen; above, defects pass
-unseen, and a picture of anything at all may score no more than a few times the calibrated threshold."""
+"""Usual thresholds, in those of training. Far below most good parts are stopped, which is soon seen; above, defects
+pass unseen, and a picture of anything at all may score no more than a few times training's threshold."""
 FAR = 3.0
 """An unknown limit so many times the default, or its inverse, is not a usual one."""
 
@@ -47,9 +47,9 @@ class Tuning:
         return str(self.thresholds)
 
 
-def calibrated_threshold(manifest: Manifest, product: str) -> float:
-    """The threshold of ``product`` that training chose, on the calibrated scale."""
-    return manifest.calibration.product_thresholds.get(product, DECISION)
+def trained_threshold(manifest: Manifest, product: str) -> float:
+    """The threshold of ``product`` that training chose, on the score scale."""
+    return manifest.score_scale.product_thresholds.get(product, DECISION)
 
 
 def tuning_of(manifest: Manifest) -> Tuning:
@@ -58,7 +58,7 @@ def tuning_of(manifest: Manifest) -> Tuning:
         {
             product: value
             for product, value in manifest.product_thresholds.items()
-            if value != calibrated_threshold(manifest, product)
+            if value != trained_threshold(manifest, product)
         },
         None if manifest.threshold == DECISION else manifest.threshold,
         None if manifest.unknown_limit == KNOWN else manifest.unknown_limit,
@@ -67,8 +67,8 @@ def tuning_of(manifest: Manifest) -> Tuning:
 
 def usual_range(manifest: Manifest, product: str | None) -> tuple[float, float]:
     """Between which thresholds of ``product`` (None: of products without one) nobody needs to be asked twice."""
-    calibrated = DECISION if product is None else calibrated_threshold(manifest, product)
-    return LOWEST * calibrated, LARGEST * calibrated
+    trained = DECISION if product is None else trained_threshold(manifest, product)
+    return LOWEST * trained, LARGEST * trained
 
 
 def unusual(manifest: Manifest, product: str | None, value: float | None = None) -> str:
@@ -85,7 +85,7 @@ def unusual(manifest: Manifest, product: str | None, value: float | None = None)
         return ""
     verdict = "few defects will be rejected" if value > largest else "most good parts will be rejected"
     ratio = value / (largest / LARGEST)
-    return f"{value:.3g} is {ratio:.3g} times the calibrated threshold of {product or 'unknown products'}: {verdict}"
+    return f"{value:.3g} is {ratio:.3g} times training's threshold of {product or 'unknown products'}: {verdict}"
 
 
 def unusual_limit(value: float) -> str:

@@ -71,7 +71,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is decided about one frame; score and threshold are on the calibrated scale."""
+    """What is decided about one frame; score and threshold are on the score scale."""
 
     kind: VerdictKind
     """``unknown``: like no product that the model learned, or taken for another one than the caller named, so neither

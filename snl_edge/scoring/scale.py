@@ -1,4 +1,4 @@
-"""The scale on which 0.5 decides: calibrated = 0.5 · raw / raw threshold.
+"""The scale on which 0.5 decides: score = 0.5 · raw / raw threshold.
 
 One gain for map and score keeps their order and their zero (a perfect student scores 0), so a pixel above
 0.5 on the map is a pixel that by itself would reject the part.
@@ -16,18 +16,18 @@ from .threshold import choose_product_thresholds, choose_threshold, pool_scores
 
 PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 DECISION = 0.5
-"""The default threshold on the calibrated scale."""
+"""The default threshold on the score scale."""
 
 
-class ScoreCalibration(BaseModel):
-    """How the raw score became the calibrated one, and what the thresholds rest on."""
+class ScoreScale(BaseModel):
+    """How a raw score becomes one on this scale, and what the thresholds rest on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     raw_threshold: PositiveNumber
-    """For a part of unknown product: 0.5 on the calibrated scale."""
+    """For a part of unknown product: 0.5 on the score scale."""
     product_thresholds: dict[str, PositiveNumber] = {}
-    """For a part of known product, on the calibrated scale."""
+    """For a part of known product, on the score scale."""
     false_reject_budget: float = Field(ge=0, le=1)
     good_images: int = Field(ge=0)
     """Held-out images and left-out training images together."""
@@ -38,17 +38,17 @@ class ScoreCalibration(BaseModel):
 
     @property
     def gain(self) -> float:
-        """Factor from the raw to the calibrated scale."""
+        """Factor from the raw to the score scale."""
         return DECISION / self.raw_threshold
 
 
-def calibrate_scores(
+def fit_score_scale(
     held_out: Mapping[str, Sequence[float]],
     left_out: Mapping[str, Sequence[float]],
     false_reject_budget: float,
     cut: Mapping[str, int] | None = None,
-) -> ScoreCalibration:
-    """The calibration from raw scores, by product, of good images; one score for each part, however many show it.
+) -> ScoreScale:
+    """The scale from raw scores, by product, of good images; one score for each part, however many show it.
 
     Args:
         held_out: scores of images that nothing was fitted to.
@@ -62,7 +62,7 @@ def calibrate_scores(
     good = pool_scores(held_out, left_out)
     common = choose_threshold([score for scores in good.scores.values() for score in scores], false_reject_budget)
     products = choose_product_thresholds(good.scores, false_reject_budget, good.level_variance, cut)
-    return ScoreCalibration(
+    return ScoreScale(
         raw_threshold=common.value,
         product_thresholds={name: DECISION * own.value / common.value for name, own in products.items()},
         false_reject_budget=false_reject_budget,

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from .. import __version__
 from ..errors import ConfigError, OutputError, SnlEdgeError
 from ..runtime.tuning import usual_range
+from ..version import __version__
 from .capture.camera import Camera
 from .capture.triggers import Software
 from .config.line_config import LineConfig

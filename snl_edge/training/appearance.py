@@ -44,7 +44,7 @@ def measure_appearance(
 
 
 def reference_of(figures: Figures, gain: float) -> dict[str, ProductReference]:
-    """How each product's figures spread; scores by ``gain`` from the raw to the calibrated scale."""
+    """How each product's figures spread; scores by ``gain`` from raw scores to those on the score scale."""
     return {
         product: ProductReference.model_validate(
             {

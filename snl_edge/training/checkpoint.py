@@ -18,7 +18,7 @@ from snl_edge.outside.files import reason
 from snl_edge.outside.json_text import faults, read_model
 from snl_edge.outside.tensor_file import read_safetensors
 from snl_edge.runtime.manifest import ProductReference, sha256_of
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 
 from .config import TrainingConfig
 from .tensors import save_tensors
@@ -27,14 +27,15 @@ from .tensors import save_tensors
 class Checkpoint(BaseModel):
     """What ``checkpoint.json`` holds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     schema_version: Literal[4] = 4
     model: SnlConfig
     training: TrainingConfig
     products: tuple[str, ...]
     training_images: int
-    calibration: ScoreCalibration
+    score_scale: ScoreScale = Field(validation_alias="calibration", serialization_alias="calibration")
+    """Files call it ``calibration``, of old."""
     reference: dict[str, ProductReference] | None = None
     """What good parts look like, by product; None in runs from before it was measured."""
     doubts: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
     With it the folder goes from one model to the next: what it names was written before, under names of its own.
     """
     target = folder / CHECKPOINT
-    write_text(target, checkpoint.model_dump_json(indent=2) + "\n")
+    write_text(target, checkpoint.model_dump_json(indent=2, by_alias=True) + "\n")
     found = {path for pattern in ("weights-*.safetensors", IMAGES, "images-*.json") for path in folder.glob(pattern)}
     for stale in found - {folder / checkpoint.weights, folder / checkpoint.images}:
         stale.unlink()

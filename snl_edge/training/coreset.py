@@ -78,7 +78,12 @@ def fill_memory(
 def farthest_points(
     points: Tensor, count: int, seed: int, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Tensor:
-    """Indices ``int64 [count]`` of ``points`` ``[N, C]``, each the farthest from all before it (k-centre greedy)."""
+    """Indices ``int64 [count]`` of ``points`` ``[N, C]``, each the farthest from all before it (k-centre greedy).
+
+    For tens of thousands of patches, on the model's device: in a random projection, in the points' own precision, from
+    the first point on. The few images that INT8's ranges are measured on are chosen exactly
+    (``calibration.images.spread_out``): other picks, on which ranges rest byte for byte.
+    """
     generator = torch.Generator().manual_seed(seed)
     projection = torch.randn(points.shape[1], PROJECTION, generator=generator).to(points) / PROJECTION**0.5
     projected = points @ projection

@@ -14,7 +14,6 @@ from snl_edge.data.loader import ImageStore
 from snl_edge.model.snl import Snl
 from snl_edge.progress import console, progress_bar
 
-from .calibrate import ImageSets, calibrate, fit_map_weights
 from .camera_changes import features_with_copies, memory_weights, with_copies
 from .checkpoint import Checkpoint, ignored_shares, save_weights
 from .config import TrainingConfig
@@ -33,6 +32,7 @@ from .review import PLACE, Verdict, write_review
 from .second_look import look_again
 from .switch import staging, switch
 from .threshold_findings import threshold_findings
+from .thresholds import ImageSets, fit_map_weights, fit_thresholds
 from .tight_regions import tight_region_findings
 
 
@@ -71,9 +71,9 @@ def finish(
     if prepared.roles != roles:
         sets = ImageSets.of(store, prepared.entries)
         fit_memory(model, source, sets, prepared.indices("trained"), training)
-    calibration, reference = calibrate(model, sets, training)
+    score_scale, reference = fit_thresholds(model, sets, training)
     products = tuple(sorted({sample.product for sample in store.samples}))
-    few = threshold_findings(calibration)
+    few = threshold_findings(score_scale)
     tight = tight_region_findings(model, (sets.held_out, sets.thresholds), products, training.batch_size)
     say([*suspicious, *few, *tight], before=len(prepared.findings))
     findings = by_gravity([*prepared.findings, *prepared.read, *suspicious, *few, *tight])
@@ -83,7 +83,7 @@ def finish(
         training=training,
         products=products,
         training_images=len(sets.trained),
-        calibration=calibration,
+        score_scale=score_scale,
         reference=reference,
         doubts=tuple(finding.text for finding in findings),
         ignored=ignored_shares(model, products),

@@ -17,11 +17,11 @@ from snl_edge.image import read_image, save_png
 from snl_edge.progress import console
 from snl_edge.runtime.overlay import draw_ignored
 
-from .calibrate import recalibrated
 from .checkpoint import Checkpoint, read_checkpoint, verify_checkpoint
 from .reference import FOLDER as REFERENCE
 from .run_folder import remove_outdated
 from .switch import staging, switch
+from .thresholds import refitted
 
 FOLDER, PICTURES = "ignored", "ignored-pictures"
 """Of masks in a run folder, which `--ignore` takes again, and of pictures that show what its products ignore."""
@@ -74,7 +74,7 @@ def change_regions(
     Raises:
         CheckpointError: the run cannot be read.
         ConfigError: it has no such product.
-        DataError: as :func:`snl_edge.training.calibrate.recalibrated`.
+        DataError: as :func:`snl_edge.training.thresholds.refitted`.
     """
     regions, checkpoint = regions_of(run), read_checkpoint(run)
     if product not in checkpoint.products:
@@ -87,7 +87,7 @@ def change_regions(
         regions[product] = region
     with staging(run) as stage:
         draw_regions(stage, regions, run / REFERENCE)
-        changed = recalibrated(run, dataset, stack_regions(regions, checkpoint.products, checkpoint.model.size))
+        changed = refitted(run, dataset, stack_regions(regions, checkpoint.products, checkpoint.model.size))
         switch(changed, stage, run, (FOLDER, PICTURES))
     return changed, remove_outdated(run)
 

@@ -1,4 +1,4 @@
-"""The training loop: good images in, a calibrated checkpoint out."""
+"""The training loop: good images in, a checkpoint with thresholds out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from snl_edge.model.teacher import STRIDES
 from snl_edge.progress import console, progress_bar
 
 from . import resume as resume_state
-from .calibrate import ImageSets
 from .checkpoint import Checkpoint
 from .config import TrainingConfig
 from .corruption import corrupt
@@ -39,6 +38,7 @@ from .resume import RunState, load_state, run_identity, save_state
 from .review import read_review
 from .run_folder import remove_outdated, require_free
 from .start import take_student
+from .thresholds import ImageSets
 
 SAVE_SECONDS = 60.0
 """Most work that a power cut can cost."""

@@ -238,16 +238,16 @@ def _overlays(
 ) -> dict[Path, NDArray[np.uint8]]:
     """The images at ``chosen`` with the heatmap that they would have if their part had not been learned."""
     device = next(model.parameters()).device
-    calibration = checkpoint.calibration
+    score_scale = checkpoint.score_scale
     drawn: dict[Path, NDArray[np.uint8]] = {}
     for i in chosen:
         pixels = torch.from_numpy(store.batch([i])).to(device)
         left_out = torch.tensor([images[i].group], dtype=torch.int32, device=device)
-        heat = model(pixels, left_out if model.memory is not None else None)[0][0].cpu().numpy() * calibration.gain
+        heat = model(pixels, left_out if model.memory is not None else None)[0][0].cpu().numpy() * score_scale.gain
         path = store.samples[i].path
         finite = np.nan_to_num(heat, nan=0.0, posinf=10.0)
         # Why an image stands out must be seen of one below the threshold, too: its strangest place is always hot.
-        limit = min(calibration.product_thresholds.get(images[i].product, 0.5), STRANGE * float(finite.max()) + 1e-6)
+        limit = min(score_scale.product_thresholds.get(images[i].product, 0.5), STRANGE * float(finite.max()) + 1e-6)
         ignored = ignored_in(finite) if checkpoint.ignored else None
         drawn[path] = draw_overlay(fit_to_input(store.samples[i].read(), store.size), finite, limit, ignored)
     return drawn

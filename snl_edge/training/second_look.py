@@ -18,12 +18,12 @@ from snl_edge.data.loader import ImageStore
 from snl_edge.model.snl import Snl
 from snl_edge.progress import progress_bar
 
-from .calibrate import judge
 from .config import TrainingConfig
 from .image_record import ImageEntry
 from .preparation import Prepared
 from .screening import contamination_findings, standing_out
 from .split import Role
+from .thresholds import judge
 
 CANDIDATE = 0.7
 """How far an image must stand out before training (:func:`.screening.standing_out`) for a second look."""

@@ -59,7 +59,7 @@ def quality(
         "agreement": agreement(run, bundle, dataset.test),
         "training_seconds": checkpoint.seconds,
         "training_revision": checkpoint.revision,
-        "calibration": checkpoint.calibration.model_dump(),
+        "calibration": checkpoint.score_scale.model_dump(),
         "bundle": bundle_summary(bundle),
     }
     path = save_result(
@@ -76,7 +76,7 @@ def quality(
 
 
 def agreement(run: Path, bundle: Path, samples: Sequence[Sample], most: int = 100) -> dict[str, dict[str, float]]:
-    """How far each way to run the model is from PyTorch on up to ``most`` test images, on the calibrated scale.
+    """How far each way to run the model is from PyTorch on up to ``most`` test images, on the score scale.
 
     ``fp16_rounded`` is the FP16 graph with its roundings shown on a CPU; ``flips`` counts verdicts that change
     though the score is further than 5e-3 from the threshold.
@@ -84,7 +84,7 @@ def agreement(run: Path, bundle: Path, samples: Sequence[Sample], most: int = 10
     model, checkpoint = load_model(run)
     chosen = samples[:: max(1, len(samples) // most)]
     images = np.stack([fit_to_input(sample.read(), checkpoint.model.size) for sample in chosen])
-    expected = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
+    expected = run_pytorch(FusedGraph(model, checkpoint.score_scale.gain).eval(), images)
     answers = {"fp16_rounded": run_graph(read_graph(Bundle.open(bundle).graph("fp16")), images)}
     for backend in ("onnxruntime", "openvino"):
         with Detector.load(bundle, backend=backend, precision="fp32") as detector:

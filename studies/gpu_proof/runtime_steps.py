@@ -29,7 +29,7 @@ def driver(settings: ProofSettings) -> None:
     """pycuda on the driver: context, copies there and back, events, threads, the GPU's ceilings, NVML."""
     from pycuda import driver as cuda_driver  # pyright: ignore[reportMissingImports]
 
-    from snl_edge.benchmarks.gpu_ceilings import measure_gpu_ceilings
+    from snl_edge.benchmarks.ceilings import measure_gpu_ceilings
     from snl_edge.machine.nvml import find_gpu
     from snl_edge.runtime import cuda
     from snl_edge.runtime.cuda_memory import Buffer

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
+import os
 
 from . import runtime_steps, torch_steps
-from .settings import settings_of_this_step
+from .settings import VARIABLE, settings_of_this_step
 
 STEPS = {
     "driver": runtime_steps.driver,
@@ -19,4 +20,12 @@ STEPS = {
 }
 
 if __name__ == "__main__":
-    STEPS[sys.argv[1]](settings_of_this_step(), *sys.argv[2:])
+    parser = argparse.ArgumentParser(
+        "studies.gpu_proof.step", description="One step of studies.gpu_proof.run, which starts it with its settings."
+    )
+    parser.add_argument("name", metavar="NAME", choices=STEPS, help=", ".join(STEPS))
+    parser.add_argument("preset", metavar="PRESET", nargs="*", help="of the steps that take one")
+    asked = parser.parse_args()
+    if VARIABLE not in os.environ:
+        parser.error(f"{VARIABLE} is not set: start studies.gpu_proof.run, which sets it")
+    STEPS[asked.name](settings_of_this_step(), *asked.preset)

@@ -5,6 +5,7 @@ It says what became of each by a letter on stdout, so that the parent knows at w
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -103,6 +104,11 @@ def _outcome(parser: Parser, path: Path) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    name, seed, first, count, findings = sys.argv[1:]
+    asked = argparse.ArgumentParser("studies.hostile.child", description="Inputs of one parser; the fuzz starts it.")
+    asked.add_argument("name", metavar="PARSER", choices=PARSERS, help=", ".join(PARSERS))
+    for number, meaning in (("seed", "of the mutations"), ("first", "number of an input"), ("count", "of inputs")):
+        asked.add_argument(number, metavar=number.upper(), type=int, help=meaning)
+    asked.add_argument("findings", metavar="FILE", type=Path, help="JSON lines are added to it")
+    given = vars(asked.parse_args())
     with contextlib.redirect_stdout(sys.stderr):  # only letters go to stdout
-        main(name, int(seed), int(first), int(count), Path(findings))
+        main(**given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
@@ -231,4 +232,7 @@ _NUMBERS = {
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        "studies.hostile.commands", description="Commands with broken files; JSON on stdout. The fuzz starts it."
+    ).parse_args()
     main()

@@ -122,7 +122,7 @@ def _engine(path: Path) -> object:
 def _checkpoint(path: Path) -> object:
     from snl_edge.training.checkpoint import read_checkpoint
 
-    return read_checkpoint(path.parent).calibration.gain
+    return read_checkpoint(path.parent).score_scale.gain
 
 
 def _run_images(path: Path) -> object:
@@ -241,11 +241,11 @@ def _graph(path: Path) -> object:
 
 
 def _manifests() -> list[bytes]:
-    calibration = json.loads(seeds.calibration().model_dump_json())
+    score_scale = json.loads(seeds.score_scale().model_dump_json())
     graph = hashlib.sha256(b"").hexdigest()
     manifest = {
         **{"schema_version": 2, "name": "gear", "created": "2026-11-28T12:00:00+00:00", "products": ["gear", "nut"]},
-        **{"input": {"height": 64, "width": 64, "max_batch": 8}, "calibration": calibration},
+        **{"input": {"height": 64, "width": 64, "max_batch": 8}, "calibration": score_scale},
         **{"threshold": 0.5, "product_thresholds": {"gear": 0.6}, "graphs": {"fp32": "fp32.onnx"}},
         **{"files": {"fp32.onnx": graph}, "reject_limits": {"nut": 1.2}},
     }

@@ -24,7 +24,7 @@ from snl_edge.runtime.manifest import InputSpec, Manifest
 from snl_edge.runtime.manifest_file import manifest_text
 from snl_edge.runtime.threshold_history import Wanted, history_text
 from snl_edge.runtime.thresholds import Thresholds
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 
 SIDE = 48
 _SHA = "0" * 64
@@ -146,9 +146,9 @@ def reviews() -> list[bytes]:
     return [f"image,product,standing,verdict,sha256\na.png,gear,1.5,good,{digest}\nb.png,gear,1.2,,{_SHA}\n".encode()]
 
 
-def calibration() -> ScoreCalibration:
+def score_scale() -> ScoreScale:
     """Of a model of the product gear."""
-    return ScoreCalibration(raw_threshold=1.0, false_reject_budget=0.01, good_images=20, method="quantile")
+    return ScoreScale(raw_threshold=1.0, false_reject_budget=0.01, good_images=20, method="quantile")
 
 
 def manifests(bundle: Path) -> list[bytes]:
@@ -163,7 +163,7 @@ def built() -> Manifest:
         created=_WHEN,
         products=("gear", "nut"),
         input=InputSpec(height=64, width=64, max_batch=8),
-        calibration=calibration(),
+        score_scale=score_scale(),
         product_thresholds={"gear": 0.6},
         graphs={"fp32": "fp32.onnx"},
         files={"fp32.onnx": hashlib.sha256(b"").hexdigest()},
@@ -276,7 +276,7 @@ def checkpoints() -> list[bytes]:
         training=TrainingConfig(),
         products=("gear",),
         training_images=20,
-        calibration=calibration(),
+        score_scale=score_scale(),
         weights="weights-0.safetensors",
         weights_sha256=_SHA,
         seconds=1.0,
@@ -285,7 +285,7 @@ def checkpoints() -> list[bytes]:
         machine={"cores": 2},
         versions={},
     )
-    return [made.model_dump_json().encode()]
+    return [made.model_dump_json(by_alias=True).encode()]
 
 
 def run_images() -> list[bytes]:

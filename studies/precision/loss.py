@@ -45,7 +45,7 @@ def measure(
     found, training = find_images(run, dataset), checkpoint.training
     table, chosen = table_for(exact, run, None, found.of("trained"))
     images = gate_images(dataset.test, found.of("gate"))
-    qualifier = Qualifier(exact, checkpoint.calibration, images, found.of("held_out"))
+    qualifier = Qualifier(exact, checkpoint.score_scale, images, found.of("held_out"))
     half = qualifier.qualify(graphs["fp16"], "fp16")
     int8, _ = qualifier.qualify_int8(table, chosen)
     on_openvino: dict[str, dict[str, Any]] = {}
@@ -88,7 +88,7 @@ def measure(
 def run_by_onnxruntime(graph: Path, qualifier: Qualifier, qualified: Qualified) -> GateReport:
     """The INT8 graph as ONNX Runtime runs it in a bundle, with its own INT8 kernels."""
     backend = OnnxRuntimeBackend(graph, "int8", 1)
-    limits = qualified.calibration.product_thresholds
+    limits = qualified.score_scale.product_thresholds
     with progress_bar("judging with ONNX Runtime's INT8") as report:
         found = judge(
             backend.infer,

@@ -23,8 +23,7 @@ from snl_edge.benchmarks.contender import Contender
 from snl_edge.benchmarks.detector_subject import DetectorSpec
 from snl_edge.benchmarks.figures import end_to_end
 from snl_edge.benchmarks.latency import paired_ratio
-from snl_edge.benchmarks.noise import Watch
-from snl_edge.benchmarks.system import describe_system
+from snl_edge.benchmarks.system import Watch, describe_system
 from snl_edge.benchmarks.worker import SubjectSpec
 from snl_edge.cli.options import parse_size
 from snl_edge.errors import ConfigError, SnlEdgeError

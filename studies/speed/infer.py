@@ -23,9 +23,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from snl_edge.benchmarks.noise import Watch
 from snl_edge.benchmarks.results import Result
-from snl_edge.benchmarks.system import describe_system
+from snl_edge.benchmarks.system import Watch, describe_system
 from snl_edge.benchmarks.tables import origin, table
 from snl_edge.contract.graph import Prediction
 from snl_edge.data.parts.products import PRODUCTS

@@ -20,9 +20,8 @@ import typer
 from snl_edge.benchmarks.contender import Contender
 from snl_edge.benchmarks.detector_subject import DetectorSpec
 from snl_edge.benchmarks.graph_counts import count_graph
-from snl_edge.benchmarks.noise import Watch
 from snl_edge.benchmarks.results import Result
-from snl_edge.benchmarks.system import describe_system
+from snl_edge.benchmarks.system import Watch, describe_system
 from snl_edge.benchmarks.tables import origin, table
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.presets import PRESETS

@@ -35,11 +35,11 @@ from snl_edge.model.snl import Snl
 from snl_edge.outside.json_text import faults, read_model
 from snl_edge.progress import console
 from snl_edge.provenance import revision
-from snl_edge.training.calibrate import ImageSets, good_images
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.image_record import find_images
 from snl_edge.training.loop import train
+from snl_edge.training.thresholds import ImageSets, good_images
 
 from ..command import run_command
 from ..result_files import FOLDER, save_result

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from snl_edge.benchmarks.results import Result
 from snl_edge.benchmarks.tables import origin, table
 from snl_edge.scoring.basis import RANGE
-from snl_edge.scoring.scale import calibrate_scores
+from snl_edge.scoring.scale import fit_score_scale
 from snl_edge.scoring.threshold import operating_point
 from snl_edge.training.config import TrainingConfig
 
@@ -132,13 +132,13 @@ def resample(whole: Draw, images: int) -> Iterator[Draw]:
 
 def judge_together(draw: Draw, budget: float) -> Iterator[Kept]:
     """The thresholds that training would have set."""
-    calibration = calibrate_scores(draw.held_out, draw.left_out, budget, draw.cut)
-    for product, value in calibration.product_thresholds.items():
-        basis = calibration.product_bases[product]
+    score_scale = fit_score_scale(draw.held_out, draw.left_out, budget, draw.cut)
+    for product, value in score_scale.product_thresholds.items():
+        basis = score_scale.product_bases[product]
         good, defective = draw.good[product], draw.defective.get(product, [])
         labels = [False] * len(good) + [True] * len(defective)
         scores = [*good, *defective]
-        at = operating_point(scores, labels, value / calibration.gain)
+        at = operating_point(scores, labels, value / score_scale.gain)
         ideal = operating_point(scores, labels, float(np.quantile(good, 1 - budget)))
         yield Kept(
             product, basis.method, at.good, at.false_rejects, at.defective, at.escapes, ideal.escapes, basis.certified

@@ -15,16 +15,15 @@ import pytest
 from contract_graph import HEIGHT, WIDTH, write_contract_graph
 from jetsons import draw_orin_nano, write
 
-from snl_edge.benchmarks import noise
+from snl_edge.benchmarks import system
 from snl_edge.benchmarks.charts import Series, draw_chart, draw_key
+from snl_edge.benchmarks.detector_subject import Turn, frame_pool
 from snl_edge.benchmarks.figures import end_to_end, throttling
-from snl_edge.benchmarks.frames import Turn, frame_pool
 from snl_edge.benchmarks.graph_counts import count_graph
 from snl_edge.benchmarks.latency import alternate, paired_ratio, summarise_latency, unpaired_ratio
 from snl_edge.benchmarks.memory import process_memory
-from snl_edge.benchmarks.meter import Meter
 from snl_edge.benchmarks.roofline import graph_roofline
-from snl_edge.benchmarks.sensors import JetsonSensor, NvmlSensor, RaplSensor, Reading, find_jetson, find_rapl
+from snl_edge.benchmarks.sensors import JetsonSensor, Meter, NvmlSensor, RaplSensor, Reading, find_jetson, find_rapl
 from snl_edge.benchmarks.system import describe_system
 from snl_edge.errors import ExportError
 from snl_edge.machine.nvml import NvmlGpu
@@ -255,8 +254,8 @@ def test_energy_per_image_comes_from_the_counter() -> None:
 def test_a_noisy_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (100.0, 0.0, 0.0))
     ticks = iter([[0] * 8, [50, 0, 0, 40, 0, 0, 0, 10]])
-    monkeypatch.setattr(noise, "_ticks", lambda: next(ticks))
-    watch = noise.Watch()
+    monkeypatch.setattr(system, "_ticks", lambda: next(ticks))
+    watch = system.Watch()
     watch._probes = [1.0, 1.0, 2.0, 1.0]
     said = " ".join(watch.findings()["warnings"])
     assert "something else was running" in said
@@ -266,8 +265,8 @@ def test_a_noisy_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_quiet_machine_is_left_in_peace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
-    monkeypatch.setattr(noise, "_ticks", lambda: [0] * 8)
-    watch = noise.Watch()
+    monkeypatch.setattr(system, "_ticks", lambda: [0] * 8)
+    watch = system.Watch()
     watch._probes = [1.0, 1.01, 1.0]
     assert watch.findings()["warnings"] == []
 

@@ -70,7 +70,7 @@ def qualifier(trained, made, graph, line) -> Qualifier:
     checkpoint, dataset = made[0], open_dataset(line)
     held_out = find_images(trained, dataset).of("held_out")
     unseen = [*held_out, *(sample for sample in dataset.test if sample.is_good)]
-    return Qualifier(graph, checkpoint.calibration, gate_images((), unseen), held_out)
+    return Qualifier(graph, checkpoint.score_scale, gate_images((), unseen), held_out)
 
 
 def ranges_over(graph, images) -> dict[str, float]:
@@ -113,7 +113,7 @@ def test_sound_ranges_pass(qualifier, graph, table):
     qualified = qualifier.qualify(to_int8(graph, table.ranges), "int8")
     assert qualified.report.passed, qualified.report.summary()
     assert qualified.report.judged_on == "good images"
-    assert qualified.calibration != qualifier.calibration  # thresholds are the graph's own
+    assert qualified.score_scale != qualifier.score_scale  # thresholds are the graph's own
 
 
 def test_fp16_passes(qualifier, made):
@@ -147,15 +147,15 @@ def test_int8_becomes_part_of_a_bundle_with_its_own_thresholds(trained, line, tm
     if manifest.passed("openvino_bf16"):
         assert manifest.gates["openvino_bf16"]["ran_on"].startswith("OpenVINO")
         assert manifest.graphs["bf16"] == manifest.graphs["fp16"]
-        scale = manifest.calibrations["bf16"].raw_threshold
-        assert scale == manifest.calibrations["fp16"].raw_threshold  # that of the graph they share
+        scale = manifest.score_scales["bf16"].raw_threshold
+        assert scale == manifest.score_scales["fp16"].raw_threshold  # that of the graph they share
     assert "calibration.json" in manifest.files
     assert manifest.gates["int8"]["failures"] == []
     assert manifest.gates["int8"]["forced"] is False
-    own = manifest.calibrations["int8"].product_thresholds
+    own = manifest.score_scales["int8"].product_thresholds
     for product in manifest.products:
         assert manifest.threshold_for(product, "int8") == pytest.approx(own[product])
-        assert manifest.threshold_for(product) == manifest.calibration.product_thresholds[product]
+        assert manifest.threshold_for(product) == manifest.score_scale.product_thresholds[product]
     changed = bundle.set_threshold(2 * manifest.threshold_for(product), product).manifest
     assert changed.threshold_for(product, "int8") == pytest.approx(2 * own[product])
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -210,7 +210,7 @@ def test_auto_ships_fp16_and_says_why_where_int8_fails(trained, line, table, tmp
     assert {"fp32", "fp16"} <= set(manifest.graphs)
     assert "int8" not in manifest.graphs
     assert best_graph(bundle) == "fp16"
-    assert "int8" not in manifest.calibrations
+    assert "int8" not in manifest.score_scales
     assert "calibration.json" not in manifest.files
     assert manifest.gates["fp16"]["failures"] == []
     refused = manifest.gates["int8"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from snl_edge.bundling.moved_thresholds import recalibrate
+from snl_edge.bundling.moved_thresholds import move_scale
 from snl_edge.calibration import ranges
 from snl_edge.calibration.histogram import BINS, Histogram
 from snl_edge.calibration.images import candidates, choose_images
@@ -20,7 +20,7 @@ from snl_edge.data.samples import Sample
 from snl_edge.errors import ConfigError, DataError
 from snl_edge.export.graphs import make_graphs
 from snl_edge.export.qdq import Layer, find_layers, place, to_int8
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,7 @@ def test_the_guess_takes_away_as_much_damage_as_wanted():
 
 
 def test_thresholds_move_with_the_scores_of_their_product():
-    before = ScoreCalibration(
+    before = ScoreScale(
         raw_threshold=2.0,
         product_thresholds={"a": 0.4, "b": 0.6},
         false_reject_budget=0.01,
@@ -251,7 +251,7 @@ def test_thresholds_move_with_the_scores_of_their_product():
     )
     exact = {"a": [0.1, 0.2, 0.3], "b": [0.1, 0.2, 0.3]}
     own = {"a": [0.11, 0.22, 0.33], "b": [0.1, 0.2, 0.3]}
-    after = recalibrate(before, exact, own)
+    after = move_scale(before, exact, own)
     raw = {product: value * after.raw_threshold for product, value in after.product_thresholds.items()}
     assert raw["a"] == pytest.approx(1.1 * 0.4 * 2)
     assert raw["b"] == pytest.approx(0.6 * 2)

@@ -171,7 +171,7 @@ def test_threshold_is_shown_and_set_without_building(snl_edge, line, bundle, tmp
     untouched = (copy / "thresholds.jsonl").read_bytes()
     refused = failed_with_one_line(snl_edge("threshold", copy, "0.71", "--product", product))
     assert re.search(
-        r"0\.71 is [\d.]+ times the calibrated threshold of .*few defects will be rejected.*--confirm", refused
+        r"0\.71 is [\d.]+ times training's threshold of .*few defects will be rejected.*--confirm", refused
     )
     assert "confirm" in failed_with_one_line(snl_edge("threshold", copy, "--unknown", "9"))
     assert (copy / "thresholds.jsonl").read_bytes() == untouched

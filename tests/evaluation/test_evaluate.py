@@ -26,7 +26,7 @@ from snl_edge.evaluation.seen import seen_images
 from snl_edge.image import fit_to_input, read_image
 from snl_edge.runtime.manifest import InputSpec, Manifest, sha256_of
 from snl_edge.scoring.intervals import Share, clopper_pearson
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 
 SIZE = (64, 64)
 
@@ -57,7 +57,7 @@ def rules(*products, **manifest):
         created="",
         input=InputSpec(height=SIZE[0], width=SIZE[1], max_batch=1),
         products=products,
-        calibration=ScoreCalibration(raw_threshold=1, false_reject_budget=0.01, good_images=9, method="test"),
+        score_scale=ScoreScale(raw_threshold=1, false_reject_budget=0.01, good_images=9, method="test"),
         graphs={"fp32": "graph.onnx"},
         files={"graph.onnx": "0" * 64},
         **manifest,

@@ -23,7 +23,7 @@ from snl_edge.image import fit_to_input, read_image
 from snl_edge.model.config import CramConfig, MemoryConfig, SnlConfig, StudentConfig, TeacherConfig
 from snl_edge.model.fused_graph import FusedGraph
 from snl_edge.model.snl import Snl
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.reference import load_reference
 
@@ -51,7 +51,7 @@ def agrees(found: Prediction, expected: Prediction) -> None:
 @pytest.fixture(scope="module")
 def expected(run, pictures):
     model, checkpoint = load_model(run)
-    return run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), pictures)
+    return run_pytorch(FusedGraph(model, checkpoint.score_scale.gain).eval(), pictures)
 
 
 def test_contract_of_inputs_and_outputs(graphs):
@@ -189,18 +189,18 @@ def test_graph_carries_its_description(graphs, run):
         metadata = graph_metadata(graph)
         assert metadata["precision"] == precision
         assert len(metadata["products"]) == 2
-        assert metadata["calibration"]["raw_threshold"] == load_model(run)[1].calibration.raw_threshold
+        assert metadata["calibration"]["raw_threshold"] == load_model(run)[1].score_scale.raw_threshold
         assert metadata["model"]["teacher"]["architecture"] == "tf_efficientnet_lite0"
 
 
 def test_threshold_stands_at_one_half(run, line, expected):
-    """Held-out good images set the threshold, so on the calibrated scale their scores end at or below 0.5."""
+    """Held-out good images set the threshold, so on the score scale their scores end at or below 0.5."""
     model, checkpoint = load_model(run)
-    fused = FusedGraph(model, checkpoint.calibration.gain).eval()
+    fused = FusedGraph(model, checkpoint.score_scale.gain).eval()
     raw = run_pytorch(FusedGraph(model, 1.0).eval(), load_reference(run)).score
     np.testing.assert_allclose(
         run_pytorch(fused, load_reference(run)).score,
-        raw * 0.5 / checkpoint.calibration.raw_threshold,
+        raw * 0.5 / checkpoint.score_scale.raw_threshold,
         rtol=2 * np.finfo(np.float32).eps,  # one factor here, two there
     )
     assert run_pytorch(fused, load_reference(run)).score.max() <= 0.5 + 1e-6
@@ -218,7 +218,7 @@ def test_recognition_stays_fp32_in_the_fp16_graph(graphs, run):
 def test_a_graph_that_takes_products_for_others_is_refused(graphs, run):
     model, checkpoint = load_model(run)
     images = parity_images(load_reference(run))
-    reference = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
+    reference = run_pytorch(FusedGraph(model, checkpoint.score_scale.gain).eval(), images)
     spoilt = onnx.ModelProto()
     spoilt.CopyFrom(graphs["fp32"])
     (limits,) = [t for t in spoilt.graph.initializer if t.name.endswith("recognition.limits")]
@@ -230,7 +230,7 @@ def test_a_graph_that_takes_products_for_others_is_refused(graphs, run):
 def test_an_fp16_graph_is_refused_for_what_changes_not_for_a_distance_alone(graphs, run):
     model, checkpoint = load_model(run)
     images = parity_images(load_reference(run))
-    reference = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
+    reference = run_pytorch(FusedGraph(model, checkpoint.score_scale.gain).eval(), images)
     assert not measure_parity("fp16", graphs["fp16"], images, reference).doubt
 
     def with_limits(factor: float) -> onnx.ModelProto:
@@ -251,7 +251,7 @@ def test_an_fp16_graph_is_refused_for_what_changes_not_for_a_distance_alone(grap
 def test_a_graph_that_computes_something_else_is_refused(graphs, run):
     model, checkpoint = load_model(run)
     images = parity_images(load_reference(run))
-    reference = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), images)
+    reference = run_pytorch(FusedGraph(model, checkpoint.score_scale.gain).eval(), images)
     spoilt = onnx.ModelProto()
     spoilt.CopyFrom(graphs["fp32"])
     weight = max(
@@ -361,10 +361,10 @@ def test_every_kind_of_model_becomes_an_fp16_engine(architecture, direction, dim
     channels = model.teacher.channels
     model.memory.set_centres(torch.randn(1, 64, sum(channels[1:])), model.memory.owners)
     model.teacher.set_statistics([torch.zeros(c) for c in channels], [torch.full((c,), 0.5) for c in channels])
-    calibration = ScoreCalibration(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="test")
-    graph = export_onnx(model, calibration, ("any",))
+    score_scale = ScoreScale(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="test")
+    graph = export_onnx(model, score_scale, ("any",))
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
-    expected = run_pytorch(FusedGraph(model, calibration.gain).eval(), images)
+    expected = run_pytorch(FusedGraph(model, score_scale.gain).eval(), images)
     measure_parity("fp32", graph, images, expected)
     half = to_fp16(graph)
     measure_parity("fp16", half, images, expected)

@@ -17,7 +17,7 @@ from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import ExportError
 from snl_edge.export.engine import build_engine
 from snl_edge.export.frame import with_frame
-from snl_edge.export.gain import network_sha256, with_calibration
+from snl_edge.export.gain import network_sha256, with_score_scale
 from snl_edge.export.graphs import make_graphs
 from snl_edge.export.int8_memory import with_int8_memory
 from snl_edge.export.onnx_graph import graph_metadata, save_graph
@@ -193,15 +193,15 @@ def test_a_quantised_convolution_is_integer_arithmetic(graph, ranges, pictures):
 
 def test_the_gain_is_no_part_of_the_networks_identity(made, graph):
     checkpoint = made[0]
-    other = checkpoint.calibration.model_copy(update={"raw_threshold": 3.0})
-    changed = with_calibration(graph, other)
+    other = checkpoint.score_scale.model_copy(update={"raw_threshold": 3.0})
+    changed = with_score_scale(graph, other)
     assert network_sha256(changed) == network_sha256(graph)
     image = np.zeros((1, 64, 64, 3), np.uint8)
     before, after = (
         Prediction(*map(np.asarray, device_session(model).run(Prediction._fields, {"images": image})))
         for model in (graph, changed)
     )
-    ratio = other.gain / checkpoint.calibration.gain
+    ratio = other.gain / checkpoint.score_scale.gain
     np.testing.assert_allclose(after.anomaly_map, ratio * before.anomaly_map, rtol=1e-5)
     np.testing.assert_allclose(after.score, ratio * before.score, rtol=1e-5)
     spoilt = onnx.ModelProto()

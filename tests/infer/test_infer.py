@@ -460,7 +460,7 @@ def test_doubts_are_in_lines_and_summary(bundle: Bundle, parts: Path, tmp_path: 
     assert "taken for washer, not for bolt" in fourth["doubts"]
     assert any("12 bits?" in doubt for doubt in first["doubts"])
     assert first["largest_value"] == int(wide.max())
-    assert second["doubts"] == ["2 is 4 times the calibrated threshold of bolt: few defects will be rejected"]
+    assert second["doubts"] == ["2 is 4 times training's threshold of bolt: few defects will be rejected"]
     summary = Run.model_validate_json((tmp_path / "out" / "infer.json").read_bytes()).summary
     assert summary is not None
     assert summary.doubts[0].pictures == 10
@@ -519,6 +519,12 @@ def test_the_exit_code_says_what_was_found(options: list[str], code: int, bundle
         code,
         SystemExit if code > 1 else ConfigError if code else NoneType,
     )
+
+
+@pytest.mark.parametrize("word", ["good", "error", "doubt"])
+def test_what_fail_on_does_not_take_it_does_not_offer(word: str, bundle: Bundle, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["infer", str(tmp_path), "--bundle", str(bundle.path), "--fail-on", word])
+    assert str(done.exception) == f"unknown verdict '{word}'. Choose reject, unknown."
 
 
 def test_overlays_say_what_was_found_at_a_size_to_look_at(bundle: Bundle, tmp_path: Path) -> None:

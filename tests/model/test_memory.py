@@ -16,10 +16,10 @@ from snl_edge.errors import ConfigError
 from snl_edge.model.config import MemoryConfig
 from snl_edge.model.memory_bank import MemoryBank, patches
 from snl_edge.training.appearance import measure_appearance
-from snl_edge.training.calibrate import fit_map_weights, leave_one_out
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.coreset import farthest_points, fill_memory
 from snl_edge.training.image_record import find_images
+from snl_edge.training.thresholds import fit_map_weights, leave_one_out
 
 CHANNELS = [3, 4, 5]
 

@@ -77,6 +77,22 @@ def test_a_loop_over_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "3 judged, " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["folder_loop", "service", "train_and_build"])
+def test_an_example_says_how_it_is_called(name: str, tmp_path: Path) -> None:
+    def ran(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(EXAMPLES / f"{name}.py"), *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
+
+    bare = ran()
+    assert (bare.returncode, bare.stdout) == (2, "")
+    assert bare.stderr.startswith("usage: ")
+    assert len(bare.stderr.splitlines()) == 2  # and what is missing
+    absent = ran(tmp_path / "absent", *(() if name == "service" else (tmp_path / "out",)))
+    assert absent.returncode == 1
+    assert "Traceback" not in absent.stderr
+    assert len(absent.stderr.splitlines()) == 1
+
+
 def line_of(bundle: Path) -> str:
     """The example's line, with this bundle, and without what would leave the test's folder."""
     text = (EXAMPLES / "plugins" / "line.yaml").read_text(encoding="utf-8")
@@ -110,6 +126,13 @@ def test_a_line_that_asks_for_what_a_package_has_not_is_refused(
     with pytest.raises(ConfigError) as refused:
         read_config(tmp_path / "line.yaml")
     assert answer.removeprefix("cameras.0.source.plugin: Value error, ") in str(refused.value)
+    assert "at least 1 item" not in str(refused.value)  # there is a camera, and its fault is told
+
+
+def test_a_list_that_is_empty_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "line.yaml").write_text("bundle: bundle\ncameras: []\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="cameras: Tuple should have at least 1 item"):
+        read_config(tmp_path / "line.yaml")
 
 
 def test_what_a_package_offers_is_what_it_must_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +154,19 @@ def test_what_a_package_offers_is_what_it_must_be(tmp_path: Path, monkeypatch: p
         assert answer in str(refused.value)
         with pytest.raises(ValueError, match="snl_edge.sinks"):
             PluginSink(type="plugin", plugin=name)
+
+
+@pytest.mark.parametrize("written", ["odd =", "odd = a b", "odd = json:", "odd = :loads", "odd = .json:loads", "odd"])
+def test_an_entry_point_that_is_none_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    folder = tmp_path / "odd-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text(f"[snl_edge.sinks]\n{written}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"cannot be imported: |cannot be read: ") as refused:
+        load_plugin("snl_edge.sinks", "odd", plugins.SinkPlugin)
+    assert "NoneType" not in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 class Odd:

@@ -40,7 +40,6 @@ OWN = {
     "snl_edge/machine/thermal.py": "sensors in /sys",
     "benchmarks/sensors.py": "sensors in /sys",
     "benchmarks/memory.py": "/proc",
-    "benchmarks/noise.py": "/proc/stat",
     "benchmarks/system.py": "files of the system in /proc, /sys and /etc",
     # What it wrote itself, in memory or in its own folder.
     "snl_edge/answer.py": "/dev/null",

@@ -63,7 +63,7 @@ def test_checkers_completion_and_the_package_know_the_same_names() -> None:
     tree = ast.parse(Path(snl_edge.__file__).read_text(encoding="utf-8"))
     (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
     imports = [alias for node in ast.walk(checked) if isinstance(node, ast.ImportFrom) for alias in node.names]
-    assert sorted(alias.asname or alias.name for alias in imports) == sorted(PUBLIC)
+    assert sorted(alias.asname or alias.name for alias in imports) == sorted(snl_edge.__all__)
     assert set(snl_edge.__all__) <= set(dir(snl_edge))
     with pytest.raises(AttributeError, match="no attribute 'bulid'"):
         snl_edge.bulid  # noqa: B018
@@ -102,6 +102,10 @@ def test_from_a_folder_to_a_bundle_to_verdicts(line: Path, run: Path, tmp_path: 
     assert found.page.is_file()
     assert found.robustness is None
 
+    seen = snl_edge.check(line, page=tmp_path / "page.html")
+    assert (seen.faults, seen.page) == ((), tmp_path / "page.html")
+    assert seen.summary.endswith(f"0 faults, {len(seen.doubts)} doubt{'' if len(seen.doubts) == 1 else 's'}")
+
     bundle = snl_edge.build(run, tmp_path / "bundle", "fp32", engine=False)
     with snl_edge.Detector.load(bundle.path) as detector:
         picture = snl_edge.read_image(next((line / loaded.products[0] / "test" / "good").iterdir()))
@@ -121,7 +125,6 @@ def test_the_command_line_goes_the_same_way(monkeypatch: pytest.MonkeyPatch, lin
     """Its commands call the functions that are public here, with what was written in the shell."""
     from typer.testing import CliRunner
 
-    from snl_edge import workflow
     from snl_edge.cli import app
 
     class Called(Exception):  # noqa: N818
@@ -133,9 +136,11 @@ def test_the_command_line_goes_the_same_way(monkeypatch: pytest.MonkeyPatch, lin
 
         return call
 
-    for name in ("train", "evaluate", "build"):
-        assert getattr(snl_edge, name) is getattr(workflow, name)
-        monkeypatch.setattr(workflow, name, note(name))
+    for name in ("train", "evaluate", "build", "check", "calibrate", "ignore"):
+        public = getattr(snl_edge, name)
+        home = sys.modules[public.__module__]
+        assert getattr(home, name) is public
+        monkeypatch.setattr(home, name, note(name))
 
     def called(*words: object) -> tuple:
         ended = CliRunner().invoke(app, [str(word) for word in words]).exception
@@ -150,3 +155,9 @@ def test_the_command_line_goes_the_same_way(monkeypatch: pytest.MonkeyPatch, lin
     assert (name, model, data.root, options["threshold"]) == ("evaluate", tmp_path, line, 0.4)
     name, (source, out, precision), options = called("build", tmp_path, "--precision", "auto", "--onnx-only")
     assert (name, source, out, precision, options["engine"]) == ("build", tmp_path, None, "auto", False)
+    name, (data,), options = called("check", line, "--out", tmp_path)
+    assert (name, data.root, options["page"]) == ("check", line, tmp_path / "index.html")
+    name, (source, data), options = called("calibrate", line, "--model", tmp_path, "--images", "4")
+    assert (name, source, data.root, options["images"]) == ("calibrate", tmp_path, line, 4)
+    name, (source, data, product), options = called("ignore", tmp_path, "--product", "gear", "--clear", "--data", line)
+    assert (name, source, data.root, product, options["clear"]) == ("ignore", tmp_path, line, "gear", True)

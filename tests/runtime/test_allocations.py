@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             name="steady",
             input=InputSpec(height=SIZE[0], width=SIZE[1], max_batch=4),
             products=said.products,
-            calibration=said.calibration,
+            score_scale=said.score_scale,
         ),
     )
     return root / "line"

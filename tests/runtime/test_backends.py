@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _bundle_of(graph: Path, folder: Path) -> Path:
     made = write_contract_bundle(folder / "made").manifest
-    said = BundleContent(name="x", input=made.input, products=made.products, calibration=made.calibration)
+    said = BundleContent(name="x", input=made.input, products=made.products, score_scale=made.score_scale)
     return write_bundle(folder / "line", {"fp32": graph}, said).path
 
 
@@ -95,7 +95,7 @@ def test_auto_computes_on_a_cpu_in_what_passed_the_gate_there(
                 name="x",
                 input=made.manifest.input,
                 products=made.manifest.products,
-                calibration=made.manifest.calibration,
+                score_scale=made.manifest.score_scale,
                 gates={gate: {"failures": failures} for gate, failures in passed.items()},
             ),
         )

@@ -134,7 +134,7 @@ def test_threshold_that_cannot_be_leaves_the_manifest_alone(tmp_path: Path) -> N
 def test_a_threshold_that_passes_everything_is_refused_wherever_it_was_written(tmp_path: Path) -> None:
     bundle = write_contract_bundle(tmp_path / "line")
     for change in ({"threshold": 1e300}, {"product_thresholds": {"bolt": 1e300}}, {"unknown_limit": 1e300}):
-        edit_manifest(tmp_path / "line", **(json.loads(bundle.manifest.model_dump_json()) | change))
+        edit_manifest(tmp_path / "line", **(json.loads(bundle.manifest.model_dump_json(by_alias=True)) | change))
         with pytest.raises(BundleError, match="less than or equal to 100"):
             Bundle.open(tmp_path / "line")
 
@@ -232,7 +232,7 @@ def test_a_bundle_of_an_earlier_model_is_shown_and_said_to_be_refused(tmp_path: 
         "input",
     ]
     assert any(line.split()[:2] == ["bolt", "0.500"] for line in whole.lines)
-    later = {"calibration": bundle.manifest.calibration.model_dump(), "weights_sha256": "b" * 64}
+    later = {"calibration": bundle.manifest.score_scale.model_dump(), "weights_sha256": "b" * 64}
     (tmp_path / "run" / "checkpoint.json").write_text(json.dumps(later))
     with pytest.raises(BundleError, match="is not of the model"):
         Bundle.open(bundle.path)
@@ -241,6 +241,19 @@ def test_a_bundle_of_an_earlier_model_is_shown_and_said_to_be_refused(tmp_path: 
     assert "the run was trained again since" in stale.lines[0]
     assert stale.lines[1:] == whole.lines
     assert stale.record["refused"] in stale.lines[0]
+
+
+def test_files_keep_the_name_that_the_score_scale_has_had_in_them(tmp_path: Path) -> None:
+    bundle = write_contract_bundle(tmp_path / "line")
+    scale = bundle.manifest.score_scale.model_dump(mode="json")
+    for said in (json.loads((bundle.path / FILE).read_text()), describe(bundle.path).record):
+        assert said["calibration"] == scale
+        assert said["calibrations"] == {}
+        assert not said.keys() & {"score_scale", "score_scales"}
+    other = {**scale, "raw_threshold": 0.7}
+    edit_manifest(bundle.path, calibration=other, calibrations={"fp32": other})
+    read = Bundle.open(bundle.path).manifest
+    assert read.score_scale.raw_threshold == read.score_scales["fp32"].raw_threshold == 0.7
 
 
 def test_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
@@ -259,7 +272,7 @@ def test_failing_to_write_leaves_the_old_bundle(tmp_path: Path) -> None:
             tmp_path / "line",
             {"fp32": graph, "fp16": tmp_path / "missing.onnx"},
             BundleContent(
-                name="new", input=old.manifest.input, products=("nut",), calibration=old.manifest.calibration
+                name="new", input=old.manifest.input, products=("nut",), score_scale=old.manifest.score_scale
             ),
         )
     assert Bundle.open(tmp_path / "line") == old

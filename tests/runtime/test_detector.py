@@ -319,7 +319,7 @@ def test_graph_that_overflows_never_calls_a_part_good(tmp_path: Path, backend: s
     write_bundle(
         tmp_path / "line",
         {"fp32": tmp_path / "overflowing.onnx"},
-        BundleContent(name="overflowing", input=made.input, products=made.products, calibration=made.calibration),
+        BundleContent(name="overflowing", input=made.input, products=made.products, score_scale=made.score_scale),
     )
     with (
         Detector.load(tmp_path / "line", backend=backend) as detector,

@@ -18,7 +18,7 @@ from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.ignored import region_pictures
 from snl_edge.runtime.tuning import standing_doubts
 from snl_edge.runtime.verdict import Judge, Verdict, on_picture
-from snl_edge.scoring.scale import ScoreCalibration
+from snl_edge.scoring.scale import ScoreScale
 from snl_edge.stream.capture.camera_settings import IgnoredRectangle, ignored_pixels
 from snl_edge.stream.pipeline.golden import judged_by
 from snl_edge.stream.pipeline.recipe import EngineSettings, Recipe
@@ -49,7 +49,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         ignored=regions,
         attachments=pictures,
-        calibration=ScoreCalibration(
+        score_scale=ScoreScale(
             raw_threshold=0.2, false_reject_budget=0.01, good_images=40, method="test", product_thresholds=usual
         ),
         product_thresholds=usual,

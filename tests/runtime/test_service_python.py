@@ -134,7 +134,7 @@ def test_verdicts_say_where_and_how_far_above(detector: Detector) -> None:
     assert first.peak == pytest.approx(verdict.score)
     (whole,) = [one.box for one in verdict.regions if one.box.x <= 300 and one.box.x + one.box.width >= 330]
     assert (whole.y <= 100, whole.y + whole.height >= 120, whole.x + whole.width <= 10 * WIDTH) == (True,) * 3
-    assert any("times the calibrated threshold" in doubt for doubt in verdict.doubts)
+    assert any("times training's threshold" in doubt for doubt in verdict.doubts)
     said = verdict.to_dict()
     assert json.loads(json.dumps(said)) == said
     assert said["regions"][0]["box"] == list(first.box)

@@ -20,7 +20,7 @@ from lines import SIDE, write_parts
 from pictures_way import files_on_the_page, files_passed
 from resealed import edit_manifest
 
-from snl_edge.benchmarks.gpu_ceilings import measure_gpu_ceilings
+from snl_edge.benchmarks.ceilings import measure_gpu_ceilings
 from snl_edge.contract.graph import Prediction
 from snl_edge.errors import BackendError, DataError, EngineError
 from snl_edge.image import fit_to_input, swapped

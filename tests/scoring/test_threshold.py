@@ -11,7 +11,7 @@ from snl_edge.errors import ConfigError, DataError
 from snl_edge.evaluation.other_thresholds import other_thresholds
 from snl_edge.scoring.basis import basis_of
 from snl_edge.scoring.prediction_limit import WIDER
-from snl_edge.scoring.scale import ScoreCalibration, calibrate_scores
+from snl_edge.scoring.scale import ScoreScale, fit_score_scale
 from snl_edge.scoring.threshold import choose_product_thresholds, choose_threshold, operating_point, pool_scores
 from snl_edge.training.threshold_findings import ENOUGH, threshold_findings, threshold_lines
 
@@ -26,8 +26,8 @@ def test_order_statistic_where_the_images_suffice():
 @pytest.mark.parametrize(("count", "budget"), [(13_000, 0.01), (4_000, 0.05), (1_000_000, 0.01)])
 def test_any_number_of_images_serves(count, budget):
     """The bound overflowed from 12,891 images on at 1 %, from 3,619 on at 5 %: after all the training."""
-    calibration = calibrate_scores({"gear": np.linspace(1, 2, count).tolist()}, {}, budget)
-    basis = calibration.product_bases["gear"]
+    score_scale = fit_score_scale({"gear": np.linspace(1, 2, count).tolist()}, {}, budget)
+    basis = score_scale.product_bases["gear"]
     assert (basis.images, basis.method) == (count, "order statistic")
     # Normal approximation of the binomial distribution: within a percent of itself at these numbers.
     assert basis.certified == pytest.approx(budget + 1.645 * (budget * (1 - budget) / count) ** 0.5, rel=0.01)
@@ -203,41 +203,41 @@ def test_one_image_of_each_product_leaves_room_above_it():
     assert thresholds["nut"].value == pytest.approx(2 * thresholds["gear"].value)
 
 
-def calibrated(**images: int) -> ScoreCalibration:
+def scale_of(**images: int) -> ScoreScale:
     rng = np.random.default_rng(11)
-    return calibrate_scores({name: np.exp(rng.normal(-1, 0.1, own)).tolist() for name, own in images.items()}, {}, 0.01)
+    return fit_score_scale({name: np.exp(rng.normal(-1, 0.1, own)).tolist() for name, own in images.items()}, {}, 0.01)
 
 
 def test_products_with_few_images_are_doubted_by_name():
-    calibration = calibrated(gear=5, nut=19, bolt=20, washer=150)
-    first, second = threshold_findings(calibration)
+    score_scale = scale_of(gear=5, nut=19, bolt=20, washer=150)
+    first, second = threshold_findings(score_scale)
     assert "product gear: its threshold rests on only 5 good images: expect " in first.text
     assert "of good parts to be stopped at a budget of 1.0 %, and" in first.text
     assert first.text.endswith("give at least 20")
     assert "product nut" in second.text
     assert first.kind == second.kind
-    assert threshold_findings(calibrated(bolt=20)) == []
+    assert threshold_findings(scale_of(bolt=20)) == []
 
 
 def test_what_thresholds_rest_on_is_said_in_a_few_lines():
-    calibration = calibrated(gear=37, **{f"part{n}": 150 for n in range(100)})
-    basis = calibration.product_bases["gear"]
+    score_scale = scale_of(gear=37, **{f"part{n}": 150 for n in range(100)})
+    basis = score_scale.product_bases["gear"]
     assert (basis.method, basis.images) == ("common tail", 37)
     assert basis.certified == pytest.approx(0.078, abs=0.0005)
-    lines = threshold_lines(calibration)
+    lines = threshold_lines(score_scale)
     assert len(lines) <= 5
     assert lines[1].startswith(
-        f"  gear: {calibration.product_thresholds['gear']:.3f} from 37 good images; at most 7.8 %"
+        f"  gear: {score_scale.product_thresholds['gear']:.3f} from 37 good images; at most 7.8 %"
     )
     assert "98 more from 150 good images" in lines[-1]
 
 
 def test_what_a_threshold_rests_on_travels_and_older_files_open():
-    calibration = calibrated(gear=5, nut=150)
-    assert ScoreCalibration.model_validate_json(calibration.model_dump_json()) == calibration
-    older = calibration.model_dump(exclude={"basis", "product_bases"})
-    assert ScoreCalibration.model_validate(older).product_bases == {}
-    assert threshold_findings(ScoreCalibration.model_validate(older)) == []
+    score_scale = scale_of(gear=5, nut=150)
+    assert ScoreScale.model_validate_json(score_scale.model_dump_json()) == score_scale
+    older = score_scale.model_dump(exclude={"basis", "product_bases"})
+    assert ScoreScale.model_validate(older).product_bases == {}
+    assert threshold_findings(ScoreScale.model_validate(older)) == []
 
 
 def test_a_product_without_positive_scores_is_refused():

@@ -163,7 +163,7 @@ def test_threshold_pause_shadow_and_recipe_change_while_it_runs(bundle: Path, tm
 
         first = judged(0, spot=True)
         assert (first.verdict, first.threshold, first.threshold_version) == ("reject", 0.5, 1)
-        with pytest.raises(ConfigError, match="198 times the calibrated threshold of gear"):
+        with pytest.raises(ConfigError, match="198 times training's threshold of gear"):
             line.set_threshold(99.0, "gear", "anna")
         assert first.warning is None
         assert not [check for check in line.status().checks if check.name.startswith("threshold")]

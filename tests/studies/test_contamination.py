@@ -8,8 +8,8 @@ from snl_edge.benchmarks.results import Result
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.loader import ImageStore
 from snl_edge.errors import DataError
-from snl_edge.training.calibrate import ImageSets
 from snl_edge.training.image_record import ImageEntry
+from snl_edge.training.thresholds import ImageSets
 from studies.detection.contamination import Draw, figures_of, plant
 from studies.detection.tables import contamination_table
 

@@ -38,10 +38,10 @@ from snl_edge.runtime.detector import Detector
 from snl_edge.runtime.ignored import read_ignored
 from snl_edge.runtime.overlay import draw_ignored, draw_overlay, ignored_in
 from snl_edge.runtime.verdict import decide
-from snl_edge.training.calibrate import mean_where_counting
 from snl_edge.training.checkpoint import load_model, read_checkpoint
 from snl_edge.training.ignored import change_regions, regions_of, stack_regions, warn_of_forgotten_regions
 from snl_edge.training.loop import train
+from snl_edge.training.thresholds import mean_where_counting
 from snl_edge.training.tight_regions import TEXT, tight_region_findings
 
 SIZE = (64, 64)
@@ -82,7 +82,7 @@ def ignoring_bundle(ignoring_run):
 @pytest.fixture(scope="module")
 def expected(ignoring_run, pictures):
     model, checkpoint = load_model(ignoring_run)
-    said = run_pytorch(FusedGraph(model, checkpoint.calibration.gain).eval(), pictures)
+    said = run_pytorch(FusedGraph(model, checkpoint.score_scale.gain).eval(), pictures)
     assert sum(ignored_in(own).any() for own in said.anomaly_map) == len(pictures) // 2
     return said
 
@@ -190,7 +190,7 @@ def test_a_changed_run_has_thresholds_of_what_counts(run, ignoring_run, products
     before, after = read_checkpoint(run), read_checkpoint(ignoring_run)
     assert before.ignored == {}
     assert after.ignored == {products[0]: pytest.approx(corner().mean())}
-    assert after.calibration != before.calibration
+    assert after.score_scale != before.score_scale
     assert after.reference != before.reference
     np.testing.assert_array_equal(regions_of(ignoring_run)[products[0]], corner())
     assert list(regions_of(ignoring_run)) == [products[0]]
@@ -209,7 +209,7 @@ def test_training_with_regions_is_training_and_then_ignoring(ignoring_run, line,
     assert weights.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(weights[name], value)
-    assert trained.calibration.raw_threshold == pytest.approx(changed.calibration.raw_threshold, rel=1e-5)
+    assert trained.score_scale.raw_threshold == pytest.approx(changed.score_scale.raw_threshold, rel=1e-5)
     again = read_regions(tmp_path / "ignored", open_dataset(line), corner().shape)
     np.testing.assert_array_equal(again[products[0]], corner())
 
@@ -238,7 +238,7 @@ def test_clearing_gives_back_what_was(run, ignoring_run, line, products, tmp_pat
     change_regions(folder, open_dataset(line), products[0], None)
     before, after = read_checkpoint(run), read_checkpoint(folder)
     assert after.ignored == {}
-    assert after.calibration.raw_threshold == pytest.approx(before.calibration.raw_threshold, rel=1e-4)
+    assert after.score_scale.raw_threshold == pytest.approx(before.score_scale.raw_threshold, rel=1e-4)
     assert not (folder / "ignored").exists()
     assert not (folder / "ignored-pictures").exists()
     assert len(list(folder.glob("weights-*"))) == 1

@@ -222,7 +222,7 @@ def test_clusters_are_trained_as_products(four, tmp_path):
     dataset = cluster_products(open_dataset(unsorted(four, tmp_path / "mixed")), small_model(), "4")
     checkpoint = train(small_model(), short_training(steps=2), dataset, tmp_path / "run")
     assert checkpoint.products == ("cluster-1", "cluster-2", "cluster-3", "cluster-4")
-    assert set(checkpoint.calibration.product_thresholds) == set(checkpoint.products)
+    assert set(checkpoint.score_scale.product_thresholds) == set(checkpoint.products)
 
 
 def test_clusters_are_numbered_from_the_largest():
@@ -257,12 +257,12 @@ def test_a_model_of_one_product_becomes_an_engine(tmp_path):
     from snl_edge.export.onnx_graph import export_onnx, save_graph
     from snl_edge.export.precision import to_fp16
     from snl_edge.model.snl import Snl
-    from snl_edge.scoring.scale import ScoreCalibration
+    from snl_edge.scoring.scale import ScoreScale
 
     config = override(small_model(), ["student.embedding=16"])
-    calibration = ScoreCalibration(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="test")
+    score_scale = ScoreScale(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="test")
     for products in (1, 3):
-        graph = export_onnx(Snl(config, products=products).eval(), calibration, ("any",) * products)
+        graph = export_onnx(Snl(config, products=products).eval(), score_scale, ("any",) * products)
         target = tmp_path / f"{products}.engine"
         record = build_engine(
             save_graph(to_fp16(graph), tmp_path / f"{products}.onnx"),

@@ -51,14 +51,14 @@ def test_thresholds_set_by_hand_outlive_a_build_and_not_a_training(run, line, tm
     shutil.copytree(run, own)
     bundle = Bundle.open(build(own, None, "fp32", engine=False))
     product, other = bundle.manifest.products[:2]
-    calibrated = bundle.manifest.threshold_for(product)
+    trained = bundle.manifest.threshold_for(product)
     bundle.set_threshold(0.7, product).set_unknown_limit(1.5)
     rebuilt = Bundle.open(build(own, None, "fp32", engine=False)).manifest
     assert "set by hand are kept: " + product + " 0.700, limit of unknown 1.500" in capsys.readouterr().err
     assert (rebuilt.threshold_for(product), rebuilt.unknown_limit) == (0.7, 1.5)
-    assert rebuilt.threshold_for(other) == rebuilt.calibration.product_thresholds[other]
+    assert rebuilt.threshold_for(other) == rebuilt.score_scale.product_thresholds[other]
     reset = Bundle.open(own / "bundle").with_tuning_reset().manifest
-    assert (reset.threshold_for(product), reset.unknown_limit) == (calibrated, 1.0)
+    assert (reset.threshold_for(product), reset.unknown_limit) == (trained, 1.0)
 
     (own / "report").mkdir()
     (own / "report" / "metrics.json").write_text("{}")
@@ -74,7 +74,7 @@ def test_thresholds_set_by_hand_outlive_a_build_and_not_a_training(run, line, tm
     assert (
         f"set by hand are not kept, as they were chosen for another model: {product} 0.700" in capsys.readouterr().err
     )
-    assert again.product_thresholds == again.calibration.product_thresholds
+    assert again.product_thresholds == again.score_scale.product_thresholds
 
     (before, _), (after, _) = load_model(run), load_model(own)
     moved = [

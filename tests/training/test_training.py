@@ -1,4 +1,4 @@
-"""Training as a user sees it: repeatable, interruptible, calibrated, and helpful when something is wrong."""
+"""Training as a user sees it: repeatable, interruptible, with thresholds, and helpful when something is wrong."""
 
 from __future__ import annotations
 
@@ -32,13 +32,16 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_run_folder_holds_a_calibrated_checkpoint(run):
+def test_run_folder_holds_a_checkpoint_with_thresholds(run):
     checkpoint = read_checkpoint(run)
     assert len(checkpoint.products) == 2
     assert checkpoint.training_images == 14  # 8 a product, one of each held out
-    assert checkpoint.calibration.good_images == 16  # the memory can leave each of the 14 out
-    assert checkpoint.calibration.raw_threshold > 0
-    assert {basis.images for basis in checkpoint.calibration.product_bases.values()} == {8}
+    assert checkpoint.score_scale.good_images == 16  # the memory can leave each of the 14 out
+    assert checkpoint.score_scale.raw_threshold > 0
+    stored = json.loads((run / "checkpoint.json").read_text())  # the file keeps the name of before
+    assert stored["calibration"] == checkpoint.score_scale.model_dump(mode="json")
+    assert "score_scale" not in stored
+    assert {basis.images for basis in checkpoint.score_scale.product_bases.values()} == {8}
     assert sum("threshold rests on only 8 good images" in doubt for doubt in checkpoint.doubts) == 2
     assert {path.name for path in run.iterdir()} >= {"checkpoint.json", "losses.png", "reference", checkpoint.weights}
     assert not (run / "resume.safetensors").exists()

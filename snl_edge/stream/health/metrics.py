@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ... import __version__
+from ...version import __version__
 from ..control.interface import Status
 from ..pipeline.parts import Part
 from ..records.record import FOREIGN, Record, VerdictName

@@ -81,7 +81,7 @@ class Record:
     product_distance: float | None = None
     score: float | None = None
     threshold: float | None = None
-    """That applied. Score, threshold and peaks are on the calibrated scale; None where nothing was judged, and
+    """That applied. Score, threshold and peaks are on the score scale; None where nothing was judged, and
     where the part is so far from every product that no threshold applies."""
     blobs: tuple[Blob, ...] = ()
     engine: str = ""

@@ -52,7 +52,7 @@ class Message(BaseModel):
     recognised: str | None = Field(description="The learned product it looked most like, whatever the camera's own.")
     product_distance: float | None
     score: float | None = Field(
-        description="Calibrated, to be held against `threshold`. Null where nothing was judged."
+        description="On the scale of `threshold`, to be held against it. Null where nothing was judged."
     )
     threshold: float | None = Field(description="The one that applied. Null where none did.")
     threshold_version: int

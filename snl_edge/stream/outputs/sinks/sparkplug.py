@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from .... import __version__
+from ....version import __version__
 from ...control.interface import State
 from ...journal.journal import Journal
 from ...records.record import Entry, VerdictName

@@ -18,7 +18,7 @@ from snl_edge.errors import DataError
 from snl_edge.model.snl import Snl
 from snl_edge.progress import progress_bar
 from snl_edge.runtime.manifest import ProductReference
-from snl_edge.scoring.scale import ScoreCalibration, calibrate_scores
+from snl_edge.scoring.scale import ScoreScale, fit_score_scale
 
 from .appearance import measure_appearance, reference_of
 from .camera_changes import threshold_images
@@ -111,9 +111,9 @@ class Judged:
         return replace(self, scores=self.scores * lowering, means=self.means * lowering)
 
 
-def calibrate(
+def fit_thresholds(
     model: Snl, sets: ImageSets, training: TrainingConfig
-) -> tuple[ScoreCalibration, dict[str, ProductReference]]:
+) -> tuple[ScoreScale, dict[str, ProductReference]]:
     """Thresholds of ``model``, which is in evaluation mode, and what good parts look like to it.
 
     The latter from held-out images; the thresholds from :func:`good_images`, and before them which maps of the model
@@ -131,10 +131,10 @@ def calibrate(
         new, left_out = new.lowered(model), left_out.lowered(model)
     with progress_bar("judging held-out images") as report:
         figures = measure_appearance(model, sets.held_out, training.batch_size, report)
-    calibration = calibrate_scores(
+    score_scale = fit_score_scale(
         new.by_part(new.scores), left_out.by_part(left_out.scores), training.false_reject_budget, sets.cut
     )
-    return calibration, reference_of(figures, calibration.gain)
+    return score_scale, reference_of(figures, score_scale.gain)
 
 
 def good_images(model: Snl, sets: ImageSets, training: TrainingConfig) -> tuple[Judged, Judged]:
@@ -238,14 +238,14 @@ def mean_where_counting(distance: torch.Tensor, counting: torch.Tensor | None) -
     return (distance * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2))
 
 
-def recalibrate(run: Path, dataset: Dataset) -> Checkpoint:
-    """Sets the thresholds of the finished ``run`` again: writes what `recalibrated` gives, with the same errors."""
-    changed = recalibrated(run, dataset)
+def refit(run: Path, dataset: Dataset) -> Checkpoint:
+    """Sets the thresholds of the finished ``run`` again: writes what `refitted` gives, with the same errors."""
+    changed = refitted(run, dataset)
     save_checkpoint(changed, run)
     return changed
 
 
-def recalibrated(run: Path, dataset: Dataset, regions: torch.Tensor | None = None) -> Checkpoint:
+def refitted(run: Path, dataset: Dataset, regions: torch.Tensor | None = None) -> Checkpoint:
     """The finished ``run`` with thresholds set again, from the images it was trained on, found in ``dataset``.
 
     What it describes is written, the checkpoint itself is not: until then the run is as before.
@@ -270,7 +270,7 @@ def recalibrated(run: Path, dataset: Dataset, regions: torch.Tensor | None = Non
     if regions is not None:
         model.anomaly_map.ignore(regions)
         fit_map_weights(model, sets.held_out, checkpoint.training)
-    changes["calibration"], changes["reference"] = calibrate(model, sets, checkpoint.training)
+    changes["score_scale"], changes["reference"] = fit_thresholds(model, sets, checkpoint.training)
     changes["weights"], digest = save_weights(model, run)
     changes["weights_sha256"] = digest
     changes["images"] = read_run_images(run).model_copy(update={"weights_sha256": digest}).write(run)
