@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from warm_commands import WarmCommands
 
 if TYPE_CHECKING:
     import onnx
@@ -52,15 +53,23 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     )
 
 
-@pytest.fixture
-def snl_edge(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the command line in an empty folder, as a user would."""
+@pytest.fixture(scope="session")
+def warm_commands() -> Iterator[WarmCommands]:
+    commands = WarmCommands()
+    yield commands
+    commands.close()
 
-    def call(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snl_edge", *map(str, arguments)]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, **{"cwd": tmp_path, "timeout": 300, **options}
-        )
+
+@pytest.fixture
+def snl_edge(tmp_path: Path, warm_commands: WarmCommands) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in an empty folder, as a user would; with ``env`` in a process that starts with it."""
+
+    def call(*arguments: object, cwd: Path = tmp_path, timeout: float = 300, env: Mapping[str, str] | None = None):
+        given = [str(argument) for argument in arguments]
+        if env is None:
+            return warm_commands.run(given, cwd, timeout)
+        command = [sys.executable, "-m", "snl_edge", *given]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=timeout, env=env)
 
     return call
 
