@@ -19,7 +19,7 @@ from .engine_record import EngineRecord, read_record
 from .manifest import FILE, HIGHEST, KNOWN, WITHOUT_DIGEST, Manifest, Precision, sha256_of
 from .manifest_file import read_manifest, root_of
 from .origin import check_origin
-from .remedies import bundle_anew
+from .remedies import build_again
 from .signature import Signature, Trust, configured_trust, require_signed
 from .threshold_history import UNCHANGED, History, Kind, Wanted, add_change, read_history
 from .thresholds import Thresholds
@@ -250,8 +250,8 @@ def _check_file(bundle: Path, name: str, expected: str) -> None:
     try:
         found = sha256_of(path)
     except FileNotFoundError as error:
-        raise BundleError(f"{path} is missing", f"{FILE} lists it", bundle_anew(bundle)) from error
+        raise BundleError(f"{path} is missing", f"{FILE} lists it", build_again(bundle)) from error
     except OSError as error:
         raise BundleError(f"cannot read {path}", error.strerror or str(error), "check path and permissions") from error
     if found != expected:
-        raise BundleError(f"{path} is damaged", f"its SHA-256 is not the one in {FILE}", bundle_anew(bundle))
+        raise BundleError(f"{path} is damaged", f"its SHA-256 is not the one in {FILE}", build_again(bundle))

@@ -15,7 +15,7 @@ from ..errors import BundleError
 from ..outside.files import read_bytes
 from ..outside.json_text import faults, parse_json
 from .manifest import FILE, SCHEMA_VERSION, WITHOUT_DIGEST, Manifest, sha256_of
-from .remedies import BUNDLE, build_command, bundle_anew
+from .remedies import BUNDLE, build_again, build_command
 
 
 def canonical(content: object) -> bytes:
@@ -68,7 +68,7 @@ def parse_manifest(text: bytes, path: Path) -> Manifest:
     Raises:
         BundleError: as `read_manifest`.
     """
-    remedy = bundle_anew(Path(path).parent, replaceable=False)
+    remedy = build_again(Path(path).parent, replaceable=False)
     try:
         content = parse_json(text)
     except ValueError as error:  # no UTF-8, no JSON

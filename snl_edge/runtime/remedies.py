@@ -24,7 +24,7 @@ def build_command(run: Path, out: Path | None = None) -> str:
     return f"snl-edge build {shlex.quote(str(run))}{'' if anywhere else ' --onnx-only'}{where}"
 
 
-def bundle_anew(bundle: Path, *, replaceable: bool = True) -> str:
+def build_again(bundle: Path, *, replaceable: bool = True) -> str:
     """What helps where a bundle is damaged.
 
     Args:

@@ -14,7 +14,7 @@ from .recipe import InForce
 
 
 class Judges:
-    """The judge of each camera, made anew when a threshold or the recipe changes. Any thread may ask.
+    """The judge of each camera, made again when a threshold or the recipe changes. Any thread may ask.
 
     Args:
         products: by camera, what it always sees.
