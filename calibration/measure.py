@@ -14,7 +14,7 @@ from snl_edge.data.check import check_samples
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import DataError
 from snl_edge.export.gain import network_sha256
-from snl_edge.export.onnx_graph import graph_metadata
+from snl_edge.export.onnx_graph import graph_metadata, input_size
 from snl_edge.export.qdq import Placement, find_layers, place
 from snl_edge.progress import console, progress_bar
 
@@ -196,12 +196,6 @@ def trial_images(images: Sequence[CalibrationImage], size: tuple[int, int]) -> N
 def fitting_images(images: Sequence[CalibrationImage], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Images of the set, spread over it, that weights and biases are fitted to, ``uint8 [N, H, W, 3]``."""
     return np.stack(list(read_images(images[:: -(-len(images) // FITTED_TO)], size)))
-
-
-def input_size(graph: onnx.ModelProto) -> tuple[int, int]:
-    """``(height, width)`` of the graph's images."""
-    height, width = (dim.dim_value for dim in graph.graph.input[0].type.tensor_type.shape.dim[1:3])
-    return height, width
 
 
 def _names(placement: Placement) -> dict[str, str]:

@@ -120,6 +120,12 @@ def read_graph(path: Path) -> onnx.ModelProto:
     return graph
 
 
+def input_size(graph: onnx.ModelProto) -> tuple[int, int]:
+    """``(height, width)`` of the graph's images."""
+    height, width = (dim.dim_value for dim in graph.graph.input[0].type.tensor_type.shape.dim[1:3])
+    return height, width
+
+
 def graph_metadata(graph: onnx.ModelProto) -> Mapping[str, Any]:
     """What the graph says of itself: model configuration, score scale, products, precision.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from snl_edge.atomic import scratch_folder
 from snl_edge.calibration.fit import fit_layers
 from snl_edge.calibration.images import CalibrationImage
-from snl_edge.calibration.measure import fitting_images, input_size, trial_images
+from snl_edge.calibration.measure import fitting_images, trial_images
 from snl_edge.calibration.search import disproportionate, fewest_excluded, guess_excluded
 from snl_edge.calibration.sensitivity import Sensitivity, measure_sensitivity
 from snl_edge.calibration.table import CalibrationTable
@@ -23,7 +23,7 @@ from snl_edge.contract.graph import IMAGES, Prediction
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict
 from snl_edge.export.gain import with_score_scale
-from snl_edge.export.onnx_graph import graph_metadata, save_graph
+from snl_edge.export.onnx_graph import graph_metadata, input_size, save_graph
 from snl_edge.export.qdq import find_layers, to_int8
 from snl_edge.export.rounding import device_session
 from snl_edge.progress import console, progress_bar
