@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from snl_edge.data.check import check_samples
 from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import DataError
-from snl_edge.export.gain import network_sha256
-from snl_edge.export.onnx_graph import graph_metadata, input_size
+from snl_edge.export.onnx_graph import graph_metadata, input_size, network_sha256
 from snl_edge.export.qdq import Placement, find_layers, place
 from snl_edge.progress import console, progress_bar
 

@@ -1,7 +1,9 @@
-"""PyTorch to one simplified FP32 ONNX graph that carries its own description."""
+"""PyTorch to one simplified FP32 ONNX graph that carries its own description; and what that graph holds beside the
+network: its description, and the factor from raw scores to the score scale."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
@@ -11,12 +13,14 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxsim
 import torch
+from onnx import numpy_helper
 
 from snl_edge.atomic import replacing
-from snl_edge.contract.graph import BATCH, IMAGES, METADATA_KEY, OUTPUTS, SIGNATURE, TENSORS
+from snl_edge.contract.graph import ANOMALY_MAP, BATCH, IMAGES, METADATA_KEY, OUTPUTS, SCORE, SIGNATURE, TENSORS
 from snl_edge.errors import ExportError
 from snl_edge.model.config import SnlConfig
 from snl_edge.model.fused_graph import FusedGraph
@@ -190,3 +194,35 @@ class _quiet:  # noqa: N801
         for stream in self._streams:
             stream.__exit__(None, None, None)
         self._warnings.__exit__(None, None, None)
+
+
+def with_score_scale(graph: onnx.ModelProto, score_scale: ScoreScale) -> onnx.ModelProto:
+    """A copy of a fused graph whose map and score are on the scale ``score_scale``.
+
+    Raises:
+        ExportError: the graph does not end in a product with one constant.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(graph)
+    constant = _gain(model)
+    constant.CopyFrom(numpy_helper.from_array(np.array(score_scale.gain, np.float32), constant.name))
+    set_metadata(model, calibration=score_scale.model_dump(mode="json"))
+    return model
+
+
+def network_sha256(graph: onnx.ModelProto) -> str:
+    """SHA-256 of what the graph computes up to the gain: setting thresholds again does not make it another network."""
+    model = onnx.ModelProto()
+    model.CopyFrom(graph)
+    constant = _gain(model)
+    constant.CopyFrom(numpy_helper.from_array(np.array(1, np.float32), constant.name))
+    return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _gain(model: onnx.ModelProto) -> onnx.TensorProto:
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    last = {name: node for node in model.graph.node for name in node.output if name in (ANOMALY_MAP.name, SCORE.name)}
+    factors = {name for node in last.values() if node.op_type == "Mul" for name in node.input if name in constants}
+    if len(last) != 2 or len(factors) != 1:
+        raise ExportError("map and score are not scaled by one constant", fix="export the model again")
+    return constants[factors.pop()]

@@ -123,6 +123,35 @@ def summarise(results: Mapping[str, Result]) -> dict[str, Any]:
     return summary | {name: figures for name, figures in others.items() if figures} | precision_figures(results, STUDY)
 
 
+TODAY = {
+    "calibration_memory": "precision.calibration_memory",
+    "command_kills": "hostile.command_kills",
+    "contamination": "detection.contamination",
+    "edge_install": "speed.edge_install",
+    "engine_sizes": "precision.engine_sizes",
+    "fuzz": "hostile.fuzz",
+    "infer": "speed.infer",
+    "int8": "precision.loss",
+    "many_products": "detection.many_products",
+    "presets": "speed.presets",
+    "quality": "detection.quality",
+    "recognition": "detection.recognition",
+    "robustness": "detection.robustness",
+    "speed": "speed.beside_peers",
+    "stream": "line.throughput",
+    "stream_kills": "line.kills",
+    "stream_siege": "line.attack",
+    "threshold_draws": "thresholds.draws",
+    "training_speed": "speed.training",
+}
+"""What commands of result files are called now that were part of the package when they ran."""
+
+
+def todays(text: str) -> str:
+    """The text with commands as they are called now; the result files keep them as they ran."""
+    return re.sub(r"python -m snl_edge\.benchmarks\.(\w+)", lambda match: f"python -m studies.{TODAY[match[1]]}", text)
+
+
 def fill(page: Path, results: Mapping[str, Result]) -> str:
     """The text of ``page`` with every marked block made again.
 
@@ -135,7 +164,7 @@ def fill(page: Path, results: Mapping[str, Result]) -> str:
         if kind not in TABLES:
             raise DataError(f"{page} asks for figures {match['table']!r}", "there is no such table")
         try:
-            return f"{match[1]}{TABLES[kind](results, name)}{match[4]}"
+            return f"{match[1]}{todays(TABLES[kind](results, name))}{match[4]}"
         except DataError as error:
             raise DataError(
                 f"{page} asks for figures {match['table']!r}: {error.what}", error.why, error.fix

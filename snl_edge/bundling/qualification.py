@@ -22,8 +22,7 @@ from snl_edge.calibration.table import CalibrationTable
 from snl_edge.contract.graph import IMAGES, Prediction
 from snl_edge.data.samples import Sample
 from snl_edge.evaluation.evaluate import Predict
-from snl_edge.export.gain import with_score_scale
-from snl_edge.export.onnx_graph import graph_metadata, input_size, save_graph
+from snl_edge.export.onnx_graph import graph_metadata, input_size, save_graph, with_score_scale
 from snl_edge.export.qdq import find_layers, to_int8
 from snl_edge.export.rounding import device_session
 from snl_edge.progress import console, progress_bar

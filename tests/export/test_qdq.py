@@ -17,10 +17,9 @@ from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import ExportError
 from snl_edge.export.engine import build_engine
 from snl_edge.export.frame import with_frame
-from snl_edge.export.gain import network_sha256, with_score_scale
 from snl_edge.export.graphs import make_graphs
 from snl_edge.export.int8_memory import with_int8_memory
-from snl_edge.export.onnx_graph import graph_metadata, save_graph
+from snl_edge.export.onnx_graph import graph_metadata, network_sha256, save_graph, with_score_scale
 from snl_edge.export.qdq import find_layers, insert_pairs, place, to_int8
 from snl_edge.export.quantisation import quantise, restore
 from snl_edge.export.rounding import device_session

@@ -14,7 +14,7 @@ from pictures_way import OURS, ROOT
 from snl_edge.workflow.bundles import build
 
 
-def test_a_build_hands_its_graphs_to_no_file_that_the_page_leaves_out(run: Path, tmp_path: Path) -> None:
+def test_a_build_hands_its_graphs_to_no_file_that_the_page_leaves_out(run: Path, line: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     section = page.partition("## A model's way")[2].partition("\n## ")[0]
     named = re.findall(r"^\| \d+ \| `(.+?)` \|", section, re.MULTILINE)
@@ -30,7 +30,7 @@ def test_a_build_hands_its_graphs_to_no_file_that_the_page_leaves_out(run: Path,
 
     sys.setprofile(watch)
     try:
-        build(run, out=tmp_path / "bundle", precision="fp16", engine=False)
+        build(run, out=tmp_path / "bundle", precision="fp16", data=line, engine=False)
     finally:
         sys.setprofile(None)
     assert len(named) <= 12

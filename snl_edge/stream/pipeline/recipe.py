@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from ...errors import EngineError
+from ...runtime.backend import BackendName
 from ...runtime.bundle import Bundle
 from ...runtime.detector import Detector
 from ...runtime.manifest import Precision, sha256_of
@@ -23,9 +24,9 @@ from ..settings import Settings
 class EngineSettings(Settings):
     """What runs the bundle."""
 
-    backend: Literal["auto", "tensorrt", "tensorrt_rtx", "openvino", "onnxruntime"] = "auto"
+    backend: BackendName | Literal["auto"] = "auto"
     """``auto`` takes the fastest that works here."""
-    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
+    precision: Precision | Literal["auto"] = "auto"
     """``auto``: what the engine is on a GPU; on a CPU the fastest that passed the accuracy gate there."""
     device: int = Field(default=0, ge=0)
     """Number of the GPU."""
