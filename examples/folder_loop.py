@@ -24,7 +24,7 @@ def verdicts(bundle: Path, folder: Path) -> Iterator[tuple[Path, Verdict]]:
     with Detector.load(bundle) as detector:
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in SUFFIXES:
-                (verdict,) = detector.detect(read_image(path))
+                (verdict,) = detector.detect(read_image(path), colours="rgb")
                 yield path, verdict
 
 

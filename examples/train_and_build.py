@@ -32,7 +32,7 @@ def main(parts: str, out: str) -> None:
     bundle = make(Path(parts), Path(out))
     picture = open_dataset(Path(parts)).train[0].path
     with Detector.load(bundle) as detector:
-        (verdict,) = detector.detect(read_image(picture))
+        (verdict,) = detector.detect(read_image(picture), colours="rgb")
     sys.stdout.write(f"{picture}: {verdict.kind} {verdict.product}\n")
 
 

@@ -78,7 +78,7 @@ def require_texts(value: object, what: str) -> tuple[str, ...]:
     """
     if isinstance(value, str):
         return (value,)
-    if isinstance(value, bytes) or not isinstance(value, Iterable):
+    if isinstance(value, bytes | np.ndarray) or not isinstance(value, Iterable):
         raise ConfigError(f"{what} cannot be {brief(value)}", fix="give a list of text")
     texts = tuple(value)
     for text in texts:

@@ -86,7 +86,7 @@ def write_contract_bundle(
         "name": "contract",
         "input": InputSpec(height=HEIGHT, width=WIDTH, max_batch=max_batch),
         "products": ("bolt", "washer"),
-        "calibration": ScoreScale(raw_threshold=0.2, false_reject_budget=0.01, good_images=40, method="test"),
+        "score_scale": ScoreScale(raw_threshold=0.2, false_reject_budget=0.01, good_images=40, method="test"),
         **content,
     }
     with tempfile.TemporaryDirectory() as temporary:

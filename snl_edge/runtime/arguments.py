@@ -35,7 +35,8 @@ def require_sizes(sizes: object, count: int) -> list[tuple[int, int]]:
         DataError: there are more or fewer, or one is no pair of whole numbers above 0.
     """
     fix = "give (height, width) in pixels of each frame's picture, or leave sizes out"
-    if isinstance(sizes, str | bytes) or not isinstance(sizes, Sequence | np.ndarray):
+    flat = isinstance(sizes, np.ndarray) and sizes.ndim == 0
+    if flat or isinstance(sizes, str | bytes) or not isinstance(sizes, Sequence | np.ndarray):
         raise DataError(f"sizes cannot be {brief(sizes)}", fix=fix)
     if len(sizes) != count:
         raise DataError(f"there are {len(sizes)} sizes of {count} frames", fix=fix)

@@ -13,6 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import require_switch
 from ..contract.graph import Prediction, Scores
 from ..errors import DataError, ResultError
 from ..image import Fitter
@@ -87,7 +88,7 @@ class Detector:
             from snl_edge import Detector, read_image
 
             with Detector.load("runs/line3/bundle") as detector:
-                (verdict,) = detector.detect(read_image("part.png"))
+                (verdict,) = detector.detect(read_image("part.png"), colours="rgb")
             print(verdict.kind, verdict.product, verdict.relation)
             ```
 
@@ -132,7 +133,8 @@ class Detector:
             product: what the frames show: its threshold decides. If not given, each frame's product is recognised, and
                 its threshold decides.
             colours: ``rgb``, ``bgr`` (as OpenCV reads) or ``grey``, of all frames. If not given they are what the
-                bundle takes: RGB, or the order it was built for with ``--frame-colours``.
+                bundle takes: RGB, or the order it was built for with ``--frame-colours``, which cannot be told from the
+                pixels. What `read_image` gives is ``rgb``.
             bits: how many the camera filled of ``uint16`` frames, 8 to 16. If not given, as many as in training.
             threshold: decides instead of those of the bundle.
             compare: whether ``product`` is compared with what is recognised, so that parts of other products are
@@ -151,6 +153,7 @@ class Detector:
             EngineError: the backend failed, its result is no number, or the detector is closed.
         """
         self._require_open()
+        compare = require_switch(compare, "compare")
         if threshold is not None:
             threshold = require_threshold(threshold)
         manifest = self.bundle.manifest

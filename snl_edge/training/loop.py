@@ -36,7 +36,7 @@ from .interruption import held_back_interrupt
 from .preparation import prepare_images, say
 from .resume import RunState, load_state, run_identity, save_state
 from .review import read_review
-from .run_folder import remove_outdated, require_free
+from .run_folder import remove_outdated, require_free, require_no_bundle
 from .start import take_student
 from .thresholds import ImageSets
 
@@ -90,6 +90,7 @@ def train(
     """
     if not (resume or replace):
         require_free(folder)
+    require_no_bundle(folder)
     if training.augment == "dihedral" and config.height != config.width:
         raise ConfigError(
             f"quarter turns need a square input, not {config.height}x{config.width}",

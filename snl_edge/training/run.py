@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snl_edge.errors import ConfigError
+from snl_edge.outside.shown import brief
+
 if TYPE_CHECKING:
     import torch
 
@@ -36,7 +39,18 @@ class Run:
 
         Raises:
             CheckpointError: the weights are missing or damaged, or do not fit.
+            ConfigError: there is no such device.
         """
+        import torch
+
         from .checkpoint import load_model
 
-        return load_model(self.path, device=device)[0]
+        try:
+            chosen = torch.device(device) if isinstance(device, str | torch.device) else None
+            if chosen is not None:
+                torch.empty(0, device=chosen)
+        except (RuntimeError, AssertionError):  # what torch says of a device takes several lines
+            chosen = None
+        if chosen is None:
+            raise ConfigError(f"device cannot be {brief(device)}", fix="give cpu, or cuda where a GPU is")
+        return load_model(self.path, device=chosen)[0]

@@ -37,6 +37,20 @@ def require_free(folder: Path) -> None:
         )
 
 
+def require_no_bundle(folder: Path) -> None:
+    """Refuses a folder that is a bundle: run and bundle in one would be taken for this by some and that by others.
+
+    Raises:
+        OutputError: it is one.
+    """
+    if (folder / MANIFEST).is_file():
+        raise OutputError(
+            f"{folder} is a bundle",
+            "a run in it would tell of another model than the bundle runs",
+            "give another --out",
+        )
+
+
 def remove_outdated(folder: Path) -> list[Path]:
     """Removes what an earlier run in ``folder`` left that tells of its model; returns what stays and is refused.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from snl_edge.arguments import optional_path, require_path, require_switch, require_text
+from snl_edge.arguments import optional_path, require_choice, require_path, require_switch
+from snl_edge.contract.run_folder import CHECKPOINT
 from snl_edge.errors import ConfigError
 from snl_edge.loggers import logger_names, logging_to
 from snl_edge.runtime.arguments import require_threshold
+from snl_edge.runtime.backend import BackendName
 
 from .datasets import opened
 from .needs import require_for_run
@@ -76,9 +78,15 @@ def evaluate(
     """
     folder, written = require_path(model, "model"), optional_path(report, "report")
     robustness, places = require_switch(robustness, "robustness"), logger_names(log)
-    backend = require_text(backend, "backend")
+    backend = require_choice(backend, "backend", ("auto", *get_args(BackendName)))
     if threshold is not None:
         threshold = require_threshold(threshold)
+    if backend != "auto" and (folder / CHECKPOINT).is_file():
+        raise ConfigError(
+            f"backend {backend} cannot run {folder}",
+            "it is a run folder, which PyTorch evaluates",
+            "leave the backend out, or build a bundle and give that",
+        )
     require_for_run(folder)
     from snl_edge.evaluation.report import require_report_place, write_report
     from snl_edge.evaluation.run import evaluate_model, robustness_of_model

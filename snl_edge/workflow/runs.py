@@ -83,7 +83,7 @@ def train(
         CheckpointError: the teacher's weights, or the run in ``start_from``, is not available.
         OutputError: ``out`` cannot be written, or holds a run that may not be replaced.
     """
-    require("training", *TRAINING, *(["sklearn"] if cluster else []), extra="train")
+    require("training", *TRAINING, *(["sklearn"] if isinstance(cluster, str | int) and cluster else []), extra="train")
     from snl_edge.training.config import TrainingConfig
     from snl_edge.training.loop import train as run_training
     from snl_edge.training.run import Run

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydantic
 import pytest
 from contract_graph import write_contract_bundle
@@ -24,7 +25,7 @@ OF = {
     "optional path": NO_PATH,
     "text": (None, *NO_TEXT),
     "optional text": NO_TEXT,
-    "texts": (b"x", 3, [3], None),
+    "texts": (b"x", 3, [3], None, np.array("x")),
     "switch": NO_SWITCH,
     "count": NO_COUNT,
     "data": (b"parts", 3, None, "n" * 300),
@@ -49,7 +50,7 @@ FUNCTIONS: dict[str, dict[str, str | tuple[object, ...]]] = {
         "model": "path",
         "data": "data",
         "report": "optional path",
-        "backend": (3, None, b"auto"),
+        "backend": (3, None, b"auto", "", "nonsense"),
         "threshold": ("x", True, 0, float("nan"), [0.5]),
         "robustness": "switch",
         "log": (b"mlflow", 3, None, "wandb"),
@@ -206,3 +207,23 @@ def test_a_configuration_that_cannot_be_is_a_value_error_of_pydantic() -> None:
         snl_edge.TrainingConfig(steps=0)
     with pytest.raises(ConfigError, match="height"):
         snl_edge.train("parts", "run", settings="height=65")
+
+
+def test_a_run_is_not_said_to_have_run_on_a_backend(run: Path, line: Path) -> None:
+    with pytest.raises(ConfigError, match="backend openvino cannot run"):
+        snl_edge.evaluate(run, line, backend="openvino")
+
+
+@pytest.mark.parametrize("device", ["", 5, [1], "cuda:99", "meta device"])
+def test_a_device_that_is_not_there_is_one_line(run: Path, device: Any) -> None:
+    with pytest.raises(ConfigError, match="device cannot be") as told:
+        snl_edge.load_run(run).model(device)
+    assert "\n" not in str(told.value)
+
+
+def test_a_run_is_not_put_into_a_bundle(bundle: Path, line: Path) -> None:
+    before = sorted(path.name for path in bundle.iterdir())
+    for replace in (False, True):
+        with pytest.raises(errors.OutputError, match="is a bundle"):
+            snl_edge.train(line, bundle, replace=replace)
+    assert sorted(path.name for path in bundle.iterdir()) == before

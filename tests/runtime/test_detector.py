@@ -442,3 +442,9 @@ def test_what_a_mask_hides_is_not_judged_as_if_it_were_seen(plain: Detector) -> 
     for call in (lambda: plain.detect(masked), lambda: plain.detect([masked[0]]), lambda: plain.predict(masked)):
         with pytest.raises(DataError, match="masked array"):
             call()
+
+
+@pytest.mark.parametrize("value", ["no", None, 0, 1, np.ones(2)])
+def test_what_is_no_switch_does_not_switch_the_comparison_off(plain: Detector, value: Any) -> None:
+    with pytest.raises(ConfigError, match="compare cannot be"):
+        plain.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8), product="bolt", compare=value)
