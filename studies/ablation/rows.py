@@ -60,7 +60,6 @@ PLAIN: Settings = {
     "damage.paste": 0.0,
     "damage.jitter": 0.0,
     "memory": None,
-    "anomaly_map.raised_exponent": 0.0,
 }
 """Distillation without any part of SNL or of ours: RD and FD."""
 CHANNEL: Settings = {"loss.channel": 1.0}
@@ -139,9 +138,8 @@ def _changes(short: str) -> dict[str, Row]:
         light: Settings = {"student.separable": True, "memory.search": 45, "memory.finalists": 4}
         rows["light"] = changed("separable student, coarse search", light)
         rows["light8192"] = changed("the same, memory of 8192 a product", {**light, "memory.centres": 8192})
-        camera: Settings = {**light, "anomaly_map.raised_exponent": 0.7}
         rows["light_camera"] = replace(
-            changed("separable student, coarse search, camera changes", camera), training={"camera": CAMERA}
+            changed("separable student, coarse search, camera changes", light), training={"camera": CAMERA}
         )
         rows |= {f"depth{d}": changed(f"decoder depth {d}", {"student.depth": d}) for d in (2, 3)}
         alone: Settings = {"anomaly_map.level_weights": [0.0, 0.0, 0.0]}
