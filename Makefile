@@ -10,13 +10,11 @@ export OMP_WAIT_POLICY := PASSIVE
 demo: $(VENV)/ready
 	$(BIN)/snl-edge demo
 
-# A worker for each core, up to four, and one more, as workers often wait for a command that they started. Models are small, so
-# a second thread gains one worker less than a second worker.
+# A worker for each core, up to four: models are small, so a second thread gains one worker less than a second worker.
 # A worker that dies ends the run: started again, it leaves the rest of its file waiting, and the run with it.
 test: export OMP_NUM_THREADS := 1
-test: WORKERS = $(shell cores=$$(nproc); echo $$((cores < 4 ? cores + 1 : 5)))
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -n $(WORKERS) --max-worker-restart 0 --dist loadfile $(COVERAGE)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile $(COVERAGE)
 
 # The same, and which lines ran: what each file leaves out in build/coverage, and an error below the floor in pyproject.
 coverage: COVERAGE := --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
