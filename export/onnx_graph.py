@@ -153,6 +153,29 @@ def set_metadata(graph: onnx.ModelProto, **values: object) -> None:
     onnx.helper.set_model_props(graph, {**kept, METADATA_KEY: json.dumps(merged, sort_keys=True)})
 
 
+def with_score_scale(graph: onnx.ModelProto, score_scale: ScoreScale) -> onnx.ModelProto:
+    """A copy of a fused graph whose map and score are on the scale ``score_scale``.
+
+    Raises:
+        ExportError: the graph does not end in a product with one constant.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(graph)
+    constant = _gain(model)
+    constant.CopyFrom(numpy_helper.from_array(np.array(score_scale.gain, np.float32), constant.name))
+    set_metadata(model, calibration=score_scale.model_dump(mode="json"))
+    return model
+
+
+def network_sha256(graph: onnx.ModelProto) -> str:
+    """SHA-256 of what the graph computes up to the gain: setting thresholds again does not make it another network."""
+    model = onnx.ModelProto()
+    model.CopyFrom(graph)
+    constant = _gain(model)
+    constant.CopyFrom(numpy_helper.from_array(np.array(1, np.float32), constant.name))
+    return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
+
+
 def _tidy(graph: onnx.ModelProto, config: SnlConfig, score_scale: ScoreScale, products: tuple[str, ...]) -> None:
     """Names the batch dimension, drops what only a debugger of the exporter would read, and adds our description."""
     for value in [*graph.graph.input, *graph.graph.output]:
@@ -194,29 +217,6 @@ class _quiet:  # noqa: N801
         for stream in self._streams:
             stream.__exit__(None, None, None)
         self._warnings.__exit__(None, None, None)
-
-
-def with_score_scale(graph: onnx.ModelProto, score_scale: ScoreScale) -> onnx.ModelProto:
-    """A copy of a fused graph whose map and score are on the scale ``score_scale``.
-
-    Raises:
-        ExportError: the graph does not end in a product with one constant.
-    """
-    model = onnx.ModelProto()
-    model.CopyFrom(graph)
-    constant = _gain(model)
-    constant.CopyFrom(numpy_helper.from_array(np.array(score_scale.gain, np.float32), constant.name))
-    set_metadata(model, calibration=score_scale.model_dump(mode="json"))
-    return model
-
-
-def network_sha256(graph: onnx.ModelProto) -> str:
-    """SHA-256 of what the graph computes up to the gain: setting thresholds again does not make it another network."""
-    model = onnx.ModelProto()
-    model.CopyFrom(graph)
-    constant = _gain(model)
-    constant.CopyFrom(numpy_helper.from_array(np.array(1, np.float32), constant.name))
-    return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
 
 
 def _gain(model: onnx.ModelProto) -> onnx.TensorProto:

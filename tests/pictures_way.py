@@ -82,7 +82,7 @@ class Trace:
         if event == "return" and value is not None and file.startswith(SOURCES) and frame.f_code.co_name == "read":
             self._on_its_way = True
         if self._on_its_way:
-            handed = self._holds(_arguments(frame))
+            handed = self._holds(arguments_of(frame))
             if event == "return" and handed and isinstance(value, float):
                 self._numbers.add(value)
             if handed or self._holds(value):
@@ -102,7 +102,8 @@ class Trace:
         return known or isinstance(value, np.ndarray | np.generic | Decision)
 
 
-def _arguments(frame: FrameType) -> list[object]:
+def arguments_of(frame: FrameType) -> list[object]:
+    """What the function of this frame was given, named and in tuples."""
     code = frame.f_code
     count = code.co_argcount + code.co_kwonlyargcount
     count += bool(code.co_flags & _VARARGS) + bool(code.co_flags & _VARKEYWORDS)

@@ -101,8 +101,7 @@ def open_dataset(
             would be one name elsewhere.
     """
     root = require_path(root, "the data set")
-    if not isinstance(layout, str) or layout != "auto":
-        require_choice(layout, "layout", ("auto", *LAYOUTS))
+    require_choice(layout, "layout", ("auto", *LAYOUTS))
     chosen_products = None if products is None else require_texts(products, "products")
     trains = require_switch(trains, "trains")
     is_table = root.suffix.lower() in SUFFIXES and root.exists() and not root.is_dir()

@@ -83,7 +83,8 @@ def train(
         CheckpointError: the teacher's weights, or the run in ``start_from``, is not available.
         OutputError: ``out`` cannot be written, or holds a run that may not be replaced.
     """
-    require("training", *TRAINING, *(["sklearn"] if isinstance(cluster, str | int) and cluster else []), extra="train")
+    cluster = None if cluster is None else require_text(cluster, "cluster")
+    require("training", *TRAINING, *(["sklearn"] if cluster else []), extra="train")
     from snl_edge.training.config import TrainingConfig
     from snl_edge.training.loop import train as run_training
     from snl_edge.training.run import Run
@@ -95,7 +96,6 @@ def train(
     if training is None:
         training = TrainingConfig()
     training = require_kind(training, "training", TrainingConfig, "give a TrainingConfig(...)")
-    cluster = None if cluster is None else require_text(cluster, "cluster")
     config = configured(model, settings, started)
     require_writable(folder)
     dataset = opened(data).with_bits(training.bits)

@@ -9,7 +9,7 @@ from types import FrameType
 
 import onnx
 import torch
-from pictures_way import OURS, ROOT
+from pictures_way import OURS, ROOT, arguments_of
 
 from snl_edge.workflow.bundles import build
 
@@ -22,11 +22,11 @@ def test_a_build_hands_its_graphs_to_no_file_that_the_page_leaves_out(run: Path,
 
     def watch(frame: FrameType, event: str, value: object) -> None:
         path = frame.f_code.co_filename
-        if event in ("call", "return") and path.startswith(OURS):
-            arguments = [frame.f_locals.get(name) for name in frame.f_code.co_varnames[: frame.f_code.co_argcount]]
-            if _holds(arguments) or (event == "return" and _holds(value)):
-                file = Path(path).relative_to(ROOT).as_posix()
-                passed.add(re.sub(r"^snl_edge/model/\w+\.py$", "snl_edge/model/…", file))
+        if event not in ("call", "return") or not path.startswith(OURS):
+            return
+        if _holds(arguments_of(frame)) or (event == "return" and _holds(value)):
+            file = Path(path).relative_to(ROOT).as_posix()
+            passed.add(re.sub(r"^snl_edge/model/\w+\.py$", "snl_edge/model/…", file))
 
     sys.setprofile(watch)
     try:
