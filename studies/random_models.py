@@ -46,7 +46,10 @@ def random_model(config: SnlConfig, seed: int = 0) -> Snl:
     model = Snl(config, products=len(PRODUCTS), pretrained=False).eval()
     if model.memory is not None:
         memory = model.memory
-        memory.set_centres(torch.randn(*memory.owners.shape, memory.channels), memory.owners)
+        memory.set_centres(
+            torch.randn(len(config.memory.descriptors), memory.products, config.memory.centres, memory.channels),
+            memory.owners,
+        )
     # Zeros would let a simplifier or a runtime drop what a real bundle computes.
     model.recognition.prototypes.normal_()
     if config.anomaly_map.raised_exponent:

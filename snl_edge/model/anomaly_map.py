@@ -15,8 +15,8 @@ from .teacher import STRIDES
 class AnomalyMap(nn.Module):
     r"""Weighted sum of distances, upsampled and smoothed: raw map and raw score.
 
-    The distances are those of student and teacher at strides 4, 8 and 16 and, with a memory, the distance from
-    the memory at stride 8. Each is divided by its mean over good images (:meth:`set_scales`).
+    The distances are those of student and teacher at strides 4, 8 and 16 and, with a memory, one at stride 8 from
+    what it keeps in each of its ``descriptors``. Each is divided by its mean over good images (:meth:`set_scales`).
 
     Bilinear upsampling followed by a Gaussian is linear and separable, so for each distance it is
     :math:`U_h D U_w^\top` with constant matrices: two small products instead of a resize and two long
@@ -39,11 +39,11 @@ class AnomalyMap(nn.Module):
     """``float32 [2, K]``: for each product the mean of the map beyond which one counts as raised, and the raw score
     that good parts rarely exceed; None: no map ever counts as raised."""
 
-    def __init__(self, size: tuple[int, int], config: MapConfig, *, memory: bool) -> None:
+    def __init__(self, size: tuple[int, int], config: MapConfig, *, descriptors: int) -> None:
         super().__init__()
-        weights = [*config.level_weights, *([config.memory_weight] if memory else [])]
+        weights = [*config.level_weights, *[config.memory_weight / max(1, descriptors)] * descriptors]
         self.weights = [weight / sum(weights) for weight in weights]
-        self.strides = (*STRIDES, *((STRIDES[1],) if memory else ()))
+        self.strides = (*STRIDES, *[STRIDES[1]] * descriptors)
         self.register_buffer("scales", torch.ones(len(weights)))
         # None is no part of the weights or of a graph: a model that ignores nothing is what it was before.
         self.register_buffer("keep", None)

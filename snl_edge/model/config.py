@@ -92,13 +92,19 @@ class CorruptionConfig(_Frozen):
     """Standard deviation of the noise, in units of the root mean square of each place's values."""
 
 
+Descriptor = Literal["pooled", "local", "unit"]
+"""How a memory describes a place; see :func:`snl_edge.model.memory_bank.patches`."""
+
+
 class MemoryConfig(_Frozen):
     """The memory of normal patches; see :class:`snl_edge.model.memory_bank.MemoryBank`."""
 
     centres: int = Field(default=2048, ge=16, le=1_000_000)
-    """Patches kept of each product; with ``shared``, of all together."""
+    """Patches kept of each product in each description; with ``shared``, of all together."""
     candidates: int = Field(default=60_000, ge=16, le=100_000_000)
     """Patches of training images that a product's centres are chosen from; with ``shared``, all centres."""
+    descriptors: tuple[Descriptor, ...] = Field(default=("pooled",), min_length=1)
+    """How places are described. Each has as many centres, and a distance of its own."""
     shared: bool = False
     """One memory for all products, instead of one for each of which the recognised product's is searched."""
     dimensions: int | None = Field(default=None, ge=8, le=65536)
@@ -107,12 +113,15 @@ class MemoryConfig(_Frozen):
     """Principal directions of each product's own centres that the nearest is looked for in; all of those compared if
     not given. Distances to what is found are exact."""
     finalists: int = Field(default=1, ge=1, le=65536)
-    """Parts of the memory whose nearest centres are compared exactly."""
+    """Parts of the memory whose nearest centres are compared exactly. Each part is chosen for itself, from its own share
+    of the candidates."""
 
     @model_validator(mode="after")
     def _parts_of_one_size(self) -> MemoryConfig:
         if self.centres % self.finalists:
             raise ValueError(f"{self.centres} centres cannot be divided among {self.finalists} finalists")
+        if len(set(self.descriptors)) < len(self.descriptors):
+            raise ValueError("each of the memory's descriptors can be given once")
         return self
 
 
@@ -126,7 +135,7 @@ class MapConfig(_Frozen):
     level_weights: tuple[float, float, float] = (0.25, 0.5, 1.0)
     """Weights of student against teacher at strides 4, 8 and 16."""
     memory_weight: float = Field(default=7.0, ge=0.0)
-    """Weight of the distance from the memory, where there is one."""
+    """Weight of the distance from the memory, where there is one; of the mean, if it has several descriptors."""
     sigma: float = Field(default=4.0, gt=0.0, le=1000.0)
     """Standard deviation of the Gaussian smoothing, in input pixels."""
     raised_exponent: float = Field(default=0.7, ge=0.0, le=1.0)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from snl_edge.errors import ConfigError
 
-from .config import MemoryConfig
+from .config import Descriptor, MemoryConfig
 
 HALVES = 3
 """Channels of a key that hold half its square."""
@@ -21,10 +21,13 @@ LARGEST_KEY = 16.0
 class MemoryBank(nn.Module):
     r"""Distance of every patch to the nearest of K centres, patches of good training images.
 
-    With :math:`x_p` the teacher's features at strides 8 and 16 around place p (means of 3×3 cells, side by
-    side, on the grid of stride 8):
+    With :math:`x_p` the teacher's features at strides 8 and 16 around place p, side by side on the grid of stride 8:
 
     .. math:: d_p = \min_k \lVert x_p - c_{qk} \rVert
+
+    ``config.descriptors`` says how they describe the place (:func:`patches`). With several, each has a memory and a
+    distance of its own, and the anomaly map takes their mean: what one choice of patches misses by chance, or one
+    description does not show, another tells.
 
     Each product has K centres of its own, and those of the recognised product q are searched: that costs the same
     however many products there are, and what is normal for one product does not excuse another.
@@ -82,13 +85,16 @@ class MemoryBank(nn.Module):
                 "give fewer, or null to search in all",
             )
         self.config = config
+        ways = len(config.descriptors)
         if config.dimensions is not None:
-            self.register_buffer("middle", torch.zeros(width, channels[1]))
-            self.register_buffer("coarse", torch.zeros(width, channels[2]))
-        parts = 1 if config.shared else products
+            self.register_buffer("middle", torch.zeros(ways, width, channels[1]))
+            self.register_buffer("coarse", torch.zeros(ways, width, channels[2]))
+        self.products = 1 if config.shared else products
+        # All that a descriptor has of all products, then the next one's.
+        parts = ways * self.products
         self.register_buffer("kept", torch.zeros(parts * config.centres, width))
         self.register_buffer("owners", torch.full((parts, config.centres), -1, dtype=torch.int32))
-        self.register_buffer("origin", torch.zeros(width))
+        self.register_buffer("origin", torch.zeros(ways, width))
         if config.search is not None:
             wide = config.search + HALVES
             self.register_buffer("directions", torch.zeros(parts, width, wide))
@@ -96,72 +102,86 @@ class MemoryBank(nn.Module):
             self.register_buffer("keys", torch.zeros(parts, wide, config.centres))
         starts = torch.arange(config.finalists) * (config.centres // config.finalists)
         self.register_buffer("starts", starts, persistent=False)
-        self.register_load_state_dict_pre_hook(_channels_last)
+        self.register_load_state_dict_pre_hook(_earlier_shapes)
 
-    def forward(self, features: list[Tensor], product: Tensor, left_out: Tensor | None = None) -> Tensor:
+    def forward(self, features: list[Tensor], product: Tensor, left_out: Tensor | None = None) -> list[Tensor]:
         """Distances ``float32 [B, H/8, W/8]`` from what is kept of each image's ``product``, ``int32 [B]``.
+
+        One for each of ``config.descriptors``.
 
         ``features`` are the teacher's, ``[B, C_l, h_l, w_l]`` at strides 4, 8, 16. ``left_out``, ``int32 [B]``, numbers
         parts whose own patches do not count: each is then as far away as a part never seen; infinitely far if nothing
         else is kept.
         """
-        x = self._compared(features) - self.origin.view(1, -1, 1, 1)  # [B, C, h, w]
+        return [self._distance(features, product, left_out, way) for way in range(len(self.config.descriptors))]
+
+    def _distance(self, features: list[Tensor], product: Tensor, left_out: Tensor | None, way: int) -> Tensor:
+        x = self._compared(features, way) - self.origin[way].view(1, -1, 1, 1)  # [B, C, h, w]
         batch, channels, height, width = x.shape
         # Channels last before the grid becomes a row: a runtime that keeps them last has nothing to move.
         x = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)  # [B, P, C]
-        nearness = self._nearness(x, product)  # [B, P, K]
+        part = self._part(product, way)
+        nearness = self._nearness(x, part)  # [B, P, K]
         if left_out is not None:
-            owners = self._of_product(self.owners, product)
+            owners = self._of_part(self.owners, part)
             nearness = nearness.masked_fill((owners == left_out[:, None]).unsqueeze(1), -torch.inf)
         finalists = self.config.finalists
         nearness = nearness.unflatten(2, (finalists, -1))  # [B, P, F, K / F]
         # One of the largest, whichever: runtimes have a fast way for that, and a slow one for the first of equals.
         place = nearness.topk(1, dim=3, sorted=False).indices.squeeze(3)  # [B, P, F]
-        row = place + self.starts + self._first_row(product).unsqueeze(1)
+        row = place + self.starts + self._first_row(part).unsqueeze(1)
         centres = F.embedding(row, self.kept)  # [B, P, F, C]
         squares = (x.unsqueeze(2) - centres).square().sum(dim=3)  # [B, P, F]
         if left_out is not None:
             squares = squares.masked_fill(nearness.amax(dim=3) == -torch.inf, torch.inf)
         return (squares.amin(dim=2) + 1e-6).sqrt().view(batch, height, width)
 
-    def _nearness(self, x: Tensor, product: Tensor) -> Tensor:
+    def _nearness(self, x: Tensor, part: Tensor) -> Tensor:
         """What is largest for the nearest centre, ``[B, P, C]`` to ``[B, P, K]``."""
         if self.config.search is not None:
             # The last channels of each key are its half square, negative, and the shift puts ones against them.
-            looked_for = x @ self._of_product(self.directions, product) + self._of_product(self.shift, product)
-            return looked_for @ self._of_product(self.keys, product)
-        # The product's rows of the one table that distances are read from, too: a graph stores every view of it again.
-        rows = torch.arange(self.config.centres, device=x.device) + self._first_row(product)  # [B, K]
+            looked_for = x @ self._of_part(self.directions, part) + self._of_part(self.shift, part)
+            return looked_for @ self._of_part(self.keys, part)
+        # The part's rows of the one table that distances are read from, too: a graph stores every view of it again.
+        rows = torch.arange(self.config.centres, device=x.device) + self._first_row(part)  # [B, K]
         halves = self.kept.square().sum(dim=1).view(len(self.owners), 1, -1) / 2  # [N, 1, K]
         # |x - c|² = |x|² - 2 (x·c - |c|²/2): a matrix product instead of a [B, P, K, C] tensor.
-        return x @ F.embedding(rows, self.kept).transpose(1, 2) - self._of_product(halves, product)
+        return x @ F.embedding(rows, self.kept).transpose(1, 2) - self._of_part(halves, part)
 
-    def _first_row(self, product: Tensor) -> Tensor:
-        """Where the centres of each image's product begin, ``int64 [B, 1]``."""
-        step = 0 if len(self.owners) == 1 else self.config.centres
-        return step * product.long().unsqueeze(1)
+    def _part(self, product: Tensor, way: int) -> Tensor:
+        """Which part of the tables serves each image: of its product, in the description ``way``; ``int32 [B or 1]``."""
+        if self.products == 1:
+            return torch.full((1,), way, dtype=torch.int32, device=product.device)
+        return product + way * self.products if way else product
+
+    def _first_row(self, part: Tensor) -> Tensor:
+        """Where the centres of each ``part`` begin, ``int64 [B or 1, 1]``."""
+        return self.config.centres * part.long().unsqueeze(1)
 
     @staticmethod
-    def _of_product(table: Tensor, product: Tensor) -> Tensor:
-        """The rows of ``table`` ``[N, …]`` of each image's product; the only row serves all images."""
-        return table if len(table) == 1 else table.index_select(0, product)
+    def _of_part(table: Tensor, part: Tensor) -> Tensor:
+        """The rows of ``table`` ``[parts, …]`` of each image's ``part``; the only row serves all images."""
+        return table if len(table) == 1 else table.index_select(0, part)
 
     def set_centres(self, chosen: Tensor, owners: Tensor) -> None:
-        """Keeps the patches ``[N, K, C]`` as centres, about their mean, where products of numbers lose least.
+        """Keeps the patches ``[D, N, K, C]`` as centres, about their mean, where products of numbers lose least.
 
-        ``owners``, ``int32 [N, K]``, numbers the part that each is of.
+        ``D`` descriptors of ``N`` products; ``owners``, ``int32 [D, N, K]``, numbers the part that each is of.
 
         Rounded to FP16, as the directions are, so that a graph may store them in half the bytes and still compute
         the same.
         """
-        if self.config.dimensions is not None:
-            directions = principal_directions(chosen.flatten(0, 1), len(self.origin)).half().to(chosen)  # [C, D]
-            chosen = chosen @ directions
-            self.middle.copy_(directions[: self.middle.shape[1]].T)
-            self.coarse.copy_(directions[self.middle.shape[1] :].T)
-        self.origin.copy_(chosen.mean(dim=(0, 1)))
-        self.kept.copy_((chosen - self.origin).half().flatten(0, 1))
-        self.owners.copy_(owners)
+        kept: list[Tensor] = []
+        for way, own in enumerate(chosen):  # [N, K, C]
+            if self.config.dimensions is not None:
+                directions = principal_directions(own.flatten(0, 1), self.origin.shape[1]).half().to(own)  # [C, D]
+                own = own @ directions
+                self.middle[way].copy_(directions[: self.middle.shape[2]].T)
+                self.coarse[way].copy_(directions[self.middle.shape[2] :].T)
+            self.origin[way].copy_(own.mean(dim=(0, 1)))
+            kept.append((own - self.origin[way]).half().flatten(0, 1))
+        self.kept.copy_(torch.cat(kept))
+        self.owners.copy_(owners.reshape(self.owners.shape))
         if self.config.search is not None:
             for part in range(len(self.owners)):
                 self._index(part, self.config.search)
@@ -173,19 +193,21 @@ class MemoryBank(nn.Module):
         """
         kept = self.kept.view(*self.owners.shape, -1)
         for product in sorted(set(products)):
-            own = 0 if len(self.owners) == 1 else product
-            numbers = [part for of, part in zip(products, parts, strict=True) if of == product]
-            gone = torch.isin(self.owners[own], torch.tensor(numbers, dtype=torch.int32, device=self.owners.device))
-            if not gone.any() or gone.all():
-                continue
-            other = int((~gone).nonzero()[0])
-            kept[own, gone] = kept[own, other].clone()
-            self.owners[own, gone] = self.owners[own, other].clone()
-            if self.config.search is not None:
-                self._index(own, self.config.search)
+            numbers = [number for of, number in zip(products, parts, strict=True) if of == product]
+            unwanted = torch.tensor(numbers, dtype=torch.int32, device=self.owners.device)
+            for way in range(len(self.config.descriptors)):
+                own = way * self.products + (product if self.products > 1 else 0)
+                gone = torch.isin(self.owners[own], unwanted)
+                if not gone.any() or gone.all():
+                    continue
+                other = int((~gone).nonzero()[0])
+                kept[own, gone] = kept[own, other].clone()
+                self.owners[own, gone] = self.owners[own, other].clone()
+                if self.config.search is not None:
+                    self._index(own, self.config.search)
 
     def _index(self, part: int, count: int) -> None:
-        """Makes what the search of the product ``part`` needs of its centres, in ``count`` directions.
+        """Makes what the search of the tables' ``part`` needs of its centres, in ``count`` directions.
 
         Keys are numbers that FP16 and BF16 both have, so that all forms of a graph search the same ones; half their
         squares, which decide between them, are sums of three such numbers. The scale keeps all far from FP16's largest.
@@ -206,17 +228,19 @@ class MemoryBank(nn.Module):
         self.shift[part].copy_(torch.cat([-mean @ directions, ones]).half())
         self.keys[part].copy_(torch.cat([keys.T, -torch.stack(halves)]))
 
-    def _compared(self, features: list[Tensor]) -> Tensor:
+    def _compared(self, features: list[Tensor], way: int) -> Tensor:
         """What of each patch is compared with centres: ``float32 [B, C, H/8, W/8]``, or ``D`` of its directions."""
+        descriptor = self.config.descriptors[way]
         if self.config.dimensions is None:
-            return patches(features)
+            return patches(features, descriptor)
+        # Means commute with the projection and are cheaper behind it; a length does not.
+        before, after = (descriptor, None) if descriptor == "unit" else (None, descriptor)
         # Products of matrices, not 1x1 convolutions: typed forms of the graph leave them in FP32.
         middle, coarse = (
-            (own @ level.float().flatten(2)).unflatten(2, level.shape[2:])
+            _described((own[way] @ _described(level.float(), before).flatten(2)).unflatten(2, level.shape[2:]), after)
             for own, level in zip((self.middle, self.coarse), features[1:], strict=True)
         )
-        middle, enlarged = neighbourhoods(middle, coarse)
-        return middle + enlarged
+        return middle + _enlarged(coarse, middle)
 
 
 def _exact(values: Tensor) -> Tensor:
@@ -224,21 +248,45 @@ def _exact(values: Tensor) -> Tensor:
     return values.bfloat16().half().float()
 
 
-def _channels_last(memory: MemoryBank, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Checkpoints of before the search was a step of its own hold the centres as ``[N, C, K]``, under that name."""
+def _earlier_shapes(_: MemoryBank, state: dict[str, Tensor], prefix: str, *__: object) -> None:
+    """Checkpoints of before memories had several descriptors lack that dimension; those of before the search was a step
+    of its own hold the centres as ``[N, C, K]``, under that name."""
     if (centres := state.pop(f"{prefix}centres", None)) is not None:
         state[f"{prefix}kept"] = centres.transpose(1, 2).flatten(0, 1)
+    for name, dimensions in (("origin", 2), ("middle", 3), ("coarse", 3)):
+        stored = state.get(f"{prefix}{name}")
+        if stored is not None and stored.dim() < dimensions:
+            state[f"{prefix}{name}"] = stored.unsqueeze(0)
 
 
-def patches(features: list[Tensor]) -> Tensor:
-    """Teacher features of strides 4, 8, 16 to patch features ``float32 [B, C_8 + C_16, H/8, W/8]``."""
-    return torch.cat(neighbourhoods(features[1].float(), features[2].float()), dim=1)
+def patches(features: list[Tensor], descriptor: Descriptor = "pooled") -> Tensor:
+    """Teacher features of strides 4, 8, 16 to patch features ``float32 [B, C_8 + C_16, H/8, W/8]``.
+
+    ``pooled``: means of 3×3 cells of each level, which PatchCore calls locally aware (arXiv 2106.08265, sec. 3.1).
+    ``local``: the cells themselves, which outline sharper and tell textures less well. ``unit``: means of length 1 at
+    each level, which tell what is seen and not how strongly. Cells at the border count less in all three, as in means
+    over a border of zeros: there a teacher sees the border, too.
+    """
+    middle, coarse = (_described(level.float(), descriptor) for level in features[1:])
+    return torch.cat([middle, _enlarged(coarse, middle)], dim=1)
 
 
-def neighbourhoods(middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
-    """Means of 3×3 cells of features at strides 8 and 16, both on the grid of stride 8."""
-    middle, coarse = (F.avg_pool2d(level, 3, stride=1, padding=1) for level in (middle, coarse))
-    return middle, F.interpolate(coarse, size=middle.shape[2:], mode="bilinear", align_corners=False)
+def _described(level: Tensor, descriptor: Descriptor | None) -> Tensor:
+    """One level ``[B, C, h, w]`` on its own grid."""
+    if descriptor is None:
+        return level
+    inside = torch.ones(1, 1, *level.shape[2:], device=level.device)
+    if descriptor == "local":
+        return level * F.avg_pool2d(inside, 3, stride=1, padding=1)
+    means = F.avg_pool2d(level, 3, stride=1, padding=1)
+    if descriptor == "pooled":
+        return means
+    length = (means.square().sum(dim=1, keepdim=True) + 1e-12).rsqrt()
+    return means * (length * F.avg_pool2d(inside, 3, stride=1, padding=1))
+
+
+def _enlarged(coarse: Tensor, middle: Tensor) -> Tensor:
+    return F.interpolate(coarse, size=middle.shape[2:], mode="bilinear", align_corners=False)
 
 
 def principal_directions(points: Tensor, count: int) -> Tensor:

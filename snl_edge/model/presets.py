@@ -5,18 +5,21 @@ from __future__ import annotations
 from snl_edge.arguments import require_text
 from snl_edge.errors import ConfigError
 
-from .config import MemoryConfig, SnlConfig, StudentConfig, TeacherConfig
+from .config import Descriptor, MapConfig, MemoryConfig, SnlConfig, StudentConfig, TeacherConfig
+
+ALL_DESCRIPTORS: tuple[Descriptor, ...] = ("pooled", "local", "unit")
 
 EDGE = SnlConfig(
     teacher=TeacherConfig(architecture="tf_efficientnet_lite0", weights="packaged"),
     student=StudentConfig(embedding=128, separable=True),
-    memory=MemoryConfig(search=45, finalists=4),
+    memory=MemoryConfig(centres=1536, descriptors=ALL_DESCRIPTORS, search=45, finalists=3),
+    anomaly_map=MapConfig(memory_weight=12.0),
 )
 PRESETS: dict[str, SnlConfig] = {
     "edge": EDGE,
-    # On ten real products four times the patches find more of a defect's pixels and lose nothing; a larger teacher
-    # (EfficientNet-Lite2) or input (320×320) gave no such gain there (docs/ablation.md).
-    "balanced": EDGE.model_copy(update={"memory": MemoryConfig(centres=8192, search=45, finalists=4)}),
+    "balanced": EDGE.model_copy(
+        update={"memory": MemoryConfig(centres=4096, descriptors=ALL_DESCRIPTORS, search=45, finalists=8)}
+    ),
     "accurate": SnlConfig(
         teacher=TeacherConfig(architecture="wide_resnet50_2"),
         student=StudentConfig(embedding=384),

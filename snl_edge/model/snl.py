@@ -34,7 +34,8 @@ class Snl(nn.Module):
         else:
             self.student = ForwardStudent(self.teacher.channels, config.student, config.teacher)
         self.memory = MemoryBank(self.teacher.channels, config.memory, products) if config.memory else None
-        self.anomaly_map = AnomalyMap(config.size, config.anomaly_map, memory=config.memory is not None)
+        descriptors = len(config.memory.descriptors) if config.memory else 0
+        self.anomaly_map = AnomalyMap(config.size, config.anomaly_map, descriptors=descriptors)
         self.recognition = Recognition(self.teacher.channels, products)
 
     def run_student(self, pixels: Tensor | None, features: list[Tensor]) -> list[Tensor]:
@@ -44,14 +45,14 @@ class Snl(nn.Module):
     def distances(
         self, pixels: Tensor, features: list[Tensor], product: Tensor, left_out: Tensor | None = None
     ) -> list[Tensor]:
-        """What the map is made of: student from teacher at strides 4, 8, 16, then from the memory, if there is one.
+        """What the map is made of: student from teacher at strides 4, 8, 16, then from what the memory, if there is one, keeps in each description.
 
         ``float32 [B, H/s, W/s]`` each. ``product``, ``int32 [B]``, says what each image was recognised as;
         ``left_out`` is as in :meth:`snl_edge.model.memory_bank.MemoryBank.forward`.
         """
         student = self.run_student(pixels, features)
         apart = [cosine_distance(t.float(), s.float()) for t, s in zip(features, student, strict=True)]
-        return apart if self.memory is None else [*apart, self.memory(features, product, left_out)]
+        return apart if self.memory is None else [*apart, *self.memory(features, product, left_out)]
 
     def forward(self, images: Tensor, left_out: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``uint8 [B, H, W, 3]`` RGB to raw anomaly map, raw score, product and product distance.

@@ -31,7 +31,10 @@ def fill_memory(
 
     About ``candidates`` patches are drawn for each K, of every image as its weight says; then the one farthest from all
     that are kept is kept next (k-centre greedy, as PatchCore, arXiv 2106.08265, sec. 3.2, in a random projection).
+    Each of the memory's ``finalists`` parts is chosen so from its own share of the candidates: the farthest patches are
+    chosen first and tell by chance which rare ones are known, so several small choices are steadier than a large one.
     With fewer candidates than centres some are kept twice. The memory also learns which part each is of.
+    Each of its descriptors gets candidates of its own.
 
     Args:
         memory: to be filled.
@@ -46,33 +49,49 @@ def fill_memory(
         weights: how many patches each image gives, relative to the others; equally many if not given.
     """
     rng = np.random.default_rng(seed)
-    parts, count = memory.owners.shape
-    shown = np.asarray(products) if parts > 1 else np.zeros(len(products), int)
+    config, count = memory.config, memory.config.centres
+    shown = np.asarray(products) if memory.products > 1 else np.zeros(len(products), int)
     shares = np.ones(len(shown)) if weights is None else np.asarray(weights)
-    chosen: list[Tensor] = []
-    owners: list[Tensor] = []
-    for part in range(parts):
-        own = np.flatnonzero(shown == part)
+    chosen: list[list[Tensor]] = [[] for _ in config.descriptors]
+    owners: list[list[Tensor]] = [[] for _ in config.descriptors]
+    choices = len(config.descriptors) * memory.products * config.finalists
+    for product in range(memory.products):
+        own = np.flatnonzero(shown == product)
         each = math.ceil(candidates / shares[own].sum())
-        drawn: list[Tensor] = []
+        pools: list[list[Tensor]] = [[] for _ in config.descriptors]
+        parts_shown: list[list[Tensor]] = [[] for _ in config.descriptors]
         for start in range(0, len(own), batch_size):
-            x = patches(features(own[start : start + batch_size].tolist()))  # [B, C, h, w]
-            cells = x.flatten(2).transpose(1, 2)  # [B, P, C]
-            # An image that has fewer patches than it may give gives all: what others give is measured by that.
-            counts = np.ceil(shares[own[start : start + batch_size]] * min(each, cells.shape[1])).astype(int)
-            drawn += [
-                one[torch.from_numpy(rng.permutation(len(one))[:drawn_of]).to(one.device)]
-                for one, drawn_of in zip(cells, counts, strict=True)
-            ]
-        pool = torch.cat(drawn)  # [candidates, C]
-        before = part * count
-        kept = farthest_points(pool, count, seed, lambda done, _, b=before: progress(b + done, parts * count))
-        chosen.append(pool[kept])
-        parts_shown = torch.from_numpy(np.asarray(groups)[own]).repeat_interleave(
-            torch.tensor([len(one) for one in drawn])
-        )
-        owners.append(parts_shown[kept.cpu()])
-    memory.set_centres(torch.stack(chosen), torch.stack(owners))
+            batch = own[start : start + batch_size]
+            seen = features(batch.tolist())
+            for descriptor, pool, of in zip(config.descriptors, pools, parts_shown, strict=True):
+                cells = patches(seen, descriptor).flatten(2).transpose(1, 2)  # [B, P, C]
+                # An image that has fewer patches than it may give gives all: what others give is measured by that.
+                counts = np.ceil(shares[batch] * min(each, cells.shape[1])).astype(int)
+                for one, image, drawn_of in zip(cells, batch, counts, strict=True):
+                    pool.append(one[torch.from_numpy(rng.permutation(len(one))[:drawn_of]).to(one.device)])
+                    of.append(torch.full((len(pool[-1]),), groups[image]))
+        for way, (drawn, of) in enumerate(zip(pools, parts_shown, strict=True)):
+            pool, part_of = torch.cat(drawn), torch.cat(of)  # [candidates, C], [candidates]
+            order = torch.from_numpy(rng.permutation(len(pool))) if config.finalists > 1 else torch.arange(len(pool))
+            picked: list[Tensor] = []
+            for part in range(config.finalists):
+                # Fewer candidates than parts: a part without any takes the first.
+                share = order[part :: config.finalists] if len(order) > part else order[:1]
+                before = (product * len(pools) + way) * config.finalists + part
+                wanted = count // config.finalists
+                kept = farthest_points(
+                    pool[share.to(pool.device)],
+                    wanted,
+                    seed + part,
+                    lambda done, _, b=before, w=wanted: progress(b * w + done, choices * w),
+                )
+                picked.append(share[kept.cpu()])
+            places = torch.cat(picked)
+            chosen[way].append(pool[places.to(pool.device)])
+            owners[way].append(part_of[places])
+    memory.set_centres(
+        torch.stack([torch.stack(own) for own in chosen]), torch.stack([torch.stack(own) for own in owners])
+    )
 
 
 def farthest_points(

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from snl_edge.errors import ConfigError
 from snl_edge.model.config import SnlConfig, override
+from snl_edge.model.presets import ALL_DESCRIPTORS
 from snl_edge.training.config import CameraConfig, TrainingConfig
 
 Settings = Mapping[str, Any]
@@ -60,6 +61,7 @@ PLAIN: Settings = {
     "damage.paste": 0.0,
     "damage.jitter": 0.0,
     "memory": None,
+    "anomaly_map.memory_weight": 7.0,
 }
 """Distillation without any part of SNL or of ours: RD and FD."""
 CHANNEL: Settings = {"loss.channel": 1.0}
@@ -67,7 +69,7 @@ CRAM: Settings = {"student.cram": {"centres": 50, "residual": "unit", "skip": Fa
 DAMAGE: Settings = {"damage.paste": 0.7, "damage.jitter": 1.0}
 MEMORY: Settings = {
     "memory": {
-        **{"centres": 2048, "candidates": 60_000, "shared": False, "dimensions": None},
+        **{"centres": 2048, "candidates": 60_000, "descriptors": ["pooled"], "shared": False, "dimensions": None},
         **{"search": None, "finalists": 1},
     }
 }
@@ -138,6 +140,14 @@ def _changes(short: str) -> dict[str, Row]:
         light: Settings = {"student.separable": True, "memory.search": 45, "memory.finalists": 4}
         rows["light"] = changed("separable student, coarse search", light)
         rows["light8192"] = changed("the same, memory of 8192 a product", {**light, "memory.centres": 8192})
+        described: Settings = {
+            **{**light, "memory.descriptors": list(ALL_DESCRIPTORS), "memory.centres": 1536, "memory.finalists": 3},
+            "anomaly_map.memory_weight": 12.0,
+        }
+        rows["descriptors"] = changed("separable student, three memories of 1536 a product", described)
+        rows["descriptors_balanced"] = changed(
+            "the same, three of 4096 a product", {**described, "memory.centres": 4096, "memory.finalists": 8}
+        )
         rows["light_camera"] = replace(
             changed("separable student, coarse search, camera changes", light), training={"camera": CAMERA}
         )

@@ -38,7 +38,7 @@ from .beside_peers import measure_rounds
 
 KIND = "presets"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-MEASURED = {"edge": "snl_rd_light", "balanced": "snl_rd_light8192"}
+MEASURED = {"edge": "snl_rd_descriptors", "balanced": "snl_rd_descriptors_balanced"}
 """The rows of the study that are the presets' own settings."""
 STUDY = "real10"
 TEACHERS = {

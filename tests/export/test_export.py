@@ -359,7 +359,7 @@ def test_every_kind_of_model_becomes_an_fp16_engine(architecture, direction, dim
     torch.manual_seed(0)
     model = Snl(config, pretrained=False).eval()
     channels = model.teacher.channels
-    model.memory.set_centres(torch.randn(1, 64, sum(channels[1:])), model.memory.owners)
+    model.memory.set_centres(torch.randn(1, 1, 64, sum(channels[1:])), model.memory.owners)
     model.teacher.set_statistics([torch.zeros(c) for c in channels], [torch.full((c,), 0.5) for c in channels])
     score_scale = ScoreScale(raw_threshold=1.0, false_reject_budget=0.01, good_images=1, method="test")
     graph = export_onnx(model, score_scale, ("any",))

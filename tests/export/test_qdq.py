@@ -229,7 +229,7 @@ class Remembering(torch.nn.Module):
         self.memory = memory
 
     def forward(self, fine, middle, coarse, product):
-        return self.memory([fine, middle, coarse], product)
+        return self.memory([fine, middle, coarse], product)[0]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ class Remembering(torch.nn.Module):
 def test_int8_centres_give_the_distances_to_themselves(settings):
     torch.manual_seed(0)
     memory = MemoryBank([3, 8, 8], MemoryConfig(centres=16, **settings), 3).eval()
-    memory.set_centres(5 * torch.randn(*memory.owners.shape, 16), memory.owners)
+    memory.set_centres(5 * torch.randn(1, *memory.owners.shape, 16), memory.owners)
     features = [torch.randn(2, channels, side, side) for channels, side in ((3, 16), (8, 8), (8, 4))]
     product = torch.tensor([2, 0], dtype=torch.int32)
     program = torch.onnx.export(Remembering(memory).eval(), (*features, product), dynamo=True, opset_version=18)
@@ -250,7 +250,7 @@ def test_int8_centres_give_the_distances_to_themselves(settings):
     memory.kept.copy_(torch.from_numpy(restore(stored, steps, axis=0)))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     fed = dict(zip([one.name for one in session.get_inputs()], [f.numpy() for f in [*features, product]], strict=True))
-    np.testing.assert_allclose(session.run(None, fed)[0], memory(features, product).numpy(), atol=1e-4)
+    np.testing.assert_allclose(session.run(None, fed)[0], memory(features, product)[0].numpy(), atol=1e-4)
 
 
 def test_tensorrt_rtx_builds_the_int8_engine_without_a_gpu(graph, int8, tmp_path):

@@ -44,7 +44,7 @@ def test_the_peak_lies_where_the_student_fails():
     for level, stride in zip(student, (4, 8, 16), strict=True):
         level[:, :2, 48 // stride, 16 // stride] = -1
     distances = [cosine_distance(t, s) for t, s in zip(levels, student, strict=True)]
-    anomaly_map, score = AnomalyMap((64, 64), MapConfig(sigma=2.0), memory=False)(distances, FIRST)
+    anomaly_map, score = AnomalyMap((64, 64), MapConfig(sigma=2.0), descriptors=0)(distances, FIRST)
     y, x = divmod(int(anomaly_map[0].argmax()), 64)
     assert abs(y - 52) <= 6
     assert abs(x - 20) <= 6
@@ -52,7 +52,7 @@ def test_the_peak_lies_where_the_student_fails():
 
 
 def test_distances_are_weighed_in_units_of_their_means():
-    module = AnomalyMap((64, 64), MapConfig(level_weights=(1.0, 2.0, 3.0), memory_weight=4.0), memory=True)
+    module = AnomalyMap((64, 64), MapConfig(level_weights=(1.0, 2.0, 3.0), memory_weight=4.0), descriptors=1)
     means = torch.tensor([0.1, 0.2, 0.4, 50.0])
     module.set_scales(means)
     usual = [m * torch.ones(1, 64 // s, 64 // s) for m, s in zip(means, (4, 8, 16, 8), strict=True)]
@@ -71,7 +71,7 @@ def test_weights_that_show_nothing_are_refused(weights):
 
 def test_a_map_that_is_raised_as_a_whole_is_lowered_and_a_defect_is_not():
     config = MapConfig(level_weights=(0, 0, 1), raised_exponent=0.5, raised_most=1.21, raised_scores=(2.0, 3.0))
-    amap = AnomalyMap((64, 64), config, memory=False)
+    amap = AnomalyMap((64, 64), config, descriptors=0)
     grid = torch.ones(1, 4, 4)
     spot = grid.clone()
     spot[0, 1, 2] = 40.0  # it raises the mean to more than three times what is usual, and the largest value far more
@@ -93,7 +93,7 @@ def test_a_map_that_is_raised_as_a_whole_is_lowered_and_a_defect_is_not():
 
 def test_each_product_has_its_own_usual_values_and_a_map_without_numbers_keeps_none():
     config = MapConfig(level_weights=(0, 0, 1), raised_exponent=1.0, raised_scores=(2.0, 3.0))
-    amap = AnomalyMap((64, 64), config, memory=False)
+    amap = AnomalyMap((64, 64), config, descriptors=0)
     amap.set_usual(torch.tensor([[1.0, 2.0], [1.0, 2.0]]))
     distances = [torch.zeros(3, 16, 16), torch.zeros(3, 8, 8), 1.1 * torch.ones(3, 4, 4)]
     distances[2][2, 0, 0] = torch.nan

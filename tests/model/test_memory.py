@@ -46,6 +46,12 @@ def filled(
     return memory, seen
 
 
+def distance(memory: MemoryBank, *given: object) -> torch.Tensor:
+    """That of the only descriptor."""
+    (only,) = memory(*given)
+    return only
+
+
 def exact_distances(memory: MemoryBank, seen: list[torch.Tensor], product: torch.Tensor) -> torch.Tensor:
     """Of every patch to the nearest centre of the product, by brute force."""
     x = patches(seen).flatten(2).transpose(1, 2)  # [B, P, C]
@@ -64,24 +70,24 @@ def test_distance_is_that_of_the_nearest_centre_of_the_product(shared: bool, sea
     memory, _ = filled(shared=shared, **search)
     assert len(memory.owners) == (1 if shared else 2)
     other = features(2, seed=1)
-    assert torch.allclose(memory(other, OTHERS), exact_distances(memory, other, OTHERS), atol=2e-3)
+    assert torch.allclose(distance(memory, other, OTHERS), exact_distances(memory, other, OTHERS), atol=2e-3)
 
 
 @pytest.mark.parametrize("search", [{}, {"search": 9}])
 @pytest.mark.parametrize("size", [1e-3, 100.0])
 def test_the_search_serves_small_and_large_numbers_and_points_far_away(search: dict, size: float):
     memory, seen = MemoryBank(CHANNELS, MemoryConfig.model_validate({"centres": 32, **search}), 2), features(2, seed=1)
-    memory.set_centres(size * torch.randn(2, 32, 9, generator=torch.Generator().manual_seed(0)), memory.owners)
+    memory.set_centres(size * torch.randn(1, 2, 32, 9, generator=torch.Generator().manual_seed(0)), memory.owners)
     for away in (size, 50 * size):
         given = [away * level for level in seen]
         exact = exact_distances(memory, given, OTHERS)
-        assert torch.allclose(memory(given, OTHERS), exact, rtol=5e-3, atol=1.5e-3)
+        assert torch.allclose(distance(memory, given, OTHERS), exact, rtol=5e-3, atol=1.5e-3)
 
 
 def test_equal_centres_are_as_good_as_one():
     memory, seen = filled(centres=256, candidates=32, search=9, finalists=2)  # fewer candidates: some are kept twice
     assert torch.allclose(
-        memory(seen[:], PRODUCTS)[:2], exact_distances(memory, [s[:2] for s in seen], PRODUCTS[:2]), atol=2e-3
+        distance(memory, seen[:], PRODUCTS)[:2], exact_distances(memory, [s[:2] for s in seen], PRODUCTS[:2]), atol=2e-3
     )
 
 
@@ -93,8 +99,8 @@ def test_few_directions_find_a_centre_nearly_as_near_and_finalists_a_nearer_one(
     for finalists in (1, 8):
         memory = MemoryBank([3, 6, 6], MemoryConfig(centres=256, search=8, finalists=finalists), 2)
         generator.manual_seed(1)
-        memory.set_centres(torch.randn(2, 256, 12, generator=generator) * spread, memory.owners)
-        excess = memory(x, OTHERS) - exact_distances(memory, x, OTHERS)
+        memory.set_centres(torch.randn(1, 2, 256, 12, generator=generator) * spread, memory.owners)
+        excess = distance(memory, x, OTHERS) - exact_distances(memory, x, OTHERS)
         assert excess.min() > -2e-3  # never nearer than the nearest
         found.append(excess.mean().item())
     assert found[1] <= found[0] < 0.2
@@ -106,20 +112,20 @@ def test_memories_of_older_checkpoints_are_read():
     state["centres"] = state.pop("kept").view(2, 32, -1).transpose(1, 2)
     again = MemoryBank(CHANNELS, MemoryConfig(centres=32), 2)
     again.load_state_dict(state)
-    assert torch.equal(again(seen, PRODUCTS), memory(seen, PRODUCTS))
+    assert torch.equal(distance(again, seen, PRODUCTS), distance(memory, seen, PRODUCTS))
 
 
 def test_what_is_kept_has_no_distance_and_something_new_has():
     memory, seen = filled(centres=200, candidates=192)  # every patch of each product's three images
-    assert memory(seen, PRODUCTS).max() < 0.01
-    assert memory(features(1, seed=2), PRODUCTS[:1]).mean() > 0.3
+    assert distance(memory, seen, PRODUCTS).max() < 0.01
+    assert distance(memory, features(1, seed=2), PRODUCTS[:1]).mean() > 0.3
 
 
 def test_what_is_normal_for_one_product_is_not_for_another():
     memory, seen = filled(centres=200, candidates=192)
-    assert memory(seen, 1 - PRODUCTS).mean() > 0.3
+    assert distance(memory, seen, 1 - PRODUCTS).mean() > 0.3
     shared, seen = filled(centres=400, candidates=384, shared=True)
-    assert shared(seen, 1 - PRODUCTS).max() < 0.01
+    assert distance(shared, seen, 1 - PRODUCTS).max() < 0.01
 
 
 @pytest.mark.parametrize("search", SEARCHES[1:3])
@@ -127,7 +133,7 @@ def test_what_is_normal_for_one_product_is_not_for_another():
 def test_a_left_out_image_is_judged_as_if_it_had_never_been_seen(shared: bool, search: dict):
     memory, seen = filled(centres=400, candidates=384, shared=shared, **search)  # every patch of every image
     left_out = torch.arange(6, dtype=torch.int32)
-    distances = memory(seen, PRODUCTS, left_out)
+    distances = distance(memory, seen, PRODUCTS, left_out)
     cells = patches(seen).flatten(2).transpose(1, 2)  # [6, P, C]
     for image in range(6):
         others = [i for i in range(6) if i != image and (shared or PRODUCTS[i] == PRODUCTS[image])]
@@ -141,7 +147,7 @@ def test_a_left_out_image_is_judged_as_if_it_had_never_been_seen(shared: bool, s
 def test_a_forgotten_part_excuses_nothing(shared: bool, search: dict):
     memory, seen = filled(centres=400, candidates=384, shared=shared, **search)  # every patch of every image
     memory.forget([int(PRODUCTS[0])], [0])
-    distances = memory(seen, PRODUCTS)
+    distances = distance(memory, seen, PRODUCTS)
     cells = patches(seen).flatten(2).transpose(1, 2)  # [6, P, C]
     others = [i for i in range(1, 6) if shared or PRODUCTS[i] == PRODUCTS[0]]
     expected = torch.cdist(cells[0], cells[others].flatten(0, 1)).amin(1)
@@ -149,7 +155,7 @@ def test_a_forgotten_part_excuses_nothing(shared: bool, search: dict):
     assert distances[1:].max() < 0.01  # the others know themselves
     if not shared:
         memory.forget(PRODUCTS.tolist(), list(range(6)))  # nothing would be left to compare with: what was kept stays
-        assert torch.equal(memory(seen, PRODUCTS), distances)
+        assert torch.equal(distance(memory, seen, PRODUCTS), distances)
 
 
 def test_training_images_are_judged_without_their_own_patches(run, line):
@@ -227,7 +233,7 @@ def test_in_all_principal_directions_distances_are_those_of_all_channels():
     other, product = features(2, seed=1), torch.tensor([1, 0], dtype=torch.int32)
     assert turned.kept.shape == whole.kept.shape
     assert not torch.allclose(turned.kept, whole.kept, atol=0.1)
-    assert torch.allclose(turned(other, product), whole(other, product), atol=5e-3)
+    assert torch.allclose(distance(turned, other, product), distance(whole, other, product), atol=5e-3)
 
 
 def test_few_directions_are_those_in_which_what_is_kept_varies_most():
@@ -235,7 +241,7 @@ def test_few_directions_are_those_in_which_what_is_kept_varies_most():
     directions = torch.linalg.qr(torch.randn(9, 9, generator=generator)).Q
     patches_kept = torch.randn(2, 50, 9, generator=generator) * torch.tensor([9, 8, 7, 0, 0, 0, 0, 0, 0.0])
     memory = MemoryBank([3, 4, 5], MemoryConfig(centres=50, dimensions=8), 2)
-    memory.set_centres(patches_kept @ directions.T, memory.owners)
+    memory.set_centres((patches_kept @ directions.T).unsqueeze(0), memory.owners)
     assert memory.kept.shape == (2 * 50, 8)
     spread = memory.kept.square().mean(dim=0)
     assert spread[:3].sqrt() == pytest.approx([9, 8, 7], rel=0.2)
