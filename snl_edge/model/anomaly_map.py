@@ -56,16 +56,23 @@ class AnomalyMap(nn.Module):
             self.register_buffer(f"rows_{stride}", smooth_upsampling(height // stride, height, config.sigma), False)
             self.register_buffer(f"columns_{stride}", smooth_upsampling(width // stride, width, config.sigma).T, False)
 
-    def forward(self, distances: list[Tensor], product: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, distances: list[Tensor], product: Tensor, expected: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Distances ``float32 [B, h_l, w_l]`` to the map ``float32 [B, H, W]`` and the score ``float32 [B]``.
 
-        ``product``, ``int32 [B]``, says what each image was recognised as: its ignored regions apply.
+        ``product``, ``int32 [B]``, says what each image was recognised as: its ignored regions apply. ``expected``,
+        ``float32 [B, H/8, W/8, 3]``, is what the student's three distances usually are at such places: a share of it,
+        ``surprise``, is subtracted, on this grid.
         """
         # What stands on one grid is added before it is enlarged.
         grids: dict[int, Tensor] = {}
         for index, (weight, stride, distance) in enumerate(zip(self.weights, self.strides, distances, strict=True)):
             weighed = (weight * self.scales[index]) * distance
             grids[stride] = grids[stride] + weighed if stride in grids else weighed
+        if expected is not None:
+            factors = self.config.surprise * self.scales[:3] * torch.tensor(self.weights[:3]).to(self.scales)
+            grids[STRIDES[1]] = grids[STRIDES[1]] - (expected * factors).sum(dim=3)
         enlarged = [
             cast(Tensor, getattr(self, f"rows_{stride}")) @ grid @ cast(Tensor, getattr(self, f"columns_{stride}"))
             for stride, grid in grids.items()

@@ -113,8 +113,8 @@ class MemoryConfig(_Frozen):
     """Principal directions of each product's own centres that the nearest is looked for in; all of those compared if
     not given. Distances to what is found are exact."""
     finalists: int = Field(default=1, ge=1, le=65536)
-    """Parts of the memory whose nearest centres are compared exactly. Each part is chosen for itself, from its own share
-    of the candidates."""
+    """Parts of the memory whose nearest centres are compared exactly. Each is chosen for itself, from its own share of
+    the candidates."""
 
     @model_validator(mode="after")
     def _parts_of_one_size(self) -> MemoryConfig:
@@ -136,6 +136,9 @@ class MapConfig(_Frozen):
     """Weights of student against teacher at strides 4, 8 and 16."""
     memory_weight: float = Field(default=7.0, ge=0.0)
     """Weight of the distance from the memory, where there is one; of the mean, if it has several descriptors."""
+    surprise: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of what is expected at such a place that is subtracted from the student's distances: what is always hard
+    to restore tells nothing. The memory knows what is expected; without one nothing is subtracted."""
     sigma: float = Field(default=4.0, gt=0.0, le=1000.0)
     """Standard deviation of the Gaussian smoothing, in input pixels."""
     raised_exponent: float = Field(default=0.7, ge=0.0, le=1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,23 @@ HALVES = 3
 """Channels of a key that hold half its square."""
 LARGEST_KEY = 16.0
 """About how long the longest key is made: products with patches a hundred times as far away still fit into FP16."""
+
+
+LIKE = 9
+"""Centres, each with its nearest ones, whose places together say what is expected there: graphs of another precision
+may find a neighbour of the nearest centre, which must expect about the same."""
+FEW_PLACES = 5
+"""What is expected at a centre with so many places counts as much as what its product expects anywhere."""
+
+
+class Remembered(NamedTuple):
+    """What a memory says of images."""
+
+    distances: list[Tensor]
+    """One for each of its descriptors, ``float32 [B, H/8, W/8]``: from the nearest of what is kept."""
+    expected: Tensor | None
+    """How far student and teacher usually are apart at strides 4, 8, 16 at places like that, ``float32 [B, H/8, W/8,
+    3]``; None where the memory was not made for it."""
 
 
 class MemoryBank(nn.Module):
@@ -56,6 +74,8 @@ class MemoryBank(nn.Module):
         channels: channels of the teacher's levels.
         config: what to build.
         products: number of products, N; 1 is taken for a shared memory.
+        expects: each centre of the first descriptor also keeps what the student's distances usually are at places like
+            it (:mod:`snl_edge.training.expected`).
     """
 
     kept: Tensor
@@ -67,8 +87,9 @@ class MemoryBank(nn.Module):
     shift: Tensor
     keys: Tensor
     starts: Tensor
+    expected: Tensor | None
 
-    def __init__(self, channels: list[int], config: MemoryConfig, products: int) -> None:
+    def __init__(self, channels: list[int], config: MemoryConfig, products: int, *, expects: bool = False) -> None:
         super().__init__()
         self.channels = channels[1] + channels[2]
         width = config.dimensions or self.channels
@@ -100,22 +121,37 @@ class MemoryBank(nn.Module):
             self.register_buffer("directions", torch.zeros(parts, width, wide))
             self.register_buffer("shift", torch.zeros(parts, 1, wide))
             self.register_buffer("keys", torch.zeros(parts, wide, config.centres))
+        self.register_buffer("expected", torch.zeros(self.products * config.centres, 3) if expects else None)
         starts = torch.arange(config.finalists) * (config.centres // config.finalists)
         self.register_buffer("starts", starts, persistent=False)
         self.register_load_state_dict_pre_hook(_earlier_shapes)
 
-    def forward(self, features: list[Tensor], product: Tensor, left_out: Tensor | None = None) -> list[Tensor]:
-        """Distances ``float32 [B, H/8, W/8]`` from what is kept of each image's ``product``, ``int32 [B]``.
-
-        One for each of ``config.descriptors``.
+    def forward(self, features: list[Tensor], product: Tensor, left_out: Tensor | None = None) -> Remembered:
+        """How far places lie from what is kept of each image's ``product``, ``int32 [B]``, and what is expected there.
 
         ``features`` are the teacher's, ``[B, C_l, h_l, w_l]`` at strides 4, 8, 16. ``left_out``, ``int32 [B]``, numbers
         parts whose own patches do not count: each is then as far away as a part never seen; infinitely far if nothing
         else is kept.
         """
-        return [self._distance(features, product, left_out, way) for way in range(len(self.config.descriptors))]
+        found = [self._look_up(features, product, left_out, way) for way in range(len(self.config.descriptors))]
+        grid = features[1].shape[2:]
+        distances = [(squares.amin(dim=2) + 1e-6).sqrt().unflatten(1, grid) for squares, _ in found]
+        if self.expected is None:
+            return Remembered(distances, None)
+        return Remembered(distances, F.embedding(_nearest(*found[0]), self.expected).unflatten(1, grid))
 
-    def _distance(self, features: list[Tensor], product: Tensor, left_out: Tensor | None, way: int) -> Tensor:
+    def nearest(self, features: list[Tensor], product: Tensor, left_out: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows ``int64 [B, P]`` of the nearest centres in the first description, and whether any is left, ``bool``.
+
+        Arguments as :meth:`forward`.
+        """
+        squares, rows = self._look_up(features, product, left_out, 0)
+        return _nearest(squares, rows), squares.amin(dim=2).isfinite()
+
+    def _look_up(
+        self, features: list[Tensor], product: Tensor, left_out: Tensor | None, way: int
+    ) -> tuple[Tensor, Tensor]:
+        """Squared distances of every place from the finalists, and their rows: ``[B, P, F]`` each."""
         x = self._compared(features, way) - self.origin[way].view(1, -1, 1, 1)  # [B, C, h, w]
         batch, channels, height, width = x.shape
         # Channels last before the grid becomes a row: a runtime that keeps them last has nothing to move.
@@ -125,8 +161,7 @@ class MemoryBank(nn.Module):
         if left_out is not None:
             owners = self._of_part(self.owners, part)
             nearness = nearness.masked_fill((owners == left_out[:, None]).unsqueeze(1), -torch.inf)
-        finalists = self.config.finalists
-        nearness = nearness.unflatten(2, (finalists, -1))  # [B, P, F, K / F]
+        nearness = nearness.unflatten(2, (self.config.finalists, -1))  # [B, P, F, K / F]
         # One of the largest, whichever: runtimes have a fast way for that, and a slow one for the first of equals.
         place = nearness.topk(1, dim=3, sorted=False).indices.squeeze(3)  # [B, P, F]
         row = place + self.starts + self._first_row(part).unsqueeze(1)
@@ -134,7 +169,7 @@ class MemoryBank(nn.Module):
         squares = (x.unsqueeze(2) - centres).square().sum(dim=3)  # [B, P, F]
         if left_out is not None:
             squares = squares.masked_fill(nearness.amax(dim=3) == -torch.inf, torch.inf)
-        return (squares.amin(dim=2) + 1e-6).sqrt().view(batch, height, width)
+        return squares, row
 
     def _nearness(self, x: Tensor, part: Tensor) -> Tensor:
         """What is largest for the nearest centre, ``[B, P, C]`` to ``[B, P, K]``."""
@@ -149,7 +184,7 @@ class MemoryBank(nn.Module):
         return x @ F.embedding(rows, self.kept).transpose(1, 2) - self._of_part(halves, part)
 
     def _part(self, product: Tensor, way: int) -> Tensor:
-        """Which part of the tables serves each image: of its product, in the description ``way``; ``int32 [B or 1]``."""
+        """Which part of the tables serves each image: its product's, in the description ``way``; ``int32 [B or 1]``."""
         if self.products == 1:
             return torch.full((1,), way, dtype=torch.int32, device=product.device)
         return product + way * self.products if way else product
@@ -172,7 +207,8 @@ class MemoryBank(nn.Module):
         the same.
         """
         kept: list[Tensor] = []
-        for way, own in enumerate(chosen):  # [N, K, C]
+        for way, described in enumerate(chosen):
+            own = described  # [N, K, C]
             if self.config.dimensions is not None:
                 directions = principal_directions(own.flatten(0, 1), self.origin.shape[1]).half().to(own)  # [C, D]
                 own = own @ directions
@@ -185,6 +221,28 @@ class MemoryBank(nn.Module):
         if self.config.search is not None:
             for part in range(len(self.owners)):
                 self._index(part, self.config.search)
+
+    def set_expected(self, sums: Tensor, counts: Tensor) -> None:
+        """Sets what is expected at each centre of the first descriptor, from the places it was nearest to.
+
+        Rounded to FP16, as centres are. A product of which no place is known expects nothing.
+
+        Args:
+            sums: of the student's distances at strides 4, 8, 16 there, ``[N · K, 3]``.
+            counts: number of these places, ``[N · K]``.
+        """
+        assert self.expected is not None
+        centres = self.kept.unflatten(0, (-1, self.config.centres))[: self.products]  # [N, K, C]
+        each = zip(
+            centres, sums.unflatten(0, (self.products, -1)), counts.unflatten(0, (self.products, -1)), strict=True
+        )
+        expected: list[Tensor] = []
+        for own, total, count in each:  # [K, C], [K, 3], [K]
+            like = torch.cdist(own, own).topk(min(LIKE, len(own)), largest=False).indices  # [K, LIKE]
+            anywhere = total.sum(dim=0) / count.sum().clamp_min(1)
+            near = total[like].sum(dim=1) + FEW_PLACES * anywhere
+            expected.append(near / (count[like].sum(dim=1, keepdim=True) + FEW_PLACES))
+        self.expected.copy_(torch.cat(expected).half())
 
     def forget(self, products: Sequence[int], parts: Sequence[int]) -> None:
         """Drops the centres of these ``parts`` of these ``products``, one each; others of the product stand twice then.
@@ -241,6 +299,13 @@ class MemoryBank(nn.Module):
             for own, level in zip((self.middle, self.coarse), features[1:], strict=True)
         )
         return middle + _enlarged(coarse, middle)
+
+
+def _nearest(squares: Tensor, rows: Tensor) -> Tensor:
+    """Of ``rows`` ``[B, P, F]`` those of the smallest ``squares``, ``[B, P]``."""
+    if rows.shape[2] == 1:
+        return rows.squeeze(2)
+    return rows.gather(2, squares.topk(1, dim=2, largest=False, sorted=False).indices).squeeze(2)
 
 
 def _exact(values: Tensor) -> Tensor:

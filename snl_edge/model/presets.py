@@ -12,8 +12,8 @@ ALL_DESCRIPTORS: tuple[Descriptor, ...] = ("pooled", "local", "unit")
 EDGE = SnlConfig(
     teacher=TeacherConfig(architecture="tf_efficientnet_lite0", weights="packaged"),
     student=StudentConfig(embedding=128, separable=True),
-    memory=MemoryConfig(centres=1536, descriptors=ALL_DESCRIPTORS, search=45, finalists=3),
-    anomaly_map=MapConfig(memory_weight=12.0),
+    memory=MemoryConfig(centres=1536, descriptors=ALL_DESCRIPTORS, search=45, finalists=4),
+    anomaly_map=MapConfig(level_weights=(1.0, 1.0, 1.0), memory_weight=15.0, surprise=0.75),
 )
 PRESETS: dict[str, SnlConfig] = {
     "edge": EDGE,

@@ -33,7 +33,10 @@ class Snl(nn.Module):
             self.student: nn.Module = ReverseStudent(self.teacher.channels, config.student)
         else:
             self.student = ForwardStudent(self.teacher.channels, config.student, config.teacher)
-        self.memory = MemoryBank(self.teacher.channels, config.memory, products) if config.memory else None
+        expects = config.anomaly_map.surprise > 0
+        self.memory = (
+            MemoryBank(self.teacher.channels, config.memory, products, expects=expects) if config.memory else None
+        )
         descriptors = len(config.memory.descriptors) if config.memory else 0
         self.anomaly_map = AnomalyMap(config.size, config.anomaly_map, descriptors=descriptors)
         self.recognition = Recognition(self.teacher.channels, products)
@@ -44,15 +47,19 @@ class Snl(nn.Module):
 
     def distances(
         self, pixels: Tensor, features: list[Tensor], product: Tensor, left_out: Tensor | None = None
-    ) -> list[Tensor]:
-        """What the map is made of: student from teacher at strides 4, 8, 16, then from what the memory, if there is one, keeps in each description.
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """What the map is made of: distances of student from teacher at strides 4, 8, 16, then the memory's.
 
-        ``float32 [B, H/s, W/s]`` each. ``product``, ``int32 [B]``, says what each image was recognised as;
-        ``left_out`` is as in :meth:`snl_edge.model.memory_bank.MemoryBank.forward`.
+        ``float32 [B, H/s, W/s]`` each. Beside them what is expected of the first three, ``float32 [B, H/8, W/8, 3]``,
+        if the memory knows. ``product``, ``int32 [B]``, says what each image was recognised as; ``left_out`` is as in
+        :meth:`snl_edge.model.memory_bank.MemoryBank.forward`.
         """
         student = self.run_student(pixels, features)
         apart = [cosine_distance(t.float(), s.float()) for t, s in zip(features, student, strict=True)]
-        return apart if self.memory is None else [*apart, *self.memory(features, product, left_out)]
+        if self.memory is None:
+            return apart, None
+        found = self.memory(features, product, left_out)
+        return [*apart, *found.distances], found.expected
 
     def forward(self, images: Tensor, left_out: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``uint8 [B, H, W, 3]`` RGB to raw anomaly map, raw score, product and product distance.
@@ -63,5 +70,5 @@ class Snl(nn.Module):
         pixels = self.teacher.normalise(images)
         features = self.teacher(pixels)
         product, distance = self.recognition(features)
-        distances = self.distances(pixels, features, product, left_out)
-        return *self.anomaly_map(distances, product), product, distance
+        distances, expected = self.distances(pixels, features, product, left_out)
+        return *self.anomaly_map(distances, product, expected), product, distance

@@ -19,6 +19,7 @@ from .checkpoint import Checkpoint, ignored_shares, save_weights
 from .config import TrainingConfig
 from .coreset import fill_memory
 from .curves import draw_curves
+from .expected import fit_expected
 from .feature_cache import FeatureSource
 from .ignored import FOLDER as REGIONS
 from .ignored import PICTURES, draw_regions
@@ -125,7 +126,7 @@ def learn_normality(
 def fit_memory(
     model: Snl, source: FeatureSource, sets: ImageSets, trained: Sequence[int], training: TrainingConfig
 ) -> None:
-    """Fills the memory and sets the weights of distances; arguments as `learn_normality`."""
+    """Fills the memory, with what it expects, and sets the weights of distances; arguments as `learn_normality`."""
     if model.memory is not None and model.config.memory is not None:
         copied = with_copies(sets.trained, training)
         shown = [sample.product for sample in copied.samples]
@@ -142,6 +143,9 @@ def fit_memory(
                 report,
                 memory_weights(len(copied), len(sets.trained), training),
             )
+        if model.memory.expected is not None:
+            with progress_bar("learning what is expected") as report:
+                fit_expected(model, sets.trained, sets.trained_groups, training.batch_size, report)
     fit_map_weights(model, sets.held_out, training)
 
 

@@ -131,7 +131,7 @@ def _strangeness(
         batch = images[start : start + batch_size]
         shown = torch.from_numpy(products[batch]).to(device, torch.int32)
         left_out = torch.from_numpy(groups[batch]).to(device, torch.int32)
-        (distances,) = memory(features(batch.tolist()), shown, left_out)  # [B, h, w]
+        (distances,) = memory(features(batch.tolist()), shown, left_out).distances  # [B, h, w]
         maps, counted = rows @ distances @ columns.T, counting(shown)
         maps = maps if counted is None else maps * counted
         scores[start : start + len(batch)] = maps.flatten(1).amax(dim=1).cpu().numpy()

@@ -221,7 +221,8 @@ def fit_map_weights(model: Snl, held_out: ImageStore, training: TrainingConfig) 
         features = model.teacher(pixels)
         product, _ = model.recognition(features)
         counting = model.anomaly_map.counting(product)
-        means = [mean_where_counting(distance, counting) for distance in model.distances(pixels, features, product)]
+        distances, _ = model.distances(pixels, features, product)
+        means = [mean_where_counting(distance, counting) for distance in distances]
         for index, own in zip(indices, torch.stack(means, dim=1), strict=True):  # own: [L]
             sums.setdefault(held_out.samples[index].product, []).append(own)
     model.anomaly_map.set_scales(torch.stack([torch.stack(own).mean(dim=0) for own in sums.values()]).mean(dim=0))

@@ -61,7 +61,9 @@ PLAIN: Settings = {
     "damage.paste": 0.0,
     "damage.jitter": 0.0,
     "memory": None,
+    "anomaly_map.level_weights": [0.25, 0.5, 1.0],
     "anomaly_map.memory_weight": 7.0,
+    "anomaly_map.surprise": 0.0,
 }
 """Distillation without any part of SNL or of ours: RD and FD."""
 CHANNEL: Settings = {"loss.channel": 1.0}
@@ -141,12 +143,17 @@ def _changes(short: str) -> dict[str, Row]:
         rows["light"] = changed("separable student, coarse search", light)
         rows["light8192"] = changed("the same, memory of 8192 a product", {**light, "memory.centres": 8192})
         described: Settings = {
-            **{**light, "memory.descriptors": list(ALL_DESCRIPTORS), "memory.centres": 1536, "memory.finalists": 3},
+            **{**light, "memory.descriptors": list(ALL_DESCRIPTORS), "memory.centres": 1536, "memory.finalists": 4},
             "anomaly_map.memory_weight": 12.0,
         }
-        rows["descriptors"] = changed("separable student, three memories of 1536 a product", described)
-        rows["descriptors_balanced"] = changed(
-            "the same, three of 4096 a product", {**described, "memory.centres": 4096, "memory.finalists": 8}
+        rows["descriptors"] = changed("separable student, three descriptions", described)
+        weighed: Settings = {
+            **{**described, "anomaly_map.level_weights": [1.0, 1.0, 1.0], "anomaly_map.memory_weight": 15.0},
+            "anomaly_map.surprise": 0.75,
+        }
+        rows["surprise"] = changed("separable student, three descriptions, surprise", weighed)
+        rows["surprise_balanced"] = changed(
+            "the same, 4096 patches a description", {**weighed, "memory.centres": 4096, "memory.finalists": 8}
         )
         rows["light_camera"] = replace(
             changed("separable student, coarse search, camera changes", light), training={"camera": CAMERA}

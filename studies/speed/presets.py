@@ -38,7 +38,7 @@ from .beside_peers import measure_rounds
 
 KIND = "presets"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-MEASURED = {"edge": "snl_rd_descriptors", "balanced": "snl_rd_descriptors_balanced"}
+MEASURED = {"edge": "snl_rd_surprise", "balanced": "snl_rd_surprise_balanced"}
 """The rows of the study that are the presets' own settings."""
 STUDY = "real10"
 TEACHERS = {
@@ -106,7 +106,7 @@ def measure(
 def count_parameters(config: SnlConfig) -> dict[str, int]:
     """Numbers that a part of the model holds: weights of teacher and student, and patches kept of each product."""
     model = random_model(config)
-    memory = 0 if model.memory is None else model.memory.kept.numel() // len(model.memory.owners)
+    memory = 0 if model.memory is None else model.memory.kept.numel() // model.memory.products
     of = lambda part: sum(p.numel() for p in part.parameters())  # noqa: E731
     return {"teacher": of(model.teacher), "student": of(model.student), "memory_of_a_product": memory}
 

@@ -229,7 +229,7 @@ class Remembering(torch.nn.Module):
         self.memory = memory
 
     def forward(self, fine, middle, coarse, product):
-        return self.memory([fine, middle, coarse], product)[0]
+        return self.memory([fine, middle, coarse], product).distances[0]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_int8_centres_give_the_distances_to_themselves(settings):
     memory.kept.copy_(torch.from_numpy(restore(stored, steps, axis=0)))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     fed = dict(zip([one.name for one in session.get_inputs()], [f.numpy() for f in [*features, product]], strict=True))
-    np.testing.assert_allclose(session.run(None, fed)[0], memory(features, product)[0].numpy(), atol=1e-4)
+    np.testing.assert_allclose(session.run(None, fed)[0], memory(features, product).distances[0].numpy(), atol=1e-4)
 
 
 def test_tensorrt_rtx_builds_the_int8_engine_without_a_gpu(graph, int8, tmp_path):

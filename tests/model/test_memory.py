@@ -13,7 +13,7 @@ from conftest import short_training, small_model
 from snl_edge.data.layouts import open_dataset
 from snl_edge.data.loader import ImageStore
 from snl_edge.errors import ConfigError
-from snl_edge.model.config import MemoryConfig
+from snl_edge.model.config import Descriptor, MemoryConfig
 from snl_edge.model.memory_bank import MemoryBank, patches
 from snl_edge.training.appearance import measure_appearance
 from snl_edge.training.checkpoint import load_model
@@ -48,14 +48,16 @@ def filled(
 
 def distance(memory: MemoryBank, *given: object) -> torch.Tensor:
     """That of the only descriptor."""
-    (only,) = memory(*given)
+    (only,) = memory(*given).distances
     return only
 
 
-def exact_distances(memory: MemoryBank, seen: list[torch.Tensor], product: torch.Tensor) -> torch.Tensor:
-    """Of every patch to the nearest centre of the product, by brute force."""
-    x = patches(seen).flatten(2).transpose(1, 2)  # [B, P, C]
-    centres = (memory.kept + memory.origin).view(*memory.owners.shape, -1)  # [N, K, C]
+def exact_distances(memory: MemoryBank, seen: list[torch.Tensor], product: torch.Tensor, way: int = 0) -> torch.Tensor:
+    """Of every patch to the nearest centre of the product, by brute force, in one description."""
+    descriptors = memory.config.descriptors
+    x = patches(seen, descriptors[way]).flatten(2).transpose(1, 2)  # [B, P, C]
+    kept = memory.kept.view(len(descriptors), -1, memory.config.centres, memory.kept.shape[1])
+    centres = kept[way] + memory.origin[way]  # [N, K, C]
     own = centres.expand(2, -1, -1) if len(centres) == 1 else centres[product.long()]
     return torch.cdist(x.double(), own.double()).amin(2).view(2, 8, 8).float()
 
@@ -71,6 +73,48 @@ def test_distance_is_that_of_the_nearest_centre_of_the_product(shared: bool, sea
     assert len(memory.owners) == (1 if shared else 2)
     other = features(2, seed=1)
     assert torch.allclose(distance(memory, other, OTHERS), exact_distances(memory, other, OTHERS), atol=2e-3)
+
+
+THREE = ["pooled", "local", "unit"]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("search", SEARCHES)
+def test_each_description_has_centres_and_a_distance_of_its_own(shared: bool, search: dict):
+    memory, _ = filled(shared=shared, descriptors=THREE, **search)
+    other = features(2, seed=1)
+    distances = memory(other, OTHERS).distances
+    for way, found in enumerate(distances):
+        assert torch.allclose(found, exact_distances(memory, other, OTHERS, way), atol=2e-3)
+    assert not torch.allclose(distances[0], distances[1], rtol=0.1)
+    assert not torch.allclose(distances[0], distances[2], rtol=0.1)
+
+
+def test_a_place_is_described_by_means_by_itself_or_by_directions():
+    seen = features(2)
+    pooled, local, unit = (patches(seen, descriptor) for descriptor in THREE)
+    inside = (slice(None), slice(None), 3, 4)
+    means = seen[1][:, :, 2:5, 3:6].mean(dim=(2, 3))
+    assert torch.allclose(pooled[inside][:, :4], means, atol=1e-6)
+    assert torch.allclose(local[inside][:, :4], seen[1][inside])
+    assert torch.allclose(unit[inside][:, :4], means / means.norm(dim=1, keepdim=True), atol=1e-5)
+    assert torch.allclose(patches([10 * level for level in seen], "unit"), unit, atol=1e-5)
+    assert torch.allclose(local[:, :4, 0, 0], seen[1][:, :, 0, 0] * 4 / 9)  # as a mean over a border of zeros
+
+
+@pytest.mark.parametrize("descriptor", THREE)
+def test_each_description_is_the_same_in_all_principal_directions(descriptor: str):
+    whole, turned = filled(descriptors=[descriptor])[0], filled(descriptors=[descriptor], dimensions=9)[0]
+    other = features(2, seed=1)
+    assert torch.allclose(distance(turned, other, OTHERS), distance(whole, other, OTHERS), atol=5e-3)
+
+
+def test_the_parts_of_a_memory_are_chosen_from_shares_of_the_candidates():
+    """With room for all candidates each is kept once; a memory in one part would keep the same ones."""
+    memory, seen = filled(centres=192, candidates=192, finalists=4)
+    assert len(memory.kept[:192].unique(dim=0)) == 192
+    assert distance(memory, seen, PRODUCTS).max() < 0.01
+    assert sorted(memory.owners[0].tolist()) == sorted([0] * 64 + [2] * 64 + [5] * 64)
 
 
 @pytest.mark.parametrize("search", [{}, {"search": 9}])
@@ -110,6 +154,7 @@ def test_memories_of_older_checkpoints_are_read():
     memory, seen = filled()
     state = memory.state_dict()
     state["centres"] = state.pop("kept").view(2, 32, -1).transpose(1, 2)
+    state["origin"] = state["origin"].squeeze(0)  # of before memories had descriptors
     again = MemoryBank(CHANNELS, MemoryConfig(centres=32), 2)
     again.load_state_dict(state)
     assert torch.equal(distance(again, seen, PRODUCTS), distance(memory, seen, PRODUCTS))
@@ -144,18 +189,20 @@ def test_a_left_out_image_is_judged_as_if_it_had_never_been_seen(shared: bool, s
 
 @pytest.mark.parametrize("search", SEARCHES[1:3])
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_forgotten_part_excuses_nothing(shared: bool, search: dict):
-    memory, seen = filled(centres=400, candidates=384, shared=shared, **search)  # every patch of every image
+@pytest.mark.parametrize("descriptor", ["pooled", "unit"])
+def test_a_forgotten_part_excuses_nothing(shared: bool, search: dict, descriptor: Descriptor):
+    # Every patch of every image.
+    memory, seen = filled(centres=400, candidates=384, shared=shared, descriptors=["local", descriptor], **search)
     memory.forget([int(PRODUCTS[0])], [0])
-    distances = distance(memory, seen, PRODUCTS)
-    cells = patches(seen).flatten(2).transpose(1, 2)  # [6, P, C]
+    distances = memory(seen, PRODUCTS).distances[1]
+    cells = patches(seen, descriptor).flatten(2).transpose(1, 2)  # [6, P, C]
     others = [i for i in range(1, 6) if shared or PRODUCTS[i] == PRODUCTS[0]]
     expected = torch.cdist(cells[0], cells[others].flatten(0, 1)).amin(1)
     assert torch.allclose(distances[0].flatten(), expected, atol=0.01)  # the search is a coarse one
     assert distances[1:].max() < 0.01  # the others know themselves
     if not shared:
         memory.forget(PRODUCTS.tolist(), list(range(6)))  # nothing would be left to compare with: what was kept stays
-        assert torch.equal(distance(memory, seen, PRODUCTS), distances)
+        assert torch.equal(memory(seen, PRODUCTS).distances[1], distances)
 
 
 def test_training_images_are_judged_without_their_own_patches(run, line):
@@ -209,8 +256,8 @@ def test_distances_are_weighed_by_their_mean_over_held_out_images(run, line):
     model, _ = load_model(run)
     held_out = find_images(run, open_dataset(line)).of("held_out")
     kept = model.anomaly_map.scales.clone()
-    assert len(kept) == 4
-    assert not torch.equal(kept, torch.ones(4))
+    assert len(kept) == 3 + len(model.memory.config.descriptors)
+    assert not torch.equal(kept, torch.ones(len(kept)))
     fit_map_weights(model, ImageStore(held_out, model.config.size, 0), short_training())
     assert torch.allclose(model.anomaly_map.scales, kept, rtol=1e-4)
 
@@ -255,3 +302,5 @@ def test_more_directions_than_channels_are_refused():
         MemoryBank(CHANNELS, MemoryConfig(dimensions=8, search=9), 1)
     with pytest.raises(ValueError, match="cannot be divided among 3"):
         MemoryConfig(centres=2048, finalists=3)
+    with pytest.raises(ValueError, match="given once"):
+        MemoryConfig(descriptors=("pooled", "pooled"))

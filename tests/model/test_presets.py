@@ -20,7 +20,7 @@ def test_the_row_that_a_presets_quality_is_taken_from_has_its_settings(name: str
 def test_weights_and_kept_patches_are_counted() -> None:
     small = override(PRESETS["edge"], ["height=64", "width=64", "memory.centres=16"])
     counted = count_parameters(small)
-    assert counted["memory_of_a_product"] == 16 * 152
+    assert counted["memory_of_a_product"] == 3 * 16 * 152
     assert counted["teacher"] == count_parameters(override(small, ["student.embedding=32"]))["teacher"]
     assert counted["student"] > count_parameters(override(small, ["student.cram=null"]))["student"]
 
