@@ -111,10 +111,9 @@ def log(journal):
 
 
 def search_products(graph: onnx.GraphProto) -> set[str]:
-    """Names of the products that lead to the place of a maximum."""
+    """Names of the products that lead to the place of a maximum, of each of the memory's descriptors."""
     makers = {name: node for node in graph.node for name in node.output}
-    (place,) = [node for node in graph.node if node.op_type == "TopK"]
-    found, names = set(), [place.input[0]]
+    found, names = set(), [node.input[0] for node in graph.node if node.op_type == "TopK"]
     while names:
         node = makers.get(names.pop())
         if node is not None and node.op_type in ("Reshape", "Add", "MatMul", "Transpose"):

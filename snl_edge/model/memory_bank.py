@@ -184,13 +184,13 @@ class MemoryBank(nn.Module):
         return x @ F.embedding(rows, self.kept).transpose(1, 2) - self._of_part(halves, part)
 
     def _part(self, product: Tensor, way: int) -> Tensor:
-        """Which part of the tables serves each image: its product's, in the description ``way``; ``int32 [B or 1]``."""
-        if self.products == 1:
-            return torch.full((1,), way, dtype=torch.int32, device=product.device)
-        return product + way * self.products if way else product
+        """Which part of the tables serves each image: its product's, in the description ``way``; ``int32 [B]``."""
+        # Of the only one, too, it is computed from the product: a constant place would store its centres again.
+        own = product * 0 if self.products == 1 else product
+        return own + way * self.products if way else own
 
     def _first_row(self, part: Tensor) -> Tensor:
-        """Where the centres of each ``part`` begin, ``int64 [B or 1, 1]``."""
+        """Where the centres of each ``part`` begin, ``int64 [B, 1]``."""
         return self.config.centres * part.long().unsqueeze(1)
 
     @staticmethod

@@ -12,13 +12,13 @@ ALL_DESCRIPTORS: tuple[Descriptor, ...] = ("pooled", "local", "unit")
 EDGE = SnlConfig(
     teacher=TeacherConfig(architecture="tf_efficientnet_lite0", weights="packaged"),
     student=StudentConfig(embedding=128, separable=True),
-    memory=MemoryConfig(centres=1536, descriptors=ALL_DESCRIPTORS, search=45, finalists=4),
+    memory=MemoryConfig(centres=1536, descriptors=ALL_DESCRIPTORS, search=29, finalists=4),
     anomaly_map=MapConfig(level_weights=(1.0, 1.0, 1.0), memory_weight=15.0, surprise=0.75),
 )
 PRESETS: dict[str, SnlConfig] = {
     "edge": EDGE,
     "balanced": EDGE.model_copy(
-        update={"memory": MemoryConfig(centres=4096, descriptors=ALL_DESCRIPTORS, search=45, finalists=8)}
+        update={"memory": MemoryConfig(centres=4096, descriptors=ALL_DESCRIPTORS, search=29, finalists=8)}
     ),
     "accurate": SnlConfig(
         teacher=TeacherConfig(architecture="wide_resnet50_2"),

@@ -143,7 +143,7 @@ def _changes(short: str) -> dict[str, Row]:
         rows["light"] = changed("separable student, coarse search", light)
         rows["light8192"] = changed("the same, memory of 8192 a product", {**light, "memory.centres": 8192})
         described: Settings = {
-            **{**light, "memory.descriptors": list(ALL_DESCRIPTORS), "memory.centres": 1536, "memory.finalists": 4},
+            **{**light, "memory.descriptors": list(ALL_DESCRIPTORS), "memory.centres": 1536, "memory.search": 29},
             "anomaly_map.memory_weight": 12.0,
         }
         rows["descriptors"] = changed("separable student, three descriptions", described)

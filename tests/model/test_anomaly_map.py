@@ -61,6 +61,17 @@ def test_distances_are_weighed_in_units_of_their_means():
     torch.testing.assert_close(module(usual, FIRST)[1], torch.tensor([1.4]))
 
 
+def test_what_is_expected_of_the_student_is_subtracted():
+    weights = (1.0, 2.0, 3.0)
+    module = AnomalyMap((64, 64), MapConfig(level_weights=weights, memory_weight=4.0, surprise=0.5), descriptors=1)
+    means = torch.tensor([0.1, 0.2, 0.4, 50.0])
+    module.set_scales(means)
+    usual = [m * torch.ones(1, 64 // s, 64 // s) for m, s in zip(means, (4, 8, 16, 8), strict=True)]
+    expected = (means[:3] * torch.tensor([1.0, 0.0, 2.0])).expand(1, 8, 8, 3)
+    assert module(usual, FIRST, expected)[1].item() == pytest.approx(1 - 0.5 * (1 * 1.0 + 3 * 2.0) / 10)
+    assert module(usual, FIRST)[1].item() == pytest.approx(1)
+
+
 @pytest.mark.parametrize("weights", ["[0, 0, 0]", "[-1, 1, 1]"])
 def test_weights_that_show_nothing_are_refused(weights):
     with pytest.raises(ConfigError, match="weights of the anomaly map"):

@@ -18,6 +18,7 @@ from snl_edge.model.memory_bank import MemoryBank, patches
 from snl_edge.training.appearance import measure_appearance
 from snl_edge.training.checkpoint import load_model
 from snl_edge.training.coreset import farthest_points, fill_memory
+from snl_edge.training.expected import fit_expected
 from snl_edge.training.image_record import find_images
 from snl_edge.training.thresholds import fit_map_weights, leave_one_out
 
@@ -304,3 +305,59 @@ def test_more_directions_than_channels_are_refused():
         MemoryConfig(centres=2048, finalists=3)
     with pytest.raises(ValueError, match="given once"):
         MemoryConfig(descriptors=("pooled", "pooled"))
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_what_is_expected_is_that_of_the_nearest_centre(search: dict):
+    config = MemoryConfig.model_validate({"centres": 32, "descriptors": THREE, **search})
+    memory, seen = MemoryBank(CHANNELS, config, 2, expects=True), features(6)
+    fill_memory(memory, lambda i: [level[list(i)] for level in seen], PRODUCTS.tolist(), range(6), 100, 2, 0)
+    memory.expected.copy_(torch.arange(3.0) + 10 * torch.arange(64.0).unsqueeze(1))
+    other = features(2, seed=1)
+    expected = memory(other, OTHERS).expected
+    assert expected.shape == (2, 8, 8, 3)
+    cells = patches(other).flatten(2).transpose(1, 2)
+    centres = memory.kept.view(3, 2, 32, -1)[0] + memory.origin[0]
+    rows = torch.cdist(cells, centres[OTHERS.long()]).argmin(2) + 32 * OTHERS.long().unsqueeze(1)
+    agree = (expected[..., 0].flatten(1) == 10.0 * rows).float().mean()
+    assert agree > 0.98  # the search is a coarse one
+    assert torch.equal(expected[..., 2] - expected[..., 0], torch.full((2, 8, 8), 2.0))
+
+
+def test_places_like_a_centre_say_what_is_expected_there():
+    memory = MemoryBank(CHANNELS, MemoryConfig(centres=32), 2, expects=True)
+    generator = torch.Generator().manual_seed(0)
+    memory.set_centres(torch.randn(1, 2, 32, 9, generator=generator), memory.owners)
+    counts = torch.randint(0, 20, (64,), generator=generator).float()
+    usual = torch.rand(64, 3, generator=generator)
+    memory.set_expected(usual * counts.unsqueeze(1), counts)
+    for product in (0, 1):
+        own = slice(32 * product, 32 * product + 32)
+        anywhere = (usual[own] * counts[own, None]).sum(0) / counts[own].sum()
+        for centre in range(32):
+            away = (memory.kept[own] - memory.kept[own][centre]).norm(dim=1)
+            like = away.argsort()[:9]
+            among = counts[own][like]
+            expected = ((usual[own][like] * among[:, None]).sum(0) + 5 * anywhere) / (among.sum() + 5)
+            assert torch.allclose(memory.expected[own][centre], expected, atol=1e-3)
+    memory.set_expected(torch.zeros(64, 3), torch.zeros(64))  # no place is known: nothing is expected
+    assert not memory.expected.any()
+
+
+def test_a_trained_model_expects_what_good_parts_show(run, line):
+    model, _ = load_model(run)
+    expected = model.memory.expected
+    found = find_images(run, open_dataset(line))
+    samples, groups = found.of("trained"), np.array([found.entries[i].group for i in found.indices("trained")])
+    with torch.no_grad():
+        pixels = model.teacher.normalise(torch.from_numpy(ImageStore(samples, model.config.size, 0).batch([0])))
+        fine = model.distances(pixels, model.teacher(pixels), torch.zeros(1, dtype=torch.int32))[0][0]
+    assert expected.min() > 0
+    assert expected[:, 0].mean() == pytest.approx(float(fine.mean()), rel=0.5)
+    kept = expected.clone()
+    expected.zero_()
+    fit_expected(model, ImageStore(samples, model.config.size, 0), groups, 8)
+    assert torch.allclose(model.memory.expected, kept, atol=2e-3)
+    plain = MemoryBank(CHANNELS, MemoryConfig(centres=32), 2)
+    assert plain.expected is None
+    assert "expected" not in plain.state_dict()
