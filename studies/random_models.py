@@ -46,10 +46,10 @@ def random_model(config: SnlConfig, seed: int = 0) -> Snl:
     model = Snl(config, products=len(PRODUCTS), pretrained=False).eval()
     if model.memory is not None:
         memory = model.memory
-        memory.set_centres(
-            torch.randn(len(config.memory.descriptors), memory.products, config.memory.centres, memory.channels),
-            memory.owners,
-        )
+        shape = (len(memory.config.descriptors), memory.products, memory.config.centres, memory.channels)
+        memory.set_centres(torch.randn(shape), memory.owners)
+        if memory.expected is not None:
+            memory.expected.uniform_(0.1, 0.5)
     # Zeros would let a simplifier or a runtime drop what a real bundle computes.
     model.recognition.prototypes.normal_()
     if config.anomaly_map.raised_exponent:

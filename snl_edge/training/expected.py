@@ -64,5 +64,5 @@ def fit_expected(
 def _on_grid(distance: Tensor, grid: torch.Size) -> Tensor:
     """Distances ``[B, h, w]`` on a grid twice as coarse, the same, or half as coarse."""
     if distance.shape[1] >= grid[0]:
-        return F.adaptive_avg_pool2d(distance, list(grid))
+        return F.adaptive_avg_pool2d(distance, (grid[0], grid[1]))
     return F.interpolate(distance.unsqueeze(1), size=grid, mode="bilinear", align_corners=False).squeeze(1)
