@@ -49,7 +49,7 @@ def random_model(config: SnlConfig, seed: int = 0) -> Snl:
         shape = (len(memory.config.descriptors), memory.products, memory.config.centres, memory.channels)
         memory.set_centres(torch.randn(shape), memory.owners)
         if memory.expected is not None:
-            memory.expected.uniform_(0.1, 0.5)
+            memory.expected.copy_(torch.empty_like(memory.expected).uniform_(0.1, 0.5).half())
     # Zeros would let a simplifier or a runtime drop what a real bundle computes.
     model.recognition.prototypes.normal_()
     if config.anomaly_map.raised_exponent:

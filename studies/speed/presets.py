@@ -70,7 +70,7 @@ def measure(
             costs[preset] = {
                 "teacher": config.teacher.architecture,
                 "size": list(config.size),
-                "patches": config.memory.centres if config.memory else 0,
+                "patches": config.memory.centres * len(config.memory.descriptors) if config.memory else 0,
                 "parameters": count_parameters(config),
                 "flops": counts["flops"],
                 "graph_bytes": graph.stat().st_size,
