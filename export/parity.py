@@ -20,6 +20,10 @@ from .rounding import device_session
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3}
 """Largest difference of scores, on the score scale; for FP32 of map values as well."""
+PLACES = 0.05
+"""Share of a map of FP32 that may differ by more than its tolerance, though by no more than that of FP16. Where two
+patches of a memory are equally near in the directions of its search, the last bit of a sum says which is compared: of
+a place in some 50 pictures of 256×256, which a map of that size smooths over a twentieth of itself."""
 DISTANCE_TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}
 """Largest difference of product distances that needs no word; relative where a distance is above 1.
 
@@ -36,6 +40,8 @@ class Parity(BaseModel):
     precision: Literal["fp32", "fp16"]
     images: int
     map_difference: float
+    map_share: float = 0.0
+    """Of the pixels of a map, how many differ by more than the tolerance, where most do."""
     score_difference: float
     verdict_flips: int
     """Verdicts that change although the score is further from the threshold than the tolerance."""
@@ -51,8 +57,14 @@ class Parity(BaseModel):
         found: list[str] = []
         if not self.score_difference <= self.tolerance:
             found.append(f"scores differ by up to {self.score_difference:.2g}, allowed {self.tolerance:g}")
-        if self.precision == "fp32" and not self.map_difference <= self.tolerance:
-            found.append(f"maps differ by up to {self.map_difference:.2g}, allowed {self.tolerance:g}")
+        within = self.map_difference <= self.tolerance or (
+            self.map_share <= PLACES and self.map_difference <= TOLERANCE["fp16"]
+        )
+        if self.precision == "fp32" and not within:
+            found.append(
+                f"maps differ by up to {self.map_difference:.2g}, allowed {self.tolerance:g}, "
+                f"in {self.map_share:.1%} of their pixels"
+            )
         if self.verdict_flips:
             found.append(f"{self.verdict_flips} of {self.images} verdicts flip")
         if self.product_flips:
@@ -126,10 +138,13 @@ def measure_parity(
     product_flips = (near & (found.product != expected.product)) | (
         good & ((found.product_distance <= KNOWN) != near) & (np.abs(distance - KNOWN) > distance_tolerance)
     )
+    apart = np.abs(found.anomaly_map - expected.anomaly_map)
     parity = Parity(
         precision=precision,
         images=len(images),
-        map_difference=float(np.abs(found.anomaly_map - expected.anomaly_map).max()),
+        map_difference=float(apart.max()),
+        # What is no number differs, too.
+        map_share=float((~(apart <= tolerance)).mean(axis=(1, 2)).max()),
         score_difference=float(np.abs(found.score - expected.score).max()),
         verdict_flips=int((((found.score > DECISION) != (expected.score > DECISION)) & clear).sum()),
         product_difference=float((np.abs(found.product_distance - distance) / np.maximum(distance, 1)).max()),

@@ -382,3 +382,17 @@ def test_every_kind_of_model_becomes_an_fp16_engine(architecture, direction, dim
     )
     assert record.layers["convolution float16"] > 10
     assert "convolution float32" not in record.layers
+
+
+def test_a_place_may_differ_as_fp16_may_where_patches_are_equally_near_and_a_map_may_not(graphs, pictures, expected):
+    def moved(rows: int, by: float) -> Prediction:
+        maps = expected.anomaly_map.copy()
+        maps[1, :rows, :8] += by
+        return expected._replace(anomaly_map=maps)
+
+    parity = measure_parity("fp32", graphs["fp32"], pictures, moved(rows=16, by=2e-3))  # 128 of 4,096 pixels
+    assert parity.map_share == pytest.approx(1 / 32)
+    assert parity.map_difference == pytest.approx(2e-3, rel=0.1)
+    for rows, by, words in ((64, 2e-3, "12.5%"), (16, 6e-3, "0.006"), (16, np.nan, "nan")):
+        with pytest.raises(ExportError, match=words):
+            measure_parity("fp32", graphs["fp32"], pictures, moved(rows, by))
