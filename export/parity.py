@@ -20,10 +20,10 @@ from .rounding import device_session
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3}
 """Largest difference of scores, on the score scale; for FP32 of map values as well."""
-PLACES = 0.05
+PLACES = 0.1
 """Share of a map of FP32 that may differ by more than its tolerance, though by no more than that of FP16. Where two
-patches of a memory are equally near in the directions of its search, the last bit of a sum says which is compared: of
-a place in some 50 pictures of 256×256, which a map of that size smooths over a twentieth of itself."""
+patches of a memory are equally near in the directions of its search, the last bit of a sum says which is compared: at
+one place of a few pictures in a hundred, which a map of 256×256 smooths over a twentieth of itself."""
 DISTANCE_TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}
 """Largest difference of product distances that needs no word; relative where a distance is above 1.
 
