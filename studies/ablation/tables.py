@@ -15,7 +15,7 @@ from .results import METRICS, PEERS, RowResults, Spread, rows_of
 CHOICE_PRODUCTS = frozenset({"ball_screw", "magnetic_tile", "paper_flr01", "paper_gla01", "tire"})
 """Every second of the ten real products: the memory's form was chosen on them, with `CHOICE_SEED`."""
 CHOICE_SEED = 0
-HEADLINE = ("snl_rd_light", "snl_rd", "snl_fd", "rd", "fd", *PEERS)
+HEADLINE = ("snl_rd_surprise", "snl_rd_light", "snl_rd", "snl_fd", "rd", "fd", *PEERS)
 """The rows that stand for the whole study."""
 VERDICTS = {"false_reject_rate": "false rejects", "escape_rate": "escapes"}
 """Rates of wrong verdicts by each product's own threshold, and their headings."""
