@@ -8,6 +8,7 @@ from snl_edge.errors import ConfigError
 from .config import Descriptor, MapConfig, MemoryConfig, SnlConfig, StudentConfig, TeacherConfig
 
 ALL_DESCRIPTORS: tuple[Descriptor, ...] = ("pooled", "local", "unit")
+"""They see different defects and err differently on good parts (docs/ablation.md)."""
 
 EDGE = SnlConfig(
     teacher=TeacherConfig(architecture="tf_efficientnet_lite0", weights="packaged"),

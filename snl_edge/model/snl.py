@@ -45,6 +45,11 @@ class Snl(nn.Module):
         """What the student makes of the image: of its pixels (forward) or of the teacher's features (reverse)."""
         return self.student(features if isinstance(self.student, ReverseStudent) else pixels)
 
+    def student_distances(self, pixels: Tensor | None, features: list[Tensor]) -> list[Tensor]:
+        """How far the student is from the teacher at strides 4, 8, 16, ``float32 [B, H/s, W/s]`` each."""
+        student = self.run_student(pixels, features)
+        return [cosine_distance(t.float(), s.float()) for t, s in zip(features, student, strict=True)]
+
     def distances(
         self, pixels: Tensor, features: list[Tensor], product: Tensor, left_out: Tensor | None = None
     ) -> tuple[list[Tensor], Tensor | None]:
@@ -54,8 +59,7 @@ class Snl(nn.Module):
         if the memory knows. ``product``, ``int32 [B]``, says what each image was recognised as; ``left_out`` is as in
         :meth:`snl_edge.model.memory_bank.MemoryBank.forward`.
         """
-        student = self.run_student(pixels, features)
-        apart = [cosine_distance(t.float(), s.float()) for t, s in zip(features, student, strict=True)]
+        apart = self.student_distances(pixels, features)
         if self.memory is None:
             return apart, None
         found = self.memory(features, product, left_out)

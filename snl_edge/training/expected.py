@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snl_edge.data.loader import ImageStore
-from snl_edge.model.anomaly_map import cosine_distance
 from snl_edge.model.snl import Snl
 
 
@@ -51,10 +50,9 @@ def fit_expected(
         features = model.teacher(pixels)
         product, left_out = (torch.from_numpy(of[here]).to(device, torch.int32) for of in (numbers, groups))
         rows, known = memory.nearest(features, product, left_out)
-        student = model.run_student(pixels, features)
-        apart = [cosine_distance(t.float(), s.float()) for t, s in zip(features, student, strict=True)]
         grid = features[1].shape[2:]
-        places = torch.stack([_on_grid(distance, grid).flatten(1) for distance in apart], dim=2)  # [B, P, 3]
+        apart = [_on_grid(distance, grid).flatten(1) for distance in model.student_distances(pixels, features)]
+        places = torch.stack(apart, dim=2)  # [B, P, 3]
         sums.index_add_(0, rows[known], places[known])
         counts.index_add_(0, rows[known], torch.ones_like(places[known][:, :1]))
         progress(indices.stop, len(samples))
