@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from snl_edge.model.config import Descriptor
 from snl_edge.model.memory_bank import MemoryBank, patches
 
 PROJECTION = 48
@@ -54,44 +56,54 @@ def fill_memory(
     shares = np.ones(len(shown)) if weights is None else np.asarray(weights)
     chosen: list[list[Tensor]] = [[] for _ in config.descriptors]
     owners: list[list[Tensor]] = [[] for _ in config.descriptors]
-    choices = len(config.descriptors) * memory.products * config.finalists
+    each_part = count // config.finalists
+    wanted, before = len(config.descriptors) * memory.products * count, 0
     for product in range(memory.products):
         own = np.flatnonzero(shown == product)
-        each = math.ceil(candidates / shares[own].sum())
-        pools: list[list[Tensor]] = [[] for _ in config.descriptors]
-        parts_shown: list[list[Tensor]] = [[] for _ in config.descriptors]
-        for start in range(0, len(own), batch_size):
-            batch = own[start : start + batch_size]
-            seen = features(batch.tolist())
-            for descriptor, pool, of in zip(config.descriptors, pools, parts_shown, strict=True):
-                cells = patches(seen, descriptor).flatten(2).transpose(1, 2)  # [B, P, C]
-                # An image that has fewer patches than it may give gives all: what others give is measured by that.
-                counts = np.ceil(shares[batch] * min(each, cells.shape[1])).astype(int)
-                for one, image, drawn_of in zip(cells, batch, counts, strict=True):
-                    pool.append(one[torch.from_numpy(rng.permutation(len(one))[:drawn_of]).to(one.device)])
-                    of.append(torch.full((len(pool[-1]),), groups[image]))
-        for way, (drawn, of) in enumerate(zip(pools, parts_shown, strict=True)):
-            pool, part_of = torch.cat(drawn), torch.cat(of)  # [candidates, C], [candidates]
+        most = math.ceil(candidates / shares[own].sum())
+        pools = _candidates(config.descriptors, features, own, most, shares[own], batch_size, rng)
+        for way, drawn in enumerate(pools):
+            pool = torch.cat(drawn)  # [candidates, C]
+            part_of = np.repeat(np.asarray(groups)[own], [len(one) for one in drawn])
             order = torch.from_numpy(rng.permutation(len(pool))) if config.finalists > 1 else torch.arange(len(pool))
             picked: list[Tensor] = []
             for part in range(config.finalists):
                 # Fewer candidates than parts: a part without any takes the first.
                 share = order[part :: config.finalists] if len(order) > part else order[:1]
-                before = (product * len(pools) + way) * config.finalists + part
-                wanted = count // config.finalists
-                kept = farthest_points(
-                    pool[share.to(pool.device)],
-                    wanted,
-                    seed + part,
-                    lambda done, _, b=before, w=wanted: progress(b * w + done, choices * w),
-                )
+                report = lambda done, _, start=before: progress(start + done, wanted)  # noqa: E731
+                kept = farthest_points(pool[share.to(pool.device)], each_part, seed + part, report)
                 picked.append(share[kept.cpu()])
+                before += each_part
             places = torch.cat(picked)
             chosen[way].append(pool[places.to(pool.device)])
-            owners[way].append(part_of[places])
+            owners[way].append(torch.from_numpy(part_of)[places])
     memory.set_centres(
         torch.stack([torch.stack(own) for own in chosen]), torch.stack([torch.stack(own) for own in owners])
     )
+
+
+def _candidates(
+    descriptors: Sequence[Descriptor],
+    features: Callable[[Sequence[int]], list[Tensor]],
+    images: NDArray[np.intp],
+    most: int,
+    shares: NDArray[np.float64],
+    batch_size: int,
+    rng: np.random.Generator,
+) -> list[list[Tensor]]:
+    """For each descriptor some patches ``[n, C]`` of each of ``images``, drawn at random: ``shares`` of ``most``."""
+    pools: list[list[Tensor]] = [[] for _ in descriptors]
+    for start in range(0, len(images), batch_size):
+        seen = features(images[start : start + batch_size].tolist())
+        for descriptor, pool in zip(descriptors, pools, strict=True):
+            cells = patches(seen, descriptor).flatten(2).transpose(1, 2)  # [B, P, C]
+            # An image that has fewer patches than it may give gives all: what others give is measured by that.
+            given = np.ceil(shares[start : start + batch_size] * min(most, cells.shape[1])).astype(int)
+            pool += [
+                one[torch.from_numpy(rng.permutation(len(one))[:number]).to(one.device)]
+                for one, number in zip(cells, given, strict=True)
+            ]
+    return pools
 
 
 def farthest_points(
