@@ -46,7 +46,7 @@ def fit_score_scale(
     held_out: Mapping[str, Sequence[float]],
     left_out: Mapping[str, Sequence[float]],
     false_reject_budget: float,
-    cut: Mapping[str, int] | None = None,
+    stood_out: Mapping[str, Sequence[float]] | None = None,
 ) -> ScoreScale:
     """The scale from raw scores, by product, of good images; one score for each part, however many show it.
 
@@ -54,14 +54,14 @@ def fit_score_scale(
         held_out: scores of images that nothing was fitted to.
         left_out: of training images, judged by a memory without their own patches; products may be missing.
         false_reject_budget: share of good parts that may be rejected.
-        cut: by product, how many parts are in neither because they stood out.
+        stood_out: of parts that are in neither because they stood out.
 
     Raises:
         DataError, ConfigError: as :func:`snl_edge.scoring.threshold.choose_product_thresholds`.
     """
     good = pool_scores(held_out, left_out)
     common = choose_threshold([score for scores in good.scores.values() for score in scores], false_reject_budget)
-    products = choose_product_thresholds(good.scores, false_reject_budget, good.level_variance, cut)
+    products = choose_product_thresholds(good.scores, false_reject_budget, good.level_variance, stood_out)
     return ScoreScale(
         raw_threshold=common.value,
         product_thresholds={name: DECISION * own.value / common.value for name, own in products.items()},

@@ -34,7 +34,7 @@ class Threshold:
     exceeding: int
     """Of the good images, how many lie above it."""
     cut: int = 0
-    """Images beside the good ones that were left out because they stood out: if they are good, they lie above it."""
+    """Images left out beside the good ones because they stood out: if these are good, they may lie above it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def choose_product_thresholds(
     good: Mapping[str, ArrayLike],
     false_reject_budget: float = 0.01,
     level_variance: float = 0.0,
-    cut: Mapping[str, int] | None = None,
+    stood_out: Mapping[str, ArrayLike] | None = None,
 ) -> dict[str, Threshold]:
     """A threshold for each product: its own order statistic, or what all products together say of its tail.
 
@@ -94,34 +94,39 @@ def choose_product_thresholds(
     threshold for all lets defects of the easy ones escape. A product with enough images for the budget (99 for 1 %)
     has its own threshold of :func:`choose_threshold`, one with fewer its upper prediction limit
     (:func:`snl_edge.scoring.prediction_limit.prediction_limits`). Where images were left out because they stood out,
-    the scores are a sample whose top was cut off: those left out count as if they scored no less than the highest
-    of the others, and the larger of both limits holds. If they were defective, that is as far as they move it.
+    the scores are a sample without its top: those left out count by their own scores, as good parts do, but by no more
+    than the highest of the others or the prediction limit that these give. If they were defective, that is as far as
+    they move it.
 
     Args:
         good: scores of good images that the model judges as it would new ones, by product.
         false_reject_budget: share of good parts that may be rejected.
         level_variance: of :func:`pool_scores`.
-        cut: by product, how many images are not among ``good`` because they stood out.
+        stood_out: by product, scores of images that are not among ``good`` because they stood out.
 
     Raises:
         DataError: a product has no score, or a score is not positive.
         ConfigError: the budget is not between 0 and 1.
     """
-    cut = cut or {}
-    scores = {product: _with_cut(own, cut.get(product, 0)) for product, own in good.items()}
+    used = {product: _values(own) for product, own in good.items()}
+    left_out = {product: _values((stood_out or {}).get(product, ())) for product in good}
+    scores = {product: _together(own, left_out[product], own.max(initial=0)) for product, own in used.items()}
     logarithms = {product: _logarithms(product, own) for product, own in scores.items()}
     own = {product: choose_threshold(values, false_reject_budget) for product, values in scores.items()}
     limits: Mapping[str, float] = {}
     method: Method = "order statistic"
-    if any(alone.method != "order statistic" or cut.get(product) for product, alone in own.items()):
+    if any(alone.method != "order statistic" or left_out[product].size for product, alone in own.items()):
         limits, together = prediction_limits(logarithms, level_variance, false_reject_budget)
         method = "common tail" if together else "extrapolated"
     chosen = {}
     for product, alone in own.items():
         value, way = alone.value, alone.method
-        if way != "order statistic" or (cut.get(product) and math.exp(limits[product]) > value):
+        if way != "order statistic":
             value, way = math.exp(limits[product]), method
-        chosen[product] = _resting_on(_with_cut(good[product], 0), value, way, cut.get(product, 0))
+        elif left_out[product].size:
+            most = max(float(used[product].max()), math.exp(limits[product]))
+            value = choose_threshold(_together(used[product], left_out[product], most), false_reject_budget).value
+        chosen[product] = _resting_on(used[product], value, way, left_out[product].size)
     return chosen
 
 
@@ -219,9 +224,12 @@ def _resting_on(scores: NDArray[np.float64], value: float, method: Method, cut: 
     return Threshold(value, method, scores.size, int((scores > value).sum()), cut)
 
 
-def _with_cut(scores: ArrayLike, count: int) -> NDArray[np.float64]:
-    values = np.asarray(scores, dtype=np.float64).ravel()
-    return np.append(values, np.full(count, values.max(initial=0)))
+def _values(scores: ArrayLike) -> NDArray[np.float64]:
+    return np.asarray(scores, dtype=np.float64).ravel()
+
+
+def _together(used: NDArray[np.float64], left_out: NDArray[np.float64], most: float) -> NDArray[np.float64]:
+    return np.append(used, np.minimum(left_out, most))
 
 
 def _logarithms(product: str, scores: ArrayLike) -> NDArray[np.float64]:

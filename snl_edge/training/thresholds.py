@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from .raised import usual_values
 from .split import Role
 from .tight_regions import TEXT, tight_region_findings
 
+ByProduct = dict[str, list[float]]
 LEAST_PARTS = 2
 """Of a product, for its memory to be much the same without one of them."""
 
@@ -44,9 +44,9 @@ class ImageSets:
     """For the weights of distances and the reference against drift."""
     thresholds: ImageStore
     threshold_groups: NDArray[np.intp]
-    cut: Mapping[str, int]
-    """Parts that are in none of them because they stood out, by product; those that a person called defective are not
-    counted: these are no good parts."""
+    stood_out: ImageStore
+    """In none of them because they stood out; without those that a person called defective, which are no good parts."""
+    stood_out_groups: NDArray[np.intp]
 
     @classmethod
     def of(cls, store: ImageStore, entries: Sequence[ImageEntry]) -> ImageSets:
@@ -57,18 +57,15 @@ class ImageSets:
         trained, held_out, thresholds = (
             role_indices(products, roles, role) for role in ("trained", "held_out", "thresholds")
         )
-        excluded = {
-            (product, entry.group)
-            for product, entry in zip(products, entries, strict=True)
-            if entry.role == "excluded" and not entry.decided
-        }
+        stood_out = [i for i, entry in enumerate(entries) if entry.role == "excluded" and not entry.decided]
         return cls(
             store.part(trained),
             groups[trained],
             store.part(held_out),
             store.part(thresholds),
             groups[thresholds],
-            Counter(product for product, _ in excluded),
+            store.part(stood_out),
+            groups[stood_out],
         )
 
     @classmethod
@@ -91,8 +88,17 @@ class Judged:
     means: NDArray[np.float64]
     """Of the raw maps."""
 
-    def by_part(self, values: NDArray[np.float64]) -> dict[str, list[float]]:
-        """One of ``values`` for each part, by product."""
+    @property
+    def scores_by_part(self) -> ByProduct:
+        """One for each part."""
+        return self._by_part(self.scores)
+
+    @property
+    def means_by_part(self) -> ByProduct:
+        """One for each part."""
+        return self._by_part(self.means)
+
+    def _by_part(self, values: NDArray[np.float64]) -> ByProduct:
         own = {product: self.shown == product for product in np.unique(self.shown).tolist()}
         return {product: of_parts(values[here].tolist(), self.groups[here]) for product, here in own.items()}
 
@@ -111,6 +117,32 @@ class Judged:
         return replace(self, scores=self.scores * lowering, means=self.means * lowering)
 
 
+@dataclass(frozen=True)
+class GoodImages:
+    """What a model says of the good images of a run, by what it knows of them."""
+
+    new: Judged
+    """Kept for thresholds: nothing was fitted to them."""
+    left_out: Judged
+    """Trained on, each judged by the memory without the patches of its part."""
+    stood_out: Judged
+    """Not used, because they stood out."""
+
+    @property
+    def scores(self) -> tuple[ByProduct, ByProduct, ByProduct]:
+        """Raw, one for each part."""
+        return self.new.scores_by_part, self.left_out.scores_by_part, self.stood_out.scores_by_part
+
+    @property
+    def means(self) -> tuple[ByProduct, ByProduct, ByProduct]:
+        """Of the maps, one for each part."""
+        return self.new.means_by_part, self.left_out.means_by_part, self.stood_out.means_by_part
+
+    def lowered(self, model: Snl) -> GoodImages:
+        """The same, after ``model`` has learned which maps are raised."""
+        return GoodImages(self.new.lowered(model), self.left_out.lowered(model), self.stood_out.lowered(model))
+
+
 def fit_thresholds(
     model: Snl, sets: ImageSets, training: TrainingConfig
 ) -> tuple[ScoreScale, dict[str, ProductReference]]:
@@ -120,27 +152,22 @@ def fit_thresholds(
     count as raised.
     """
     model.anomaly_map.set_usual(None)
-    new, left_out = good_images(model, sets, training)
+    judged = good_images(model, sets, training)
     if model.anomaly_map.config.raised_exponent:
-        means, scores = (
-            (new.by_part(of_new), left_out.by_part(of_left_out))
-            for of_new, of_left_out in ((new.means, left_out.means), (new.scores, left_out.scores))
-        )
         products = np.unique([sample.product for sample in sets.trained.samples]).tolist()
-        model.anomaly_map.set_usual(usual_values(means, scores, products, training.false_reject_budget, sets.cut))
-        new, left_out = new.lowered(model), left_out.lowered(model)
+        model.anomaly_map.set_usual(usual_values(judged.means, judged.scores, products, training.false_reject_budget))
+        judged = judged.lowered(model)
     with progress_bar("judging held-out images") as report:
         figures = measure_appearance(model, sets.held_out, training.batch_size, report)
-    score_scale = fit_score_scale(
-        new.by_part(new.scores), left_out.by_part(left_out.scores), training.false_reject_budget, sets.cut
-    )
+    new, left_out, stood_out = judged.scores
+    score_scale = fit_score_scale(new, left_out, training.false_reject_budget, stood_out)
     return score_scale, reference_of(figures, score_scale.gain)
 
 
-def good_images(model: Snl, sets: ImageSets, training: TrainingConfig) -> tuple[Judged, Judged]:
-    """What the model says of images kept for thresholds, and of those trained on, left out.
+def good_images(model: Snl, sets: ImageSets, training: TrainingConfig) -> GoodImages:
+    """What the model says of images kept for thresholds, of those trained on, left out, and of those that stood out.
 
-    The latter where the model has a memory that can leave them out: ten times as many. Each image is judged as it is,
+    Trained ones where the model has a memory that can leave them out: ten times as many. Each image is judged as it is,
     or at one moment of the camera (:func:`.camera_changes.threshold_images`).
     """
     with progress_bar("judging images for thresholds") as report:
@@ -149,7 +176,8 @@ def good_images(model: Snl, sets: ImageSets, training: TrainingConfig) -> tuple[
     with progress_bar("judging training images") as report:
         trained = threshold_images(sets.trained, training)
         left_out = leave_one_out(model, trained, sets.trained_groups, training.batch_size, report)
-    return new, left_out
+    stood_out = threshold_images(sets.stood_out, training)
+    return GoodImages(new, left_out, judge(model, stood_out, sets.stood_out_groups, training.batch_size))
 
 
 def leave_one_out(

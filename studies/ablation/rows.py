@@ -36,6 +36,8 @@ class Row:
     """What it is, for tables and pictures."""
     model: Settings
     training: Settings = field(default_factory=lambda: STILL)
+    shares: str | None = None
+    """The row whose trained models this one shows by another anomaly map: only ``anomaly_map`` differs."""
 
     def configure(self, preset: SnlConfig, training: TrainingConfig) -> tuple[SnlConfig, TrainingConfig]:
         """The settings of a run of this row.
@@ -64,6 +66,8 @@ PLAIN: Settings = {
     "anomaly_map.level_weights": [0.25, 0.5, 1.0],
     "anomaly_map.memory_weight": 7.0,
     "anomaly_map.surprise": 0.0,
+    "anomaly_map.sigma": 4.0,
+    "anomaly_map.raised_floor": 0.0,
 }
 """Distillation without any part of SNL or of ours: RD and FD."""
 CHANNEL: Settings = {"loss.channel": 1.0}
@@ -75,6 +79,18 @@ MEMORY: Settings = {
         **{"search": None, "finalists": 1},
     }
 }
+DESCRIBED: Settings = {
+    "memory.search": 29,
+    "memory.finalists": 4,
+    "memory.descriptors": list(ALL_DESCRIPTORS),
+    "memory.centres": 1536,
+    "anomaly_map.level_weights": [1.0, 1.0, 1.0],
+    "anomaly_map.memory_weight": 12.0,
+    "anomaly_map.surprise": 0.5,
+    "anomaly_map.sigma": 3.0,
+    "anomaly_map.raised_floor": 0.97,
+}
+"""A memory of three descriptions, and the anomaly map that goes with it: the presets of today."""
 CAMERA: Settings = CameraConfig().model_dump()
 SNL: Settings = {**PLAIN, **CRAM, **DAMAGE, **MEMORY}
 """The default: the parts that raise the mean. The channel and affinity terms are rows of their own."""
@@ -99,6 +115,35 @@ def _ladder(short: str) -> dict[str, Row]:
         settings = {**settings, **part}
         rows[f"{short}{suffix}"] = Row(f"{title} {words}".strip(), settings)
     return {**rows, f"snl_{short}": Row(f"SNL ({title} + CRAM + damage + memory)", {**settings, **SNL})}
+
+
+def _today(short: str) -> dict[str, Row]:
+    """The presets of today, and each with one thing changed."""
+    direction, title = DIRECTIONS[short]
+    base: Settings = {"student.direction": direction, **SNL, **DESCRIBED, "student.separable": direction == "reverse"}
+
+    def changed(words: str, change: Settings, shares: str | None = None) -> Row:
+        name = f"SNL ({title}) of today"
+        return Row(f"{name}, {words}" if words else name, {**base, **change}, shares=shares)
+
+    student: Settings = {"anomaly_map.memory_weight": 0.0}
+    memory: Settings = {"anomaly_map.level_weights": [0.0, 0.0, 0.0]}
+    never: Settings = {"anomaly_map.raised_exponent": 0.0}
+    own = f"snl_{short}_surprise"
+    return {
+        "surprise": changed("", {}),
+        "surprise_student": changed("its student alone", student, own),
+        "surprise_bare_student": changed(
+            "its student alone, no surprise", {**student, "anomaly_map.surprise": 0.0}, own
+        ),
+        "surprise_memory": changed("its memory alone", {**memory, "anomaly_map.surprise": 0.0}, own),
+        "surprise_never_lowered": changed("maps never lowered", never, own),
+        "surprise_channel": changed("channel", CHANNEL),
+        "surprise_intra": changed("intra-affinity", {"loss.intra_affinity": 0.1}),
+        "surprise_inter": changed("inter-affinity", {"loss.inter_affinity": 0.1}),
+        "surprise_no_cram": changed("no CRAM", {"student.cram": None}),
+        "surprise_balanced": changed("4096 patches a description", {"memory.centres": 4096, "memory.finalists": 8}),
+    }
 
 
 def _changes(short: str) -> dict[str, Row]:
@@ -136,25 +181,15 @@ def _changes(short: str) -> dict[str, Row]:
         **{f"sigma{s}": changed(f"sigma {s}", {"anomaly_map.sigma": float(s)}) for s in (2, 6, 8)},
         **{f"size{s}": changed(f"{s}×{s} pixels", {"height": s, "width": s}) for s in (192, 320)},
     }
+    rows |= _today(short)
     if direction == "reverse":
         rows |= {f"embedding{e}": changed(f"embedding {e}", {"student.embedding": e}) for e in (64, 256)}
         rows["separable"] = changed("separable student", {"student.separable": True})
         light: Settings = {"student.separable": True, "memory.search": 45, "memory.finalists": 4}
         rows["light"] = changed("separable student, coarse search", light)
         rows["light8192"] = changed("the same, memory of 8192 a product", {**light, "memory.centres": 8192})
-        described: Settings = {
-            **{**light, "memory.descriptors": list(ALL_DESCRIPTORS), "memory.centres": 1536, "memory.search": 29},
-            "anomaly_map.memory_weight": 12.0,
-        }
-        rows["descriptors"] = changed("separable student, three descriptions", described)
-        weighed: Settings = {
-            **{**described, "anomaly_map.level_weights": [1.0, 1.0, 1.0], "anomaly_map.memory_weight": 15.0},
-            "anomaly_map.surprise": 0.75,
-        }
-        rows["surprise"] = changed("separable student, three descriptions, surprise", weighed)
-        rows["surprise_balanced"] = changed(
-            "the same, 4096 patches a description", {**weighed, "memory.centres": 4096, "memory.finalists": 8}
-        )
+        described: Settings = {**light, **DESCRIBED, "anomaly_map.level_weights": [0.25, 0.5, 1.0]}
+        rows["descriptors"] = changed("separable student, three descriptions", {**described, "anomaly_map.surprise": 0})
         rows["light_camera"] = replace(
             changed("separable student, coarse search, camera changes", light), training={"camera": CAMERA}
         )

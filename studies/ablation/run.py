@@ -36,7 +36,7 @@ from snl_edge.training.loop import TrainingInterruptedError
 
 from ..command import run_command
 from ..result_files import FOLDER, save_result
-from ..trained_runs import comparable, trained
+from ..trained_runs import comparable, is_finished, shown_otherwise, trained
 from .rows import ROWS, choose_rows
 
 KIND = "experiment"
@@ -55,6 +55,8 @@ class Experiment:
     model: SnlConfig
     training: TrainingConfig
     data: dict[str, Any]
+    shares: Experiment | None = None
+    """The one whose trained model it shows by another anomaly map."""
 
     @property
     def label(self) -> str:
@@ -102,11 +104,14 @@ def study(
     if not dataset.test:
         raise DataError(f"{data} has no test images", fix="give a set in MVTec AD or VisA layout")
     base, training = override(named(preset), settings or []), TrainingConfig(steps=steps, batch_size=batch_size)
-    experiments = [
-        Experiment(name, row, seed, preset, *ROWS[row].configure(base, _seeded(training, seed)), describe(dataset))
-        for seed in numbers
-        for row in chosen
-    ]
+    described = describe(dataset)
+
+    def experiment(row: str, seed: int) -> Experiment:
+        settings = ROWS[row].configure(base, _seeded(training, seed))
+        other = ROWS[row].shares
+        return Experiment(name, row, seed, preset, *settings, described, experiment(other, seed) if other else None)
+
+    experiments = [experiment(row, seed) for seed in numbers for row in chosen]
     failed = run_all(experiments, dataset, runs, results, again=again)
     if failed:
         raise SnlEdgeError(
@@ -169,7 +174,13 @@ def has_result(experiment: Experiment, path: Path) -> bool:
 
 def run_experiment(experiment: Experiment, dataset: Dataset, run: Path) -> dict[str, Any]:
     """Trains in the folder ``run``, unless that is done, and measures; the figures of the result file."""
-    checkpoint = trained(experiment.model, experiment.training, dataset, run)
+    if other := experiment.shares:
+        base = run.with_name(other.label)
+        if not is_finished(other.model, other.training, dataset, base):
+            trained(other.model, other.training, dataset, base)
+        checkpoint = shown_otherwise(base, experiment.model, dataset, run)
+    else:
+        checkpoint = trained(experiment.model, experiment.training, dataset, run)
     evaluation, _ = evaluate_model(run, dataset)
     subject = open_subject(run)
     with progress_bar("interference") as report:

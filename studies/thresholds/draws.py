@@ -170,7 +170,7 @@ def make_draw(
         train(config, training, data, Path(folder))
         model, _ = load_model(Path(folder))
         sets = ImageSets.found(find_images(Path(folder), data), config.size)
-    held_out, left_out = (own.by_part(own.scores) for own in good_images(model, sets, training))
+    held_out, left_out, stood_out = good_images(model, sets, training).scores
     return Draw(
         images=images,
         number=training.seed,
@@ -178,7 +178,7 @@ def make_draw(
         revision=revision(),
         held_out=held_out,
         left_out=left_out,
-        cut=dict(sets.cut),
+        stood_out=stood_out,
         good=score_images(model, rest, training.batch_size),
         defective=score_images(model, defective, training.batch_size),
     )

@@ -49,8 +49,8 @@ class Draw(BaseModel):
     """Of the code that trained it."""
     held_out: Scores
     left_out: Scores
-    cut: dict[str, int]
-    """Parts left out because they stood out, by product."""
+    stood_out: Scores
+    """Of parts left out because they stood out."""
     good: Scores
     """Of good images that were not drawn."""
     defective: Scores
@@ -124,7 +124,7 @@ def resample(whole: Draw, images: int) -> Iterator[Draw]:
                 "number": number,
                 "held_out": {product: own[:held] for product, own in mixed.items()},
                 "left_out": {product: own[held:images] for product, own in mixed.items() if images - held > 1},
-                "cut": {},  # of what judges the thresholds the top is cut, too
+                "stood_out": {},  # of what judges the thresholds the top is cut, too
                 "good": {product: own[images:] for product, own in mixed.items()},
             }
         )
@@ -132,7 +132,7 @@ def resample(whole: Draw, images: int) -> Iterator[Draw]:
 
 def judge_together(draw: Draw, budget: float) -> Iterator[Kept]:
     """The thresholds that training would have set."""
-    score_scale = fit_score_scale(draw.held_out, draw.left_out, budget, draw.cut)
+    score_scale = fit_score_scale(draw.held_out, draw.left_out, budget, draw.stood_out)
     for product, value in score_scale.product_thresholds.items():
         basis = score_scale.product_bases[product]
         good, defective = draw.good[product], draw.defective.get(product, [])

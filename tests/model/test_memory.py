@@ -212,13 +212,13 @@ def test_training_images_are_judged_without_their_own_patches(run, line):
     samples, groups = found.of("trained"), np.array([found.entries[i].group for i in found.indices("trained")])
     own = measure_appearance(model, ImageStore(samples, model.config.size, 0), 8, lambda done, total: None)
     judged = leave_one_out(model, ImageStore(samples, model.config.size, 0), groups, 8)
-    scores = judged.by_part(judged.scores)
+    scores = judged.scores_by_part
     assert {product: len(values) for product, values in scores.items()} == dict(Counter(s.product for s in samples))
     for product, values in scores.items():
         assert np.median(values) > np.median(own[product]["score"])
     some = ImageStore(samples[:8], model.config.size, 0)  # seven of one product, one of the other
     judged = leave_one_out(model, some, groups[:8], 8)
-    few = judged.by_part(judged.scores)
+    few = judged.scores_by_part
     assert {product: len(values) for product, values in few.items()} == {samples[0].product: 7}
 
 

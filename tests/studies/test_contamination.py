@@ -80,4 +80,5 @@ def test_only_what_nobody_called_defective_counts_as_cut_off(line):
         entries[place] = entries[place].model_copy(update={"role": "excluded", "decided": decided})
     entries[2] = entries[2].model_copy(update={"group": 0})  # another shot of the first part
     sets = ImageSets.of(ImageStore(samples, (8, 8), budget=0), entries)
-    assert dict(sets.cut) == {samples[0].product: 1}
+    assert [sample.path for sample in sets.stood_out.samples] == [samples[0].path, samples[2].path]
+    assert sets.stood_out_groups.tolist() == [0, 0]  # one part, however many images show it

@@ -30,7 +30,7 @@ def drawn(images: int, number: int = 0) -> Draw:
         revision="abc",
         held_out=scores(max(1, learned // 10)),
         left_out=scores(learned - max(1, learned // 10)),
-        cut={},
+        stood_out={},
         good=scores(50) if images != WHOLE else {},
         defective=defective,
     )
