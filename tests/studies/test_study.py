@@ -8,14 +8,17 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conftest import SIZE
 
-from snl_edge.errors import ConfigError, SnlEdgeError
+from snl_edge.data.layouts import open_dataset
+from snl_edge.errors import CheckpointError, ConfigError, SnlEdgeError
 from snl_edge.evaluation.interference import METRICS as PROBE_METRICS
 from snl_edge.evaluation.results import METRICS
 from snl_edge.model.config import SnlConfig, override
 from snl_edge.model.presets import PRESETS
 from snl_edge.training import loop
+from snl_edge.training.checkpoint import load_model
 from snl_edge.training.config import TrainingConfig
 from snl_edge.training.loop import TrainingInterruptedError
 from studies import trained_runs as runs_module
@@ -102,6 +105,23 @@ def test_again_measures_what_has_a_result(call, trainings, monkeypatch):
     call(rows="rd", again=True)
     assert measured == [(SIZE, SIZE)]
     assert trainings == [False]
+
+
+def test_a_row_that_changes_the_map_alone_shares_the_trained_model(line, call, trainings, tmp_path):
+    own, shown = "snl_rd_surprise", "snl_rd_surprise_bare_student"
+    results = call(rows=f"{shown},{own}", settings=SMALL)
+    assert list(results) == [f"tiny/{own}-seed0.json", f"tiny/{shown}-seed0.json"]
+    assert trainings == [False]
+    (model, whole), (student, alone) = (load_model(tmp_path / "runs" / "tiny" / f"{row}-seed0") for row in (own, shown))
+    for name, tensor in student.student.state_dict().items():
+        torch.testing.assert_close(tensor, model.student.state_dict()[name], rtol=0, atol=0)
+    assert (alone.model.anomaly_map.memory_weight, alone.model.anomaly_map.surprise) == (0, 0)
+    assert alone.score_scale.raw_threshold != whole.score_scale.raw_threshold  # set again
+    with pytest.raises(CheckpointError, match="more than its anomaly map"):
+        runs_module.shown_otherwise(
+            tmp_path / "runs" / "tiny" / f"{own}-seed0", PRESETS["edge"], open_dataset(line), tmp_path / "other"
+        )
+    assert not (tmp_path / "other").exists()
 
 
 def test_an_interrupted_study_goes_on_with_the_same_command(call, trainings, monkeypatch, tmp_path):
