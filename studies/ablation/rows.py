@@ -71,6 +71,7 @@ PLAIN: Settings = {
 }
 """Distillation without any part of SNL or of ours: RD and FD."""
 CHANNEL: Settings = {"loss.channel": 1.0}
+AFFINITIES: Settings = {"loss.intra_affinity": 0.1, "loss.inter_affinity": 0.1}
 CRAM: Settings = {"student.cram": {"centres": 50, "residual": "unit", "skip": False}}
 DAMAGE: Settings = {"damage.paste": 0.7, "damage.jitter": 1.0}
 MEMORY: Settings = {
@@ -181,6 +182,10 @@ def _changes(short: str) -> dict[str, Row]:
         **{f"sigma{s}": changed(f"sigma {s}", {"anomaly_map.sigma": float(s)}) for s in (2, 6, 8)},
         **{f"size{s}": changed(f"{s}×{s} pixels", {"height": s, "width": s}) for s in (192, 320)},
     }
+    rows["abstract"] = Row(
+        f"SNL ({title}) with the parts of its abstract",
+        {"student.direction": direction, **PLAIN, **CRAM, **CHANNEL, **AFFINITIES},
+    )
     rows |= _today(short)
     if direction == "reverse":
         rows |= {f"embedding{e}": changed(f"embedding {e}", {"student.embedding": e}) for e in (64, 256)}

@@ -12,7 +12,7 @@ import json
 import re
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -99,7 +99,7 @@ def study(
     revision()  # of the code that starts, whatever is committed meanwhile
     if not re.fullmatch(r"\w[\w-]*", name):
         raise ConfigError(f"{name!r} cannot name a study", fix="use letters, digits, '-' and '_'")
-    chosen, numbers = choose_rows(_words(rows)), _seeds(seeds)
+    chosen, numbers = choose_rows(_words(rows)), read_seeds(seeds)
     dataset = open_dataset(data)
     if not dataset.test:
         raise DataError(f"{data} has no test images", fix="give a set in MVTec AD or VisA layout")
@@ -112,13 +112,7 @@ def study(
         return Experiment(name, row, seed, preset, *settings, described, experiment(other, seed) if other else None)
 
     experiments = [experiment(row, seed) for seed in numbers for row in chosen]
-    failed = run_all(experiments, dataset, runs, results, again=again)
-    if failed:
-        raise SnlEdgeError(
-            f"{len(failed)} of {len(experiments)} runs failed",
-            "; ".join(f"{label} ({reason})" for label, reason in failed.items()),
-            "repeat the command once the cause is gone: it goes on with these",
-        )
+    name_failed(run_all(experiments, dataset, runs, results, again=again), len(experiments))
 
 
 def run_all(
@@ -160,6 +154,20 @@ def run_all(
             traceback.print_exc()
         spent.append(time.monotonic() - started)
     return failed
+
+
+def name_failed(failed: Mapping[str, str], count: int) -> None:
+    """Ends a study of ``count`` runs of which some failed; arguments as :func:`run_all` returns them.
+
+    Raises:
+        SnlEdgeError: some did.
+    """
+    if failed:
+        raise SnlEdgeError(
+            f"{len(failed)} of {count} runs failed",
+            "; ".join(f"{label} ({reason})" for label, reason in failed.items()),
+            "repeat the command once the cause is gone: it goes on with these",
+        )
 
 
 def has_result(experiment: Experiment, path: Path) -> bool:
@@ -226,7 +234,12 @@ def _seeded(training: TrainingConfig, seed: int) -> TrainingConfig:
     return training.model_copy(update={"seed": seed})
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def read_seeds(text: str) -> tuple[int, ...]:
+    """Numbers such as ``0,1,2``, each once.
+
+    Raises:
+        ConfigError: they are none.
+    """
     words = _words(text)
     if not words or not all(word.isdecimal() for word in words):
         raise ConfigError(f"--seeds {text} is not understood", fix="write numbers, as in --seeds 0,1,2")
