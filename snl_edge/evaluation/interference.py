@@ -8,15 +8,18 @@ place; a good model flags it all the same.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snl_edge.contract.graph import Prediction
 from snl_edge.data.samples import Sample
 from snl_edge.errors import DataError
 from snl_edge.image import fit_to_input
@@ -32,7 +35,7 @@ PATCH = 4
 VISIBLE = 16.0
 """Mean change of the pixels under a patch, in grey levels; below, background may have been put on background."""
 ATTEMPTS = 20
-METRICS = ("mixed_image_auroc", "pasted_image_auroc", "pasted_pixel_auroc", "pasted_aupro")
+METRICS = ("mixed_image_auroc", "mixed_verdict_auroc", "pasted_image_auroc", "pasted_pixel_auroc", "pasted_aupro")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ class ProductInterference:
     """
 
     mixed_image_auroc: float
+    """By the score alone."""
+    mixed_verdict_auroc: float
+    """By how far the verdict is from letting it pass: two products in one picture may look like none of them."""
     pasted_image_auroc: float
     pasted_pixel_auroc: float
     pasted_aupro: float
@@ -69,7 +75,8 @@ class Interference:
     @property
     def mean(self) -> dict[str, float]:
         """The mean over products of each metric, products without good test images left out."""
-        return {metric: float(np.nanmean([getattr(p, metric) for p in self.products.values()])) for metric in METRICS}
+        found = {metric: [getattr(product, metric) for product in self.products.values()] for metric in METRICS}
+        return {metric: fmean(known) if (known := _known(values)) else math.nan for metric, values in found.items()}
 
     def figures(self) -> dict[str, Any]:
         """The figures as plain data for JSON: fractions, ``None`` where not defined."""
@@ -85,11 +92,14 @@ def measure_interference(
     seed: int = 0,
     most: int = MOST,
     batch_size: int = 8,
+    objection: Callable[[Prediction], NDArray[np.float64]] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Interference:
     """Judges the probes that the good ones of the test images ``samples`` give; memory holds one batch of them.
 
     Two models see the same probes if they have the same ``size = (height, width)``, ``seed`` and ``most``.
+    ``objection`` says how much a verdict holds against each image ``[B]``, as :meth:`.run.Subject.objection`; without
+    it no verdicts are ranked.
 
     Raises:
         DataError: fewer than two products have good test images, or an image cannot be read.
@@ -101,11 +111,16 @@ def measure_interference(
     for product in good:
         pixels = PixelMetrics()
         scores: dict[str, list[float]] = {"good": [], "mixed": [], "pasted": []}
+        held_against: dict[str, list[float]] = {"good": [], "mixed": [], "pasted": []}
         stream = probes_of(product, good, size, seed=seed, most=most)
         while batch := list(islice(stream, batch_size)):
             prediction = predict(np.stack([probe.image for probe in batch]))
-            for probe, anomaly_map, score in zip(batch, prediction.anomaly_map, prediction.score, strict=True):
+            against = np.full(len(batch), np.nan) if objection is None else objection(prediction)
+            for probe, anomaly_map, score, own in zip(
+                batch, prediction.anomaly_map, prediction.score, against, strict=True
+            ):
                 scores[probe.kind].append(float(score))
+                held_against[probe.kind].append(float(own))
                 if probe.kind != "mixed":
                     pixels.update(anomaly_map, probe.foreign)
             done += len(batch)
@@ -113,6 +128,7 @@ def measure_interference(
         pasted = pixels.compute()
         products[product] = ProductInterference(
             _auroc(scores["good"], scores["mixed"]),
+            math.nan if objection is None else _auroc(held_against["good"], held_against["mixed"]),
             _auroc(scores["good"], scores["pasted"]),
             pasted.auroc,
             pasted.aupro,
@@ -182,6 +198,10 @@ def paste(
     pasted[top : top + side, left : left + side] = donor[from_top : from_top + side, from_left : from_left + side]
     foreign[top : top + side, left : left + side] = True
     return pasted, foreign
+
+
+def _known(values: Sequence[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
 
 
 def _good_images(samples: Sequence[Sample]) -> dict[str, list[Sample]]:

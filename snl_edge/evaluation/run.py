@@ -172,6 +172,16 @@ class Subject:
         """The threshold in force for ``product``; of one that it never learned, the common one."""
         return self.rules.manifest.threshold_for(product if product in self.products else None, self.rules.precision)
 
+    def objection(self, prediction: Prediction) -> NDArray[np.float64]:
+        """What a verdict holds against each image, ``[B]``; a line stops what is above 1.
+
+        The larger of two: the score, in thresholds of the product that it was recognised as, and how far it lies from
+        that product, in limits of what counts as known.
+        """
+        limits = np.array([self.threshold(product) for product in self.products])
+        scores = prediction.score / limits[prediction.product]
+        return np.maximum(scores, prediction.product_distance / self.rules.manifest.unknown_limit)
+
 
 def open_subject(model: Path, backend: str = "auto") -> Subject:
     """Loads the run folder (PyTorch) or bundle (a backend) ``model``.

@@ -193,7 +193,12 @@ def run_experiment(experiment: Experiment, dataset: Dataset, run: Path) -> dict[
     subject = open_subject(run)
     with progress_bar("interference") as report:
         interference = measure_interference(
-            subject.predict, dataset.test, subject.size, seed=PROBE_SEED, progress=report
+            subject.predict,
+            dataset.test,
+            subject.size,
+            seed=PROBE_SEED,
+            objection=subject.objection,
+            progress=report,
         )
     return figures_of(evaluation, interference, checkpoint, run)
 

@@ -22,7 +22,7 @@ VERDICTS = {"false_reject_rate": "false rejects", "escape_rate": "escapes"}
 PROBES = dict(
     zip(
         PROBE_METRICS,
-        ("mixed: image AUROC", "pasted: image AUROC", "pasted: pixel AUROC", "pasted: AUPRO"),
+        ("mixed: image AUROC", "mixed: verdict AUROC", "pasted: image AUROC", "pasted: pixel AUROC", "pasted: AUPRO"),
         strict=True,
     )
 )

@@ -9,6 +9,7 @@ from snl_edge.contract.graph import Prediction
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import DataError
 from snl_edge.evaluation.interference import METRICS, make_probes, measure_interference, mix, paste
+from snl_edge.evaluation.run import open_subject
 
 SIZE = (64, 96)
 
@@ -58,9 +59,23 @@ def test_a_perfect_detector_flags_every_probe(line):
     found = measure_interference(
         predict, samples, SIZE, batch_size=4, progress=lambda done, total: seen.append((done, total))
     )
-    assert found.mean == pytest.approx(dict.fromkeys(METRICS, 1.0))
+    assert found.mean == pytest.approx({**dict.fromkeys(METRICS, 1.0), "mixed_verdict_auroc": np.nan}, nan_ok=True)
     assert [p.images for p in found.products.values()] == [3, 3]
     assert seen[-1] == (18, 18)
+
+
+def test_what_looks_like_no_product_is_ranked_by_the_verdict(line):
+    """A mixture may score like a good part and be stopped all the same: like no product that the engine knows."""
+    samples = open_dataset(line).test
+    mixed = {probe.image.tobytes() for probe in make_probes(samples, SIZE) if probe.kind == "mixed"}
+
+    def predict(images):
+        strange = np.array([image.tobytes() in mixed for image in images], np.float32)
+        return predicted(np.ones(images.shape[:3], np.float32))._replace(product_distance=strange)
+
+    found = measure_interference(predict, samples, SIZE, objection=lambda made: np.maximum(0.5, made.product_distance))
+    assert (found.mean["mixed_image_auroc"], found.mean["mixed_verdict_auroc"]) == (0.5, 1.0)
+    assert found.figures()["mean"]["mixed_verdict_auroc"] == 1.0
 
 
 def test_a_detector_that_sees_nothing_is_at_chance(line):
@@ -71,7 +86,11 @@ def test_a_detector_that_sees_nothing_is_at_chance(line):
         most=2,
     )
     assert found.mean == pytest.approx(
-        {"mixed_image_auroc": 0.5, "pasted_image_auroc": 0.5, "pasted_pixel_auroc": 0.5, "pasted_aupro": 0.15}
+        {
+            **{"mixed_image_auroc": 0.5, "mixed_verdict_auroc": np.nan, "pasted_image_auroc": 0.5},
+            **{"pasted_pixel_auroc": 0.5, "pasted_aupro": 0.15},
+        },
+        nan_ok=True,
     )
     assert [p.images for p in found.products.values()] == [2, 2]
 
@@ -105,3 +124,17 @@ def test_halves_are_rounded_alike():
     a, b = np.full((2, 2, 3), 255, np.uint8), np.full((2, 2, 3), 254, np.uint8)
     assert np.array_equal(mix(a, b), mix(b, a))
     assert (mix(a, b) == 255).all()
+
+
+def test_what_a_verdict_holds_against_a_part_is_above_one_where_a_line_stops_it(run, line):
+    subject = open_subject(run)
+    probes = list(make_probes(open_dataset(line).test, subject.size))
+    noise = np.random.default_rng(0).integers(0, 256, (1, *subject.size, 3), np.uint8)
+    prediction = subject.predict(np.concatenate([np.stack([probe.image for probe in probes]), noise]))
+    held = subject.objection(prediction)
+    decisions = [
+        subject.rules.decide(*outputs)
+        for outputs in zip(prediction.score, prediction.product, prediction.product_distance, strict=True)
+    ]
+    assert [not decision.good for decision in decisions] == (held > 1).tolist()
+    assert len({decision.kind for decision in decisions}) > 1
