@@ -94,9 +94,8 @@ class AnomalyMap(nn.Module):
         With the mean :math:`m` and the largest value :math:`s` of a map, and what their product's good parts rarely
         (:mod:`snl_edge.training.raised`) exceed of both, :math:`u` and :math:`t`, that is
         :math:`\min(\max(m / u, 1), e)^{-r w}` with :math:`w` falling from 1 at :math:`s = h_1 t` to 0 at
-        :math:`s = h_2 t`, but not so little that the score falls below :math:`f t`. Other light, noise, focus or
-        compression raises the whole map a little; a large defect raises its mean, too, but its largest value more.
-        No part of the paper.
+        :math:`s = h_2 t`. Other light, noise, focus or compression raises the whole map a little; a large defect
+        raises its mean, too, but its largest value more. No part of the paper.
 
         Args:
             means: ``float32 [B]``; pixels that do not count are 0 in them, as in ``usual``.
@@ -108,12 +107,7 @@ class AnomalyMap(nn.Module):
         first, second = self.config.raised_scores
         excess = (means / usual_mean).clamp(1.0, self.config.raised_most)
         weight = ((second - scores / usual_score) / (second - first)).clamp(0.0, 1.0)
-        factor = excess.pow(-self.config.raised_exponent * weight)
-        if not self.config.raised_floor:
-            return factor
-        # A map of zeros has nothing to lower: 1, not the infinity of a division by its score.
-        floor = self.config.raised_floor * usual_score / scores.clamp_min(1e-6)
-        return torch.maximum(factor, floor.clamp(max=1.0))
+        return excess.pow(-self.config.raised_exponent * weight)
 
     def set_usual(self, usual: Tensor | None) -> None:
         """Sets ``usual``, ``float32 [2, K]``."""

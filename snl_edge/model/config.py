@@ -149,9 +149,6 @@ class MapConfig(_Frozen):
     raised_scores: tuple[float, float] = (1.1, 1.2)
     """Up to the first multiple of the score that good parts rarely exceed a raised map is lowered, from the second on
     none is: what scores so high is no mere change of the camera."""
-    raised_floor: float = Field(default=0.0, ge=0.0, le=1.0)
-    """No map is lowered until its score lies below this multiple of that score: what lies there passes anyway, and its
-    defects would only fade against those of other pictures. 0: as far as the excess says."""
 
     @model_validator(mode="after")
     def _scores_rise(self) -> MapConfig:
@@ -225,4 +222,5 @@ def override(config: SnlConfig, settings: Sequence[str]) -> SnlConfig:
     try:
         return validated(SnlConfig, values)
     except ValueError as error:
-        raise ConfigError(faults(error, limit=1).removeprefix("content: ").replace("Value error, ", "")) from error
+        fault = faults(error, limit=1).removeprefix("content: ").replace("Value error, ", "")
+        raise ConfigError(fault, fix='a list is written as ["pooled"] or [1,1,1], and null for none') from error

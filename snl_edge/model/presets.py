@@ -14,9 +14,7 @@ EDGE = SnlConfig(
     teacher=TeacherConfig(architecture="tf_efficientnet_lite0", weights="packaged"),
     student=StudentConfig(embedding=128, separable=True),
     memory=MemoryConfig(centres=1536, descriptors=ALL_DESCRIPTORS, search=29, finalists=4),
-    anomaly_map=MapConfig(
-        level_weights=(1.0, 1.0, 1.0), memory_weight=12.0, surprise=0.5, sigma=3.0, raised_floor=0.97
-    ),
+    anomaly_map=MapConfig(level_weights=(1.0, 1.0, 1.0), memory_weight=12.0, surprise=0.5, sigma=3.0),
 )
 PRESETS: dict[str, SnlConfig] = {
     "edge": EDGE,

@@ -95,8 +95,8 @@ def choose_product_thresholds(
     has its own threshold of :func:`choose_threshold`, one with fewer its upper prediction limit
     (:func:`snl_edge.scoring.prediction_limit.prediction_limits`). Where images were left out because they stood out,
     the scores are a sample without its top: those left out count by their own scores, as good parts do, but by no more
-    than the highest of the others or the prediction limit that these give. If they were defective, that is as far as
-    they move it.
+    than the highest of the others, or the prediction limit if they lay there. If they were defective, that is as far as
+    they move it; they never lower it.
 
     Args:
         good: scores of good images that the model judges as it would new ones, by product.
@@ -110,24 +110,37 @@ def choose_product_thresholds(
     """
     used = {product: _values(own) for product, own in good.items()}
     left_out = {product: _values((stood_out or {}).get(product, ())) for product in good}
-    scores = {product: _together(own, left_out[product], own.max(initial=0)) for product, own in used.items()}
-    logarithms = {product: _logarithms(product, own) for product, own in scores.items()}
-    own = {product: choose_threshold(values, false_reject_budget) for product, values in scores.items()}
-    limits: Mapping[str, float] = {}
-    method: Method = "order statistic"
-    if any(alone.method != "order statistic" or left_out[product].size for product, alone in own.items()):
-        limits, together = prediction_limits(logarithms, level_variance, false_reject_budget)
-        method = "common tail" if together else "extrapolated"
-    chosen = {}
-    for product, alone in own.items():
-        value, way = alone.value, alone.method
-        if way != "order statistic":
-            value, way = math.exp(limits[product]), method
-        elif left_out[product].size:
-            most = max(float(used[product].max()), math.exp(limits[product]))
-            value = choose_threshold(_together(used[product], left_out[product], most), false_reject_budget).value
-        chosen[product] = _resting_on(used[product], value, way, left_out[product].size)
+    chosen = _product_thresholds(used, false_reject_budget, level_variance)
+    if not any(own.size for own in left_out.values()):
+        return chosen
+    at_the_top = {product: np.append(own, np.full(left_out[product].size, own.max())) for product, own in used.items()}
+    limits, _ = prediction_limits(_logarithms(at_the_top), level_variance, false_reject_budget)
+    most = {product: max(float(own.max()), math.exp(limits[product])) for product, own in used.items()}
+    together = {product: np.append(own, np.minimum(left_out[product], most[product])) for product, own in used.items()}
+    wider = _product_thresholds(together, false_reject_budget, level_variance)
+    for product, own in left_out.items():
+        if own.size:
+            # More images make a tighter limit; those that stood out are no reason for one.
+            larger = max(chosen[product], wider[product], key=lambda threshold: threshold.value)
+            chosen[product] = _resting_on(used[product], larger.value, larger.method, own.size)
     return chosen
+
+
+def _product_thresholds(
+    scores: Mapping[str, NDArray[np.float64]], false_reject_budget: float, level_variance: float
+) -> dict[str, Threshold]:
+    logarithms = _logarithms(scores)
+    own = {product: choose_threshold(values, false_reject_budget) for product, values in scores.items()}
+    if all(alone.method == "order statistic" for alone in own.values()):
+        return own
+    limits, together = prediction_limits(logarithms, level_variance, false_reject_budget)
+    method: Method = "common tail" if together else "extrapolated"
+    return {
+        product: alone
+        if alone.method == "order statistic"
+        else _resting_on(scores[product], math.exp(limits[product]), method)
+        for product, alone in own.items()
+    }
 
 
 def common_reach(groups: Sequence[NDArray[np.float64]], scales: Sequence[float], budget: float) -> tuple[float, bool]:
@@ -165,8 +178,7 @@ def pool_scores(held_out: Mapping[str, ArrayLike], left_out: Mapping[str, ArrayL
     Raises:
         DataError: a score is not positive.
     """
-    few = {product: _logarithms(product, own) for product, own in held_out.items()}
-    many = {product: _logarithms(product, own) for product, own in left_out.items()}
+    few, many = _logarithms(held_out), _logarithms(left_out)
     if not many:
         return Pool({product: np.exp(own) for product, own in few.items()}, 0.0)
     apart = np.concatenate([few[product] - np.median(own) for product, own in many.items()])
@@ -228,15 +240,18 @@ def _values(scores: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(scores, dtype=np.float64).ravel()
 
 
-def _together(used: NDArray[np.float64], left_out: NDArray[np.float64], most: float) -> NDArray[np.float64]:
-    return np.append(used, np.minimum(left_out, most))
-
-
-def _logarithms(product: str, scores: ArrayLike) -> NDArray[np.float64]:
-    values = np.asarray(scores, dtype=np.float64).ravel()
-    if values.size == 0 or not (values > 0).all():
-        raise DataError(f"product {product} has no good image with a score above 0", fix="train for more steps")
-    return np.log(values)
+def _logarithms(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    logarithms: dict[str, NDArray[np.float64]] = {}
+    for product, own in scores.items():
+        values = _values(own)
+        if not values.size:
+            raise DataError(
+                f"product {product} has no good image to set a threshold from", fix="hold out some of its images"
+            )
+        if not (values > 0).all():
+            raise DataError(f"a good image of product {product} has no score above 0", fix="train for more steps")
+        logarithms[product] = np.log(values)
+    return logarithms
 
 
 def _log_normal_quantile(scores: NDArray[np.float64], share: float) -> float:

@@ -176,8 +176,10 @@ def good_images(model: Snl, sets: ImageSets, training: TrainingConfig) -> GoodIm
     with progress_bar("judging training images") as report:
         trained = threshold_images(sets.trained, training)
         left_out = leave_one_out(model, trained, sets.trained_groups, training.batch_size, report)
-    stood_out = threshold_images(sets.stood_out, training)
-    return GoodImages(new, left_out, judge(model, stood_out, sets.stood_out_groups, training.batch_size))
+    known = model.memory is not None  # another image of the same part may have been trained on
+    images = threshold_images(sets.stood_out, training)
+    stood_out = judge(model, images, sets.stood_out_groups, training.batch_size, left_out=known)
+    return GoodImages(new, left_out, stood_out)
 
 
 def leave_one_out(

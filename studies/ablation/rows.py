@@ -67,7 +67,7 @@ PLAIN: Settings = {
     "anomaly_map.memory_weight": 7.0,
     "anomaly_map.surprise": 0.0,
     "anomaly_map.sigma": 4.0,
-    "anomaly_map.raised_floor": 0.0,
+    "anomaly_map.raised_exponent": 0.0,
 }
 """Distillation without any part of SNL or of ours: RD and FD."""
 CHANNEL: Settings = {"loss.channel": 1.0}
@@ -89,7 +89,7 @@ DESCRIBED: Settings = {
     "anomaly_map.memory_weight": 12.0,
     "anomaly_map.surprise": 0.5,
     "anomaly_map.sigma": 3.0,
-    "anomaly_map.raised_floor": 0.97,
+    "anomaly_map.raised_exponent": 0.7,
 }
 """A memory of three descriptions, and the anomaly map that goes with it: the presets of today."""
 CAMERA: Settings = CameraConfig().model_dump()
@@ -190,7 +190,10 @@ def _changes(short: str) -> dict[str, Row]:
     if direction == "reverse":
         rows |= {f"embedding{e}": changed(f"embedding {e}", {"student.embedding": e}) for e in (64, 256)}
         rows["separable"] = changed("separable student", {"student.separable": True})
-        light: Settings = {"student.separable": True, "memory.search": 45, "memory.finalists": 4}
+        light: Settings = {
+            **{"student.separable": True, "memory.search": 45, "memory.finalists": 4},
+            "anomaly_map.raised_exponent": 0.7,
+        }
         rows["light"] = changed("separable student, coarse search", light)
         rows["light8192"] = changed("the same, memory of 8192 a product", {**light, "memory.centres": 8192})
         described: Settings = {**light, **DESCRIBED, "anomaly_map.level_weights": [0.25, 0.5, 1.0]}

@@ -8,6 +8,7 @@ that is cut short still compares rows fairly.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -21,7 +22,7 @@ import typer
 
 from snl_edge.benchmarks.results import read_result
 from snl_edge.data.layouts import open_dataset
-from snl_edge.data.samples import Dataset
+from snl_edge.data.samples import Dataset, Sample
 from snl_edge.errors import ConfigError, DataError, SnlEdgeError
 from snl_edge.evaluation.interference import Interference, measure_interference
 from snl_edge.evaluation.results import Evaluation
@@ -32,6 +33,7 @@ from snl_edge.progress import console, progress_bar
 from snl_edge.provenance import revision
 from snl_edge.training.checkpoint import Checkpoint, load_model
 from snl_edge.training.config import TrainingConfig
+from snl_edge.training.image_record import digests
 from snl_edge.training.loop import TrainingInterruptedError
 
 from ..command import run_command
@@ -97,8 +99,7 @@ def study(
 ) -> None:
     """Trains and measures every row with every seed, and names at the end what failed."""
     revision()  # of the code that starts, whatever is committed meanwhile
-    if not re.fullmatch(r"\w[\w-]*", name):
-        raise ConfigError(f"{name!r} cannot name a study", fix="use letters, digits, '-' and '_'")
+    require_name(name)
     chosen, numbers = choose_rows(_words(rows)), read_seeds(seeds)
     dataset = open_dataset(data)
     if not dataset.test:
@@ -113,6 +114,16 @@ def study(
 
     experiments = [experiment(row, seed) for seed in numbers for row in chosen]
     name_failed(run_all(experiments, dataset, runs, results, again=again), len(experiments))
+
+
+def require_name(study: str) -> None:
+    """Refuses a name that is no name of a folder.
+
+    Raises:
+        ConfigError: it has other characters than letters, digits, ``-`` and ``_``.
+    """
+    if not re.fullmatch(r"\w[\w-]*", study):
+        raise ConfigError(f"{study!r} cannot name a study", fix="use letters, digits, '-' and '_': --name NAME")
 
 
 def run_all(
@@ -218,7 +229,12 @@ def figures_of(evaluation: Evaluation, interference: Interference, checkpoint: C
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """A data set's name and counts."""
+    """A data set's name and counts, and a digest of its images, labels and masks: results of others are not its own."""
+    content = sorted(
+        f"{part} {sample.product} {sample.defect} {digest} {_mask_digest(sample)}"
+        for part, samples in (("train", dataset.train), ("test", dataset.test))
+        for sample, digest in zip(samples, digests(samples), strict=True)
+    )
     good = sum(sample.is_good for sample in dataset.test)
     return {
         "name": dataset.root.resolve().name,
@@ -226,7 +242,12 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "train": len(dataset.train),
         "test_good": good,
         "test_defective": len(dataset.test) - good,
+        "content": hashlib.sha256("\n".join(content).encode()).hexdigest()[:16],
     }
+
+
+def _mask_digest(sample: Sample) -> str:
+    return "" if sample.mask is None else hashlib.sha256(sample.mask.read().tobytes()).hexdigest()
 
 
 def _in_short(figures: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from snl_edge.training.config import TrainingConfig
 
 from ..ablation.results import RowResults, rows_of
 from ..ablation.rows import ROWS, STILL
-from ..ablation.run import Experiment, describe, has_result, name_failed, read_seeds, run_all
+from ..ablation.run import Experiment, describe, has_result, name_failed, read_seeds, require_name, run_all
 from ..ablation.tables import NOTHING_YET, source, spread
 from ..command import run_command
 from ..result_files import FOLDER
@@ -82,6 +82,7 @@ def published(
     own += [] if teacher is None else [f"teacher.architecture={json.dumps(teacher)}"]
     config = override(named(preset), own)
     study = name or dataset.root.resolve().name
+    require_name(study)
     steps = math.ceil(epochs * len(dataset.train) / batch_size)
     base = TrainingConfig(steps=steps, batch_size=batch_size)
     described = describe(dataset)
@@ -130,7 +131,8 @@ def _classes(rows: Sequence[RowResults]) -> list[str]:
 
 
 def _configured(row: str, config: SnlConfig, training: TrainingConfig, seed: int) -> tuple[SnlConfig, TrainingConfig]:
-    training = training.model_copy(update={"seed": seed, **STILL})
+    # Published runs take every training image for a good one.
+    training = training.model_copy(update={"seed": seed, "trust": True, **STILL})
     return (config, training) if row == AS_IT_IS else ROWS[row].configure(config, training)
 
 

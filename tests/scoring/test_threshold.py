@@ -185,13 +185,34 @@ def test_images_left_out_because_they_stood_out_count_by_their_own_scores():
     basis = basis_of(thresholds["a"], 0.01)
     assert basis.certified > 0.04  # the six may all be good
     assert "6 more left out" in str(basis)
-    # By their own scores: as if nothing had been left out, and lower where those left out score like the others.
+    # By their own scores: as if nothing had been left out. Where they score like the others they change nothing.
     assert thresholds["a"].value == pytest.approx(choose_threshold(scores["a"], 0.01).value, rel=0.03)
     like = {name: np.median(own) * np.ones(6) for name, own in kept.items()}
-    assert choose_product_thresholds(kept, 0.01, stood_out=like)["a"].value < kept["a"].max()
+    assert choose_product_thresholds(kept, 0.01, stood_out=like)["a"].value == kept["a"].max()
     # What lies far out raises no threshold: only the limit that the others give is reached.
     defective = choose_product_thresholds(kept, 0.01, stood_out={name: 9 * np.ones(6) for name in kept})
     assert kept["a"].max() <= defective["a"].value < 1.1 * math.exp(0.1 * 2.33)
+
+
+@pytest.mark.parametrize(("good", "left_out"), [(5, 2), (20, 3), (95, 5), (120, 6)])
+def test_images_that_stood_out_never_lower_a_threshold(good, left_out):
+    """Counted as further good images they made the limits of few images tighter, by up to a tenth."""
+    rng = np.random.default_rng(1)
+    for _ in range(40):
+        scores = {name: np.exp(rng.normal(0, 0.1, good)) for name in "ab"}
+        stood_out = {"a": 1.5 * scores["a"].max() * np.ones(left_out)}
+        alone, together = (choose_product_thresholds(scores, 0.01, stood_out=own) for own in (None, stood_out))
+        assert together["a"].value >= alone["a"].value
+        assert (together["a"].cut, together["a"].good_images) == (left_out, good)
+        assert together["b"] == alone["b"]
+
+
+def test_a_left_out_image_without_a_score_is_named():
+    good = {"gear": np.linspace(1, 2, 30)}
+    with pytest.raises(DataError, match="product gear has no score above 0"):
+        choose_product_thresholds(good, stood_out={"gear": [0.0]})
+    with pytest.raises(DataError, match="no finite number|no score above 0"):
+        choose_product_thresholds(good, stood_out={"gear": [math.nan]})
 
 
 def test_one_bad_image_does_not_widen_the_limit():

@@ -8,6 +8,7 @@ import sys
 import pytest
 from conftest import SIZE
 
+from snl_edge.errors import ConfigError
 from studies.ablation.results import RowResults
 from studies.detection import published as module
 from studies.detection.published import CLASSES, HEADINGS, PUBLISHED, published, tables
@@ -85,3 +86,9 @@ def test_weights_that_are_not_there_are_one_line(line, tmp_path):
     assert "none.safetensors" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not ended.stdout
+
+
+def test_a_name_that_leads_elsewhere_is_refused(line, tmp_path):
+    with pytest.raises(ConfigError, match="cannot name a study"):
+        published(line, name="../elsewhere", preset="edge", results=tmp_path / "results", runs=tmp_path / "runs")
+    assert not list(tmp_path.iterdir())

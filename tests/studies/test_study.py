@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
+import cv2
 import pytest
 import torch
 from conftest import SIZE
@@ -66,7 +68,8 @@ def test_a_study_writes_one_result_a_run_and_does_nothing_twice(call, trainings,
         settings, figures = result.settings, result.figures
         assert result.kind == "experiment"
         assert f"{settings['study']}/{settings['row']}-seed{settings['seed']}.json" == file
-        assert settings["data"] == {"name": "line", "products": 2, "train": 16, "test_good": 6, "test_defective": 8}
+        counts = {"name": "line", "products": 2, "train": 16, "test_good": 6, "test_defective": 8}
+        assert {name: settings["data"][name] for name in counts} == counts
         assert set(METRICS) < set(figures["evaluation"]["mean"])
         assert set(PROBE_METRICS) == set(figures["interference"]["mean"])
         assert len(figures["evaluation"]["products"]) == len(figures["interference"]["products"]) == 2
@@ -86,6 +89,23 @@ def test_a_study_writes_one_result_a_run_and_does_nothing_twice(call, trainings,
     changed = call(rows="rd", steps=9)["tiny/rd-seed0.json"]
     assert changed.settings["training"]["steps"] == 9
     assert len(trainings) == 3  # other settings are another run
+
+
+def test_results_of_other_images_labels_or_masks_are_not_its_own(line, tmp_path):
+    """A study kept results after its test images had been exchanged: it compared the folder's name and counts."""
+    copy = tmp_path / "line"
+    shutil.copytree(line, copy)
+    assert study_module.describe(open_dataset(copy)) == study_module.describe(open_dataset(line))
+    known = [study_module.describe(open_dataset(copy))]
+    test = {sample.is_good: sample.path for sample in open_dataset(copy).test}
+    good, bad = test[True].read_bytes(), test[False].read_bytes()
+    test[True].write_bytes(bad)
+    test[False].write_bytes(good)
+    known.append(study_module.describe(open_dataset(copy)))
+    mask = next(copy.rglob("ground_truth/*/*"))
+    mask.write_bytes(cv2.imencode(".png", 255 - cv2.imread(str(mask), cv2.IMREAD_UNCHANGED))[1].tobytes())
+    known.append(study_module.describe(open_dataset(copy)))
+    assert len({own["content"] for own in known}) == 3
 
 
 def test_a_result_does_not_say_where_weights_lie(tmp_path):
