@@ -159,7 +159,7 @@ def what_to_do(images: Sequence[ImageEntry], verdicts: Mapping[str, Verdict], ta
     learned = len(open_ones) - left
     lines: list[str] = []
     if left:
-        lines.append(f"{_of(left, images)} left out as suspicious, unless you say that it shows a good part.")
+        lines.append(f"{_of(left, images)} left out as suspicious, unless you say that they show good parts.")
     if learned:
         lines.append(
             f"{_of(learned, images)} suspicious and learned as good all the same, as --trust says: if one shows a "
