@@ -140,8 +140,7 @@ def _today(short: str) -> dict[str, Row]:
         "surprise_memory": changed("its memory alone", {**memory, "anomaly_map.surprise": 0.0}, own),
         "surprise_never_lowered": changed("maps never lowered", never, own),
         "surprise_channel": changed("channel", CHANNEL),
-        "surprise_intra": changed("intra-affinity", {"loss.intra_affinity": 0.1}),
-        "surprise_inter": changed("inter-affinity", {"loss.inter_affinity": 0.1}),
+        "surprise_affinities": changed("intra- and inter-affinity", AFFINITIES),
         "surprise_no_cram": changed("no CRAM", {"student.cram": None}),
         "surprise_balanced": changed("4096 patches a description", {"memory.centres": 4096, "memory.finalists": 8}),
     }
