@@ -30,7 +30,6 @@ from .ablation.tables import (
     products_table,
 )
 from .command import run_command
-from .detection.published import published_table
 from .detection.tables import (
     COLUMNS,
     RECOGNITION_COLUMNS,
@@ -180,7 +179,6 @@ TABLES: dict[str, Callable[[Mapping[str, Result], str], str]] = {
     "recognition": recognition_table,
     "manyproducts": many_products_table,
     "ablation": ablation_table,
-    "published": published_table,
     "confirmation": confirmation_table,
     "products": products_table,
     "headline": headline,

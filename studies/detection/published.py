@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from snl_edge.benchmarks.results import Result, read_result
+from snl_edge.benchmarks.results import read_result
 from snl_edge.benchmarks.tables import table
 from snl_edge.data.layouts import open_dataset
 from snl_edge.errors import DataError
@@ -26,10 +26,10 @@ from snl_edge.model.presets import preset as named
 from snl_edge.provenance import revision
 from snl_edge.training.config import TrainingConfig
 
-from ..ablation.results import RowResults, rows_of
+from ..ablation.results import RowResults
 from ..ablation.rows import ROWS, STILL
 from ..ablation.run import Experiment, describe, has_result, name_failed, read_seeds, require_name, run_all
-from ..ablation.tables import NOTHING_YET, source, spread
+from ..ablation.tables import source, spread
 from ..command import run_command
 from ..result_files import FOLDER
 
@@ -115,15 +115,6 @@ def means_table(rows: Sequence[RowResults], preset: str) -> str:
         if classes == set(_classes(rows)):
             body += [[method, *(f"{value:.1f}" for value in means)] for method, means in PUBLISHED[benchmark].items()]
     return _table("method", body)
-
-
-def published_table(results: Mapping[str, Result], study: str) -> str:
-    """The means of a ``study`` of this command, for a page."""
-    rows = list(rows_of(results, study).values())
-    if not rows:
-        return NOTHING_YET
-    preset = next(iter(rows[0].by_seed.values())).settings["preset"]
-    return means_table(rows, preset) + "\n" + source(rows) + "\n"
 
 
 def _classes(rows: Sequence[RowResults]) -> list[str]:
