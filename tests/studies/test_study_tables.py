@@ -89,7 +89,7 @@ def test_peers_and_interference_take_whatever_rows_exist(saved, tmp_path):
     ]
     assert peers[5].endswith("| 70.0 | – |")
     probes = block("interference-real10", results, tmp_path)
-    assert probes[3] == "| SNL (RD + CRAM + damage + memory) | 0, 1 |" + " 81.0 ± 1.4 |" * 4
+    assert probes[3] == "| SNL (RD + CRAM + damage + memory) | 0, 1 |" + " 81.0 ± 1.4 |" * len(PROBES)
     assert not any("STFPM" in line for line in probes)
     assert block("ablation-unheard", results, tmp_path) == ["*Not measured yet.*"]
     assert block("interference-unheard", results, tmp_path) == ["*Not measured yet.*"]
