@@ -65,6 +65,10 @@ class Experiment:
         """Its name within the study; also that of its run folder and, with ``.json``, of its result file."""
         return f"{self.row}-seed{self.seed}"
 
+    def result_in(self, results: Path) -> Path:
+        """Its result file in the folder of all ``results``."""
+        return results / self.study / f"{self.label}.json"
+
     @property
     def settings(self) -> dict[str, Any]:
         """What its result file says of it; a result with other settings is not its result."""
@@ -101,9 +105,7 @@ def study(
     revision()  # of the code that starts, whatever is committed meanwhile
     require_name(name)
     chosen, numbers = choose_rows(_words(rows)), read_seeds(seeds)
-    dataset = open_dataset(data)
-    if not dataset.test:
-        raise DataError(f"{data} has no test images", fix="give a set in MVTec AD or VisA layout")
+    dataset = open_tested(data)
     base, training = override(named(preset), settings or []), TrainingConfig(steps=steps, batch_size=batch_size)
     described = describe(dataset)
 
@@ -114,6 +116,18 @@ def study(
 
     experiments = [experiment(row, seed) for seed in numbers for row in chosen]
     name_failed(run_all(experiments, dataset, runs, results, again=again), len(experiments))
+
+
+def open_tested(data: Path) -> Dataset:
+    """The data set in the folder ``data``.
+
+    Raises:
+        DataError: there is none, or it has no test images.
+    """
+    dataset = open_dataset(data)
+    if not dataset.test:
+        raise DataError(f"{data} has no test images", fix="give a set in MVTec AD or VisA layout")
+    return dataset
 
 
 def require_name(study: str) -> None:
@@ -139,7 +153,7 @@ def run_all(
     for index, experiment in enumerate(experiments):
         left = f", about {sum(spent) / len(spent) * (len(experiments) - index) / 60:.0f} min left" if spent else ""
         console.rule(f"{index + 1}/{len(experiments)} {experiment.label}{left}")
-        target = results / experiment.study / f"{experiment.label}.json"
+        target = experiment.result_in(results)
         started = time.monotonic()
         try:
             if not again and has_result(experiment, target):

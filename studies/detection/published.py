@@ -18,8 +18,6 @@ import typer
 
 from snl_edge.benchmarks.results import read_result
 from snl_edge.benchmarks.tables import table
-from snl_edge.data.layouts import open_dataset
-from snl_edge.errors import DataError
 from snl_edge.evaluation.results import METRICS
 from snl_edge.model.config import SnlConfig, override
 from snl_edge.model.presets import preset as named
@@ -28,7 +26,7 @@ from snl_edge.training.config import TrainingConfig
 
 from ..ablation.results import RowResults
 from ..ablation.rows import ROWS, STILL
-from ..ablation.run import Experiment, describe, has_result, name_failed, read_seeds, require_name, run_all
+from ..ablation.run import Experiment, describe, has_result, name_failed, open_tested, read_seeds, require_name, run_all
 from ..ablation.tables import source, spread
 from ..command import run_command
 from ..result_files import FOLDER
@@ -75,9 +73,7 @@ def published(
 ) -> None:
     """Trains and measures on DATA, and prints the tables as Markdown."""
     revision()  # of the code that starts, whatever is committed meanwhile
-    dataset = open_dataset(data)
-    if not dataset.test:
-        raise DataError(f"{data} has no test images", fix="give a set in MVTec AD or VisA layout")
+    dataset = open_tested(data)
     own = [f"teacher.weights={json.dumps(weights)}"]
     own += [] if teacher is None else [f"teacher.architecture={json.dumps(teacher)}"]
     config = override(named(preset), own)
@@ -129,7 +125,7 @@ def _configured(row: str, config: SnlConfig, training: TrainingConfig, seed: int
 
 def _results(row: str, experiments: Sequence[Experiment], results: Path) -> RowResults:
     """Those of ``row`` that have been measured, by seed."""
-    own = [(one, results / one.study / f"{one.label}.json") for one in experiments if one.row == row]
+    own = [(one, one.result_in(results)) for one in experiments if one.row == row]
     return RowResults(row, {one.seed: read_result(file) for one, file in own if has_result(one, file)})
 
 
